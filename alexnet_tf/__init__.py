@@ -1,0 +1,40 @@
+"""AlexNet for Keras and TensorFlow.
+
+The names below are loaded when first used: importing the package imports no TensorFlow.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "GroupedConv2D": "alexnet_tf.model.grouped_convolution",
+    "LocalResponseNormalization": "alexnet_tf.model.local_response_normalization",
+    "SpatialResponseNormalization": "alexnet_tf.model.spatial_response_normalization",
+    "MeanSubtraction": "alexnet_tf.model.inputs",
+    "PaperDropout": "alexnet_tf.model.dropout",
+    "build_model": "alexnet_tf.model.networks",
+    "custom_objects": "alexnet_tf.model.persistence",
+    "load_model": "alexnet_tf.model.persistence",
+    "save_model": "alexnet_tf.model.persistence",
+    "PaperMomentum": "alexnet_tf.training.optimizer",
+    "train": "alexnet_tf.training.train",
+    "evaluate": "alexnet_tf.evaluation.evaluate",
+    "get_recipe": "alexnet_tf.recipes",
+    "InputError": "alexnet_tf.errors",
+}
+
+__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name from where it lives."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Lists the public names."""
+    return sorted(__all__)

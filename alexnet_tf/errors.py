@@ -1,0 +1,25 @@
+"""The errors that the command line turns into one line and exit code 2."""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message names it and says what would be right.
+
+    Whoever raises it has left nothing half-written. Everything else that escapes is a fault of ours
+    and keeps its traceback.
+    """
+
+
+def choose(value: str, known: list[str] | tuple[str, ...], what: str) -> str:
+    """Returns `value` if it is one of `known`.
+
+    Args:
+      value: What the user asked for.
+      known: What there is.
+      what: What it is called in the message: "recipe", "--init".
+
+    Raises:
+      InputError: `value` is none of them.
+    """
+    if value not in known:
+        raise InputError(f"unknown {what} {value!r}: choose one of {', '.join(known)}")
+    return value

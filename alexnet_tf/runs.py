@@ -1,0 +1,67 @@
+"""Run folders: what is in one, and how to find the newest. No TensorFlow."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from alexnet_tf.errors import InputError
+
+SAVED_MODELS = "saved_models"
+BEST = "best.keras"
+LAST = "last.keras"
+RUN = "run.json"
+HISTORY = "history.jsonl"
+CURVES = "curves.png"
+STATISTICS = "statistics.npz"
+CHECKPOINTS = "checkpoints"
+
+
+def is_run(folder: Path) -> bool:
+    """Returns whether a folder is a run's: it has a run.json."""
+    return (folder / RUN).is_file()
+
+
+def newest_run(root: str | Path = SAVED_MODELS) -> Path:
+    """Returns the run folder under `root` whose run.json was written first most recently.
+
+    Runs are named `<recipe>-<time>`, and the time sorts; folders that are no runs are passed over.
+
+    Raises:
+      InputError: There is no run.
+    """
+    root = Path(root)
+    runs = [folder for folder in root.glob("*/") if is_run(folder)]
+    if not runs:
+        raise InputError(f"no run under {root}/: train one first (`python cli.py train`)")
+    return max(runs, key=lambda folder: (read_run(folder).get("started", ""), folder.name))
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """Returns a run's record.
+
+    Raises:
+      InputError: The folder is missing, is no run, or its run.json is damaged.
+    """
+    path = Path(folder) / RUN
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder} is no run folder: it has no {RUN}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    if not isinstance(record, dict) or "recipe" not in record:
+        raise InputError(f"{path} is damaged: it does not describe a run")
+    return record
+
+
+def model_file(folder: str | Path) -> Path:
+    """Returns the model to judge in a run: the best, or the last where no epoch was chosen.
+
+    Raises:
+      InputError: The run has none yet.
+    """
+    for name in (BEST, LAST):
+        path = Path(folder) / name
+        if path.is_file():
+            return path
+    raise InputError(f"{folder} has no model yet: neither {BEST} nor {LAST} (resume its training)")
