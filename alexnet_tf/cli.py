@@ -1,0 +1,102 @@
+"""The command line: `alexnet-tf train`, or `python cli.py train` from a clone.
+
+Each command lives in `alexnet_tf.commands` and imports what it works with when it runs, so that
+`--help` imports no TensorFlow.
+"""
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from alexnet_tf import __version__
+from alexnet_tf.errors import InputError
+
+COMMANDS = ("train", "evaluate", "summary")
+_BAD_INPUT = 2
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+# What the user's disk refuses: no space, no quota, mounted read-only.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            known = ", ".join(COMMANDS)
+            raise click.UsageError(f"unknown command {cmd_name!r}: choose one of {known}")
+        command: click.Command = importlib.import_module(f"alexnet_tf.commands.{cmd_name}").command
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="alexnet-tf")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    r"""AlexNet for Keras and TensorFlow: train it, judge it, look at it.
+
+    \b
+    A first try, with nothing to download:
+      python cli.py train
+      python cli.py evaluate --ten-crop
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and leaves the process.
+
+    What the user can put right ends in one line on stderr and exit code 2; a fault of ours keeps
+    its traceback.
+
+    Args:
+      arguments: The command line's words, or None: the process's.
+    """
+    try:
+        code = cli.main(args=arguments, prog_name="alexnet-tf", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(_INTERRUPTED)
+    except InputError as error:
+        _fail(str(error))
+    except BrokenPipeError:  # `summary | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if not is_users(error):
+            raise
+        _fail(describe(error))
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def is_users(error: OSError) -> bool:
+    """Returns whether an operating system's error is about the user's files, not about our code."""
+    kinds = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
+    return isinstance(error, (*kinds, IsADirectoryError)) or error.errno in _DISK_ERRORS
+
+
+def describe(error: OSError) -> str:
+    """Returns an operating system's error as a sentence: what is wrong, and with which file."""
+    text = error.strerror or str(error)
+    return f"{error.filename}: {text}" if error.filename else text
+
+
+def _fail(message: str) -> None:
+    """Prints one line on stderr and leaves with exit code 2."""
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    sys.exit(_BAD_INPUT)

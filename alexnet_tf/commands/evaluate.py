@@ -1,0 +1,131 @@
+"""`evaluate`: judge a run's model."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.runs import newest_run, read_run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from alexnet_tf.evaluation.report import Evaluation
+
+
+@click.command(short_help="Judge a trained network: top-1 and top-5 error.")
+@option(
+    "--run",
+    "The run's folder.",
+    default="the newest under saved_models/",
+    example="saved_models/first",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--dataset",
+    "What to judge it on: a TFDS name or a folder, with the model's classes.",
+    default="the run's own",
+    example="photos/",
+    metavar="NAME|PATH",
+)
+@option(
+    "--data-dir",
+    "Folder of prepared TFDS data sets.",
+    default="the run's own",
+    example="/data/tfds",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--split",
+    "train, validation (also where it was held out from train) or test.",
+    default="the one that the run was watched on",
+    example="test",
+    type=click.Choice(["train", "validation", "test"]),
+    metavar="NAME",
+)
+@option(
+    "--batch-size",
+    "Crops in a step.",
+    default="128, or the split's size if smaller",
+    example="32",
+    type=click.IntRange(min=1),
+)
+@option(
+    "--ten-crop",
+    "Also average over ten crops: corners, centre, and their reflections.",
+    default="off",
+    example="",
+    is_flag=True,
+)
+@json_option()
+def command(
+    run: str | None,
+    dataset: str | None,
+    data_dir: str | None,
+    split: str | None,
+    batch_size: int | None,
+    ten_crop: bool,
+    as_json: bool,
+) -> None:
+    r"""Judge a trained network by its top-1 and top-5 error, with the counts behind them.
+
+    With no option: the newest run under saved_models/ on its own validation set.
+
+    \b
+    Examples:
+      python cli.py evaluate
+      python cli.py evaluate --ten-crop --split test
+      python cli.py evaluate --run saved_models/first --json
+    """
+    folder = run or newest_run()
+    read_run(folder)  # tells a wrong folder before TensorFlow loads
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow()
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    from alexnet_tf.evaluation.evaluate import evaluate
+
+    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), Remaining())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        evaluation = evaluate(
+            folder,
+            dataset=dataset,
+            data_dir=data_dir,
+            split=split,
+            batch_size=batch_size,
+            ten_crop=ten_crop,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if as_json:
+        click.echo(json.dumps(evaluation.to_json()))
+    else:
+        Console().print(_table(evaluation))
+
+
+def _table(evaluation: "Evaluation") -> "Table":
+    """Returns the errors as a table: centre crop beside ten crops."""
+    from rich.table import Table
+
+    table = Table(
+        title=f"{evaluation.model} on {evaluation.dataset}, {evaluation.split}, "
+        f"{evaluation.centre_crop.examples:,} images"
+    )
+    table.add_column("")
+    kinds = [("centre crop", evaluation.centre_crop), ("ten crops", evaluation.ten_crop)]
+    judged = [(name, errors) for name, errors in kinds if errors is not None]
+    for name, _ in judged:
+        table.add_column(name, justify="right")
+    table.add_row("top-1 error", *(_share(e.top1_errors, e.examples) for _, e in judged))
+    table.add_row("top-5 error", *(_share(e.top5_errors, e.examples) for _, e in judged))
+    table.add_row("loss", *(f"{e.loss:.4f}" for _, e in judged))
+    return table
+
+
+def _share(errors: int, examples: int) -> str:
+    """Returns an error as a percentage with the counts behind it."""
+    return f"{100 * errors / examples:.2f}% ({errors:,} of {examples:,})"

@@ -1,0 +1,203 @@
+"""`train`: teach a network a data set."""
+
+from typing import Any
+
+import click
+
+from alexnet_tf.commands.options import option, recipe_option
+from alexnet_tf.errors import InputError
+from alexnet_tf.settings import INITS
+
+_OVERRIDES = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "momentum",
+    "dropout",
+    "init",
+)
+_COUNT = click.IntRange(min=1)
+_RECIPES_OWN = "the recipe's"
+
+
+@click.command(short_help="Train a network on a data set.")
+@option(
+    "--dataset",
+    "What to learn: shapes (built in), a TFDS name, or a folder with train/CLASS/* and "
+    "val/CLASS/*, or with class folders alone.",
+    default="shapes",
+    example="cifar10",
+    metavar="NAME|PATH",
+)
+@option(
+    "--data-dir",
+    "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
+    default="TFDS's own, ~/tensorflow_datasets",
+    example="/data/tfds",
+    type=click.Path(file_okay=False),
+)
+@recipe_option("the data set's own, or photos")
+@option(
+    "--epochs",
+    "Passes over the training set.",
+    default=_RECIPES_OWN,
+    example="3",
+    type=_COUNT,
+)
+@option(
+    "--batch-size",
+    "Images in a step, over all devices.",
+    default=_RECIPES_OWN,
+    example="128",
+    type=_COUNT,
+)
+@option(
+    "--learning-rate",
+    "The first learning rate.",
+    default=_RECIPES_OWN,
+    example="0.01",
+    type=click.FloatRange(min=0, min_open=True),
+)
+@option(
+    "--weight-decay",
+    "Weight decay inside the velocity, on weights only.",
+    default=_RECIPES_OWN,
+    example="0.0005",
+    type=click.FloatRange(min=0),
+)
+@option(
+    "--momentum",
+    "Momentum of the velocity.",
+    default=_RECIPES_OWN,
+    example="0.9",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+)
+@option(
+    "--dropout",
+    "Share of hidden units dropped in training.",
+    default=_RECIPES_OWN,
+    example="0.5",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+)
+@option(
+    "--init",
+    f"First weights: {', '.join(INITS)}.",
+    default=_RECIPES_OWN,
+    example="stable",
+    type=click.Choice(INITS),
+    metavar="NAME",
+)
+@option(
+    "--seed",
+    "Seed of everything random: weights, order, crops, dropout.",
+    default="0",
+    example="1",
+    type=click.IntRange(min=0, max=2**31 - 1),
+)
+@option(
+    "--precision",
+    "auto, float32 or bfloat16 (saved models are float32 all the same).",
+    default="auto: bfloat16 where the hardware has it",
+    example="float32",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    metavar="NAME",
+)
+@option(
+    "--strategy",
+    "Devices together: auto, single, mirrored (one machine) or multiworker (TF_CONFIG).",
+    default="auto",
+    example="mirrored",
+    type=click.Choice(["auto", "single", "mirrored", "multiworker"]),
+    metavar="NAME",
+)
+@option(
+    "--devices",
+    "How many devices of this machine to use.",
+    default="all GPUs, or the CPU",
+    example="2",
+    type=_COUNT,
+)
+@option(
+    "--run-dir",
+    "The run's folder itself; must be new or empty, or come with --resume.",
+    default="saved_models/RECIPE-TIME",
+    example="saved_models/first",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--resume",
+    "Go on with the run in --run-dir where it was stopped.",
+    default="off",
+    example="--run-dir saved_models/first",
+    is_flag=True,
+)
+@option(
+    "--limit-train",
+    "Use this many training images only, for a quick try.",
+    default="all",
+    example="1000",
+    type=_COUNT,
+)
+@option(
+    "--limit-val",
+    "Use this many validation images only.",
+    default="all",
+    example="200",
+    type=_COUNT,
+)
+@option(
+    "--tensorboard",
+    "Write curves for TensorBoard into the run's folder.",
+    default="off",
+    example="",
+    is_flag=True,
+)
+@option("--quiet", "Print nothing but errors.", default="off", example="", is_flag=True)
+def command(**options: Any) -> None:
+    r"""Train a network on a data set.
+
+    With no option: a small AlexNet on the built-in data set, in under three minutes on two cores.
+    The model, its curves and all that was used land in a folder under saved_models/.
+
+    \b
+    Examples:
+      python cli.py train
+      python cli.py train --dataset cifar10 --data-dir /data/tfds --epochs 8
+      python cli.py train --dataset photos/ --recipe photos
+    """
+    check(options)
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow(start_devices=False)  # the strategy is set up first
+    from alexnet_tf.training.train import train
+
+    train(**{name: value for name, value in options.items() if value is not None})
+
+
+def check(options: dict[str, Any]) -> None:
+    """Checks what needs no TensorFlow, so that a slip is told at once.
+
+    Args:
+      options: The options' values by argument name, None where not given.
+
+    Raises:
+      InputError: Something cannot be used.
+    """
+    from pathlib import Path
+
+    from alexnet_tf.recipes import get_recipe, recipe_for
+
+    if options["recipe"] is not None:
+        recipe = get_recipe(options["recipe"])
+    else:
+        recipe = recipe_for(options["dataset"] or "shapes")
+    recipe.replace(**{name: options[name] for name in _OVERRIDES if options[name] is not None})
+    folder = options["run_dir"]
+    if folder is not None and not options["resume"]:
+        path = Path(folder)
+        if path.is_dir() and any(path.iterdir()):
+            raise InputError(
+                f"the run folder {folder} is not empty: name a new one, or add --resume to go on "
+                "with the run in it"
+            )

@@ -1,0 +1,1 @@
+"""Judging a network: exact top-k counts, centre crop and ten crops."""

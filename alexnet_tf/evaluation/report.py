@@ -1,0 +1,74 @@
+"""What an evaluation found: counts, and the fractions they make. No TensorFlow."""
+
+import dataclasses
+import math
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Errors:
+    """How often a network was wrong.
+
+    Attributes:
+      examples: Images judged.
+      top1_errors: Images whose class did not come first.
+      top5_errors: Images whose class was not among the first five.
+      loss: Mean cross-entropy in nats; not a number where the network's output was none.
+    """
+
+    examples: int
+    top1_errors: int
+    top5_errors: int
+    loss: float
+
+    @property
+    def top1_error(self) -> float:
+        """Share of images wrong at top-1, 0..1."""
+        return self.top1_errors / self.examples
+
+    @property
+    def top5_error(self) -> float:
+        """Share of images wrong at top-5, 0..1."""
+        return self.top5_errors / self.examples
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain numbers; a loss that is not finite is None, since JSON has no NaN."""
+        return {
+            "examples": self.examples,
+            "top1_errors": self.top1_errors,
+            "top5_errors": self.top5_errors,
+            "top1_error": self.top1_error,
+            "top5_error": self.top5_error,
+            "loss": self.loss if math.isfinite(self.loss) else None,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A network judged on a split.
+
+    Attributes:
+      model: The model's file, or its name where it was given as a model.
+      dataset: The data set's name or folder.
+      split: The split: "validation" may be the part of train that was held out.
+      centre_crop: From the central crop of each image (the paper's 39.0/18.3).
+      ten_crop: From the average over ten crops of each image (37.5/17.0), or None: not asked for.
+    """
+
+    model: str
+    dataset: str
+    split: str
+    centre_crop: Errors
+    ten_crop: Errors | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain dicts, strings and numbers."""
+        values: dict[str, Any] = {
+            "model": self.model,
+            "dataset": self.dataset,
+            "split": self.split,
+            "centre_crop": self.centre_crop.to_json(),
+        }
+        if self.ten_crop is not None:
+            values["ten_crop"] = self.ten_crop.to_json()
+        return values
