@@ -36,21 +36,22 @@ class _LazyGroup(click.Group):
         return command
 
 
+_EXAMPLES = """\b
+A first try, with nothing to download:
+  python cli.py train
+  python cli.py evaluate --ten-crop"""
+
+
 @click.group(
     cls=_LazyGroup,
+    epilog=_EXAMPLES,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="alexnet-tf")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    r"""AlexNet for Keras and TensorFlow: train it, judge it, look at it.
-
-    \b
-    A first try, with nothing to download:
-      python cli.py train
-      python cli.py evaluate --ten-crop
-    """
+    """AlexNet for Keras and TensorFlow: train it, judge it, look at it."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from alexnet_tf.evaluation.report import Evaluation
+_EXAMPLES = """\b
+Examples:
+  python cli.py evaluate
+  python cli.py evaluate --ten-crop --split test
+  python cli.py evaluate --run saved_models/first --json"""
 
 
-@click.command(short_help="Judge a trained network: top-1 and top-5 error.")
+@click.command(epilog=_EXAMPLES, short_help="Judge a trained network: top-1 and top-5 error.")
 @option(
     "--run",
     "The run's folder.",
@@ -68,15 +73,9 @@ def command(
     ten_crop: bool,
     as_json: bool,
 ) -> None:
-    r"""Judge a trained network by its top-1 and top-5 error, with the counts behind them.
+    """Judge a trained network by its top-1 and top-5 error, with the counts behind them.
 
     With no option: the newest run under saved_models/ on its own validation set.
-
-    \b
-    Examples:
-      python cli.py evaluate
-      python cli.py evaluate --ten-crop --split test
-      python cli.py evaluate --run saved_models/first --json
     """
     folder = run or newest_run()
     read_run(folder)  # tells a wrong folder before TensorFlow loads

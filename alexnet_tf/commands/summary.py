@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 _SMALL_SETS = ("shapes", "cifar10", "fashion-mnist", "lenet")  # recipes of sets with ten classes
 _SMALL_SETS_CLASSES = 10
+_EXAMPLES = """\b
+Examples:
+  python cli.py summary
+  python cli.py summary --recipe torchvision --json"""
 
 
-@click.command(short_help="Show a network's layers, parameters and work.")
+@click.command(epilog=_EXAMPLES, short_help="Show a network's layers, parameters and work.")
 @recipe_option("paper")
 @option(
     "--classes",
@@ -29,15 +33,10 @@ _SMALL_SETS_CLASSES = 10
 )
 @json_option()
 def command(recipe: str | None, classes: int | None, as_json: bool) -> None:
-    r"""Show a network's layers, their output shapes, parameters and multiply-adds per image.
+    """Show a network's layers, their output shapes, parameters and multiply-adds per image.
 
     Parameters are the trainable ones; multiply-adds are those of convolutions and dense layers,
     forward, for one image.
-
-    \b
-    Examples:
-      python cli.py summary
-      python cli.py summary --recipe torchvision --json
     """
     name = get_recipe(recipe or "paper").name
     if classes is None:

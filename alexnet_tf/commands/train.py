@@ -19,9 +19,14 @@ _OVERRIDES = (
 )
 _COUNT = click.IntRange(min=1)
 _RECIPES_OWN = "the recipe's"
+_EXAMPLES = """\b
+Examples:
+  python cli.py train
+  python cli.py train --dataset cifar10 --data-dir /data/tfds --epochs 8
+  python cli.py train --dataset photos/ --recipe photos"""
 
 
-@click.command(short_help="Train a network on a data set.")
+@click.command(epilog=_EXAMPLES, short_help="Train a network on a data set.")
 @option(
     "--dataset",
     "What to learn: shapes (built in), a TFDS name, or a folder with train/CLASS/* and "
@@ -155,16 +160,10 @@ _RECIPES_OWN = "the recipe's"
 )
 @option("--quiet", "Print nothing but errors.", default="off", example="", is_flag=True)
 def command(**options: Any) -> None:
-    r"""Train a network on a data set.
+    """Train a network on a data set.
 
     With no option: a small AlexNet on the built-in data set, in under three minutes on two cores.
     The model, its curves and all that was used land in a folder under saved_models/.
-
-    \b
-    Examples:
-      python cli.py train
-      python cli.py train --dataset cifar10 --data-dir /data/tfds --epochs 8
-      python cli.py train --dataset photos/ --recipe photos
     """
     check(options)
     from alexnet_tf.quiet import import_tensorflow

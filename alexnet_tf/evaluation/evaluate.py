@@ -39,7 +39,7 @@ def evaluate_examples(
 ) -> tuple[Errors, Errors | None]:
     """Judges a model on examples.
 
-    With ten crops a step takes a tenth of the images, and the centre crop is read off the same pass.
+    With ten crops a step takes a tenth of the images; the centre crop is one of the ten.
 
     Args:
       model: Takes float32 [b, p, p, c], RGB or grey, 0..255, and gives probabilities [b, classes].
