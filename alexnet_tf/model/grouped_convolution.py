@@ -1,0 +1,135 @@
+"""Convolution in towers that do not see each other, with the paddings AlexNet needs."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class GroupedConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` whose groups are separate convolutions (paper, section 3.5).
+
+    Keras compiles a grouped convolution through XLA, which is three times slower on a CPU, needs
+    XLA wherever the model is served, and cannot be converted to ONNX. This one splits the maps,
+    convolves each tower and concatenates. The kernel keeps Keras's shape,
+    [height, width, in // groups, out]; output maps of one tower are adjacent.
+
+    Args:
+      filters: Output maps.
+      kernel_size: Side of the kernel in pixels, or (height, width).
+      strides: Step in pixels, or (down, across).
+      padding: "valid"; "same"; the pixels of zeros on each side; or "ceil", the rule of the 2012
+        code: `1 + ceil((n - kernel) / stride)` outputs, where the last windows overhang into zeros
+        at the right and bottom edge.
+      groups: Towers; divides the input's maps and `filters`.
+      **kwargs: Of `keras.layers.Conv2D`, except `data_format`: maps come last.
+
+    Input: [batch, height, width, maps], any float dtype. Output likewise, with `filters` maps.
+
+    Raises:
+      ValueError: The padding is none of these, the groups do not divide the maps, or the input is
+        too small for one output.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = (1, 1),
+        padding: str | int = "valid",
+        groups: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        known = isinstance(padding, str) and padding in ("same", "valid", "ceil")
+        counted = isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0
+        if not known and not counted:
+            raise ValueError(
+                "padding must be 'same', 'valid', 'ceil' or a number of pixels. "
+                f"Received: padding={padding!r}"
+            )
+        if kwargs.pop("data_format", None) not in (None, "channels_last"):
+            raise ValueError("GroupedConv2D takes maps last: data_format must be 'channels_last'.")
+        self._padding = padding  # Keras itself knows only two, and is told of one of them
+        super().__init__(
+            filters,
+            kernel_size,
+            strides=strides,
+            padding="same" if padding == "same" else "valid",
+            data_format="channels_last",
+            groups=groups,
+            **kwargs,
+        )
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """Returns the convolution of each tower, side by side, without the biases."""
+        paddings = [self._zeros(size, axis) for axis, size in enumerate(inputs.shape[1:3])]
+        if any(zeros != (0, 0) for zeros in paddings):
+            inputs = ops.pad(inputs, [(0, 0), *paddings, (0, 0)])
+        if self.groups == 1:
+            return super().convolution_op(inputs, kernel)
+        towers = zip(
+            ops.split(inputs, self.groups, axis=-1),
+            ops.split(kernel, self.groups, axis=-1),
+            strict=True,
+        )
+        return ops.concatenate([super(GroupedConv2D, self).convolution_op(*t) for t in towers], -1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Returns [batch, height, width, filters].
+
+        Raises:
+          ValueError: The input is too small for one output.
+        """
+        sides = []
+        for axis, size in enumerate(input_shape[1:3]):
+            side = None if size is None else self._side(size, axis)
+            if side is not None and side < 1:
+                raise ValueError(
+                    f"the input is too small for one output of {self.name}. "
+                    f"Received: input_shape={tuple(input_shape)}, "
+                    f"kernel_size={self.kernel_size}, padding={self._padding!r}"
+                )
+            sides.append(side)
+        return (input_shape[0], *sides, self.filters)
+
+    def _extent(self, axis: int) -> int:
+        """Returns the pixels that one window spans."""
+        return (self.kernel_size[axis] - 1) * self.dilation_rate[axis] + 1
+
+    def _side(self, size: int, axis: int) -> int:
+        """Returns the outputs along an axis."""
+        return output_pixels(size, self._extent(axis), self.strides[axis], self._padding)
+
+    def _zeros(self, size: int | None, axis: int) -> tuple[int, int]:
+        """Returns the zeros before and after the input along an axis, beyond Keras's own."""
+        if isinstance(self._padding, int):
+            return self._padding, self._padding
+        if self._padding != "ceil":
+            return 0, 0
+        if size is None:
+            raise ValueError("padding 'ceil' needs the input's height and width: both are fixed")
+        last_window = (self._side(size, axis) - 1) * self.strides[axis]
+        # Negative never: ceil reaches at least the last pixel that a valid window would.
+        return 0, last_window + self._extent(axis) - size
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments."""
+        return {**super().get_config(), "padding": self._padding}
+
+
+def output_pixels(size: int, kernel_size: int, strides: int, padding: str | int) -> int:
+    """Returns the outputs along one side of a convolution or a pooling; below 1: too small.
+
+    Args:
+      size: Pixels along the input's side.
+      kernel_size: Pixels along the window's side.
+      strides: Pixels from one window to the next.
+      padding: As `GroupedConv2D` takes it.
+    """
+    if padding == "same":
+        return -(-size // strides)
+    if padding == "ceil":
+        return 1 - (kernel_size - size) // strides
+    margin = 2 * padding if isinstance(padding, int) else 0
+    return (size + margin - kernel_size) // strides + 1
