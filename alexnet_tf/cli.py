@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import click
 
 from alexnet_tf import __version__
-from alexnet_tf.errors import InputError
+from alexnet_tf.errors import InputError, TrainingError
 
 COMMANDS = ("train", "evaluate", "summary")
+_FAILED = 1
 _BAD_INPUT = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 # What the user's disk refuses: no space, no quota, mounted read-only.
@@ -59,8 +60,8 @@ def cli(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and leaves the process.
 
-    What the user can put right ends in one line on stderr and exit code 2; a fault of ours keeps
-    its traceback.
+    What the user can put right ends in one line on stderr and exit code 2, training that cannot go
+    on in one line and exit code 1; a fault of ours keeps its traceback.
 
     Args:
       arguments: The command line's words, or None: the process's.
@@ -74,9 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_INTERRUPTED)
     except InputError as error:
         _fail(str(error))
+    except TrainingError as error:
+        _fail(str(error), _FAILED)
     except BrokenPipeError:  # `summary | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(_FAILED)
     except OSError as error:
         if not is_users(error):
             raise
@@ -97,7 +100,7 @@ def describe(error: OSError) -> str:
     return f"{error.filename}: {text}" if error.filename else text
 
 
-def _fail(message: str) -> None:
-    """Prints one line on stderr and leaves with exit code 2."""
+def _fail(message: str, code: int = _BAD_INPUT) -> None:
+    """Prints one line on stderr and leaves."""
     click.echo(f"Error: {' '.join(message.split())}", err=True)
-    sys.exit(_BAD_INPUT)
+    sys.exit(code)

@@ -118,10 +118,10 @@ Examples:
 )
 @option(
     "--devices",
-    "How many devices of this machine to use.",
-    default="all GPUs, or the CPU",
-    example="2",
-    type=_COUNT,
+    "GPUs by number, with commas; without a GPU, how many logical CPU devices to make.",
+    default="all GPUs, or one CPU",
+    example="0,1",
+    metavar="NUMBERS",
 )
 @option(
     "--run-dir",

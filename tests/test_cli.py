@@ -1,0 +1,180 @@
+"""The command line: help, exit codes, one-line errors."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from alexnet_tf import cli as cli_module
+from alexnet_tf.cli import COMMANDS, cli, main
+from alexnet_tf.commands import train as train_command
+from alexnet_tf.errors import InputError, TrainingError
+
+ROOT = Path(__file__).parents[1]
+HELPS = [(), *((name,) for name in COMMANDS)]
+
+
+def outcome(arguments, capsys):
+    """Runs `main` and returns exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    captured = capsys.readouterr()
+    return left.value.code, captured.out, captured.err
+
+
+def assert_refused(arguments, capsys, *words):
+    code, out, err = outcome(arguments, capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.parametrize("words", HELPS)
+def test_help_imports_no_tensorflow_and_is_quick(words):
+    code = (
+        "import sys\n"
+        "from alexnet_tf.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as left: code = left.code\n"
+        "heavy = ('tensorflow', 'keras', 'numpy', 'matplotlib', 'tensorflow_datasets')\n"
+        "print(code, [m for m in heavy if m in sys.modules], file=sys.stderr)\n"
+    )
+    seconds = []
+    for _ in range(3):  # the best of three: other work on the machine is not our import time
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        seconds.append(time.perf_counter() - start)
+        assert done.stderr.strip() == "0 []"
+        assert done.stdout.startswith("Usage: ")
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_tells_its_default_and_an_example(name):
+    command = cli.get_command(click.Context(cli), name)
+    assert command.help
+    assert f"python cli.py {name}" in command.epilog
+    for option in command.params:
+        assert re.search(rf"\[default: .+; e\.g\. {option.opts[0]}\b.*\]$", option.help), (
+            option.name
+        )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_in_both_readmes(name):
+    for readme in ("README.md", "README.zh-CN.md"):
+        assert f"python cli.py {name}" in (ROOT / readme).read_text(encoding="utf-8")
+
+
+def test_the_examples_in_the_help_are_ones_that_parse(monkeypatch):
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        examples = re.findall(rf"python cli.py {name}(.*)", command.epilog)
+        assert examples
+        for example in examples:
+            command.make_context(name, example.split())
+
+
+def test_no_command_shows_the_help(capsys):
+    code, out, err = outcome([], capsys)
+    assert (code, err) == (0, "")
+    assert all(name in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], ("trian", "train")),
+        (["train", "--epohcs", "3"], ("--epohcs",)),
+        (["train", "--epochs", "0"], ("--epochs",)),
+        (["train", "--epochs", "three"], ("--epochs", "three")),
+        (["train", "--batch-size", "0"], ("--batch-size",)),
+        (["train", "--learning-rate", "-1"], ("--learning-rate",)),
+        (["train", "--learning-rate", "nan"], ("learning rate", "nan")),
+        (["train", "--dropout", "1"], ("--dropout",)),
+        (["train", "--momentum", "1"], ("--momentum",)),
+        (["train", "--init", "zeros"], ("--init", "zeros", "stable")),
+        (["train", "--precision", "int8"], ("--precision", "int8", "bfloat16")),
+        (["train", "--strategy", "tpu"], ("--strategy", "tpu", "mirrored")),
+        (["train", "--limit-train", "0"], ("--limit-train",)),
+        (["train", "--recipe", "alexnet"], ("alexnet", "paper")),
+        (["summary", "--recipe", "alexnet"], ("alexnet", "paper")),
+        (["summary", "--classes", "1"], ("--classes",)),
+        (["evaluate", "--split", "dev"], ("--split", "dev", "validation")),
+        (["evaluate", "--run", "no-such-run"], ("no-such-run",)),
+        (["evaluate", "--batch-size", "0"], ("--batch-size",)),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, capsys):
+    assert_refused(arguments, capsys, *words)
+
+
+def test_evaluate_without_any_run_says_to_train(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert_refused(["evaluate"], capsys, "saved_models", "train")
+
+
+def test_a_run_folder_that_is_not_empty_is_refused_and_left_alone(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert_refused(["train", "--run-dir", str(tmp_path)], capsys, str(tmp_path), "--resume")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def raising(error):
+    def fail(options):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("two\nlines"), 2, "Error: two lines\n"),
+        (TrainingError("the loss is nan"), 1, "Error: the loss is nan\n"),
+        (FileNotFoundError(2, "No such file", "a.jpg"), 2, "Error: a.jpg: No such file\n"),
+        (PermissionError(13, "Permission denied", "runs"), 2, "Error: runs: Permission denied\n"),
+        (OSError(errno.ENOSPC, "No space left"), 2, "Error: No space left\n"),
+        (OSError(errno.EROFS, "Read-only", "/x"), 2, "Error: /x: Read-only\n"),
+        (KeyboardInterrupt(), 130, "\nInterrupted.\n"),
+    ],
+)
+def test_expected_errors_are_one_line(error, code, line, monkeypatch, capsys):
+    monkeypatch.setattr(train_command, "check", raising(error))
+    assert outcome(["train"], capsys) == (code, "", line)
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), OSError(errno.EIO, "broken disk")])
+def test_other_errors_keep_their_traceback(error, monkeypatch):
+    monkeypatch.setattr(train_command, "check", raising(error))
+    with pytest.raises(type(error)):
+        main(["train"])
+
+
+def test_a_closed_pipe_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "cli.py", "--help"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    assert done.stderr == b""
+
+
+def test_version():
+    result = CliRunner().invoke(cli, ["--version"])
+    assert result.output.strip() == f"alexnet-tf, version {cli_module.__version__}"

@@ -1,0 +1,158 @@
+"""Imports go one way, are declared, and none is made before it is needed."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "alexnet_tf"
+
+# Each part may import from its own layer's rank downwards, but not sideways.
+RANKS = {
+    "paper": 0,
+    "errors": 0,
+    "settings": 0,
+    "recipes": 0,
+    "files": 0,
+    "runs": 0,
+    "quiet": 0,
+    "data": 1,
+    "model": 1,
+    "evaluation": 2,
+    "training": 3,
+    "export": 3,
+    "experiments": 4,
+    "commands": 5,
+    "cli": 6,
+}
+
+
+def part_of(module):
+    """The first name below the package: "data" for alexnet_tf.data.images."""
+    return module.split(".")[1] if "." in module else None
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path):
+    """Every module that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            if node.module == "alexnet_tf":
+                yield from (f"alexnet_tf.{a.name}" for a in node.names if a.name in RANKS)
+
+
+def is_allowed(importer, imported):
+    if importer == imported:
+        return True
+    if RANKS[importer] == RANKS[imported] == 0:
+        return True
+    return RANKS[imported] < RANKS[importer]
+
+
+def test_every_part_has_a_rank():
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in modules()}
+    assert parts - {"__init__"} <= set(RANKS)
+
+
+def test_imports_go_one_way():
+    wrong = []
+    for path in modules():
+        importer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if importer == "__init__":
+            continue
+        for module in imports(path):
+            imported = part_of(module) if module.startswith("alexnet_tf") else None
+            if imported and not is_allowed(importer, imported):
+                wrong.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_sideways_or_upward_import_would_be_found():
+    assert not is_allowed("data", "model")
+    assert not is_allowed("model", "training")
+    assert is_allowed("training", "evaluation")
+
+
+def declared(*groups):
+    """The distributions that pyproject.toml declares, by normalised name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = list(project["dependencies"])
+    for group in groups:
+        texts += project["optional-dependencies"][group]
+    return {re.split(r"[^\w.-]", text)[0].lower().replace("_", "-") for text in texts}
+
+
+@pytest.mark.parametrize(("folder", "groups"), [("alexnet_tf", ()), ("tests", ("test",))])
+def test_everything_imported_is_declared(folder, groups):
+    known, owners = declared(*groups), packages_distributions()
+    missing = {}
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for module in imports(path):
+            top = module.split(".")[0]
+            if top in sys.stdlib_module_names or top in ("alexnet_tf", "tests"):
+                continue
+            names = {name.lower().replace("_", "-") for name in owners.get(top, [top])}
+            if not names & known:
+                missing[top] = str(path.relative_to(ROOT))
+    assert not missing
+
+
+def run(code):
+    """Runs code in a fresh interpreter and returns what it printed."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_and_recipes_imports_no_tensorflow():
+    code = (
+        "import sys, alexnet_tf, alexnet_tf.recipes, alexnet_tf.runs, alexnet_tf.files; "
+        "dir(alexnet_tf); alexnet_tf.get_recipe('paper'); "
+        "print([m for m in ('tensorflow', 'keras', 'numpy') if m in sys.modules])"
+    )
+    assert run(code).strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    code = (
+        "import alexnet_tf as an\n"
+        "missing = []\n"
+        "for name in an.__all__:\n"
+        "    if not hasattr(an, name): missing.append(name)\n"
+        "print(missing, callable(an.train), callable(an.evaluate))"
+    )
+    assert run(code).strip() == "[] True True"
+
+
+def test_tensorflow_is_imported_in_silence():
+    code = "from alexnet_tf.quiet import import_tensorflow; import_tensorflow()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_was_held_back_is_written_when_the_block_fails():
+    code = (
+        "import os\n"
+        "from alexnet_tf.quiet import quiet_stderr\n"
+        "with quiet_stderr(): os.write(2, b'dropped')\n"
+        "try:\n"
+        "    with quiet_stderr():\n"
+        "        os.write(2, b'kept')\n"
+        "        raise ValueError\n"
+        "except ValueError: os.write(2, b' after')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr == "kept after"
