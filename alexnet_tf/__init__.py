@@ -25,7 +25,7 @@ _WHERE = {
     "InputError": "alexnet_tf.errors",
 }
 
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+__all__ = ["__version__", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:

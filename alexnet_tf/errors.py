@@ -23,3 +23,7 @@ def choose(value: str, known: list[str] | tuple[str, ...], what: str) -> str:
     if value not in known:
         raise InputError(f"unknown {what} {value!r}: choose one of {', '.join(known)}")
     return value
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on (the loss is no number); the message says where, and what to do."""

@@ -10,7 +10,7 @@ RESIZED_PIXELS = 256  # shorter side after rescaling, and side of the central cr
 INPUT_PIXELS = 224  # side of what the network sees
 CLASSES = 1000
 
-# Section 3.3: local response normalization, b = a / (k + alpha * sum a^2)^beta over n adjacent maps.
+# Section 3.3: local response normalization, b = a / (k + alpha * sum a^2)^beta, n adjacent maps.
 LRN_K = 2.0
 LRN_N = 5
 LRN_ALPHA = 1e-4
@@ -61,8 +61,8 @@ RUN_CONV1_FROZEN_EPOCH = 72
 RUN_EPOCHS = 91
 
 # Published colour statistics of the ImageNet training set (cuda-convnet2's metadata): standard
-# deviations of 0..255 pixels along each principal component, smallest first, and the eigenvectors in
-# columns, rows R, G, B.
+# deviations of 0..255 pixels along each principal component, smallest first, and the eigenvectors
+# in columns, rows R, G, B.
 IMAGENET_RGB_STDS = (19.72, 37.09, 121.78)
 IMAGENET_RGB_EIGENVECTORS = (
     (0.418, -0.713, -0.564),

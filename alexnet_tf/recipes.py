@@ -148,7 +148,7 @@ _RECIPES = (
         description="the network and training of the code that made the paper's numbers",
         network=_RUN_NETWORK,
         epochs=paper.RUN_EPOCHS,
-        bias_learning_rate=paper.RUN_BIAS_RATE,
+        bias_rate_factor=paper.RUN_BIAS_RATE / paper.LEARNING_RATE,
         schedule=Schedule(kind="2012"),
         init="2012",
         lighting_divisor=paper.RUN_LIGHTING_DIVISOR,

@@ -25,8 +25,8 @@ class Convolution:
       filters: Output maps.
       kernel_size: Side of the square kernel in pixels.
       strides: Step in pixels.
-      padding: "same", "valid", "ceil" (the 2012 code: zeros at the right and bottom so that the last
-        window starts inside the image), or the pixels of zeros on each side.
+      padding: "same", "valid", "ceil" (the 2012 code: zeros at the right and bottom, so that the
+        last window starts inside the image), or the pixels of zeros on each side.
       groups: Towers that do not see each other.
       then: What follows, in order; some of `STEPS_IN_BLOCK`.
     """
@@ -103,7 +103,7 @@ class Network:
             raise InputError(f"channels must be 1 (grey) or 3 (RGB). Received: {self.channels}")
 
     def replace(self, **changes: Any) -> "Network":
-        """Returns a copy with `changes`; `groups=n` sets the groups of every grouped convolution."""
+        """Returns a copy with `changes`; `groups` is set on every grouped convolution."""
         groups = changes.pop("groups", None)
         if groups is not None:
             changes["convolutions"] = tuple(
@@ -148,7 +148,8 @@ class Recipe:
       epochs: Passes over the training set.
       batch_size: Images in a global batch.
       learning_rate: The first rate.
-      bias_learning_rate: A constant rate of the biases, or None: they follow the weights.
+      bias_rate_factor: The biases' constant rate as a multiple of `learning_rate`, or None: biases
+        follow the weights.
       momentum: Of the velocity.
       weight_decay: Inside the velocity, on weights only (section 5).
       schedule: How the rate falls.
@@ -170,7 +171,7 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    bias_learning_rate: float | None = None
+    bias_rate_factor: float | None = None
     momentum: float = paper.MOMENTUM
     weight_decay: float = paper.WEIGHT_DECAY
     schedule: Schedule = Schedule()

@@ -1,0 +1,1 @@
+"""Training: the paper's update, schedules, strategies, checkpoints and the loop."""

@@ -1,0 +1,112 @@
+"""Checkpoints: one safetensors file each, whole or not there, verified when read.
+
+`epoch-0003-step-00001234.safetensors` (3 epochs done, 1,234 updates) holds the model's weights, the
+velocities and, as JSON in its header, the state of the run. Beside it lies the same name with
+`.sha256`, in the format that `sha256sum -c` reads; a checkpoint counts once that is there.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from alexnet_tf.files import atomic_path, write_text
+
+KEPT = 2  # the newest and the one before it
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint file is not what was written."""
+
+
+def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -> Path:
+    """Writes a checkpoint and removes all but the last two.
+
+    Args:
+      folder: Where checkpoints lie; made if need be.
+      tensors: By name.
+      state: Plain values, "epoch" (epochs done) and "step" (updates done) among them.
+
+    Returns:
+      The checkpoint's path.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"epoch-{state['epoch']:04d}-step-{state['step']:08d}.safetensors"
+    with atomic_path(path) as temporary:
+        contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+        save_file(contiguous, temporary, metadata={"state": json.dumps(state)})
+        digest = _sha256(temporary)
+        # What stands at this name must not be beside another file's checksum at any moment.
+        _checksum_file(path).unlink(missing_ok=True)
+    write_text(_checksum_file(path), f"{digest}  {path.name}\n")
+    kept = _complete(folder)[:KEPT]
+    for old in folder.glob("epoch-*.safetensors"):
+        if old not in kept:
+            _checksum_file(old).unlink(missing_ok=True)
+            old.unlink()
+    return path
+
+
+def read_newest(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
+    """Reads the newest checkpoint that is whole.
+
+    A damaged one is renamed to `*.damaged` and the one before it is taken.
+
+    Args:
+      folder: Where checkpoints lie.
+
+    Returns:
+      Tensors, state, and a line about each damaged checkpoint; None if there is no checkpoint.
+
+    Raises:
+      DamagedCheckpointError: There are checkpoints and all of them are damaged.
+    """
+    complaints = []
+    for path in _complete(folder):
+        try:
+            tensors, state = _read(path)
+        except DamagedCheckpointError as error:
+            aside = path.with_suffix(".damaged")
+            path.replace(aside)
+            _checksum_file(path).unlink()
+            complaints.append(f"{error}; set aside as {aside.name}")
+            continue
+        return tensors, state, complaints
+    if complaints:
+        raise DamagedCheckpointError("; ".join(complaints))
+    return None
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads and verifies one checkpoint."""
+    expected = _checksum_file(path).read_text(encoding="utf-8", errors="replace").split()
+    if not expected or _sha256(path) != expected[0]:
+        raise DamagedCheckpointError(f"{path} is damaged: its checksum is another")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            state = json.loads(file.metadata()["state"])
+            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+    except SafetensorError as error:
+        raise DamagedCheckpointError(f"{path} is damaged: {error}") from None
+
+
+def _complete(folder: Path) -> list[Path]:
+    """Returns the checkpoints that have their checksum, newest first."""
+    paths = sorted(folder.glob("epoch-*.safetensors"), reverse=True)
+    return [path for path in paths if _checksum_file(path).is_file()]
+
+
+def _checksum_file(path: Path) -> Path:
+    """Returns where a checkpoint's checksum lies."""
+    return path.with_name(path.name + ".sha256")
+
+
+def _sha256(path: str | os.PathLike[str]) -> str:
+    """Returns a file's SHA-256 in hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,134 @@
+"""What a run computes on: precision, devices and distribution strategy."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf.errors import InputError, choose
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+STRATEGIES = ("auto", "single", "mirrored", "multiworker")
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Where and how a run computes.
+
+    Attributes:
+      strategy: The tf.distribute strategy; TensorFlow's default one for a single device.
+      strategy_name: "single", "mirrored" or "multiworker".
+      devices: Names for the screen.
+      precision: "float32" or "bfloat16" (float32 weights and updates, bfloat16 layers).
+    """
+
+    strategy: tf.distribute.Strategy
+    strategy_name: str
+    devices: tuple[str, ...]
+    precision: str
+
+    @property
+    def dtype_policy(self) -> str:
+        """The Keras policy of the network that is trained."""
+        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+
+    @property
+    def replicas(self) -> int:
+        """Parts that a global batch is cut into."""
+        return self.strategy.num_replicas_in_sync
+
+
+def choose_machine(
+    strategy: str = "auto", devices: str | None = None, precision: str = "auto"
+) -> Machine:
+    """Chooses devices, strategy and precision.
+
+    Args:
+      strategy: One of `STRATEGIES`. "auto": several workers if TF_CONFIG is set, mirrored if there
+        are several devices, else single.
+      devices: GPUs by number ("0,1"). Without GPUs, how many logical CPU devices to make ("2").
+      precision: One of `PRECISIONS`. "auto": bfloat16 where the device computes in it.
+
+    Raises:
+      InputError: An unknown value, or a device that is not there.
+    """
+    choose(strategy, STRATEGIES, "--strategy")
+    choose(precision, PRECISIONS, "--precision")
+    names = _device_names(devices)
+    if strategy == "auto":
+        several = "mirrored" if len(names) > 1 else "single"
+        strategy = "multiworker" if os.environ.get("TF_CONFIG") else several
+    if strategy == "single":
+        chosen = (
+            tf.distribute.get_strategy()
+            if names[0].endswith(":0")
+            else tf.distribute.OneDeviceStrategy(names[0])
+        )
+        names = names[:1]
+    elif strategy == "mirrored":
+        chosen = tf.distribute.MirroredStrategy(names)
+    else:
+        chosen = tf.distribute.MultiWorkerMirroredStrategy()
+    return Machine(chosen, strategy, tuple(names), _precision(precision))
+
+
+def _device_names(devices: str | None) -> list[str]:
+    """Returns the devices asked for, all GPUs if there are any, else the processor."""
+    gpus = tf.config.list_physical_devices("GPU")
+    try:
+        numbers = None if devices is None else [int(d) for d in devices.split(",")]
+    except ValueError:
+        raise InputError(f"--devices takes numbers such as 0,1. Received: {devices!r}") from None
+    if gpus:
+        present = list(range(len(gpus)))
+        for number in numbers or []:
+            if number not in present:
+                raise InputError(f"--devices {devices}: there is no GPU {number}, only {present}")
+        return [f"/GPU:{number}" for number in numbers or present]
+    count = 1
+    if numbers is not None:
+        count = numbers[0] if len(numbers) == 1 else len(numbers)
+    if count < 1:
+        raise InputError(f"--devices needs at least one device. Received: {devices!r}")
+    if count > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * count
+        current = tf.config.get_logical_device_configuration(cpu) or []
+        if len(current) != count:
+            tf.config.set_logical_device_configuration(cpu, logical)
+    return [f"/CPU:{number}" for number in range(count)]
+
+
+def _precision(asked: str) -> str:
+    """Resolves "auto": bfloat16 only where it is faster."""
+    if asked != "auto":
+        return asked
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return "bfloat16" if details.get("compute_capability", (0, 0)) >= (8, 0) else "float32"
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "float32"
+    has_bfloat16 = "avx512_bf16" in flags or "amx_bf16" in flags
+    return "bfloat16" if has_bfloat16 else "float32"
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that a run records."""
+    import platform
+
+    import numpy as np
+
+    from alexnet_tf import __version__
+
+    return {
+        "alexnet_tf": __version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

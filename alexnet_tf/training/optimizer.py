@@ -1,0 +1,149 @@
+"""The paper's update rule, as a pure function and as a Keras optimizer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from alexnet_tf import paper
+
+
+def momentum_step(
+    weight: Any,
+    velocity: Any,
+    gradient: Any,
+    *,
+    learning_rate: float,
+    momentum: float = paper.MOMENTUM,
+    weight_decay: float = paper.WEIGHT_DECAY,
+) -> tuple[Any, Any]:
+    """Returns the next (weight, velocity) by section 5 of the paper.
+
+        velocity <- momentum * velocity - weight_decay * learning_rate * weight
+                    - learning_rate * gradient
+        weight   <- weight + velocity
+
+    The decay is inside the velocity, so it is the gradient of (weight_decay / 2) * weight^2, not
+    the decoupled decay of Keras' `SGD(weight_decay=)`.
+
+    Args:
+      weight: Array or tensor.
+      velocity: The same shape.
+      gradient: The same shape: the average over the batch.
+      learning_rate: The paper's epsilon.
+      momentum: 0.9 in the paper.
+      weight_decay: 0.0005 in the paper.
+    """
+    velocity = (
+        momentum * velocity - weight_decay * learning_rate * weight - learning_rate * gradient
+    )
+    return weight + velocity, velocity
+
+
+@keras.saving.register_keras_serializable(package="alexnet_tf")
+class PaperMomentum(keras.optimizers.Optimizer):
+    """`momentum_step` as a Keras optimizer, also for `Model.fit`.
+
+    Decay is for kernels only: biases do not decay. Each variable's rate is `learning_rate` times a
+    factor, 1 unless `set_rates` says otherwise; a factor of 0 freezes the variable: it keeps its
+    value and its velocity becomes 0.
+
+    Args:
+      learning_rate: A float, a schedule or a callable, as for any Keras optimizer.
+      momentum: Between 0 and 1.
+      weight_decay: The paper's, inside the velocity.
+      name: Of the optimizer.
+      **kwargs: Of `keras.optimizers.Optimizer`.
+
+    Raises:
+      ValueError: `momentum` or `weight_decay` is out of range.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = paper.LEARNING_RATE,
+        momentum: float = paper.MOMENTUM,
+        weight_decay: float = paper.WEIGHT_DECAY,
+        name: str = "paper_momentum",
+        **kwargs: Any,
+    ) -> None:
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and below 1. Received: {momentum}")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay must not be negative. Received: {weight_decay}")
+        # Keras' own weight_decay stays unset: it is the decoupled one.
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.momentum = momentum
+        self.velocity_decay = weight_decay
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Makes one velocity a variable, and the vector of rate factors."""
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
+        self.rate_factors = self.add_variable(
+            shape=(len(variables),), initializer="ones", name="rate_factors"
+        )
+
+    def set_rates(
+        self,
+        learning_rate: float,
+        *,
+        biases: float | None = None,
+        layers: Mapping[str, float] | None = None,
+        frozen: Sequence[str] = (),
+    ) -> None:
+        """Sets the rate of every variable.
+
+        Args:
+          learning_rate: Of all that is not named below.
+          biases: Of the biases; None: as the others.
+          layers: Of the kernels of these layers, by layer name.
+          frozen: Layers whose kernel and bias do not move at all.
+
+        Raises:
+          ValueError: A layer has no variable here.
+        """
+        layers = layers or {}
+        owners = [v.path.rsplit("/", 2)[-2] for v in self._trainable_variables]
+        for name in [*layers, *frozen]:
+            if name not in owners:
+                raise ValueError(f"no trainable layer is called {name!r}: there are {owners}")
+        factors = []
+        for variable, owner in zip(self._trainable_variables, owners, strict=True):
+            rate = learning_rate
+            if variable.name == "bias":
+                rate = learning_rate if biases is None else biases
+            elif owner in layers:
+                rate = layers[owner]
+            factors.append(0.0 if owner in frozen else rate / learning_rate)
+        self.learning_rate = learning_rate
+        self.rate_factors.assign(factors)
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
+        """Moves one variable, in one pass over its memory."""
+        index = self._get_variable_index(variable)
+        factor = tf.cast(tf.convert_to_tensor(self.rate_factors)[index], variable.dtype)
+        if self.velocity_decay and self._trainable_variables[index].name == "kernel":
+            gradient = gradient + tf.cast(self.velocity_decay, variable.dtype) * variable
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=_resource(self.velocities[index]).handle,
+            lr=tf.cast(learning_rate, variable.dtype) * factor,
+            grad=gradient,
+            momentum=self.momentum * tf.cast(factor > 0, variable.dtype),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what `from_config` needs."""
+        config = super().get_config()
+        config.update(momentum=self.momentum, weight_decay=self.velocity_decay)
+        return config
+
+
+def _resource(variable: keras.Variable) -> tf.Variable:
+    """Returns the tf.Variable behind a Keras variable: this device's copy, if it is mirrored."""
+    value = variable.value
+    return value._get() if hasattr(value, "_get") else value

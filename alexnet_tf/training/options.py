@@ -1,0 +1,155 @@
+"""What was asked of a run: the recipe, what overrides it, and whether a resumed run may differ."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from alexnet_tf.errors import InputError
+from alexnet_tf.recipes import get_recipe, recipe_for
+from alexnet_tf.settings import Recipe
+
+OVERRIDES = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "momentum",
+    "dropout",
+    "init",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What decides the numbers of a run, apart from the machine.
+
+    Attributes:
+      dataset: TFDS name, "shapes", or the absolute path of a folder.
+      data_dir: TFDS folder, or None for TFDS's own.
+      recipe: With everything that overrides it.
+      overrides: What was given instead of the recipe's values, by name.
+      epochs: To train for. The recipe's are those that its schedule was scaled to; these may be
+        more after a resume.
+      seed: Of the initialisation, the held-out examples, the order, augmentation and dropout.
+      precision: "float32" or "bfloat16".
+      limit_train: Use at most so many training examples, or None.
+      limit_val: Likewise for validation.
+    """
+
+    dataset: str
+    data_dir: str | None
+    recipe: Recipe
+    overrides: dict[str, Any]
+    epochs: int
+    seed: int
+    precision: str
+    limit_train: int | None
+    limit_val: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values."""
+        return {**dataclasses.asdict(self), "recipe": self.recipe.to_json()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "RunOptions":
+        """Returns what `to_json` gave."""
+        return cls(**{**values, "recipe": Recipe.from_json(values["recipe"])})
+
+
+def new_options(
+    *,
+    dataset: str | None,
+    data_dir: str | None,
+    recipe: str | Recipe | None,
+    seed: int | None,
+    precision: str,
+    limit_train: int | None,
+    limit_val: int | None,
+    **overrides: Any,
+) -> RunOptions:
+    """Returns the options of a new run.
+
+    Raises:
+      InputError: An unknown recipe, or a value out of range.
+    """
+    dataset = normal_dataset(dataset or "shapes")
+    chosen = recipe_for(dataset) if recipe is None else recipe
+    if isinstance(chosen, str):
+        chosen = get_recipe(chosen)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    for name, limit in (("--limit-train", limit_train), ("--limit-val", limit_val)):
+        if limit is not None and limit < 1:
+            raise InputError(f"{name} must be at least 1. Received: {limit}")
+    chosen = chosen.replace(**given)
+    return RunOptions(
+        dataset=dataset,
+        data_dir=data_dir,
+        recipe=chosen,
+        overrides=given,
+        epochs=chosen.epochs,
+        seed=0 if seed is None else seed,
+        precision=precision,
+        limit_train=limit_train,
+        limit_val=limit_val,
+    )
+
+
+def resumed_options(
+    recorded: RunOptions,
+    *,
+    dataset: str | None,
+    data_dir: str | None,
+    recipe: str | Recipe | None,
+    seed: int | None,
+    precision: str,
+    limit_train: int | None,
+    limit_val: int | None,
+    epochs: int | None = None,
+    **overrides: Any,
+) -> RunOptions:
+    """Returns the options of a run that goes on: the recorded ones, with more epochs if asked.
+
+    The data may have moved (`data_dir`); everything else that is given must be as it was.
+
+    Raises:
+      InputError: Something given differs from the run's; the message names both.
+    """
+    asked: dict[str, Any] = {
+        "dataset": None if dataset is None else normal_dataset(dataset),
+        "recipe": recipe.name if isinstance(recipe, Recipe) else recipe,
+        "seed": seed,
+        "precision": None if precision == "auto" else precision,
+        "limit_train": limit_train,
+        "limit_val": limit_val,
+        **overrides,
+    }
+    network_values = {"dropout": recorded.recipe.network.dropout}
+    for name, value in asked.items():
+        if name == "recipe":
+            was = recorded.recipe.name
+        elif name in OVERRIDES:
+            was = network_values.get(name, getattr(recorded.recipe, name, None))
+        else:
+            was = getattr(recorded, name)
+        if value is not None and value != was:
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{option} {value} differs from the run's {was}: resume without it, "
+                "or start a new run in another folder"
+            )
+    if epochs is not None and epochs < recorded.epochs:
+        raise InputError(
+            f"--epochs {epochs} is less than the run's {recorded.epochs}: "
+            "a resumed run may only get more"
+        )
+    return dataclasses.replace(
+        recorded, data_dir=data_dir or recorded.data_dir, epochs=epochs or recorded.epochs
+    )
+
+
+def normal_dataset(dataset: str) -> str:
+    """Returns a folder's absolute path, and a TFDS name as it is."""
+    looks_like_path = os.sep in dataset or dataset.startswith((".", "~"))
+    path = Path(dataset).expanduser()
+    return str(path.resolve()) if path.is_dir() or (looks_like_path and path.exists()) else dataset

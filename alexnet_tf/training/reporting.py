@@ -1,0 +1,146 @@
+"""What a run shows on the screen: settings, progress, a line per epoch, the end. All on stderr."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+_HEADER = (
+    f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'top-1 err':>10} {'top-5 err':>10} "
+    f"{'rate':>8} {'images/s':>9} {'waiting':>8}"
+)
+
+
+class Screen:
+    """Writes for people.
+
+    Args:
+      quiet: Only messages that matter after the run: warnings.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def settings(self, rows: dict[str, str]) -> None:
+        """Shows what will run, a row a setting."""
+        if self._quiet:
+            return
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for name, value in rows.items():
+            table.add_row(f"[bold]{name}[/bold]", value)
+        self._console.print(table)
+
+    def message(self, text: str) -> None:
+        """Shows a line, unless quiet."""
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Shows a line, quiet or not."""
+        self._console.print(text, style="yellow", markup=False)
+
+    @contextmanager
+    def counting(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Gives a function of (done, total) that moves a progress bar."""
+        with self._progress("{task.fields[speed]}") as progress:
+            task = progress.add_task(what, total=None, speed="")
+            started = time.monotonic()
+
+            def update(done: int, total: int) -> None:
+                seconds = max(time.monotonic() - started, 1e-9)
+                left = (total - done) * seconds / max(done, 1)
+                speed = f"{done / seconds:,.0f} images/s, {_minutes(left)} left"
+                progress.update(task, completed=done, total=total, speed=speed)
+
+            yield update
+
+    def header(self) -> None:
+        """Shows the names of the columns of `epoch`."""
+        self.message(_HEADER)
+
+    @contextmanager
+    def epoch_bar(self, epoch: int, epochs: int, steps: int) -> Iterator["EpochBar"]:
+        """Gives the progress bar of an epoch."""
+        columns = "{task.fields[speed]}", "loss {task.fields[loss]}", "top-1 {task.fields[top1]}"
+        with self._progress(*columns) as progress:
+            task = progress.add_task(
+                f"epoch {epoch}/{epochs}", total=steps, speed="", loss="", top1=""
+            )
+            yield EpochBar(progress, task)
+
+    def epoch(self, record: dict[str, Any], epochs: int) -> None:
+        """Shows an epoch's line."""
+        validation = [record[f"validation_{name}"] for name in ("loss", "top1_error", "top5_error")]
+        loss, top1, top5 = (
+            ("-", "-", "-")
+            if validation[0] is None
+            else (f"{validation[0]:.4f}", f"{validation[1]:.2%}", f"{validation[2]:.2%}")
+        )
+        self.message(
+            f"{record['epoch']:>3}/{epochs:<3} {record['training_loss']:>11.4f} {loss:>9} "
+            f"{top1:>10} {top5:>10} {record['learning_rate']:>8.2g} "
+            f"{record['images_per_second']:>9,.0f} {record['waiting_share']:>8.1%}"
+        )
+
+    def finished(self, folder: Path, result: str) -> None:
+        """Shows the end of a run and what to do next."""
+        self.message(f"\n{result}")
+        self.message(
+            f"written to {folder}/: best.keras, last.keras, history.jsonl, curves.png, run.json\n"
+            "next:\n"
+            f"  python cli.py evaluate --ten-crop --run {folder}\n"
+            f"  python cli.py train --resume --run-dir {folder} --epochs N    (goes on for longer)"
+        )
+
+    def _progress(self, *texts: str) -> Progress:
+        """Makes a progress bar with more texts behind it; it disappears when done."""
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            *(TextColumn(text) for text in texts),
+            console=self._console,
+            transient=True,
+            disable=self._quiet or not self._console.is_terminal,
+        )
+
+
+class EpochBar:
+    """The progress bar of one epoch."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def update(
+        self, step: int, images_per_second: float, seconds_left: float, loss: float, top1: float
+    ) -> None:
+        """Moves the bar.
+
+        Args:
+          step: Updates done in this epoch.
+          images_per_second: In this epoch.
+          seconds_left: Of the whole run.
+          loss: Mean training loss of the epoch so far.
+          top1: Share of right answers in training so far.
+        """
+        self._progress.update(
+            self._task,
+            completed=step,
+            speed=f"{images_per_second:,.0f} images/s, {_minutes(seconds_left)} left",
+            loss=f"{loss:.3f}",
+            top1=f"{top1:.1%}",
+        )
+
+
+def _minutes(seconds: float) -> str:
+    """Returns 75 as "1:15" and 3700 as "1:01:40"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,101 @@
+"""How rates fall over the epochs: plateau (section 5), the 2012 run, fixed steps, constant."""
+
+import dataclasses
+from typing import Any
+
+from alexnet_tf import paper
+from alexnet_tf.settings import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochRates:
+    """What holds during one epoch.
+
+    Attributes:
+      learning_rate: Of the weights.
+      bias_learning_rate: Of the biases.
+      layers: Rates of the kernels of single layers, by layer name.
+      frozen: Layers that do not move.
+      lighting: Whether PCA lighting is on.
+    """
+
+    learning_rate: float
+    bias_learning_rate: float
+    layers: dict[str, float] = dataclasses.field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
+    lighting: bool = True
+
+
+class RateSchedule:
+    """Gives each epoch its rates; remembers what the plateau rule needs.
+
+    Args:
+      recipe: Gives the first rate, the kind of schedule and the epochs it is scaled to.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._schedule = recipe.schedule
+        self._reductions = 0
+        self._best_errors: int | None = None
+        self._epochs_without_gain = 0
+
+    def rates(self, epoch: int) -> EpochRates:
+        """Returns the rates of an epoch, counted from 0."""
+        first = self._recipe.learning_rate
+        kind = self._schedule.kind
+        if kind == "2012":
+            falls = sum(epoch >= self._scaled(e) for e in paper.RUN_RATE_EPOCHS)
+        elif kind == "steps":
+            falls = sum(epoch >= round(s * self._recipe.epochs) for s in self._schedule.at_epochs)
+        else:
+            falls = self._reductions
+        rate = first * self._schedule.factor**falls
+        factor = self._recipe.bias_rate_factor
+        rates = EpochRates(rate, rate if factor is None else factor * first)
+        if kind != "2012" or epoch < self._scaled(paper.RUN_LIGHTING_OFF_EPOCH):
+            return rates
+        if epoch < self._scaled(paper.RUN_CONV1_FROZEN_EPOCH):
+            conv1 = first * paper.RUN_CONV1_RATE / paper.LEARNING_RATE
+            return dataclasses.replace(rates, layers={"conv1": conv1}, lighting=False)
+        return dataclasses.replace(rates, frozen=("conv1",), lighting=False)
+
+    def observe(self, top1_errors: int) -> bool:
+        """Takes an epoch's validation errors and returns whether the rate falls now.
+
+        Args:
+          top1_errors: The count on the validation set after the epoch.
+        """
+        if self._schedule.kind != "plateau":
+            return False
+        if self._best_errors is None or top1_errors < self._best_errors:
+            self._best_errors = top1_errors
+            self._epochs_without_gain = 0
+            return False
+        self._epochs_without_gain += 1
+        if (
+            self._epochs_without_gain < self._schedule.patience_epochs
+            or self._reductions >= self._schedule.reductions
+        ):
+            return False
+        self._reductions += 1
+        self._epochs_without_gain = 0
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Returns what `restore` needs, as plain values."""
+        return {
+            "reductions": self._reductions,
+            "best_errors": self._best_errors,
+            "epochs_without_gain": self._epochs_without_gain,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from `state()`."""
+        self._reductions = state["reductions"]
+        self._best_errors = state["best_errors"]
+        self._epochs_without_gain = state["epochs_without_gain"]
+
+    def _scaled(self, epoch: int) -> int:
+        """Returns an epoch of the 2012 run on the scale of the epochs asked for."""
+        return round(epoch * self._recipe.epochs / paper.RUN_EPOCHS)

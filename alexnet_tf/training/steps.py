@@ -1,0 +1,134 @@
+"""The compiled training step, and what it counts."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.augment import apply_lighting
+from alexnet_tf.evaluation.topk import count_errors
+from alexnet_tf.model.dropout import dropout_scope
+from alexnet_tf.training.optimizer import PaperMomentum
+
+
+@dataclasses.dataclass
+class Totals:
+    """Sums over the examples seen so far in an epoch.
+
+    Attributes:
+      loss_sum: Of the cross-entropy in nats.
+      top1_errors: Examples whose label is not the first.
+      top5_errors: Examples whose label is not among the first five.
+      examples: Examples counted.
+      waiting_seconds: Time spent waiting for input.
+    """
+
+    loss_sum: float = 0.0
+    top1_errors: int = 0
+    top5_errors: int = 0
+    examples: int = 0
+    waiting_seconds: float = 0.0
+
+    def add(self, sums: np.ndarray) -> None:
+        """Adds what `TrainingStep` returned."""
+        self.loss_sum += float(sums[0])
+        self.top1_errors += int(sums[1])
+        self.top5_errors += int(sums[2])
+        self.examples += int(sums[3])
+        self.waiting_seconds += float(sums[4])
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return self.loss_sum / max(self.examples, 1)
+
+    @property
+    def top1_error(self) -> float:
+        """Share of examples, 0..1."""
+        return self.top1_errors / max(self.examples, 1)
+
+    @property
+    def top5_error(self) -> float:
+        """Share of examples, 0..1."""
+        return self.top5_errors / max(self.examples, 1)
+
+
+class TrainingStep:
+    """Several updates per call into the graph, on one replica or on many.
+
+    Loss and gradient are averages over the global batch; rows of weight 0 count for nothing.
+
+    Args:
+      model: Ends in the layer "prob"; the loss is taken from the logits that go into it.
+      optimizer: Built under the strategy's scope.
+      strategy: Where it runs.
+      seed: Of the dropout masks, which depend on (seed, update, position in the global batch).
+      lighting_divisor: Of `apply_lighting`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: PaperMomentum,
+        strategy: tf.distribute.Strategy,
+        *,
+        seed: int,
+        lighting_divisor: float = 1.0,
+    ) -> None:
+        self._model = keras.Model(model.input, model.get_layer("prob").input)
+        self._mean = model.get_layer("mean").mean
+        self._optimizer = optimizer
+        self._strategy = strategy
+        self._seed = seed
+        self._lighting_divisor = lighting_divisor
+
+    def __call__(self, batches: Iterator[Any], steps: int) -> np.ndarray:
+        """Makes `steps` updates and returns the five sums of `Totals`, in its order."""
+        return self._run(batches, tf.constant(steps, tf.int64)).numpy()
+
+    @tf.function
+    def _run(self, batches: Iterator[Any], steps: tf.Tensor) -> tf.Tensor:
+        totals = tf.zeros([5], tf.float64)
+        for _ in tf.range(steps):
+            # The clock starts when the step before is done, and stops when the batch is there.
+            with tf.control_dependencies([totals]):
+                before = tf.timestamp()
+            with tf.control_dependencies([before]):
+                batch = next(batches)
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+                waited = tf.timestamp() - before
+            sums = self._strategy.run(self._replica_step, args=(batch,))
+            sums = self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+            totals += tf.concat([sums, [waited]], axis=0)
+        return totals
+
+    def _replica_step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """One update on this replica's part of the global batch."""
+        replica = tf.distribute.get_replica_context()
+        labels, weights = batch["label"], batch["weight"]
+        images = apply_lighting(
+            tf.cast(batch["image"], tf.float32),
+            batch["offset"],
+            divisor=self._lighting_divisor,
+            mean=tf.convert_to_tensor(self._mean),
+        )
+        examples = tf.reduce_sum(weights)
+        if replica.num_replicas_in_sync > 1:
+            examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
+        rows = weights.shape[0]
+        first_row = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
+        with (
+            dropout_scope(self._seed, tf.convert_to_tensor(self._optimizer.iterations), first_row),
+            tf.GradientTape() as tape,
+        ):
+            logits = tf.cast(self._model(images, training=True), tf.float32)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss_sum = tf.reduce_sum(losses * weights)
+            loss = loss_sum / examples
+        variables = self._model.trainable_variables
+        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        counts = count_errors(logits, labels, weights)
+        return tf.stack([tf.cast(value, tf.float64) for value in (loss_sum, *counts)])

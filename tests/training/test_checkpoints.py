@@ -1,0 +1,87 @@
+import subprocess
+
+import numpy as np
+import pytest
+
+from alexnet_tf.training import checkpoints
+
+
+def write(folder, step, value=None):
+    tensors = {"model/w": np.full((3, 4), step if value is None else value, np.float32)}
+    return checkpoints.write(folder, tensors, {"epoch": step // 10, "step": step, "best": None})
+
+
+def test_what_was_written_is_read(tmp_path):
+    write(tmp_path, 10)
+    tensors, state, complaints = checkpoints.read_newest(tmp_path)
+    np.testing.assert_array_equal(tensors["model/w"], np.full((3, 4), 10, np.float32))
+    assert state == {"epoch": 1, "step": 10, "best": None}
+    assert complaints == []
+
+
+def test_the_last_two_are_kept(tmp_path):
+    for step in (10, 20, 30):
+        write(tmp_path, step)
+    assert [p.name for p in sorted(tmp_path.glob("*.safetensors"))] == [
+        "epoch-0002-step-00000020.safetensors",
+        "epoch-0003-step-00000030.safetensors",
+    ]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_checksums_are_what_sha256sum_reads(tmp_path):
+    path = write(tmp_path, 10)
+    subprocess.run(["sha256sum", "-c", f"{path.name}.sha256"], cwd=tmp_path, check=True)
+
+
+def test_no_checkpoint(tmp_path):
+    assert checkpoints.read_newest(tmp_path / "none") is None
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def flip_one_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty_checksum(path):
+    path.with_name(path.name + ".sha256").write_text("")
+
+
+@pytest.mark.parametrize("damage", [truncate, zero, flip_one_bit, empty_checksum])
+def test_a_damaged_newest_is_set_aside_and_the_one_before_is_used(tmp_path, damage):
+    write(tmp_path, 10)
+    newest = write(tmp_path, 20)
+    damage(newest)
+    tensors, state, complaints = checkpoints.read_newest(tmp_path)
+    assert state["step"] == 10
+    assert tensors["model/w"][0, 0] == 10
+    assert newest.name in complaints[0]
+    assert newest.with_suffix(".damaged").is_file()
+    assert not newest.exists()
+
+
+def test_swapped_checkpoints_are_noticed(tmp_path):
+    first, second = write(tmp_path, 10), write(tmp_path, 20)
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    with pytest.raises(checkpoints.DamagedCheckpointError, match=r"step-00000020.*step-00000010"):
+        checkpoints.read_newest(tmp_path)
+
+
+def test_one_without_its_checksum_does_not_count_and_is_removed_by_the_next(tmp_path):
+    write(tmp_path, 10)
+    cut_short = write(tmp_path, 20)
+    cut_short.with_name(cut_short.name + ".sha256").unlink()
+    assert checkpoints.read_newest(tmp_path)[1]["step"] == 10
+    write(tmp_path, 30)
+    assert not cut_short.exists()
