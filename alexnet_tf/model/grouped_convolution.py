@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from alexnet_tf.model.geometry import output_pixels
+
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class GroupedConv2D(keras.layers.Conv2D):
@@ -116,20 +118,3 @@ class GroupedConv2D(keras.layers.Conv2D):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
         return {**super().get_config(), "padding": self._padding}
-
-
-def output_pixels(size: int, kernel_size: int, strides: int, padding: str | int) -> int:
-    """Returns the outputs along one side of a convolution or a pooling; below 1: too small.
-
-    Args:
-      size: Pixels along the input's side.
-      kernel_size: Pixels along the window's side.
-      strides: Pixels from one window to the next.
-      padding: As `GroupedConv2D` takes it.
-    """
-    if padding == "same":
-        return -(-size // strides)
-    if padding == "ceil":
-        return 1 - (kernel_size - size) // strides
-    margin = 2 * padding if isinstance(padding, int) else 0
-    return (size + margin - kernel_size) // strides + 1

@@ -11,7 +11,8 @@ import numpy as np
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.model.dropout import InvertedDropout, PaperDropout
-from alexnet_tf.model.grouped_convolution import GroupedConv2D, output_pixels
+from alexnet_tf.model.geometry import check_size, pool_geometry
+from alexnet_tf.model.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.initializers import Place, initializers_for
 from alexnet_tf.model.inputs import MeanSubtraction
 from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
@@ -21,7 +22,6 @@ from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Network, Recipe
 
 DTYPES = ("float32", "mixed_bfloat16", "float64")
-_PLAIN_POOL = 2  # side and stride of pooling that does not overlap
 
 
 def build_model(
@@ -190,7 +190,7 @@ class _Builder:
         )
 
     def _pooling(self, number: int) -> keras.layers.Layer:
-        size, stride = _pool_geometry(self.network)
+        size, stride = pool_geometry(self.network)
         average = self.network.pooling == "average"
         kind = keras.layers.AveragePooling2D if average else keras.layers.MaxPooling2D
         return kind(size, stride, padding="valid", name=f"pool{number}", dtype=self.dtype)
@@ -280,46 +280,3 @@ def _mean_of(network: Network, mean: Any) -> np.ndarray | None:
         return mean
     start = (mean.shape[0] - size) // 2
     return mean[start : start + size, start : start + size]
-
-
-def _pool_geometry(network: Network) -> tuple[int, int]:
-    """Returns (size, stride) of the network's pooling in pixels."""
-    if network.pooling == "overlapping":
-        return paper.POOL_SIZE, paper.POOL_STRIDE
-    return _PLAIN_POOL, _PLAIN_POOL
-
-
-def check_size(network: Network) -> None:
-    """Checks that every layer has something to look at.
-
-    Raises:
-      InputError: The input is too small; the message names the layer and the size that would do.
-    """
-    layer = _starved_layer(network, network.input_size)
-    if layer is None:
-        return
-    enough = network.input_size + 1
-    while _starved_layer(network, enough) is not None:
-        enough += 1
-    raise InputError(
-        f"an input of {network.input_size} pixels is too small: nothing is left for {layer}; "
-        f"{enough} pixels would do"
-    )
-
-
-def _starved_layer(network: Network, size: int) -> str | None:
-    """Returns the first layer that has no output for an input of `size` pixels, None: all have."""
-    if size < 1:
-        return "conv1"
-    pool_size, pool_stride = _pool_geometry(network)
-    for number, convolution in enumerate(network.convolutions, 1):
-        size = output_pixels(
-            size, convolution.kernel_size, convolution.strides, convolution.padding
-        )
-        if size < 1:
-            return f"conv{number}"
-        if "pool" in convolution.then:
-            size = output_pixels(size, pool_size, pool_stride, "valid")
-            if size < 1:
-                return f"pool{number}"
-    return None

@@ -88,10 +88,8 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
             path, custom_objects=custom_objects(), compile=False, safe_mode=True
         )
     except (*_DAMAGE, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).strip().splitlines()
-        raise InputError(
-            f"{path}: cannot be read as a model: {(reason or ['damaged'])[0]}"
-        ) from error
+        reason = next(iter(str(error).strip().splitlines()), "it is damaged")
+        raise InputError(f"{path}: cannot be read as a model: {reason}") from error
     layers = {type(layer) for layer in model.layers}
     if not {MeanSubtraction, Probabilities} <= layers:
         raise InputError(f"{path}: holds a model, but none of this package")

@@ -15,8 +15,9 @@ class SpatialResponseNormalization(keras.layers.Layer):
 
         b[y, x] = a[y, x] / (bias + alpha * sum over the size x size window of a^2) ** beta
 
-    The window is clipped at the map's edges, that is, outside it there are zeros. `alpha` multiplies
-    the plain sum; the run's files give it before it is divided by the window's `size ** 2` pixels.
+    The window is clipped at the map's edges, that is, outside it there are zeros. `alpha`
+    multiplies the plain sum; the run's files give it before it is divided by the window's
+    `size ** 2` pixels.
 
     Args:
       size: Side of the window in pixels, odd.
