@@ -1,0 +1,1 @@
+"""How images come in: sources, splits, statistics, augmentation, the input pipeline."""

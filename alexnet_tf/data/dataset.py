@@ -1,0 +1,55 @@
+"""What every source gives: a data set with its classes and splits."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+from alexnet_tf.data.examples import Examples
+
+# What other names a split goes by, in folders and in TFDS.
+SPLIT_NAMES = {
+    "train": ("train",),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test",),
+}
+
+
+class Splits(Mapping[str, Examples]):
+    """The splits by name, each read when first asked for: judging one need not read the others."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], Examples]]) -> None:
+        """Takes one function per split that reads it."""
+        self._readers = dict(readers)
+        self._read: dict[str, Examples] = {}
+
+    def __getitem__(self, name: str) -> Examples:
+        """Returns a split's examples."""
+        if name not in self._read:
+            self._read[name] = self._readers[name]()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Goes through the names; reads nothing."""
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        """Returns the number of splits."""
+        return len(self._readers)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """An image classification set.
+
+    Attributes:
+      name: As the user gave it.
+      class_names: By class number.
+      splits: Some of "train", "validation", "test".
+      origin: Where it is: a folder's path, or the TFDS name with its version.
+      channels: 3 (RGB) or 1 (grey): what the examples give.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Examples]
+    origin: str
+    channels: int

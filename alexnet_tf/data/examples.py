@@ -1,0 +1,205 @@
+"""A split: labelled images with random access by index, whatever they are stored in."""
+
+import abc
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.images import to_channels
+
+Indices = np.ndarray
+
+
+def _digest(*parts: bytes | str) -> str:
+    """Returns a short name for what `parts` say."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else part)
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+class Examples(abc.ABC):
+    """Labelled images, numbered from 0.
+
+    Attributes:
+      labels: int64 [n], class numbers.
+      channels: 3 (RGB) or 1 (grey): what `load` gives.
+    """
+
+    labels: np.ndarray
+    channels: int
+
+    def __len__(self) -> int:
+        """Returns the number of examples."""
+        return len(self.labels)
+
+    @abc.abstractmethod
+    def name(self, index: int) -> str:
+        """Returns what a message calls the example: a file's path, or a number in a split."""
+
+    @abc.abstractmethod
+    def load(self, index: tf.Tensor) -> tf.Tensor:
+        """Reads one image; usable inside `Dataset.map`.
+
+        Args:
+          index: int64 scalar.
+
+        Returns:
+          uint8 [height, width, channels].
+
+        Raises:
+          tf.errors.OpError: When run, for an image that cannot be read or decoded.
+        """
+
+    @abc.abstractmethod
+    def subset(self, indices: Indices) -> "Examples":
+        """Returns the examples of these indices, in their order."""
+
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Returns a name that changes when the images or their order may have changed."""
+
+
+class ArrayExamples(Examples):
+    """Images of one size, in memory."""
+
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, *, origin: str | None = None
+    ) -> None:
+        """Takes the arrays as they are.
+
+        Args:
+          images: uint8 [n, height, width, 1 or 3].
+          labels: Whole numbers [n].
+          origin: What `name` and `fingerprint` say; None hashes the pixels where it is needed.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels):
+            raise ValueError(
+                "images must be uint8 [n, height, width, channels] with n labels. Received: "
+                f"{images.dtype} {images.shape} and {len(labels)} labels"
+            )
+        self.images = images
+        self.labels = np.asarray(labels, np.int64)
+        self.channels = images.shape[-1]
+        self._origin = origin
+        self._tensor: tf.Tensor | None = None
+
+    @property
+    def tensor(self) -> tf.Tensor:
+        """uint8 [n, height, width, channels]: the images, made a tensor once."""
+        if self._tensor is None:
+            # Eager whatever the caller traces, and in main memory: input pipelines run there.
+            with tf.init_scope(), tf.device("/CPU:0"):
+                self._tensor = tf.convert_to_tensor(self.images)
+        return self._tensor
+
+    def name(self, index: int) -> str:
+        """Returns the origin and the number."""
+        return f"{self._origin or 'image'} {index}"
+
+    def load(self, index: tf.Tensor) -> tf.Tensor:
+        """Reads one image; see `Examples.load`."""
+        return self.load_batch(index)
+
+    def load_batch(self, indices: tf.Tensor) -> tf.Tensor:
+        """Reads images at once: uint8 [..., height, width, channels] for int64 [...]."""
+        return tf.gather(self.tensor, indices)
+
+    def subset(self, indices: Indices) -> "ArrayExamples":
+        """Returns a copy of the examples of these indices."""
+        origin = self._origin and _subset_origin(self._origin, indices)
+        return ArrayExamples(self.images[indices], self.labels[indices], origin=origin)
+
+    def fingerprint(self) -> str:
+        """Returns the origin's hash, or that of the pixels where none was given."""
+        if self._origin:
+            return _digest(self._origin, str(self.images.shape))
+        pixels = np.ascontiguousarray(self.images)
+        return _digest(pixels.tobytes(), self.labels.tobytes(), str(pixels.shape))
+
+
+class FileExamples(Examples):
+    """Image files: JPEG, PNG, GIF (the first frame) or BMP."""
+
+    def __init__(
+        self, paths: Sequence[str | os.PathLike[str]], labels: np.ndarray, *, channels: int = 3
+    ) -> None:
+        """Takes the files' paths and labels; nothing is read yet.
+
+        Args:
+          paths: One file per example.
+          labels: Whole numbers, one per file.
+          channels: 3 or 1: what `load` converts to.
+        """
+        if len(paths) != len(labels):
+            raise ValueError(f"{len(paths)} paths, {len(labels)} labels")
+        self.paths = [str(path) for path in paths]
+        self.labels = np.asarray(labels, np.int64)
+        self.channels = channels
+        self._tensor: tf.Tensor | None = None
+
+    def name(self, index: int) -> str:
+        """Returns the file's path."""
+        return self.paths[index]
+
+    def load(self, index: tf.Tensor) -> tf.Tensor:
+        """Reads one image; see `Examples.load`."""
+        if self._tensor is None:
+            with tf.init_scope(), tf.device("/CPU:0"):
+                self._tensor = tf.constant(self.paths)
+        return decode(tf.io.read_file(self._tensor[index]), self.channels)
+
+    def subset(self, indices: Indices) -> "FileExamples":
+        """Returns the examples of these indices."""
+        paths = [self.paths[i] for i in indices]
+        return FileExamples(paths, self.labels[indices], channels=self.channels)
+
+    def fingerprint(self) -> str:
+        """Returns a hash of paths, sizes and times of change; a missing file counts as such."""
+        parts = [str(self.channels)]
+        for path in self.paths:
+            try:
+                stat = Path(path).stat()
+                parts.append(f"{Path(path).absolute()} {stat.st_size} {stat.st_mtime_ns}")
+            except FileNotFoundError:
+                parts.append(f"{path} missing")
+        return _digest(*parts)
+
+
+def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes a JPEG, PNG, GIF (first frame) or BMP file's content.
+
+    Args:
+      encoded: string scalar.
+      channels: 3 (RGB) or 1 (grey).
+
+    Returns:
+      uint8 [height, width, channels]. Transparency is dropped; an orientation in the file's
+      metadata is not looked at.
+    """
+
+    def decode_bitmap() -> tf.Tensor:
+        # TensorFlow converts no channels of a BMP: grey, colour and transparent ones are told here.
+        bitmap = tf.io.decode_bmp(encoded, channels=0)
+        return tf.cond(
+            tf.equal(tf.shape(bitmap)[-1], 1),
+            lambda: tf.repeat(bitmap[..., :1], 3, axis=-1),
+            lambda: bitmap[..., :3],
+        )
+
+    image = tf.cond(
+        tf.equal(tf.strings.substr(encoded, 0, 2), b"BM"),
+        decode_bitmap,
+        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+    )
+    return to_channels(tf.ensure_shape(image, (None, None, 3)), channels)
+
+
+def _subset_origin(origin: str, indices: Indices) -> str:
+    """Returns what a subset is called: its own numbers count anew, so the choice is named."""
+    return f"{origin} (subset {_digest(np.asarray(indices, np.int64).tobytes())[:8]})"

@@ -1,0 +1,120 @@
+"""What is done to an image before the network, as plain functions of tensors.
+
+All take and give uint8 on the 0..255 scale, RGB or grey, and work eagerly, inside a tf.function and
+inside `Dataset.map`.
+"""
+
+import tensorflow as tf
+
+# ITU-R BT.601, as Pillow and TensorFlow have it.
+_LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
+    """Makes images grey or RGB.
+
+    Args:
+      images: uint8 [..., height, width, 1, 3 or 4]; a fourth channel (transparency) is dropped.
+      channels: 1 (luminance) or 3 (grey is repeated).
+
+    Returns:
+      uint8 [..., height, width, channels].
+    """
+    have = images.shape[-1]
+    if have == channels:
+        return images
+    if have == 4:
+        return to_channels(images[..., :3], channels)
+    if channels == 3:
+        return tf.repeat(images, 3, axis=-1)
+    grey = tf.reduce_sum(tf.cast(images, tf.float32) * _LUMINANCE, axis=-1, keepdims=True)
+    return tf.cast(tf.round(grey), tf.uint8)
+
+
+def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
+    """Rescales so that the shorter side is `pixels`, then cuts the central square (section 2).
+
+    Bilinear with antialiasing (the filter widens when an image shrinks), rounded to whole levels.
+    The longer side is rounded to whole pixels. Images that already are that square come back as
+    they are.
+
+    Args:
+      images: uint8 [height, width, channels] or [batch, height, width, channels].
+      pixels: Side of the square.
+
+    Returns:
+      uint8 [(batch,) pixels, pixels, channels].
+    """
+    if images.shape[-3] == pixels and images.shape[-2] == pixels:
+        return images
+    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
+    shorter = tf.minimum(height, width)
+    # (2ap + b) // 2b is a * p / b rounded to the nearest in whole numbers.
+    new_height = tf.maximum((2 * height * pixels + shorter) // (2 * shorter), pixels)
+    new_width = tf.maximum((2 * width * pixels + shorter) // (2 * shorter), pixels)
+
+    def resized() -> tf.Tensor:
+        scaled = tf.image.resize(images, (new_height, new_width), "bilinear", antialias=True)
+        return tf.cast(tf.clip_by_value(tf.round(scaled), 0.0, 255.0), tf.uint8)
+
+    same = tf.logical_and(tf.equal(new_height, height), tf.equal(new_width, width))
+    images_resized = tf.cond(same, lambda: images, resized)
+    top, left = (new_height - pixels) // 2, (new_width - pixels) // 2
+    cut = images_resized[..., top : top + pixels, left : left + pixels, :]
+    cut.set_shape((*images.shape[:-3], pixels, pixels, images.shape[-1]))
+    return cut
+
+
+def crop_and_flip(
+    images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
+) -> tf.Tensor:
+    """Cuts a square out of each image at its own place, and reflects some (section 4.1).
+
+    Args:
+      images: [batch, height, width, channels] of any type.
+      tops: int32 [batch], the crop's first row.
+      lefts: int32 [batch], the crop's first column.
+      flips: bool [batch], whether the crop is reflected left to right.
+      pixels: Side of the square.
+
+    Returns:
+      [batch, pixels, pixels, channels] of the type of `images`.
+    """
+    steps = tf.range(pixels, dtype=tf.int32)[tf.newaxis, :]
+    rows = tops[:, tf.newaxis] + steps
+    # A reflection is the same columns read from the right: no pass over the pixels of its own.
+    columns = lefts[:, tf.newaxis] + tf.where(flips[:, tf.newaxis], pixels - 1 - steps, steps)
+    cut = tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+    cut.set_shape((images.shape[0], pixels, pixels, images.shape[-1]))
+    return cut
+
+
+def centre_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
+    """Cuts the central square.
+
+    Args:
+      images: [batch, height, width, channels], static height and width.
+      pixels: Side of the square.
+
+    Returns:
+      [batch, pixels, pixels, channels].
+    """
+    top, left = (images.shape[1] - pixels) // 2, (images.shape[2] - pixels) // 2
+    return images[:, top : top + pixels, left : left + pixels, :]
+
+
+def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
+    """Cuts the four corners and the centre, and reflects them (section 4.1).
+
+    Args:
+      images: [batch, height, width, channels], static height and width.
+      pixels: Side of the squares.
+
+    Returns:
+      [batch, 10, pixels, pixels, channels] of the type of `images`. Along axis 1: top left, top
+      right, bottom left, bottom right, centre, then the reflections of these five in that order.
+    """
+    bottom, right = images.shape[1] - pixels, images.shape[2] - pixels
+    places = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
+    crops = [images[:, y : y + pixels, x : x + pixels, :] for y, x in places]
+    return tf.stack(crops + [crop[:, :, ::-1, :] for crop in crops], axis=1)

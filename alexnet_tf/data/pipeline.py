@@ -1,0 +1,196 @@
+"""The input pipeline: epochs of batches for training, and batches for judging."""
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.augment import Draws, draw, lighting_offsets
+from alexnet_tf.data.counter_random import permutation
+from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.images import crop_and_flip, resize_and_crop
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.errors import InputError
+from alexnet_tf.settings import Recipe
+
+_STREAM_ORDER = 2
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Returns how many batches hold all examples; the last may be short."""
+    return -(-examples // batch_size)
+
+
+def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
+    """Returns the order of the examples in an epoch: int64 [size], a true shuffle of all."""
+    return permutation(seed, epoch, size, _STREAM_ORDER)
+
+
+def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
+    """Checks a global batch size.
+
+    Raises:
+      InputError: It is below 1, above the number of examples, or does not divide by the replicas.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch size must be at least 1. Received: {batch_size}")
+    if batch_size > examples:
+        raise InputError(
+            f"batch size {batch_size} is larger than the training set of {examples} examples"
+        )
+    if batch_size % replicas:
+        raise InputError(f"batch size {batch_size} does not divide by the {replicas} replicas")
+
+
+def training_batches(
+    examples: Examples,
+    recipe: Recipe,
+    statistics: Statistics,
+    *,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    skip_batches: int = 0,
+    worker: int = 0,
+    workers: int = 1,
+    replicas: int = 1,
+    lighting: bool = True,
+) -> tf.data.Dataset:
+    """Returns one epoch's batches for one worker.
+
+    Global batch g holds examples order[g * B : (g + 1) * B] of the epoch's shuffle and is cut, in
+    order, into workers * replicas equal parts; a worker's data set yields its replicas' parts one
+    after another. The stream is the same whatever the number of threads, and what an image looks
+    like does not depend on who draws it.
+
+    Args:
+      examples: The training examples.
+      recipe: Its resize_pixels, input size, flip and lighting are used.
+      statistics: Those of the training set: its principal components.
+      seed: Of the run.
+      epoch: From 0.
+      batch_size: B, of the global batch.
+      skip_batches: Global batches to leave out at the start, when a run goes on inside an epoch.
+      worker: Which of the workers this is, from 0.
+      workers: How many machines share a batch.
+      replicas: How many devices each of them has.
+      lighting: False leaves PCA lighting off (its offsets are zero).
+
+    Returns:
+      A finite data set of dicts, with b = B / (workers * replicas) rows: `image` uint8 [b, p, p, c]
+      cropped and flipped; `label` int64 [b]; `weight` float32 [b], 0 for the rows that fill up the
+      last batch with examples of this epoch again; `offset` float32 [b, 3], PCA lighting on the
+      0..255 scale, not yet added.
+
+    Raises:
+      InputError: B is below 1, above the number of examples, or does not divide by the replicas.
+    """
+    size, pixels = len(examples), recipe.network.input_size
+    check_batch_size(batch_size, size, workers * replicas)
+    part = batch_size // (workers * replicas)
+    steps = steps_per_epoch(size, batch_size)
+    weights = np.zeros(steps * batch_size, np.float32)
+    weights[:size] = 1
+    # np.resize goes round: the last batch is filled with the epoch's first examples.
+    order = np.resize(epoch_order(seed, epoch, size), steps * batch_size)
+
+    def mine(rows: np.ndarray) -> np.ndarray:
+        """Returns [parts, b] of the rows: this worker's parts of the batches still to come."""
+        parts = rows.reshape(steps, workers, replicas, part)[skip_batches:, worker]
+        return parts.reshape(-1, part)
+
+    indices, weights = mine(order), mine(weights)
+    draws = draw(
+        seed,
+        epoch,
+        indices.ravel(),
+        margin=recipe.resize_pixels - pixels,
+        flip=recipe.flip,
+        lighting_std=recipe.lighting_std if lighting and examples.channels == 3 else 0.0,
+    )
+    plan = {
+        "index": indices,
+        "label": examples.labels[indices],
+        "weight": weights,
+        "offset": _offsets(draws, recipe, statistics).reshape(*indices.shape, 3),
+        "top": draws.tops.reshape(indices.shape),
+        "left": draws.lefts.reshape(indices.shape),
+        "flip": draws.flips.reshape(indices.shape),
+    }
+
+    def augmented(rows: dict[str, tf.Tensor], images: tf.Tensor) -> dict[str, tf.Tensor]:
+        image = crop_and_flip(images, rows["top"], rows["left"], rows["flip"], pixels)
+        return {"image": image, **{key: rows[key] for key in ("label", "weight", "offset")}}
+
+    with_images = _with_images(plan, examples, recipe.resize_pixels)
+    return _finish(with_images.map(augmented, num_parallel_calls=tf.data.AUTOTUNE))
+
+
+def evaluation_batches(examples: Examples, pixels: int, batch_size: int) -> tf.data.Dataset:
+    """Returns all examples in order, resized and not yet cropped.
+
+    Args:
+      examples: Any split.
+      pixels: Side that images are resized to (shorter side, then the central square).
+      batch_size: Rows of every batch, the last one included.
+
+    Returns:
+      A finite data set of dicts: `image` uint8 [b, pixels, pixels, c]; `label` int64 [b]; `weight`
+      float32 [b], 0 for the rows that fill up the last batch.
+
+    Raises:
+      InputError: The batch size is below 1, or there are no examples.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch size must be at least 1. Received: {batch_size}")
+    if not len(examples):
+        raise InputError("there are no examples to judge")
+    rows = steps_per_epoch(len(examples), batch_size) * batch_size
+    indices = np.resize(np.arange(len(examples)), rows).reshape(-1, batch_size)
+    weights = (np.arange(rows) < len(examples)).astype(np.float32).reshape(-1, batch_size)
+    plan = {"index": indices, "label": examples.labels[indices], "weight": weights}
+    with_images = _with_images(plan, examples, pixels)
+    return _finish(
+        with_images.map(
+            lambda row, images: {"image": images, "label": row["label"], "weight": row["weight"]}
+        )
+    )
+
+
+def _offsets(draws: Draws, recipe: Recipe, statistics: Statistics) -> np.ndarray:
+    """Returns PCA lighting: float32 [n, 3]; zeros where it is off or images are grey."""
+    if not draws.alphas.any():
+        return np.zeros_like(draws.alphas)
+    return lighting_offsets(
+        draws.alphas, statistics.rgb_stds, statistics.rgb_eigenvectors, recipe.lighting_units
+    )
+
+
+def _with_images(plan: dict[str, np.ndarray], examples: Examples, pixels: int) -> tf.data.Dataset:
+    """Returns pairs of a plan's rows (each [b, ...]) and their images uint8 [b, pixels, pixels, c].
+
+    Images of one size are read and resized a batch at a time, others one by one.
+    """
+    batch_size = plan["index"].shape[1]
+    if isinstance(examples, ArrayExamples):
+
+        def load(rows: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            return rows, resize_and_crop(examples.load_batch(rows["index"]), pixels)
+
+        dataset = tf.data.Dataset.from_tensor_slices(plan)
+        return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def load_one(rows: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        return rows, resize_and_crop(examples.load(rows["index"]), pixels)
+
+    flat = {key: value.reshape(-1, *value.shape[2:]) for key, value in plan.items()}
+    dataset = tf.data.Dataset.from_tensor_slices(flat)
+    dataset = dataset.map(load_one, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.batch(batch_size, drop_remainder=True)
+
+
+def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Fixes the order and reads ahead."""
+    options = tf.data.Options()
+    options.deterministic = True
+    # Every process is given its own part already: a strategy must not cut it once more.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,0 +1,140 @@
+"""Examples in TFRecord shards, read by random access: for sets too big for memory."""
+
+import os
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.examples import Examples, Indices, _digest
+from alexnet_tf.data.images import to_channels
+from alexnet_tf.errors import InputError
+
+# A record is: length (8 bytes), checksum of it (4), content, checksum of that (4).
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+
+
+class RecordExamples(Examples):
+    """TFDS examples in shards, found by their place in the file.
+
+    One pass over the shards finds where each record lies and reads its label. After that any image
+    can be read alone, so that an epoch's order is a true shuffle however big the set is.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Path],
+        decode_image: Callable[[tf.Tensor], tf.Tensor],
+        places: np.ndarray,
+        labels: np.ndarray,
+        *,
+        channels: int,
+        origin: str,
+    ) -> None:
+        """Takes what `scan` found.
+
+        Args:
+          shards: The files.
+          decode_image: From a serialised example (string scalar) to uint8 [h, w, 1 or 3].
+          places: int64 [n, 3]: number of the shard, offset and length of the content in bytes.
+          labels: int64 [n].
+          channels: 3 or 1: what `load` converts to.
+          origin: What `name` and `fingerprint` say.
+        """
+        self._shards = list(shards)
+        self._decode_image = decode_image
+        self._places = places
+        self.labels = labels
+        self.channels = channels
+        self._origin = origin
+        self._files: dict[int, int] = {}
+
+    @classmethod
+    def scan(
+        cls,
+        shards: Sequence[Path],
+        decode_image: Callable[[tf.Tensor], tf.Tensor],
+        label_key: str,
+        *,
+        channels: int,
+        origin: str,
+    ) -> "RecordExamples":
+        """Makes examples of shards by going through them once.
+
+        Raises:
+          InputError: A shard is cut short.
+        """
+        places: list[tuple[int, int, int]] = []
+        labels: list[int] = []
+        for number, shard in enumerate(shards):
+            for offset, content in _records(shard):
+                example = tf.train.Example.FromString(content)
+                places.append((number, offset, len(content)))
+                labels.append(example.features.feature[label_key].int64_list.value[0])
+        return cls(
+            shards,
+            decode_image,
+            np.asarray(places, np.int64).reshape(-1, 3),
+            np.asarray(labels, np.int64),
+            channels=channels,
+            origin=origin,
+        )
+
+    def name(self, index: int) -> str:
+        """Returns the origin, the shard and the offset."""
+        shard, offset, _ = self._places[index]
+        return f"{self._origin} {self._shards[shard].name} at byte {offset}"
+
+    def load(self, index: tf.Tensor) -> tf.Tensor:
+        """Reads one image; see `Examples.load`."""
+        content = tf.numpy_function(self._read, [index], tf.string)
+        return to_channels(self._decode_image(tf.ensure_shape(content, ())), self.channels)
+
+    def _read(self, index: Any) -> bytes:
+        """Returns a record's content."""
+        shard, offset, length = (int(value) for value in self._places[index])
+        # Left open: os.pread has no position of its own, so threads can share a file.
+        if shard not in self._files:
+            self._files[shard] = os.open(self._shards[shard], os.O_RDONLY)
+        return os.pread(self._files[shard], length, offset)
+
+    def __del__(self) -> None:
+        """Closes the shards."""
+        for file in self._files.values():
+            os.close(file)
+
+    def subset(self, indices: Indices) -> "RecordExamples":
+        """Returns the examples of these indices."""
+        return RecordExamples(
+            self._shards,
+            self._decode_image,
+            self._places[indices],
+            self.labels[indices],
+            channels=self.channels,
+            origin=self._origin,
+        )
+
+    def fingerprint(self) -> str:
+        """Returns a hash of the origin, the shards' sizes and times, and the places in them."""
+        stats = [shard.stat() for shard in self._shards]
+        shards = " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
+        return _digest(self._origin, shards, str(self.channels), self._places.tobytes())
+
+
+def _records(shard: Path) -> Iterator[tuple[int, bytes]]:
+    """Goes through a shard's records, giving each content's offset and bytes."""
+    size = shard.stat().st_size
+    with shard.open("rb") as file:
+        offset = 0
+        while offset < size:
+            header = file.read(_HEADER_BYTES)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == _HEADER_BYTES else size
+            content_at = offset + _HEADER_BYTES
+            offset = content_at + length + _FOOTER_BYTES
+            if offset > size:
+                raise InputError(f"{shard} is cut short: prepare the data set again")
+            yield content_at, file.read(length)
+            file.seek(_FOOTER_BYTES, os.SEEK_CUR)

@@ -1,0 +1,245 @@
+"""`shapes`: a built-in data set of drawn shapes and patterns, as an ordinary TFDS builder.
+
+Nothing is downloaded: each image is drawn from its split and number alone.
+"""
+
+import io
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image, ImageDraw
+
+CLASS_NAMES = (
+    "circle",
+    "ring",
+    "triangle",
+    "square",
+    "star",
+    "cross",
+    "crescent",
+    "heart",
+    "striped",
+    "checkered",
+)
+PIXELS = 72
+SPLIT_SIZES = {"train": 5000, "validation": 1000, "test": 1000}
+
+_SEED = 2012
+_OVERSAMPLED = 3  # drawn so many times larger, then averaged: that is the anti-aliasing
+_CANVAS = PIXELS * _OVERSAMPLED
+_CONTRAST = 100.0  # least distance in RGB between a shape's colours and its background's
+
+Colour = tuple[int, int, int]
+Points = list[tuple[float, float]]
+
+
+class Shapes(tfds.core.GeneratorBasedBuilder):
+    """Ten classes of coloured shapes and patterns on varied backgrounds, 72 x 72 RGB."""
+
+    name = "shapes"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
+
+    def _info(self) -> Any:
+        """Describes the set to TFDS."""
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(PIXELS, PIXELS, 3), encoding_format="png"),
+                "label": tfds.features.ClassLabel(names=list(CLASS_NAMES)),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Drawn shapes and patterns in ten classes, made by alexnet_tf.",
+            features=features,
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        """Gives each split's generator; nothing is downloaded."""
+        del dl_manager
+        return {split: self._generate_examples(split) for split in SPLIT_SIZES}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Draws a split."""
+        for index in range(SPLIT_SIZES[split]):
+            encoded = io.BytesIO()
+            image, label = draw_example(split, index)
+            # The fastest compression: noise hardly shrinks with more.
+            Image.fromarray(image).save(encoded, "png", compress_level=1)
+            encoded.seek(0)
+            yield index, {"image": encoded, "label": label}
+
+
+def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:
+    """Draws one example.
+
+    Args:
+      split: "train", "validation" or "test".
+      index: From 0. Classes take turns.
+
+    Returns:
+      uint8 [72, 72, 3] and the class number.
+    """
+    rng = np.random.default_rng((_SEED, list(SPLIT_SIZES).index(split), index))
+    label = index % len(CLASS_NAMES)
+    background, colours = _background(rng)
+    shape = Image.new("L", (_CANVAS, _CANVAS), 0)
+    radius = _CANVAS * rng.uniform(0.2, 0.42)
+    place = rng.uniform(radius * 0.85, _CANVAS - radius * 0.85, 2)
+    turn = rng.uniform(0, 2 * math.pi)
+    _draw_mask(ImageDraw.Draw(shape), CLASS_NAMES[label], radius, place, turn, rng)
+    paint = _paint(CLASS_NAMES[label], radius, turn, colours, rng)
+    image = Image.composite(paint, background, shape).resize((PIXELS, PIXELS), Image.Resampling.BOX)
+    pixels = np.asarray(image, np.float32)
+    noisy = pixels + rng.normal(0, rng.uniform(0, 10), pixels.shape)
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), label
+
+
+def _draw_mask(
+    draw: ImageDraw.ImageDraw,
+    kind: str,
+    radius: float,
+    place: np.ndarray,
+    turn: float,
+    rng: np.random.Generator,
+) -> None:
+    """Draws a shape's outline, filled, white on black."""
+
+    def disc(centre: tuple[float, float], size: float, fill: int) -> None:
+        x, y = centre
+        draw.ellipse((x - size, y - size, x + size, y + size), fill=fill)
+
+    def polygon(points: Points) -> None:
+        cos, sin = math.cos(turn), math.sin(turn)
+        draw.polygon(
+            [
+                (place[0] + radius * (x * cos - y * sin), place[1] + radius * (x * sin + y * cos))
+                for x, y in points
+            ],
+            fill=255,
+        )
+
+    centre = (float(place[0]), float(place[1]))
+    if kind == "triangle":
+        polygon(_regular(3))
+    elif kind == "square":
+        polygon(_regular(4))
+    elif kind == "star":
+        inner = rng.uniform(0.38, 0.5)
+        polygon([(x * s, y * s) for (x, y), s in zip(_regular(10), (1, inner) * 5, strict=True)])
+    elif kind == "cross":
+        arm = rng.uniform(0.2, 0.32)
+        corner = [(1.0, -arm), (1.0, arm), (arm, arm)]
+        polygon([_quarter_turn(point, quarter) for quarter in range(4) for point in corner])
+    elif kind == "heart":
+        polygon(_heart())
+    else:
+        # Patterns are cut out as a disc or a square: it is the pattern that tells them.
+        if kind in ("striped", "checkered") and rng.random() < 0.5:
+            polygon(_regular(4))
+        else:
+            disc(centre, radius, 255)
+        if kind == "ring":
+            disc(centre, radius * rng.uniform(0.45, 0.65), 0)
+        elif kind == "crescent":
+            away = radius * rng.uniform(0.4, 0.6)
+            cut = (centre[0] + away * math.cos(turn), centre[1] + away * math.sin(turn))
+            disc(cut, radius * 0.85, 0)
+
+
+def _paint(
+    kind: str, radius: float, turn: float, avoid: list[Colour], rng: np.random.Generator
+) -> Image.Image:
+    """Returns a canvas of the shape's colours: one, or two in a pattern."""
+    colour = _colour(rng, avoid)
+    if kind not in ("striped", "checkered"):
+        return Image.new("RGB", (_CANVAS, _CANVAS), colour)
+    other = _colour(rng, [*avoid, colour])
+    width = radius * rng.uniform(0.28, 0.45)
+    along, across = _turned_grid(turn)
+    odd = np.floor(along / width + rng.random()).astype(int)
+    if kind == "checkered":
+        odd = odd + np.floor(across / width + rng.random()).astype(int)
+    return _two_coloured(odd % 2 == 1, colour, other)
+
+
+def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Colour]]:
+    """Returns a canvas with a background, and its colours."""
+    first = _colour(rng, [])
+    second = tuple(int(c) for c in np.clip(np.array(first) + rng.integers(-60, 61, 3), 0, 255))
+    colours = [first, second]
+    kind = rng.choice(("plain", "gradient", "noise", "stripes", "blots"))
+    if kind == "plain":
+        return Image.new("RGB", (_CANVAS, _CANVAS), first), [first]
+    along, _ = _turned_grid(rng.uniform(0, 2 * math.pi))
+    if kind == "gradient":
+        share = (along - along.min()) / (along.max() - along.min())
+    elif kind == "stripes":
+        share = np.floor(along / (_CANVAS * rng.uniform(0.05, 0.2))) % 2
+    else:
+        # Random cells of a coarse grid, enlarged: fine ones are noise, coarse ones soft blots.
+        cells = int(rng.integers(24, 49) if kind == "noise" else rng.integers(3, 7))
+        coarse = Image.fromarray(rng.integers(0, 256, (cells, cells), np.uint8))
+        smooth = coarse.resize((_CANVAS, _CANVAS), Image.Resampling.BILINEAR)
+        share = np.asarray(smooth, np.float32) / 255
+    mask = Image.fromarray((share * 255).astype(np.uint8))
+    ends = [Image.new("RGB", (_CANVAS, _CANVAS), colour) for colour in (second, first)]
+    return Image.composite(ends[0], ends[1], mask), colours  # type: ignore[return-value]
+
+
+def _colour(rng: np.random.Generator, avoid: list[Colour]) -> Colour:
+    """Returns a random colour well apart from those in `avoid`, as far as there is one."""
+    candidates = rng.integers(0, 256, (16, 3))
+    if not avoid:
+        red, green, blue = candidates[0]
+        return int(red), int(green), int(blue)
+    distances = np.linalg.norm(candidates[:, None] - np.asarray(avoid)[None], axis=-1).min(axis=1)
+    enough = np.flatnonzero(distances >= _CONTRAST)
+    red, green, blue = candidates[enough[0] if len(enough) else distances.argmax()]
+    return int(red), int(green), int(blue)
+
+
+def _two_coloured(mask: np.ndarray, colour: Colour, other: Colour) -> Image.Image:
+    """Returns a canvas of `colour` where the mask is true, else `other`."""
+    size = (_CANVAS, _CANVAS)
+    return Image.composite(
+        Image.new("RGB", size, colour), Image.new("RGB", size, other), Image.fromarray(mask)
+    )
+
+
+def _turned_grid(turn: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns each pixel's coordinates along a direction and across it: float32 arrays."""
+    steps = np.arange(_CANVAS, dtype=np.float32)
+    cos, sin = np.float32(math.cos(turn)), np.float32(math.sin(turn))
+    x, y = steps[None, :], steps[:, None]
+    return x * cos + y * sin, y * cos - x * sin
+
+
+def _regular(corners: int) -> Points:
+    """Returns a regular polygon's corners on the unit circle."""
+    angles = [2 * math.pi * corner / corners for corner in range(corners)]
+    return [(math.cos(angle), math.sin(angle)) for angle in angles]
+
+
+def _quarter_turn(point: tuple[float, float], quarters: int) -> tuple[float, float]:
+    """Returns a point turned by quarters of a circle."""
+    x, y = point
+    for _ in range(quarters):
+        x, y = -y, x
+    return x, y
+
+
+def _heart() -> Points:
+    """Returns a heart's outline within the unit circle."""
+    angles = [2 * math.pi * step / 48 for step in range(48)]
+    return [
+        (
+            math.sin(a) ** 3,
+            -(13 * math.cos(a) - 5 * math.cos(2 * a) - 2 * math.cos(3 * a) - math.cos(4 * a)) / 16,
+        )
+        for a in angles
+    ]

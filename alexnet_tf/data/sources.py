@@ -1,0 +1,46 @@
+"""`open_dataset`: from what the user calls a data set to its classes and splits."""
+
+import os
+from pathlib import Path
+
+from alexnet_tf.data.dataset import DataSet
+from alexnet_tf.data.folders import open_folder
+from alexnet_tf.data.tfds_source import open_tfds
+from alexnet_tf.errors import InputError
+
+__all__ = ["DataSet", "open_dataset"]
+
+
+def open_dataset(
+    name_or_path: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    channels: int = 3,
+) -> DataSet:
+    """Opens a data set.
+
+    Args:
+      name_or_path: "shapes" (drawn on first use), a folder (`train/<class>/*`, `val/<class>/*`, or
+        class folders alone), or a TFDS name. A word without a slash that is both a folder here and
+        a TFDS name is the latter: write ./word for the folder.
+      data_dir: TFDS's data folder; None is TFDS's default.
+      channels: 3 (RGB) or 1 (grey): what images are converted to.
+
+    Returns:
+      The data set; its splits are read when first asked for.
+
+    Raises:
+      InputError: There is none, or it cannot be used; the message says why.
+    """
+    name = os.fspath(name_or_path)
+    if channels not in (1, 3):
+        raise InputError(f"channels must be 1 (grey) or 3 (RGB). Received: {channels}")
+    is_path = isinstance(name_or_path, os.PathLike) or name.startswith((".", "/", "~"))
+    if is_path or name.endswith("/"):
+        return open_folder(name, channels=channels)
+    if Path(name).is_dir():
+        try:
+            return open_tfds(name, data_dir=data_dir, channels=channels)
+        except InputError:
+            return open_folder(name, channels=channels)
+    return open_tfds(name, data_dir=data_dir, channels=channels)

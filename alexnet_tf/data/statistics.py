@@ -1,0 +1,274 @@
+"""Statistics of the training set: the mean image (section 2) and RGB's principal components (4.1).
+
+One pass over the images before the first step. It finds damaged ones too, and keeps the decoded
+images where they fit in memory. Its result is kept in the user's cache folder.
+"""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.images import resize_and_crop
+from alexnet_tf.errors import InputError
+from alexnet_tf.files import atomic_path
+
+KEEP_BYTES = 2**30
+MAX_BAD_SHARE = 0.01
+_NAMED = 5
+_CHUNK = 256
+_VERSION = 1  # of what the cache holds
+
+OnProgress = Callable[[int, int], None]
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What the training set's images have in common.
+
+    Attributes:
+      mean_image: float32 [pixels, pixels, channels], 0..255: the mean of each pixel over the
+        images, at the resized size. A network takes its central part.
+      rgb_stds: float64 [3], standard deviations of 0..255 pixels along the principal components,
+        smallest first. Zeros for grey images.
+      rgb_eigenvectors: float64 [3, 3], the components in columns, rows R, G, B; in each column the
+        entry of largest magnitude is positive.
+      bad: Names of damaged images, with the reason; they were left out.
+      good: int64, indices of the images that can be read.
+      images: uint8 [n, pixels, pixels, channels], the good ones, where they were kept.
+    """
+
+    mean_image: np.ndarray
+    rgb_stds: np.ndarray
+    rgb_eigenvectors: np.ndarray
+    bad: tuple[tuple[str, str], ...] = ()
+    good: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    images: np.ndarray | None = None
+
+    def usable(self, examples: Examples) -> Examples:
+        """Returns the examples these statistics were made from, without the damaged ones.
+
+        Decoded and resized already where the images were kept.
+        """
+        if self.images is not None:
+            name = examples.fingerprint()
+            return ArrayExamples(self.images, examples.labels[self.good], origin=name)
+        return examples if len(self.good) == len(examples) else examples.subset(self.good)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes an .npz file, whole or not at all; `images` are not saved."""
+        with atomic_path(path) as temporary:
+            np.savez(
+                temporary,
+                version=_VERSION,
+                mean_image=self.mean_image,
+                rgb_stds=self.rgb_stds,
+                rgb_eigenvectors=self.rgb_eigenvectors,
+                bad=np.asarray(self.bad, np.str_).reshape(-1, 2),
+                good=self.good,
+            )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Statistics":
+        """Reads what `save` wrote.
+
+        Raises:
+          FileNotFoundError: There is no such file.
+          InputError: It is damaged, or none of ours.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if int(file["version"]) != _VERSION:
+                    raise InputError(f"{path} was written by another version")
+                return cls(
+                    mean_image=file["mean_image"],
+                    rgb_stds=file["rgb_stds"],
+                    rgb_eigenvectors=file["rgb_eigenvectors"],
+                    bad=tuple((str(name), str(reason)) for name, reason in file["bad"]),
+                    good=file["good"],
+                )
+        except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} is damaged: {error}") from None
+
+
+def fit_statistics(
+    examples: Examples,
+    pixels: int,
+    on_progress: OnProgress | None = None,
+    *,
+    what: str = "training",
+    cache: bool = True,
+) -> Statistics:
+    """Goes through a split once.
+
+    Sums are of whole numbers in float64, so the result does not depend on the order of threads.
+
+    Args:
+      examples: The split; for training the examples that train, without those held out.
+      pixels: Side that images are resized to.
+      on_progress: Called with the images done and the number of all, from time to time.
+      what: What a message calls the split.
+      cache: Whether the result may come from, and goes to, the user's cache folder.
+
+    Returns:
+      The statistics. Images are kept if they take at most 1 GiB.
+
+    Raises:
+      InputError: More than 1% of the images cannot be read, or none can.
+    """
+    keep = len(examples) * pixels * pixels * examples.channels <= KEEP_BYTES
+    in_memory = isinstance(examples, ArrayExamples) and examples.images.shape[1:3] == (
+        pixels,
+        pixels,
+    )
+    path = cache_path(examples, pixels) if cache else None
+    known = _cached(path)
+    if known is not None and not keep:
+        return known
+    if known is not None and in_memory and isinstance(examples, ArrayExamples):
+        return dataclasses.replace(known, images=examples.images)
+    statistics = _fit(examples, pixels, on_progress, what=what, keep=keep)
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            statistics.save(path)
+        except OSError as error:
+            _LOG.warning("the statistics were not cached: %s", error)
+    return statistics
+
+
+def cache_path(examples: Examples, pixels: int) -> Path:
+    """Returns where the statistics of these examples at this size are cached."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    name = f"{examples.fingerprint()}-{pixels}x{examples.channels}.npz"
+    return Path(root) / "alexnet_tf" / "statistics" / name
+
+
+def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the standard deviations along the principal components, and the components.
+
+    Args:
+      covariance: float64 [3, 3], of RGB.
+
+    Returns:
+      float64 [3], smallest first; float64 [3, 3] with unit eigenvectors in columns, signed so that
+      the entry of largest magnitude is positive (the sign is free; lighting is symmetric in it).
+    """
+    variances, vectors = np.linalg.eigh(covariance)
+    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(variances))]
+    return np.sqrt(np.maximum(variances, 0)), vectors * np.sign(largest)
+
+
+def _cached(path: Path | None) -> Statistics | None:
+    """Returns what the cache holds, or None: missing and damaged entries are made anew."""
+    try:
+        return Statistics.load(path) if path is not None else None
+    except (InputError, OSError):
+        return None
+
+
+def _fit(
+    examples: Examples, pixels: int, on_progress: OnProgress | None, *, what: str, keep: bool
+) -> Statistics:
+    """Goes through the images; see `fit_statistics`."""
+    size, channels = len(examples), examples.channels
+    shape = (pixels, pixels, channels)
+    images = np.empty((size, *shape), np.uint8) if keep else None
+    total = np.zeros(shape, np.float64)
+    products = np.zeros((channels, channels), np.float64)
+    good: list[int] = []
+    bad: list[tuple[str, str]] = []
+    done = 0
+    for indices, chunk, failures in _chunks(examples, pixels):
+        if images is not None:
+            images[len(good) : len(good) + len(indices)] = chunk
+        total += chunk.sum(axis=0, dtype=np.float64)
+        for image in chunk:
+            values = image.reshape(-1, channels).astype(np.float64)
+            products += values.T @ values
+        good += indices
+        bad += [(examples.name(i), reason) for i, reason in failures]
+        done += len(indices) + len(failures)
+        if on_progress is not None:
+            on_progress(done, size)
+    _refuse_bad(bad, size, what)
+    mean = total / len(good)
+    stds, vectors = np.zeros(3), np.eye(3)
+    if channels == 3:
+        rgb_mean = mean.mean(axis=(0, 1))
+        stds, vectors = principal_components(
+            products / (len(good) * pixels * pixels) - np.outer(rgb_mean, rgb_mean)
+        )
+    return Statistics(
+        mean_image=mean.astype(np.float32),
+        rgb_stds=stds,
+        rgb_eigenvectors=vectors,
+        bad=tuple(bad),
+        good=np.asarray(good, np.int64),
+        images=None if images is None else images[: len(good)],
+    )
+
+
+_Chunk = tuple[list[int], np.ndarray, list[tuple[int, str]]]
+
+
+def _chunks(examples: Examples, pixels: int) -> Iterator[_Chunk]:
+    """Yields, in order: indices, their images uint8 [n, pixels, pixels, c], and failures."""
+    starts = range(0, len(examples), _CHUNK)
+    numbers = [list(range(s, min(s + _CHUNK, len(examples)))) for s in starts]
+    if isinstance(examples, ArrayExamples):
+        for chunk in numbers:
+            batch = examples.images[chunk[0] : chunk[-1] + 1]
+            yield chunk, np.asarray(resize_and_crop(batch, pixels)), []
+        return
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.int64)])
+    def load(index: tf.Tensor) -> tf.Tensor:
+        return resize_and_crop(examples.load(index), pixels)
+
+    def load_or_reason(index: int) -> np.ndarray | str:
+        try:
+            return load(tf.constant(index, tf.int64)).numpy()
+        except tf.errors.OpError as error:
+            return _reason(error)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for chunk in numbers:
+            loaded = list(zip(chunk, pool.map(load_or_reason, chunk), strict=True))
+            images = [(i, image) for i, image in loaded if not isinstance(image, str)]
+            failures = [(i, reason) for i, reason in loaded if isinstance(reason, str)]
+            shape = (0, pixels, pixels, examples.channels)
+            stacked = np.stack([image for _, image in images]) if images else np.zeros(shape)
+            yield [i for i, _ in images], stacked.astype(np.uint8, copy=False), failures
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Returns why an image could not be read, in a few words."""
+    if isinstance(error, tf.errors.NotFoundError):
+        return "missing"
+    if isinstance(error, tf.errors.PermissionDeniedError):
+        return "no permission to read it"
+    return "damaged, or no JPEG, PNG, GIF or BMP"
+
+
+def _refuse_bad(bad: list[tuple[str, str]], size: int, what: str) -> None:
+    """Raises InputError if there are too many bad images."""
+    if len(bad) <= MAX_BAD_SHARE * size and len(bad) < size:
+        return
+    named = ", ".join(f"{name} ({reason})" for name, reason in itertools.islice(bad, _NAMED))
+    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    raise InputError(
+        f"{len(bad)} of {size} {what} images cannot be read, more than "
+        f"{MAX_BAD_SHARE:.0%}: {named}{more}"
+    )

@@ -1,0 +1,227 @@
+"""Data sets of TensorFlow Datasets (TFDS): found by name, prepared when they can be, and read."""
+
+import contextlib
+import difflib
+import functools
+import os
+import queue
+import sys
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
+from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.images import to_channels
+from alexnet_tf.data.records import RecordExamples
+from alexnet_tf.errors import InputError
+
+IN_MEMORY_BYTES = 2**30
+_PROBE_SECONDS = 4.0
+
+
+def open_tfds(
+    name: str, *, data_dir: str | os.PathLike[str] | None = None, channels: int = 3
+) -> DataSet:
+    """Opens a TFDS image classification set: prepared ones as they are, others are prepared.
+
+    Args:
+      name: "cifar10", "name/config", "name:version"; "shapes" is this package's own.
+      data_dir: TFDS's data folder; None is TFDS's default (~/tensorflow_datasets).
+      channels: 3 or 1: what images are converted to.
+
+    Returns:
+      The data set.
+
+    Raises:
+      InputError: There is no such set, it is not one of labelled images, or it is neither prepared
+        nor to be downloaded.
+    """
+    builder = _find(name, data_dir)
+    image_key, label_key = _keys(name, builder.info)
+    if not builder.is_prepared():
+        _prepare(name, builder)
+    splits = builder.info.splits
+    found = {
+        split: next((n for n in names if n in splits), None) for split, names in SPLIT_NAMES.items()
+    }
+    readers = {
+        split: functools.partial(_read, builder, tfds_name, image_key, label_key, channels)
+        for split, tfds_name in found.items()
+        if tfds_name is not None
+    }
+    if not readers:
+        raise InputError(f"--dataset {name} has no train, validation or test split")
+    class_names = tuple(builder.info.features[label_key].names)
+    return DataSet(name, class_names, Splits(readers), builder.info.full_name, channels)
+
+
+def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+    """Returns the set's builder.
+
+    Raises:
+      InputError: There is none of that name, version or config.
+    """
+    folder = None if data_dir is None else str(Path(data_dir).expanduser())
+    if name == "shapes":
+        from alexnet_tf.data.shapes import Shapes
+
+        return Shapes(data_dir=folder)
+    try:
+        return tfds.builder(name, data_dir=folder)
+    except tfds.core.registered.DatasetNotFoundError:
+        known = ["shapes", *tfds.list_builders(with_community_datasets=False)]
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        raise InputError(
+            f"unknown data set {name!r}: neither a folder nor a TFDS name{hint}"
+        ) from None
+    except (ValueError, AssertionError) as error:
+        # A version or config that does not exist: TFDS says which there are.
+        raise InputError(f"--dataset {name}: {_first_line(error)}") from None
+
+
+def _keys(name: str, info: Any) -> tuple[str, str]:
+    """Returns the names of the image and label features.
+
+    Raises:
+      InputError: There are none.
+    """
+    features = info.features if isinstance(info.features, tfds.features.FeaturesDict) else {}
+    keys = info.supervised_keys
+    if not (keys and len(keys) == 2 and all(isinstance(k, str) and k in features for k in keys)):
+        images = [k for k, f in features.items() if isinstance(f, tfds.features.Image)]
+        labels = [k for k, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+        keys = (images[0], labels[0]) if images and labels else None
+    if keys:
+        image, label = features[keys[0]], features[keys[1]]
+        right = isinstance(image, tfds.features.Image) and image.np_dtype == np.uint8
+        if right and isinstance(label, tfds.features.ClassLabel):
+            return keys
+    raise InputError(f"--dataset {name} is no image classification set (8-bit images with a label)")
+
+
+def _prepare(name: str, builder: Any) -> None:
+    """Downloads and prepares a set, or draws `shapes`; progress goes to stderr.
+
+    Raises:
+      InputError: It cannot be downloaded.
+    """
+    urls = builder.url_infos or {}
+    folder = Path(builder.data_dir).parents[1]
+    where = f"--dataset {name} is not prepared under {folder}"
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        manual = folder / "downloads" / "manual"
+        if not manual.is_dir() or not any(manual.iterdir()):
+            raise InputError(
+                f"{where} and must be downloaded by hand into {manual} (see its page in the TFDS "
+                "catalog); --data-dir names a folder that holds it prepared"
+            )
+    elif urls and not _any_reachable(tuple(urls)):
+        hosts = sorted({urllib.parse.urlparse(url).netloc for url in urls})
+        raise InputError(
+            f"{where} and cannot be downloaded ({', '.join(hosts[:3])} not reachable); "
+            "--data-dir names a folder that holds it prepared"
+        )
+    try:
+        # TFDS announces on stdout, which is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            builder.download_and_prepare()
+    except (tfds.core.download.DownloadError, OSError) as error:
+        # OSErrors with a number are the disk's (full, no permission), not the network's.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(f"{where} and its download failed: {_first_line(error)}") from None
+
+
+def _any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> bool:
+    """Returns whether a host of `urls` answers in time; TFDS itself would try for minutes.
+
+    One request per host, all at once, in threads that nothing waits for: a name server that does
+    not answer has no time limit of its own.
+    """
+    hosts = {urllib.parse.urlparse(url).netloc: url for url in urls}
+    answers: queue.Queue[bool] = queue.Queue()
+
+    def probe(url: str) -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=seconds).close()
+        except urllib.error.HTTPError:
+            answers.put(True)  # an answer all the same: some hosts refuse HEAD
+        except (OSError, ValueError):
+            answers.put(False)
+        else:
+            answers.put(True)
+
+    for url in hosts.values():
+        threading.Thread(target=probe, args=(url,), daemon=True).start()
+    try:
+        return any(answers.get(timeout=seconds + 1) for _ in hosts)
+    except queue.Empty:
+        return False
+
+
+def _read(builder: Any, split: str, image_key: str, label_key: str, channels: int) -> Examples:
+    """Reads a split: into memory if its images have one size and fit, else by record.
+
+    Raises:
+      InputError: Its shards are not TFRecords; labels are missing.
+    """
+    info = builder.info.splits[split]
+    features = builder.info.features
+    origin = f"{builder.info.full_name} {split}"
+    height, width, _ = features[image_key].shape
+    if height and width and info.num_examples * height * width * channels <= IN_MEMORY_BYTES:
+        examples: Examples = _read_arrays(builder, split, image_key, label_key, channels, origin)
+    else:
+        if builder.info.file_format.value != "tfrecord":
+            raise InputError(
+                f"{origin} is prepared as {builder.info.file_format.value}: prepare it as tfrecord"
+            )
+
+        def decode_image(serialised: tf.Tensor) -> tf.Tensor:
+            return features.deserialize_example(serialised)[image_key]
+
+        shards = [Path(path) for path in info.filepaths]
+        examples = RecordExamples.scan(
+            shards, decode_image, label_key, channels=channels, origin=origin
+        )
+    if len(examples) == 0 or examples.labels.min() < 0:
+        raise InputError(f"split {split} of {builder.info.full_name} has no labelled images")
+    return examples
+
+
+def _read_arrays(
+    builder: Any, split: str, image_key: str, label_key: str, channels: int, origin: str
+) -> ArrayExamples:
+    """Reads a split into memory, in the order of its shards."""
+    count = builder.info.splits[split].num_examples
+    height, width, _ = builder.info.features[image_key].shape
+    images = np.empty((count, height, width, channels), np.uint8)
+    labels = np.empty(count, np.int64)
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
+    )
+    at = 0
+    for batch in dataset.batch(1024):
+        converted = to_channels(batch[image_key], channels).numpy()
+        images[at : at + len(converted)] = converted
+        labels[at : at + len(converted)] = batch[label_key].numpy()
+        at += len(converted)
+    return ArrayExamples(images[:at], labels[:at], origin=origin)
+
+
+def _first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
