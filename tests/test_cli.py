@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import click
@@ -178,3 +179,21 @@ def test_a_closed_pipe_is_no_error():
 def test_version():
     result = CliRunner().invoke(cli, ["--version"])
     assert result.output.strip() == f"alexnet-tf, version {cli_module.__version__}"
+
+
+def test_train_gets_what_was_given_zeros_included_and_nothing_else(monkeypatch, capsys):
+    given = {}
+    module = types.ModuleType("alexnet_tf.training.train")
+    module.train = lambda **options: given.update(options)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("alexnet_tf.quiet.import_tensorflow", lambda **_: None)
+    words = "train --momentum 0 --seed 0 --weight-decay 0 --epochs 2 --quiet --devices 0,1"
+    assert outcome(words.split(), capsys)[0] == 0
+    assert given == {
+        "momentum": 0.0,
+        "seed": 0,
+        "weight_decay": 0.0,
+        "epochs": 2,
+        "quiet": True,
+        "devices": "0,1",
+    }

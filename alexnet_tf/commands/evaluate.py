@@ -100,6 +100,8 @@ def command(
             ten_crop=ten_crop,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
+    for name, reason in evaluation.left_out:
+        click.echo(f"left out: {name}: {reason}", err=True)
     if as_json:
         click.echo(json.dumps(evaluation.to_json()))
     else:

@@ -171,7 +171,8 @@ def command(**options: Any) -> None:
     import_tensorflow(start_devices=False)  # the strategy is set up first
     from alexnet_tf.training.train import train
 
-    train(**{name: value for name, value in options.items() if value is not None})
+    # What was not given is left to `train`. A 0 is given: only None and a flag's False are not.
+    train(**{n: value for n, value in options.items() if value is not None and value is not False})
 
 
 def check(options: dict[str, Any]) -> None:

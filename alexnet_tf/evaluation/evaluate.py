@@ -1,5 +1,6 @@
 """Judging a network on a split: centre crop, and ten crops averaged (section 4.1)."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.images import centre_crop, ten_crop
+from alexnet_tf.data.dataset import DataSet
+from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.images import centre_crop
+from alexnet_tf.data.images import ten_crop as cut_ten_crops
 from alexnet_tf.data.pipeline import evaluation_batches
-from alexnet_tf.data.sources import DataSet, open_dataset
+from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import evaluation_split
+from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.report import Errors, Evaluation
+from alexnet_tf.evaluation.report import Errors, Evaluation, Judgement
 from alexnet_tf.evaluation.topk import count_errors
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
@@ -32,11 +36,12 @@ PathLike = str | os.PathLike[str]
 def evaluate_examples(
     model: keras.Model,
     examples: Examples,
-    *,
+    resize_pixels: int | None = None,
     batch_size: int | None = None,
-    ten_crops: bool = False,
+    *,
+    ten_crop: bool = False,
     on_progress: Progress | None = None,
-) -> tuple[Errors, Errors | None]:
+) -> Judgement:
     """Judges a model on examples.
 
     With ten crops a step takes a tenth of the images; the centre crop is one of the ten.
@@ -44,42 +49,33 @@ def evaluate_examples(
     Args:
       model: Takes float32 [b, p, p, c], RGB or grey, 0..255, and gives probabilities [b, classes].
       examples: At least one.
-      batch_size: Crops in a step, or None: up to 128.
-      ten_crops: Whether to judge the average over ten crops of each image too.
+      resize_pixels: Side of the square that crops are cut from, at least p; None: the model's own.
+      batch_size: Crops in a step, or None: 128; not more than there are examples are taken.
+      ten_crop: Whether to judge the average over ten crops of each image too.
       on_progress: Called after each step with the images judged so far and the images in all.
 
     Returns:
-      The errors of the centre crop, and those of ten crops or None.
-
-    Raises:
-      InputError: The batch size is below 1, or larger than the number of examples.
+      The errors. Loss is the mean of -log p(label), of the averaged p for ten crops, in nats.
     """
-    if batch_size is None:
-        batch_size = min(_BATCH_SIZE, len(examples))
-    if not 1 <= batch_size <= len(examples):
-        raise InputError(
-            f"batch size must be from 1 to the split's {len(examples)} images. "
-            f"Received: {batch_size}"
-        )
-    images = max(1, batch_size // TEN_CROPS) if ten_crops else batch_size
-    step = _step(model, ten_crops)
-    totals = [_Total(), _Total()]
-    for batch in evaluation_batches(examples, resize_pixels(model), images):
-        for total, counts in zip(
-            totals, step(batch["image"], batch["label"], batch["weight"]), strict=False
-        ):
-            total.add(counts)
+    images = min(batch_size or _BATCH_SIZE, len(examples))
+    if ten_crop:
+        images = max(1, images // TEN_CROPS)
+    step = _step(model, ten_crop)
+    totals = [_Total() for _ in range(2 if ten_crop else 1)]
+    for batch in evaluation_batches(examples, resize_pixels or resized_pixels(model), images):
+        counts = step(batch["image"], batch["label"], batch["weight"])
+        for total, counted in zip(totals, counts, strict=True):
+            total.add(counted)
         if on_progress is not None:
             on_progress(totals[0].examples, len(examples))
-    centre, ten = (total.errors() for total in totals) if ten_crops else (totals[0].errors(), None)
-    return centre, ten
+    return Judgement(*(total.errors() for total in totals))
 
 
 def evaluate(
     run: PathLike | None = None,
     *,
     model: keras.Model | PathLike | None = None,
-    dataset: str | None = None,
+    dataset: PathLike | None = None,
     data_dir: PathLike | None = None,
     split: str | None = None,
     batch_size: int | None = None,
@@ -93,18 +89,20 @@ def evaluate(
       model: A model, or its .keras file, in place of a run's.
       dataset: A name or folder as `train` takes them, or None: the run's own.
       data_dir: Folder of prepared TFDS data sets, or None: the run's, or TFDS's own.
-      split: "train", "validation" or "test"; None: the one that the run was watched on, or for
-        another data set validation, else test, else train.
+      split: "train", "validation" (also what the run held out) or "test"; None: the one that the
+        run was watched on, or for another data set validation, else test, else train.
       batch_size: Crops in a step, or None: up to 128.
       ten_crop: Whether to judge ten crops too.
-      on_progress: Called after each step with the images judged so far and the images in all.
+      on_progress: Called with the images done so far and the images in all; files are gone through
+        twice, the first time to find damaged ones.
 
     Returns:
       What was found.
 
     Raises:
       InputError: Something cannot be used; the message names it. Among them: a run without a model,
-        and a data set with other classes than the model's.
+        a data set with other classes than the model's, more than 1% damaged images, a batch size
+        below 1 or larger than the split.
     """
     if run is not None and model is not None:
         raise InputError("give a run or a model to evaluate, not both")
@@ -115,27 +113,38 @@ def evaluate(
         model = model_file(run)
     elif dataset is None:
         raise InputError("name the data set to evaluate the model on")
-    own = record.get("dataset", {})
-    if dataset is None:
-        dataset, data_dir = own["name"], data_dir or own.get("data_dir")
-    is_own = dataset == own.get("name")
     if isinstance(model, keras.Model):
         network, name = model, model.name
     else:
         network, name = load_model(model), os.fspath(model)
-    opened = open_dataset(dataset, data_dir=data_dir, channels=network.input_shape[-1])
-    check_classes(network, opened)
-    split = split or (own.get("validation_split") if is_own else None) or _default_split(opened)
-    # A held-out part is the same again by the run's own share and seed.
-    hold_out = record["recipe"]["hold_out"] if is_own else 0.0
-    examples = evaluation_split(opened, split, hold_out, record.get("seed", 0))
-    centre, ten = evaluate_examples(
-        network, examples, batch_size=batch_size, ten_crops=ten_crop, on_progress=on_progress
+    own = _own(record)
+    is_own = dataset is None or _same_dataset(dataset, own.get("dataset"))
+    opened = open_dataset(
+        own["dataset"] if dataset is None else dataset,
+        data_dir=data_dir or (own["data_dir"] if is_own else None),
+        channels=network.input_shape[-1],
     )
-    return Evaluation(name, opened.name, split, centre, ten)
+    check_classes(network, opened)
+    # A held-out part is the same again by the run's own share and seed.
+    hold_out, seed = (own["hold_out"], own["seed"]) if is_own else (0.0, 0)
+    split = split or (own["split"] if is_own else None) or _default_split(opened)
+    examples = evaluation_split(opened, split, hold_out, seed)
+    if batch_size is not None and not 1 <= batch_size <= len(examples):
+        raise InputError(
+            f"batch size must be from 1 to the {split} split's {len(examples)} images. "
+            f"Received: {batch_size}"
+        )
+    left_out: tuple[tuple[str, str], ...] = ()
+    if not isinstance(examples, ArrayExamples):
+        statistics = fit_statistics(examples, resized_pixels(network), on_progress, what=split)
+        examples, left_out = statistics.usable(examples), statistics.bad
+    found = evaluate_examples(
+        network, examples, batch_size=batch_size, ten_crop=ten_crop, on_progress=on_progress
+    )
+    return Evaluation(name, opened.name, split, found.centre_crop, found.ten_crop, left_out)
 
 
-def resize_pixels(model: keras.Model) -> int:
+def resized_pixels(model: keras.Model) -> int:
     """Returns the side in pixels to which images are resized before a model's crops are cut."""
     for layer in model.layers:
         if layer.name == "mean" and layer.resize_pixels:
@@ -149,43 +158,66 @@ def check_classes(model: keras.Model, dataset: DataSet) -> None:
     Raises:
       InputError: They are not; the message names the first that differs.
     """
-    ours, theirs = class_names(model), list(dataset.class_names)
+    theirs = dataset.class_names
     outputs = int(model.output_shape[-1])
     if outputs != len(theirs):
         raise InputError(
             f"the model tells {outputs} classes apart, {dataset.name} has {len(theirs)}: evaluate "
             "on the data set that it was trained on"
         )
-    for index, (mine, other) in enumerate(zip(ours or (), theirs, strict=False)):
-        if mine != other:
+    # A model without names is taken at its number of classes.
+    for index, (ours, other) in enumerate(zip(class_names(model) or theirs, theirs, strict=True)):
+        if ours != other:
             raise InputError(
-                f"the model's class {index} is {mine!r}, that of {dataset.name} is {other!r}: "
+                f"the model's class {index} is {ours!r}, that of {dataset.name} is {other!r}: "
                 "evaluate on the data set that it was trained on"
             )
 
 
+def _own(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a run's record says about its data: nothing for an empty record."""
+    if not record:
+        return {}
+    options, split = record["options"], record["dataset"]["validation_split"]
+    return {
+        "dataset": options["dataset"],
+        "data_dir": options["data_dir"],
+        "hold_out": record["recipe"]["hold_out"],
+        "seed": record["seed"],
+        # What was held out from train goes by the name of validation.
+        "split": "validation" if split.startswith("train") else split or None,
+    }
+
+
+def _same_dataset(asked: PathLike, own: str | None) -> bool:
+    """Returns whether a data set is the run's own, which has the absolute path of a folder."""
+    return own is not None and own in (os.fspath(asked), str(Path(asked).expanduser().resolve()))
+
+
 def _default_split(dataset: DataSet) -> str:
-    """Returns the split to judge a model on that was not trained on this data set."""
+    """Returns the split to judge a model on that was not watched on any."""
     return next(name for name in ("validation", "test", "train") if name in dataset.splits)
 
 
-def _step(model: keras.Model, ten_crops: bool) -> Callable[..., Any]:
+# Training judges the same model after every epoch: its graph is traced once.
+@functools.lru_cache(maxsize=1)
+def _step(model: keras.Model, ten_crop: bool) -> Callable[..., Any]:
     """Returns the compiled step: images, labels, weights to counts for each way of cropping."""
     pixels = int(model.input_shape[1])
 
     def judge(probabilities: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Any:
         right = tf.gather(probabilities, labels, axis=1, batch_dims=1)
-        losses = -tf.math.log(tf.maximum(right, _TINY))
-        # Padding may have any loss, so it is left out rather than multiplied by zero.
-        losses = tf.where(weights > 0, tf.cast(losses, tf.float64), 0.0)
+        losses = -tf.math.log(tf.maximum(tf.cast(right, tf.float64), _TINY))
+        # Padding is left out rather than multiplied by zero: its loss may be no number.
+        losses = tf.where(weights > 0, losses, tf.zeros_like(losses))
         return *count_errors(probabilities, labels, weights), tf.reduce_sum(losses)
 
     @tf.function(reduce_retracing=True)
     def step(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Any:
-        if not ten_crops:
+        if not ten_crop:
             crops = tf.cast(centre_crop(images, pixels), tf.float32)
             return (judge(model(crops, training=False), labels, weights),)
-        crops = tf.cast(ten_crop(images, pixels), tf.float32)
+        crops = tf.cast(cut_ten_crops(images, pixels), tf.float32)
         flat = tf.reshape(crops, (-1, *crops.shape[2:]))
         each = tf.reshape(model(flat, training=False), (-1, TEN_CROPS, model.output_shape[-1]))
         return (
@@ -201,16 +233,18 @@ class _Total:
 
     def __init__(self) -> None:
         self.top1_errors = self.top5_errors = self.examples = 0
-        self.loss = 0.0
+        self.loss_sum = 0.0
 
     def add(self, counts: Any) -> None:
         """Adds a batch's counts."""
-        top1, top5, examples, loss = (count.numpy() for count in counts)
+        top1, top5, examples, loss_sum = (count.numpy() for count in counts)
         self.top1_errors += int(top1)
         self.top5_errors += int(top5)
         self.examples += int(examples)
-        self.loss += float(loss)
+        self.loss_sum += float(loss_sum)
 
     def errors(self) -> Errors:
         """Returns the sums as a result."""
-        return Errors(self.examples, self.top1_errors, self.top5_errors, self.loss / self.examples)
+        return Errors(
+            self.examples, self.top1_errors, self.top5_errors, self.loss_sum / self.examples
+        )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +43,29 @@ class Errors:
         }
 
 
+class Judgement(NamedTuple):
+    """A network judged on some examples: `centre, ten = ...` unpacks it.
+
+    Attributes:
+      centre_crop: From the central crop of each image (the paper's 39.0/18.3).
+      ten_crop: From the average over ten crops of each image (37.5/17.0), or None: not asked for.
+    """
+
+    centre_crop: Errors
+    ten_crop: Errors | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A network judged on a split.
+    """A network judged on a data set's split.
 
     Attributes:
       model: The model's file, or its name where it was given as a model.
       dataset: The data set's name or folder.
       split: The split: "validation" may be the part of train that was held out.
-      centre_crop: From the central crop of each image (the paper's 39.0/18.3).
-      ten_crop: From the average over ten crops of each image (37.5/17.0), or None: not asked for.
+      centre_crop: As in `Judgement`.
+      ten_crop: As in `Judgement`.
+      left_out: Damaged images that were not judged, with the reason.
     """
 
     model: str
@@ -60,13 +73,15 @@ class Evaluation:
     split: str
     centre_crop: Errors
     ten_crop: Errors | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain dicts, strings and numbers."""
+        """Returns plain dicts, strings and numbers; `left_out` as a count."""
         values: dict[str, Any] = {
             "model": self.model,
             "dataset": self.dataset,
             "split": self.split,
+            "left_out": len(self.left_out),
             "centre_crop": self.centre_crop.to_json(),
         }
         if self.ten_crop is not None:
