@@ -14,11 +14,11 @@ from alexnet_tf.data.images import to_channels
 Indices = np.ndarray
 
 
-def _digest(*parts: bytes | str) -> str:
-    """Returns a short name for what `parts` say."""
+def fingerprint_of(*parts: str | np.ndarray) -> str:
+    """Returns a short name for what texts and arrays hold."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
+        digest.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).data)
         digest.update(b"\0")
     return digest.hexdigest()
 
@@ -69,14 +69,20 @@ class ArrayExamples(Examples):
     """Images of one size, in memory."""
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, *, origin: str | None = None
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        origin: str = "image",
+        numbers: np.ndarray | None = None,
     ) -> None:
         """Takes the arrays as they are.
 
         Args:
           images: uint8 [n, height, width, 1 or 3].
           labels: Whole numbers [n].
-          origin: What `name` and `fingerprint` say; None hashes the pixels where it is needed.
+          origin: What they are part of, for `name`.
+          numbers: Their numbers in it, for `name`; None counts from 0.
         """
         if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels):
             raise ValueError(
@@ -87,6 +93,7 @@ class ArrayExamples(Examples):
         self.labels = np.asarray(labels, np.int64)
         self.channels = images.shape[-1]
         self._origin = origin
+        self._numbers = np.arange(len(images)) if numbers is None else numbers
         self._tensor: tf.Tensor | None = None
 
     @property
@@ -99,8 +106,8 @@ class ArrayExamples(Examples):
         return self._tensor
 
     def name(self, index: int) -> str:
-        """Returns the origin and the number."""
-        return f"{self._origin or 'image'} {index}"
+        """Returns the origin and the number in it."""
+        return f"{self._origin} {self._numbers[index]}"
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Reads one image; see `Examples.load`."""
@@ -112,15 +119,16 @@ class ArrayExamples(Examples):
 
     def subset(self, indices: Indices) -> "ArrayExamples":
         """Returns a copy of the examples of these indices."""
-        origin = self._origin and _subset_origin(self._origin, indices)
-        return ArrayExamples(self.images[indices], self.labels[indices], origin=origin)
+        return ArrayExamples(
+            self.images[indices],
+            self.labels[indices],
+            origin=self._origin,
+            numbers=self._numbers[indices],
+        )
 
     def fingerprint(self) -> str:
-        """Returns the origin's hash, or that of the pixels where none was given."""
-        if self._origin:
-            return _digest(self._origin, str(self.images.shape))
-        pixels = np.ascontiguousarray(self.images)
-        return _digest(pixels.tobytes(), self.labels.tobytes(), str(pixels.shape))
+        """Returns a hash of the pixels and labels."""
+        return fingerprint_of(str(self.images.shape), self.images, self.labels)
 
 
 class FileExamples(Examples):
@@ -168,7 +176,7 @@ class FileExamples(Examples):
                 parts.append(f"{Path(path).absolute()} {stat.st_size} {stat.st_mtime_ns}")
             except FileNotFoundError:
                 parts.append(f"{path} missing")
-        return _digest(*parts)
+        return fingerprint_of(*parts)
 
 
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
@@ -198,8 +206,3 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
         lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
     )
     return to_channels(tf.ensure_shape(image, (None, None, 3)), channels)
-
-
-def _subset_origin(origin: str, indices: Indices) -> str:
-    """Returns what a subset is called: its own numbers count anew, so the choice is named."""
-    return f"{origin} (subset {_digest(np.asarray(indices, np.int64).tobytes())[:8]})"

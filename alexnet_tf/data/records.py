@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.examples import Examples, Indices, _digest
+from alexnet_tf.data.examples import Examples, Indices, fingerprint_of
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.errors import InputError
 
@@ -121,7 +121,7 @@ class RecordExamples(Examples):
         """Returns a hash of the origin, the shards' sizes and times, and the places in them."""
         stats = [shard.stat() for shard in self._shards]
         shards = " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
-        return _digest(self._origin, shards, str(self.channels), self._places.tobytes())
+        return fingerprint_of(self._origin, shards, str(self.channels), self._places)
 
 
 def _records(shard: Path) -> Iterator[tuple[int, bytes]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.folders import open_folder
-from alexnet_tf.data.tfds_source import open_tfds
+from alexnet_tf.data.tfds_source import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 
 __all__ = ["DataSet", "open_dataset"]
@@ -35,12 +35,9 @@ def open_dataset(
     name = os.fspath(name_or_path)
     if channels not in (1, 3):
         raise InputError(f"channels must be 1 (grey) or 3 (RGB). Received: {channels}")
+    if not name.strip():
+        raise InputError("--dataset needs a name or a folder")
     is_path = isinstance(name_or_path, os.PathLike) or name.startswith((".", "/", "~"))
-    if is_path or name.endswith("/"):
+    if is_path or (Path(name).is_dir() and ("/" in name or not is_tfds_name(name))):
         return open_folder(name, channels=channels)
-    if Path(name).is_dir():
-        try:
-            return open_tfds(name, data_dir=data_dir, channels=channels)
-        except InputError:
-            return open_folder(name, channels=channels)
     return open_tfds(name, data_dir=data_dir, channels=channels)

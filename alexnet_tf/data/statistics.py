@@ -24,7 +24,7 @@ from alexnet_tf.files import atomic_path
 KEEP_BYTES = 2**30
 MAX_BAD_SHARE = 0.01
 _NAMED = 5
-_CHUNK = 256
+_CHUNK = 64  # images between two reports of progress
 _VERSION = 1  # of what the cache holds
 
 OnProgress = Callable[[int, int], None]
@@ -44,7 +44,8 @@ class Statistics:
         entry of largest magnitude is positive.
       bad: Names of damaged images, with the reason; they were left out.
       good: int64, indices of the images that can be read.
-      images: uint8 [n, pixels, pixels, channels], the good ones, where they were kept.
+      images: uint8 [n, pixels, pixels, channels], the good ones, where they were decoded or resized
+        and fit in memory; else None.
     """
 
     mean_image: np.ndarray
@@ -60,8 +61,7 @@ class Statistics:
         Decoded and resized already where the images were kept.
         """
         if self.images is not None:
-            name = examples.fingerprint()
-            return ArrayExamples(self.images, examples.labels[self.good], origin=name)
+            return ArrayExamples(self.images, examples.labels[self.good], numbers=self.good)
         return examples if len(self.good) == len(examples) else examples.subset(self.good)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -127,17 +127,14 @@ def fit_statistics(
     Raises:
       InputError: More than 1% of the images cannot be read, or none can.
     """
+    if isinstance(examples, ArrayExamples) and examples.images.shape[1:3] == (pixels, pixels):
+        return _fit(examples, pixels, on_progress, what=what, keep=False)
     keep = len(examples) * pixels * pixels * examples.channels <= KEEP_BYTES
-    in_memory = isinstance(examples, ArrayExamples) and examples.images.shape[1:3] == (
-        pixels,
-        pixels,
-    )
     path = cache_path(examples, pixels) if cache else None
     known = _cached(path)
+    # What fits in memory is decoded for training anyway, and gives its statistics on the way.
     if known is not None and not keep:
         return known
-    if known is not None and in_memory and isinstance(examples, ArrayExamples):
-        return dataclasses.replace(known, images=examples.images)
     statistics = _fit(examples, pixels, on_progress, what=what, keep=keep)
     if path is not None:
         try:
@@ -230,12 +227,15 @@ def _chunks(examples: Examples, pixels: int) -> Iterator[_Chunk]:
     if isinstance(examples, ArrayExamples):
         for chunk in numbers:
             batch = examples.images[chunk[0] : chunk[-1] + 1]
-            yield chunk, np.asarray(resize_and_crop(batch, pixels)), []
+            with tf.device("/CPU:0"):
+                resized = np.asarray(resize_and_crop(batch, pixels))
+            yield chunk, resized, []
         return
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)])
     def load(index: tf.Tensor) -> tf.Tensor:
-        return resize_and_crop(examples.load(index), pixels)
+        with tf.device("/CPU:0"):
+            return resize_and_crop(examples.load(index), pixels)
 
     def load_or_reason(index: int) -> np.ndarray | str:
         try:

@@ -3,13 +3,17 @@
 import contextlib
 import difflib
 import functools
+import logging
 import os
 import queue
+import re
 import sys
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from alexnet_tf.errors import InputError
 
 IN_MEMORY_BYTES = 2**30
 _PROBE_SECONDS = 4.0
+_MAX_PROBES = 8
 
 
 def open_tfds(
@@ -44,9 +49,11 @@ def open_tfds(
       InputError: There is no such set, it is not one of labelled images, or it is neither prepared
         nor to be downloaded.
     """
-    builder = _find(name, data_dir)
-    image_key, label_key = _keys(name, builder.info)
-    if not builder.is_prepared():
+    with _quiet():
+        builder = _find(name, data_dir)
+        image_key, label_key = _keys(name, builder.info)
+        prepared = builder.is_prepared()
+    if not prepared:
         _prepare(name, builder)
     splits = builder.info.splits
     found = {
@@ -63,6 +70,16 @@ def open_tfds(
     return DataSet(name, class_names, Splits(readers), builder.info.full_name, channels)
 
 
+def is_tfds_name(name: str) -> bool:
+    """Returns whether TFDS, or this package, has a set of that name (without config or version)."""
+    return name in _known_names()
+
+
+def _known_names() -> list[str]:
+    """Returns the names of all sets that can be asked for."""
+    return ["shapes", *tfds.list_builders(with_community_datasets=False)]
+
+
 def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
     """Returns the set's builder.
 
@@ -74,18 +91,21 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         from alexnet_tf.data.shapes import Shapes
 
         return Shapes(data_dir=folder)
+    if re.search(r":(?![\d*])", name):
+        raise InputError(
+            f"--dataset {name}: what follows a colon is a version, as in cifar10:3.0.2"
+        )
     try:
         return tfds.builder(name, data_dir=folder)
     except tfds.core.registered.DatasetNotFoundError:
-        known = ["shapes", *tfds.list_builders(with_community_datasets=False)]
-        close = difflib.get_close_matches(name, known, n=3)
+        close = difflib.get_close_matches(name, _known_names(), n=3)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         raise InputError(
             f"unknown data set {name!r}: neither a folder nor a TFDS name{hint}"
         ) from None
     except (ValueError, AssertionError) as error:
         # A version or config that does not exist: TFDS says which there are.
-        raise InputError(f"--dataset {name}: {_first_line(error)}") from None
+        raise InputError(f"--dataset {name}: {_first_line(error.__cause__ or error)}") from None
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
@@ -115,7 +135,8 @@ def _prepare(name: str, builder: Any) -> None:
       InputError: It cannot be downloaded.
     """
     urls = builder.url_infos or {}
-    folder = Path(builder.data_dir).parents[1]
+    # The data folder is above <name>/[<config>/]<version>.
+    folder = Path(builder.data_dir).parents[builder.info.full_name.count("/")]
     where = f"--dataset {name} is not prepared under {folder}"
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         manual = folder / "downloads" / "manual"
@@ -148,6 +169,7 @@ def _any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> bo
     not answer has no time limit of its own.
     """
     hosts = {urllib.parse.urlparse(url).netloc: url for url in urls}
+    deadline = time.monotonic() + seconds + 0.5
     answers: queue.Queue[bool] = queue.Queue()
 
     def probe(url: str) -> None:
@@ -161,10 +183,11 @@ def _any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> bo
         else:
             answers.put(True)
 
-    for url in hosts.values():
+    probed = list(hosts.values())[:_MAX_PROBES]
+    for url in probed:
         threading.Thread(target=probe, args=(url,), daemon=True).start()
     try:
-        return any(answers.get(timeout=seconds + 1) for _ in hosts)
+        return any(answers.get(timeout=max(deadline - time.monotonic(), 0)) for _ in probed)
     except queue.Empty:
         return False
 
@@ -225,3 +248,15 @@ def _read_arrays(
 def _first_line(error: BaseException) -> str:
     """Returns the first line of an error's message that says something."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TFDS from warning about every folder that is not there yet."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
