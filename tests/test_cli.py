@@ -1,6 +1,7 @@
 """The command line: help, exit codes, one-line errors."""
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -197,3 +198,25 @@ def test_train_gets_what_was_given_zeros_included_and_nothing_else(monkeypatch, 
         "quiet": True,
         "devices": "0,1",
     }
+
+
+def test_summary_as_json_is_one_object_with_layers_and_totals(capsys):
+    code, out, err = outcome(["summary", "--recipe", "lenet", "--json"], capsys)
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    values = json.loads(out)
+    names = {"name", "type", "output_shape", "parameters", "multiply_adds"}
+    assert all(layer.keys() == names for layer in values["layers"])
+    conv1 = next(layer for layer in values["layers"] if layer["name"] == "conv1")
+    assert conv1["output_shape"] == [28, 28, 6]
+    assert conv1["parameters"] == 6 * 25 + 6
+    assert conv1["multiply_adds"] == 28 * 28 * 6 * 25
+    assert values["parameters"] == 61_706  # LeNet-5's, ten classes
+    assert values["multiply_adds"] == sum(layer["multiply_adds"] for layer in values["layers"])
+    assert values["non_trainable_parameters"] == 28 * 28  # the mean
+
+
+def test_summary_is_a_table_with_totals(capsys):
+    code, out, _ = outcome(["summary", "--recipe", "lenet", "--classes", "3"], capsys)
+    assert code == 0
+    assert "28 x 28 x 6" in out
+    assert f"{61_706 - 7 * 85:,}" in out  # seven classes fewer of 84 weights and a bias

@@ -89,7 +89,10 @@ def command(
     from alexnet_tf.evaluation.evaluate import evaluate
 
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    screen = Console(stderr=True)
+    with Progress(
+        *columns, console=screen, transient=True, disable=not screen.is_terminal
+    ) as progress:
         task = progress.add_task("", total=None)
         evaluation = evaluate(
             folder,
@@ -104,18 +107,16 @@ def command(
         click.echo(f"left out: {name}: {reason}", err=True)
     if as_json:
         click.echo(json.dumps(evaluation.to_json()))
-    else:
-        Console().print(_table(evaluation))
+        return
+    click.echo(f"{evaluation.model} on {evaluation.dataset}, {evaluation.split} images")
+    Console().print(_table(evaluation))
 
 
 def _table(evaluation: "Evaluation") -> "Table":
     """Returns the errors as a table: centre crop beside ten crops."""
     from rich.table import Table
 
-    table = Table(
-        title=f"{evaluation.model} on {evaluation.dataset}, {evaluation.split}, "
-        f"{evaluation.centre_crop.examples:,} images"
-    )
+    table = Table()
     table.add_column("")
     kinds = [("centre crop", evaluation.centre_crop), ("ten crops", evaluation.ten_crop)]
     judged = [(name, errors) for name, errors in kinds if errors is not None]
