@@ -1,6 +1,7 @@
 """TensorFlow without the lines that it prints whatever its log level is."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -35,7 +36,7 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
     """Imports TensorFlow and Keras, and runs the first operation, in silence.
 
     Errors of TensorFlow come as exceptions all the same; its C++ log stays off unless the user has
-    set TF_CPP_MIN_LOG_LEVEL.
+    set TF_CPP_MIN_LOG_LEVEL. Its libraries' warnings to each other (deprecations) are not shown.
 
     Args:
       start_devices: Whether to run the first operation. Not before `tf.distribute` strategies over
@@ -50,3 +51,4 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
 
         if start_devices:
             tf.zeros(()).numpy()
+    logging.getLogger("absl").setLevel(logging.ERROR)

@@ -1,6 +1,8 @@
 """`evaluate`: judge a run's model."""
 
+import contextlib
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -90,9 +92,13 @@ def command(
 
     columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), Remaining())
     screen = Console(stderr=True)
-    with Progress(
-        *columns, console=screen, transient=True, disable=not screen.is_terminal
-    ) as progress:
+    with (
+        # Preparing a data set prints to stdout, where the result alone belongs.
+        contextlib.redirect_stdout(sys.stderr),
+        Progress(
+            *columns, console=screen, transient=True, disable=not screen.is_terminal
+        ) as progress,
+    ):
         task = progress.add_task("", total=None)
         evaluation = evaluate(
             folder,

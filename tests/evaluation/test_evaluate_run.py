@@ -1,5 +1,6 @@
 """Judging a run from its folder, by the library and by the command line."""
 
+import importlib
 import json
 import shutil
 
@@ -92,6 +93,22 @@ def test_json_is_one_object_on_stdout(capsys):
         assert counts["top5_error"] == counts["top5_errors"] / 36 == 0
     assert values["split"] == "validation"
     assert {"model", "dataset"} <= values.keys()
+
+
+def test_what_libraries_print_on_the_way_does_not_get_into_the_json(monkeypatch, capsys):
+    module = importlib.import_module("alexnet_tf.evaluation.evaluate")
+    opened = module.open_dataset
+
+    def open_noisily(*arguments, **options):
+        print("Dataset prepared.")
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(module, "open_dataset", open_noisily)
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--json"])
+    out, err = capsys.readouterr()
+    assert json.loads(out)["split"] == "validation"
+    assert "Dataset prepared." in err
 
 
 def test_the_table_has_both_crops_and_the_counts(capsys):
