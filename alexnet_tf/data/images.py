@@ -45,6 +45,7 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     Returns:
       uint8 [(batch,) pixels, pixels, channels].
     """
+    images = tf.convert_to_tensor(images)
     if images.shape[-3] == pixels and images.shape[-2] == pixels:
         return images
     height, width = tf.shape(images)[-3], tf.shape(images)[-2]

@@ -85,6 +85,9 @@ class Statistics:
           FileNotFoundError: There is no such file.
           InputError: It is damaged, or none of ours.
         """
+        with Path(path).open("rb") as opened:
+            if not zipfile.is_zipfile(opened):
+                raise InputError(f"{path} is damaged: it is no .npz file")
         try:
             with np.load(path, allow_pickle=False) as file:
                 if int(file["version"]) != _VERSION:

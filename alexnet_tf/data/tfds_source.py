@@ -105,7 +105,7 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         ) from None
     except (ValueError, AssertionError) as error:
         # A version or config that does not exist: TFDS says which there are.
-        raise InputError(f"--dataset {name}: {_first_line(error.__cause__ or error)}") from None
+        raise InputError(f"--dataset {name}: {_first_line(error)}") from None
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
@@ -201,14 +201,14 @@ def _read(builder: Any, split: str, image_key: str, label_key: str, channels: in
     info = builder.info.splits[split]
     features = builder.info.features
     origin = f"{builder.info.full_name} {split}"
+    if builder.info.file_format.value != "tfrecord":
+        raise InputError(
+            f"{origin} is prepared as {builder.info.file_format.value}: prepare it as tfrecord"
+        )
     height, width, _ = features[image_key].shape
     if height and width and info.num_examples * height * width * channels <= IN_MEMORY_BYTES:
         examples: Examples = _read_arrays(builder, split, image_key, label_key, channels, origin)
     else:
-        if builder.info.file_format.value != "tfrecord":
-            raise InputError(
-                f"{origin} is prepared as {builder.info.file_format.value}: prepare it as tfrecord"
-            )
 
         def decode_image(serialised: tf.Tensor) -> tf.Tensor:
             return features.deserialize_example(serialised)[image_key]
@@ -230,12 +230,13 @@ def _read_arrays(
     height, width, _ = builder.info.features[image_key].shape
     images = np.empty((count, height, width, channels), np.uint8)
     labels = np.empty(count, np.int64)
-    dataset = builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-        decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
-    )
+    with _quiet():
+        dataset = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+            decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
+        )
     at = 0
     for batch in dataset.batch(1024):
         converted = to_channels(batch[image_key], channels).numpy()
@@ -246,13 +247,15 @@ def _read_arrays(
 
 
 def _first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message that says something."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+    """Returns the first line of TFDS's message, without the call that it repeats."""
+    message = re.sub(r'^Failed to construct dataset .*?\}": ', "", str(error))
+    message = message.split(" Here are")[0]  # a list that goes on over lines
+    return next((line.strip() for line in message.splitlines() if line.strip()), repr(error))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps TFDS from warning about every folder that is not there yet."""
+    """Keeps TFDS from warning about folders not there yet, and about its own old names."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

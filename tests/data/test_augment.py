@@ -1,0 +1,123 @@
+"""Augmentation: a function of (seed, epoch, example), with the distributions of section 4.1."""
+
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alexnet_tf import paper
+from alexnet_tf.data.augment import apply_lighting, draw, lighting_offsets
+from alexnet_tf.errors import InputError
+
+STDS = np.array(paper.IMAGENET_RGB_STDS)
+EIGENVECTORS = np.array(paper.IMAGENET_RGB_EIGENVECTORS)
+
+
+@given(
+    st.integers(0, 2**63),
+    st.integers(0, 200),
+    st.lists(st.integers(0, 2**40), min_size=1),
+    st.data(),
+)
+def test_draws_depend_on_seed_epoch_and_example_alone(seed, epoch, indices, data):
+    together = draw(seed, epoch, np.array(indices), margin=32)
+    at = data.draw(st.integers(0, len(indices) - 1))
+    alone = draw(seed, epoch, np.array([indices[at]]), margin=32)
+    for field in ("tops", "lefts", "flips", "alphas"):
+        np.testing.assert_array_equal(getattr(together, field)[at], getattr(alone, field)[0])
+
+
+def test_draws_change_with_seed_and_epoch():
+    first = draw(0, 0, np.arange(1000), margin=32)
+    for other in (draw(1, 0, np.arange(1000), margin=32), draw(0, 1, np.arange(1000), margin=32)):
+        assert (first.tops == other.tops).mean() < 0.1
+        assert (first.lefts == other.lefts).mean() < 0.1
+        assert 0.4 < (first.flips == other.flips).mean() < 0.6
+        assert abs(np.corrcoef(first.alphas[:, 0], other.alphas[:, 0])[0, 1]) < 0.15
+
+
+def test_offsets_are_uniform_from_0_to_the_margin_inclusive():
+    draws = draw(3, 7, np.arange(33_000), margin=32)
+    for offsets in (draws.tops, draws.lefts):
+        counts = np.bincount(offsets, minlength=33)
+        assert len(counts) == 33
+        # 1000 expected in each of 33 places; chi-squared has mean 32 and standard deviation 8.
+        assert ((counts - 1000) ** 2 / 1000).sum() < 32 + 5 * 8
+    assert abs(np.corrcoef(draws.tops, draws.lefts)[0, 1]) < 0.03
+    assert abs(draws.flips.mean() - 0.5) < 0.015
+
+
+def test_no_margin_no_flip_no_lighting():
+    draws = draw(0, 0, np.arange(100), margin=0, flip=False, lighting_std=0.0)
+    assert not draws.tops.any()
+    assert not draws.lefts.any()
+    assert not draws.flips.any()
+    assert not draws.alphas.any()
+    assert draws.alphas.shape == (100, 3)
+
+
+def test_alphas_are_normal_and_independent():
+    alphas = draw(11, 0, np.arange(100_000), margin=0).alphas.astype(np.float64)
+    assert alphas.shape == (100_000, 3)
+    np.testing.assert_allclose(alphas.mean(axis=0), 0, atol=5 * 0.1 / np.sqrt(1e5))
+    np.testing.assert_allclose(alphas.std(axis=0), 0.1, rtol=0.012)
+    np.testing.assert_allclose(np.corrcoef(alphas.T), np.eye(3), atol=0.016)
+    np.testing.assert_allclose((np.abs(alphas) < 0.1).mean(axis=0), 0.6827, atol=0.008)
+    np.testing.assert_allclose((np.abs(alphas) < 0.2).mean(axis=0), 0.9545, atol=0.004)
+
+
+def test_lighting_of_ten_thousand_draws_has_the_theory_s_covariance():
+    alphas = draw(0, 3, np.arange(10_000), margin=0).alphas
+    offsets = lighting_offsets(alphas, STDS, EIGENVECTORS)
+    assert offsets.dtype == np.float32
+    theory = 0.01 * EIGENVECTORS @ np.diag(STDS**2) @ EIGENVECTORS.T
+    assert np.abs(np.cov(offsets.T) - theory).max() < 0.05 * np.abs(theory).max()
+    standard_errors = np.sqrt(np.diag(theory) / 10_000)
+    assert (np.abs(offsets.mean(axis=0)) < 5 * standard_errors).all()
+
+
+def test_lighting_offsets_are_the_paper_s_formula():
+    alphas = np.array([[0.1, -0.2, 0.05]])
+    by_hand = sum(EIGENVECTORS[:, i] * alphas[0, i] * STDS[i] for i in range(3))
+    np.testing.assert_allclose(lighting_offsets(alphas, STDS, EIGENVECTORS)[0], by_hand, rtol=1e-6)
+    to_the_letter = sum(EIGENVECTORS[:, i] * alphas[0, i] * STDS[i] ** 2 for i in range(3))
+    offsets = lighting_offsets(alphas, STDS, EIGENVECTORS, "variance")[0]
+    np.testing.assert_allclose(offsets, to_the_letter, rtol=1e-6)
+    assert np.abs(offsets).max() > 255  # why it is not the default
+
+
+def test_unknown_units_are_refused():
+    with pytest.raises(InputError, match=r"lighting units 'levels'.*std, variance"):
+        lighting_offsets(np.zeros((1, 3)), STDS, EIGENVECTORS, "levels")
+
+
+def test_lighting_is_added_unclipped():
+    images = np.full((2, 4, 4, 3), 250, np.float32)
+    offsets = np.array([[10, 0, -5], [-300, 1, 2]], np.float32)
+    lit = apply_lighting(tf.constant(images), tf.constant(offsets)).numpy()
+    np.testing.assert_array_equal(lit, images + offsets[:, None, None, :])
+
+
+def test_lighting_as_the_2012_code_divides_around_the_mean():
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (2, 5, 5, 3)).astype(np.float32)
+    mean = rng.uniform(0, 255, (5, 5, 3)).astype(np.float32)
+    offsets = rng.normal(0, 10, (2, 3)).astype(np.float32)
+    lit = apply_lighting(tf.constant(images), tf.constant(offsets), 1.1, tf.constant(mean)).numpy()
+    # What the network sees once it has subtracted the mean.
+    seen = (images - mean + offsets[:, None, None, :]) / 1.1
+    np.testing.assert_allclose(lit - mean, seen, atol=1e-4)
+
+
+def test_a_divisor_without_a_mean_is_an_error():
+    with pytest.raises(ValueError, match=r"divisor=1\.1"):
+        apply_lighting(tf.zeros((1, 2, 2, 3)), tf.zeros((1, 3)), 1.1)
+
+
+def test_an_epoch_of_imagenet_is_drawn_in_seconds():
+    started = time.perf_counter()
+    draw(0, 0, np.arange(1_281_167), margin=32)
+    assert time.perf_counter() - started < 10

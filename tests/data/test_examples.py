@@ -1,0 +1,131 @@
+"""Examples in memory and in files: reading, subsets, names, fingerprints."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from alexnet_tf.data.examples import ArrayExamples, FileExamples, decode
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+
+def load(examples, index):
+    return examples.load(tf.constant(index, tf.int64)).numpy()
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(len(IMAGES))]
+    for path, image in zip(paths, IMAGES, strict=True):
+        Image.fromarray(image).save(path)
+    return FileExamples(paths, LABELS)
+
+
+@pytest.fixture
+def arrays():
+    return ArrayExamples(IMAGES, LABELS, origin="toys train")
+
+
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+def test_each_image_with_its_label(kind, request):
+    examples = request.getfixturevalue(kind)
+    assert len(examples) == 6
+    assert examples.channels == 3
+    assert examples.labels.dtype == np.int64
+    for index, image in enumerate(IMAGES):
+        np.testing.assert_array_equal(load(examples, index), image)
+    in_map = tf.data.Dataset.range(6).map(examples.load)
+    np.testing.assert_array_equal(np.stack(list(in_map.as_numpy_iterator())), IMAGES)
+
+
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+def test_a_subset_of_a_subset_keeps_labels_and_names(kind, request):
+    examples = request.getfixturevalue(kind)
+    subset = examples.subset(np.array([5, 1, 3])).subset(np.array([2, 0]))
+    np.testing.assert_array_equal(subset.labels, [0, 2])
+    np.testing.assert_array_equal(load(subset, 0), IMAGES[3])
+    assert [subset.name(0), subset.name(1)] == [examples.name(3), examples.name(5)]
+
+
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+def test_fingerprints_tell_subsets_apart(kind, request):
+    examples = request.getfixturevalue(kind)
+    first, second = np.array([0, 1]), np.array([1, 0])
+    assert examples.fingerprint() == examples.subset(np.arange(6)).fingerprint()
+    assert len({e.fingerprint() for e in (examples, *map(examples.subset, (first, second)))}) == 3
+
+
+def test_names(files, arrays):
+    assert files.name(2).endswith("2.png")
+    assert arrays.name(2) == "toys train 2"
+
+
+def test_a_changed_file_changes_the_fingerprint(files):
+    before = files.fingerprint()
+    os.utime(files.name(0), ns=(1, 1))
+    after = files.fingerprint()
+    assert after != before
+    Path(files.name(0)).unlink()
+    assert files.fingerprint() not in (before, after)
+
+
+def test_a_changed_pixel_changes_the_fingerprint(arrays):
+    changed = IMAGES.copy()
+    changed[3, 2, 1, 0] ^= 1
+    assert ArrayExamples(changed, LABELS).fingerprint() != arrays.fingerprint()
+
+
+def test_wrong_arrays_are_refused():
+    with pytest.raises(ValueError, match="Received: float32"):
+        ArrayExamples(IMAGES.astype(np.float32), LABELS)
+    with pytest.raises(ValueError, match="5 labels"):
+        ArrayExamples(IMAGES, LABELS[:5])
+
+
+def encoded(image, kind, mode, tmp_path):
+    path = tmp_path / f"image.{kind}"
+    Image.fromarray(image).convert(mode).save(path)
+    return tf.constant(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("png", "RGB"), ("png", "RGBA"), ("bmp", "RGB"), ("bmp", "RGBA")],
+)
+def test_lossless_formats_are_read_to_the_level(kind, mode, tmp_path):
+    decoded = decode(encoded(IMAGES[0], kind, mode, tmp_path), 3).numpy()
+    np.testing.assert_array_equal(decoded, IMAGES[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("jpeg", "RGB"), ("jpeg", "CMYK"), ("jpeg", "L"), ("gif", "P"), ("png", "P"), ("png", "LA")],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_kind_of_file_comes_as_asked_for(kind, mode, channels, tmp_path):
+    plain = np.broadcast_to(np.uint8([204, 51, 102]), (16, 24, 3)).copy()
+    decoded = decode(encoded(plain, kind, mode, tmp_path), channels)
+    assert decoded.dtype == tf.uint8
+    grey = np.asarray(Image.fromarray(plain).convert("L"))[..., None]
+    colours = plain if mode not in ("L", "LA") else np.repeat(grey, 3, axis=-1)
+    expected = (grey if channels == 1 else colours).astype(int)
+    assert decoded.shape == expected.shape
+    # The colour is in Pillow's palette; JPEG is off by few levels.
+    assert np.abs(decoded.numpy() - expected).max() <= (4 if kind == "jpeg" else 1)
+
+
+def test_a_grey_bitmap_becomes_rgb(tmp_path):
+    grey = encoded(IMAGES[0], "bmp", "L", tmp_path)
+    by_pillow = np.asarray(Image.fromarray(IMAGES[0]).convert("L"))
+    np.testing.assert_array_equal(decode(grey, 3).numpy(), np.repeat(by_pillow[..., None], 3, -1))
+
+
+@pytest.mark.parametrize("content", [b"", b"BM", b"no image", b"\xff\xd8\xff\xe0cut"])
+def test_what_is_no_image_raises(content):
+    with pytest.raises(tf.errors.OpError):
+        decode(tf.constant(content), 3)

@@ -1,0 +1,139 @@
+"""Folders of images: layouts that work, and one clear line for those that do not."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from alexnet_tf.data.folders import open_folder
+from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.errors import InputError
+
+
+def add(folder, name, shade=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 6), (shade, shade, shade)).save(folder / name)
+
+
+@pytest.fixture
+def toys(tmp_path):
+    for number, name in enumerate(("cat", "ant", "bee")):
+        for image in range(3):
+            add(tmp_path / "train" / name, f"{image}.png", 10 * number + image)
+        add(tmp_path / "val" / name, "0.JPG", 10 * number)
+    return tmp_path
+
+
+def test_train_and_val(toys):
+    data = open_folder(str(toys))
+    assert data.class_names == ("ant", "bee", "cat")
+    assert list(data.splits) == ["train", "validation"]
+    train = data.splits["train"]
+    np.testing.assert_array_equal(train.labels, [0, 0, 0, 1, 1, 1, 2, 2, 2])
+    shades = [int(train.load(tf.constant(i, tf.int64))[0, 0, 0]) for i in range(9)]
+    assert shades == [10, 11, 12, 20, 21, 22, 0, 1, 2]
+    assert len(data.splits["validation"]) == 3
+    assert data.origin == str(toys)
+
+
+@pytest.mark.parametrize("name", ["validation", "valid"])
+def test_other_names_of_val_and_a_test_split(toys, name):
+    (toys / "val").rename(toys / name)
+    add(toys / "test" / "bee", "0.png")
+    splits = open_folder(str(toys)).splits
+    assert list(splits) == ["train", "validation", "test"]
+    np.testing.assert_array_equal(splits["test"].labels, [1])
+
+
+def test_class_folders_alone_are_a_train_split(toys):
+    data = open_folder(str(toys / "train"), channels=1)
+    assert data.class_names == ("ant", "bee", "cat")
+    assert list(data.splits) == ["train"]
+    assert data.splits["train"].load(tf.constant(0, tf.int64)).shape == (6, 8, 1)
+
+
+def test_hidden_and_other_files_are_passed_over(toys):
+    add(toys / "train" / "ant", ".hidden.png")
+    add(toys / "train" / ".cache", "0.png")
+    (toys / "train" / "ant" / "notes.txt").write_text("none")
+    (toys / "train" / "readme.txt").write_text("none")
+    data = open_folder(str(toys))
+    assert data.class_names == ("ant", "bee", "cat")
+    assert len(data.splits["train"]) == 9
+
+
+def refused(path):
+    with pytest.raises(InputError) as caught:
+        open_dataset(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_missing(tmp_path):
+    assert str(tmp_path / "none") in refused(tmp_path / "none")
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("none")
+    assert "no such folder" in refused(tmp_path / "file")
+
+
+def test_empty(tmp_path):
+    assert "has no class folders" in refused(tmp_path)
+
+
+def test_one_class(tmp_path):
+    add(tmp_path / "train" / "only", "0.png")
+    message = refused(tmp_path)
+    assert "one class folder (only)" in message
+    assert str(tmp_path / "train") in message
+
+
+def test_train_without_classes(tmp_path):
+    (tmp_path / "train").mkdir()
+    assert "no class folders" in refused(tmp_path)
+
+
+def test_val_without_train(tmp_path):
+    add(tmp_path / "val" / "a", "0.png")
+    assert "no train/ beside val/" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_class_folder_without_images(toys, split):
+    for file in (toys / split / "bee").iterdir():
+        file.unlink()
+    (toys / split / "bee" / "notes.txt").write_text("none")
+    message = refused(toys)
+    assert str(toys / split / "bee") in message
+    assert ".png" in message
+
+
+def test_val_without_any_class(toys):
+    for file in (toys / "val").glob("*/*"):
+        file.unlink()
+    for folder in (toys / "val").iterdir():
+        folder.rmdir()
+    assert f"{toys / 'val'} has no class folders" in refused(toys)
+
+
+def test_a_class_that_train_has_not(toys):
+    add(toys / "val" / "dog", "0.png")
+    assert str(toys / "val" / "dog") in refused(toys)
+
+
+def test_a_relative_folder_needs_no_dot(toys, monkeypatch):
+    monkeypatch.chdir(toys.parent)
+    assert len(open_dataset(toys.name).class_names) == 3
+    assert len(open_dataset(f"{toys.name}/train").class_names) == 3
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_no_name(name):
+    assert "--dataset" in refused(name)
+
+
+def test_channels_are_1_or_3(toys):
+    with pytest.raises(InputError, match="Received: 2"):
+        open_dataset(toys, channels=2)

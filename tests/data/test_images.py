@@ -1,0 +1,139 @@
+"""Resizing, cropping and colour against Pillow and NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from alexnet_tf.data.images import (
+    centre_crop,
+    crop_and_flip,
+    resize_and_crop,
+    ten_crop,
+    to_channels,
+)
+
+
+def photo(height, width, seed=0):
+    """Returns smooth colours with some noise, as photos have them."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+    return np.clip(smooth + rng.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def pillow(image, pixels):
+    """Returns what Pillow makes of it: shorter side to `pixels`, then the central square."""
+    height, width = image.shape[:2]
+    shorter = min(height, width)
+    size = (int(width * pixels / shorter + 0.5), int(height * pixels / shorter + 0.5))
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    left, top = (size[0] - pixels) // 2, (size[1] - pixels) // 2
+    return np.asarray(resized)[top : top + pixels, left : left + pixels]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "pixels"),
+    [(375, 500, 256), (500, 333, 256), (64, 48, 96), (241, 240, 240), (1000, 90, 64), (31, 77, 30)],
+)
+def test_resizing_is_pillow_s_antialiased_bilinear(height, width, pixels):
+    image = photo(height, width)
+    ours = resize_and_crop(tf.constant(image), pixels).numpy().astype(int)
+    difference = np.abs(ours - pillow(image, pixels))
+    assert ours.shape == (pixels, pixels, 3)
+    # Pillow rounds between its two passes, we do not: a level here and there.
+    assert difference.max() <= 1
+    assert difference.mean() < 0.3
+
+
+def test_without_antialiasing_the_difference_would_show():
+    image = photo(500, 400)
+    plain = tf.image.resize(image, (320, 256), "bilinear")[32:288].numpy()
+    assert np.abs(plain - pillow(image, 256)).max() > 10
+
+
+def test_images_of_that_size_come_back_as_they_are():
+    image = photo(64, 64)
+    np.testing.assert_array_equal(resize_and_crop(image, 64), image)
+    tall = photo(80, 64)
+    np.testing.assert_array_equal(resize_and_crop(tall, 64), tall[8:72])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40), st.sampled_from([1, 3]))
+def test_every_size_gives_the_square(height, width, pixels, channels):
+    image = tf.fill((height, width, channels), tf.constant(77, tf.uint8))
+    square = resize_and_crop(image, pixels)
+    assert square.dtype == tf.uint8
+    np.testing.assert_array_equal(square, np.full((pixels, pixels, channels), 77))
+
+
+def test_the_same_inside_a_map_and_in_a_batch():
+    images = np.stack([photo(50, 70, seed) for seed in range(3)])
+    eager = np.stack([resize_and_crop(image, 32).numpy() for image in images])
+    np.testing.assert_array_equal(resize_and_crop(tf.constant(images), 32), eager)
+
+    def generate():
+        yield from images
+
+    spec = tf.TensorSpec((None, None, 3), tf.uint8)  # as decoded files are: size unknown
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=spec)
+    dataset = dataset.map(lambda image: resize_and_crop(image, 32))
+    assert dataset.element_spec.shape == (32, 32, 3)
+    np.testing.assert_array_equal(np.stack(list(dataset.as_numpy_iterator())), eager)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_crop_and_flip_is_slicing(data):
+    height, width = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
+    pixels = data.draw(st.integers(1, min(height, width)))
+    batch, channels = data.draw(st.integers(1, 4)), data.draw(st.sampled_from([1, 3]))
+    images = np.random.default_rng(0).integers(0, 256, (batch, height, width, channels), np.uint8)
+    tops = data.draw(st.lists(st.integers(0, height - pixels), min_size=batch, max_size=batch))
+    lefts = data.draw(st.lists(st.integers(0, width - pixels), min_size=batch, max_size=batch))
+    flips = data.draw(st.lists(st.booleans(), min_size=batch, max_size=batch))
+    got = crop_and_flip(
+        tf.constant(images), tf.constant(tops), tf.constant(lefts), tf.constant(flips), pixels
+    ).numpy()
+    for row in range(batch):
+        y, x = tops[row], lefts[row]
+        crop = images[row, y : y + pixels, x : x + pixels]
+        np.testing.assert_array_equal(got[row], crop[:, ::-1] if flips[row] else crop)
+
+
+def test_ten_crops_are_slices_of_the_image():
+    images = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
+    crops = ten_crop(tf.constant(images), 224).numpy()
+    assert crops.shape == (2, 10, 224, 224, 3)
+    five = [
+        images[:, :224, :224],
+        images[:, :224, 32:],
+        images[:, 32:, :224],
+        images[:, 32:, 32:],
+        images[:, 16:240, 16:240],
+    ]
+    for number, crop in enumerate(five):
+        np.testing.assert_array_equal(crops[:, number], crop)
+        np.testing.assert_array_equal(crops[:, number + 5], crop[:, :, ::-1])
+    np.testing.assert_array_equal(centre_crop(tf.constant(images), 224), five[4])
+
+
+def test_centre_crop_of_an_odd_margin_leaves_the_extra_pixel_right_and_below():
+    images = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
+    np.testing.assert_array_equal(centre_crop(tf.constant(images), 2), images[:, 1:3, 1:3])
+
+
+def test_colours():
+    colour = photo(8, 8)
+    grey = to_channels(tf.constant(colour), 1).numpy()
+    by_pillow = np.asarray(Image.fromarray(colour).convert("L"), int)
+    assert np.abs(grey[..., 0] - by_pillow).max() <= 1
+    back = to_channels(tf.constant(grey), 3).numpy()
+    np.testing.assert_array_equal(back, np.repeat(grey, 3, axis=-1))
+    np.testing.assert_array_equal(to_channels(tf.constant(back), 1), grey)
+    transparent = np.concatenate([colour, colour[..., :1]], axis=-1)
+    np.testing.assert_array_equal(to_channels(tf.constant(transparent), 3), colour)
+    np.testing.assert_array_equal(to_channels(tf.constant(transparent), 1), grey)
