@@ -149,8 +149,12 @@ class Trainer:
         self.stalled = state["stalled"]
 
     def _variables(self) -> dict[str, keras.Variable]:
-        """Returns everything that training changes, by name."""
-        variables = {f"model/{v.path}": v for v in self.model.variables}
+        """Returns everything that training changes, by name.
+
+        Seed generators are left out: masks are drawn by position, and their names are not stable.
+        """
+        lasting = (v for v in self.model.variables if "seed_generator" not in v.path)
+        variables = {f"model/{v.path}": v for v in lasting}
         for velocity, v in zip(
             self.optimizer.velocities, self.model.trainable_variables, strict=True
         ):
@@ -228,9 +232,7 @@ class Trainer:
         if self._validation is None:
             return True
         started = time.monotonic()
-        errors = evaluate_examples(
-            self.model, self._validation, self._recipe.resize_pixels, self._recipe.batch_size
-        ).centre_crop
+        errors = evaluate_examples(self.model, self._validation).centre_crop
         self._validation_seconds = time.monotonic() - started
         record.update(
             validation_loss=errors.loss,

@@ -9,16 +9,6 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import Recipe
 
-OVERRIDES = (
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "weight_decay",
-    "momentum",
-    "dropout",
-    "init",
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
@@ -124,18 +114,17 @@ def resumed_options(
         "limit_val": limit_val,
         **overrides,
     }
-    network_values = {"dropout": recorded.recipe.network.dropout}
+    had = {
+        **{name: getattr(recorded, name) for name in asked if hasattr(recorded, name)},
+        **{name: getattr(recorded.recipe, name) for name in overrides if name != "dropout"},
+        "recipe": recorded.recipe.name,
+        "dropout": recorded.recipe.network.dropout,
+    }
     for name, value in asked.items():
-        if name == "recipe":
-            was = recorded.recipe.name
-        elif name in OVERRIDES:
-            was = network_values.get(name, getattr(recorded.recipe, name, None))
-        else:
-            was = getattr(recorded, name)
-        if value is not None and value != was:
+        if value is not None and value != had[name]:
             option = "--" + name.replace("_", "-")
             raise InputError(
-                f"{option} {value} differs from the run's {was}: resume without it, "
+                f"{option} {value} differs from the run's {had[name]}: resume without it, "
                 "or start a new run in another folder"
             )
     if epochs is not None and epochs < recorded.epochs:

@@ -10,7 +10,9 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf import runs
-from alexnet_tf.data.sources import DataSet, open_dataset
+from alexnet_tf.data.dataset import DataSet
+from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
 from alexnet_tf.errors import InputError
@@ -24,6 +26,8 @@ from alexnet_tf.training.loop import Trainer
 from alexnet_tf.training.machine import Machine, choose_machine, versions
 from alexnet_tf.training.options import RunOptions, new_options, resumed_options
 from alexnet_tf.training.reporting import Screen
+
+_DRAW_SECONDS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,10 +187,17 @@ def _prepare(
     """Makes the pass over the data before the first step: damaged files, mean image, colours."""
     pixels = options.recipe.resize_pixels
     with screen.counting("reading the training images") as progress:
-        statistics, train = fit_statistics(splits.train, pixels, on_progress=progress)
-    for name, reason in statistics.bad:
+        statistics = fit_statistics(splits.train, pixels, progress)
+    checked = dataclasses.replace(splits, train=statistics.usable(splits.train))
+    bad = statistics.bad
+    if isinstance(splits.validation, FileExamples):
+        with screen.counting("reading the validation images") as progress:
+            validation = fit_statistics(splits.validation, pixels, progress, what="validation")
+        checked = dataclasses.replace(checked, validation=validation.usable(splits.validation))
+        bad += validation.bad
+    for name, reason in bad:
         screen.warn(f"left out: {name}: {reason}")
-    return dataclasses.replace(splits, train=train), statistics
+    return checked, dataclasses.replace(statistics, images=None)
 
 
 def _central(statistics: Statistics, recipe: Recipe) -> Any:
@@ -219,6 +230,14 @@ def _save(trainer: Trainer, folder: RunFolder, record: dict[str, Any], improved:
         folder.last_becomes_best()
     checkpoints.write(folder.checkpoints, trainer.tensors(), trainer.state())
     folder.write_history(trainer.history)
+    # Drawing takes as long as an epoch of a small network, so it waits until it is a small share.
+    curves = folder.path / runs.CURVES
+    if not curves.exists() or time.time() - curves.stat().st_mtime > _DRAW_SECONDS:
+        _draw(trainer, folder, record)
+
+
+def _draw(trainer: Trainer, folder: RunFolder, record: dict[str, Any]) -> None:
+    """Draws the curves as they are now."""
     title = f"{record['recipe_name']} on {record['dataset']['name']}"
     draw_curves(trainer.history, folder.path / runs.CURVES, title)
 
@@ -229,6 +248,7 @@ def _finish(
     """Writes the results into run.json and returns the sentence about them."""
     last = trainer.history[-1]
     best = trainer.history[trainer.best["epoch"] - 1] if trainer.best else last
+    _draw(trainer, folder, record)
     record["seconds"] = trainer.seconds
     record["results"] = {"best": best, "last": last, "stalled": trainer.stalled}
     record["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")

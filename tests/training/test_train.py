@@ -1,0 +1,226 @@
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import alexnet_tf as an
+from alexnet_tf import runs
+from alexnet_tf.errors import InputError, TrainingError
+from alexnet_tf.training import train as train_module
+
+NUMBERS = ("loss", "top1_error", "top5_error")
+
+
+def go(recipe, photos, run_dir, **options):
+    defaults = {"precision": "float32", "quiet": True}
+    return an.train(str(photos), recipe=recipe, run_dir=run_dir, **defaults | options)
+
+
+def numbers(history):
+    return [
+        [r[f"{part}_{n}"] for part in ("training", "validation") for n in NUMBERS] for r in history
+    ]
+
+
+def test_a_run_leaves_what_it_promises(tiny_recipe, photos, tmp_path):
+    folder = tmp_path / "run"
+    result = go(tiny_recipe, photos, folder)
+    assert result.run_dir == folder
+    names = {p.name for p in folder.iterdir()}
+    assert {"best.keras", "last.keras", "history.jsonl", "curves.png", "run.json"} <= names
+    assert len(list((folder / "checkpoints").glob("*.safetensors"))) == 2
+    record = json.loads((folder / "run.json").read_text())
+    assert record["dataset"]["train_examples"] == 90
+    assert record["dataset"]["validation_examples"] == 27
+    assert record["class_names"] == ["blue", "green", "red"]
+    assert record["recipe"] == json.loads(json.dumps(tiny_recipe.to_json()))
+    assert record["results"]["last"]["epoch"] == 3
+    lines = (folder / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    with Image.open(folder / "curves.png") as picture:
+        assert picture.width > 800
+    model = an.load_model(folder / "best.keras")
+    assert model.input_shape == (None, 16, 16, 3)
+    # The model subtracts the training set's mean image itself.
+    assert 50 < float(keras.ops.mean(model.get_layer("mean").mean)) < 150
+
+
+def test_the_best_epoch_is_the_one_with_fewest_validation_errors(tiny_recipe, photos, tmp_path):
+    result = go(tiny_recipe, photos, tmp_path / "run", epochs=5)
+    keys = [(r["validation_top1_errors"], r["validation_loss"]) for r in result.history]
+    assert result.best_epoch == keys.index(min(keys)) + 1
+    best = an.evaluate(tmp_path / "run").centre_crop
+    assert best.top1_errors == min(keys)[0]
+
+
+def test_training_counts_every_example_once_also_in_the_short_last_batch(
+    tiny_recipe, photos, tmp_path
+):
+    result = go(tiny_recipe.replace(batch_size=40), photos, tmp_path / "run", epochs=1)
+    errors = result.history[0]["training_top1_error"] * 90
+    assert errors == pytest.approx(round(errors), abs=1e-9)
+    assert result.history[0]["step"] == 3
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_resumed_run_ends_with_the_same_numbers(
+    tiny_recipe, photos, tmp_path, precision, monkeypatch
+):
+    whole = go(tiny_recipe, photos, tmp_path / "whole", precision=precision)
+
+    save = train_module._save
+    calls = []
+
+    def stop_in_the_second_epoch(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        save(*arguments)
+
+    monkeypatch.setattr(train_module, "_save", stop_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        go(tiny_recipe, photos, tmp_path / "parts", precision=precision)
+    monkeypatch.setattr(train_module, "_save", save)
+    parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
+    assert numbers(parts.history) == numbers(whole.history)
+    for name in ("last.keras", "best.keras"):
+        ours = an.load_model(tmp_path / "parts" / name).get_weights()
+        theirs = an.load_model(tmp_path / "whole" / name).get_weights()
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(tiny_recipe, photos, tmp_path):
+    whole = go(tiny_recipe, photos, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.unlink()
+    again = an.train(run_dir=tmp_path / "run", resume=True, quiet=True)
+    assert numbers(again.history) == numbers(whole.history)
+
+
+def test_more_epochs_are_allowed_and_fewer_are_not(tiny_recipe, photos, tmp_path):
+    first = go(tiny_recipe, photos, tmp_path / "run", epochs=2)
+    more = an.train(run_dir=tmp_path / "run", resume=True, epochs=3, quiet=True)
+    assert numbers(more.history)[:2] == numbers(first.history)
+    assert len(more.history) == 3
+    with pytest.raises(InputError, match="--epochs 1 is less than the run's 3"):
+        an.train(run_dir=tmp_path / "run", resume=True, epochs=1, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"batch_size": 8}, "--batch-size 8 differs from the run's 16"),
+        ({"dropout": 0.1}, "--dropout 0.1 differs from the run's 0.5"),
+        ({"seed": 3}, "--seed 3 differs"),
+        ({"recipe": "shapes"}, "--recipe shapes differs from the run's tiny"),
+        ({"precision": "bfloat16"}, "--precision bfloat16 differs from the run's float32"),
+    ],
+)
+def test_resume_with_other_settings_is_refused(tiny_recipe, photos, tmp_path, changed, message):
+    go(tiny_recipe, photos, tmp_path / "run", epochs=1)
+    with pytest.raises(InputError, match=message):
+        an.train(run_dir=tmp_path / "run", resume=True, quiet=True, **changed)
+
+
+def test_resume_without_options_takes_the_newest_run(tiny_recipe, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    go(tiny_recipe, photos, None, epochs=1)
+    result = an.train(resume=True, epochs=2, quiet=True)
+    assert result.run_dir.parent.name == runs.SAVED_MODELS
+    assert result.run_dir.name.startswith("tiny-")
+    assert len(result.history) == 2
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tiny_recipe, photos, tmp_path):
+    first, same, other = (
+        numbers(go(tiny_recipe, photos, tmp_path / name, epochs=2, seed=seed).history)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first == same
+    assert first != other
+
+
+def test_a_folder_with_something_in_it_is_refused_and_left_alone(tiny_recipe, photos, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty: add --resume"):
+        go(tiny_recipe, photos, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(
+    tiny_recipe, photos, tmp_path
+):
+    with pytest.raises(InputError, match=r"91.*90"):
+        go(tiny_recipe, photos, tmp_path / "run", batch_size=91)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(tiny_recipe, photos, tmp_path):
+    with pytest.raises(TrainingError, match=r"not a number any more .* --learning-rate below"):
+        go(tiny_recipe, photos, tmp_path / "run", learning_rate=1e30)
+
+
+def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
+    # With a rate this small nothing can be learned: 4 epochs of 90 updates.
+    recipe = tiny_recipe.replace(learning_rate=1e-12, batch_size=1)
+    result = go(recipe, photos, tmp_path / "run", epochs=4)
+    assert "stalled" in result.stalled
+    assert f"({math.log(3):.3f})" in result.stalled
+    assert "Try" in capfd.readouterr().err
+
+
+def test_damaged_images_are_named_and_left_out_up_to_one_in_a_hundred(
+    tiny_recipe, photos, tmp_path, capfd
+):
+    for label in ("blue", "green", "red"):
+        source = photos / "train" / label / "00.png"
+        for i in range(100, 140):
+            (source.parent / f"{i}.png").write_bytes(source.read_bytes())
+    damaged = photos / "train" / "red" / "07.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    go(tiny_recipe, photos, tmp_path / "run", epochs=1)
+    assert str(damaged) in capfd.readouterr().err
+    assert runs.read_run(tmp_path / "run")["dataset"]["train_examples"] == 209
+    for i in range(100, 105):
+        (photos / "train" / "red" / f"{i}.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="more than 1%"):
+        go(tiny_recipe, photos, tmp_path / "run2")
+    assert not (tmp_path / "run2").exists()
+
+
+def test_a_run_in_use_is_refused(tiny_recipe, photos, tmp_path):
+    from alexnet_tf.training.folder import RunFolder
+
+    go(tiny_recipe, photos, tmp_path / "run", epochs=1)
+    holder = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError, match="another process"):
+        an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True)
+    holder.close()
+    assert len(an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True).history) == 2
+
+
+def test_two_replicas_train_as_one(tiny_recipe, photos, tmp_path):
+    """In a process of its own: devices are fixed when TensorFlow starts."""
+    import subprocess
+    import sys
+
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import json
+import alexnet_tf as an
+from alexnet_tf.settings import Recipe
+recipe = Recipe.from_json(json.loads({json.dumps(tiny_recipe.to_json())!r}))
+result = an.train({str(photos)!r}, recipe=recipe, run_dir={str(tmp_path / "two")!r}, quiet=True,
+                  precision="float32", strategy="mirrored", devices="2")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    one = go(tiny_recipe, photos, tmp_path / "one").history
+    lines = (tmp_path / "two" / runs.HISTORY).read_text().splitlines()
+    two = [json.loads(line) for line in lines]
+    np.testing.assert_allclose(numbers(two), numbers(one), rtol=2e-4)
