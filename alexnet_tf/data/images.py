@@ -48,22 +48,32 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     images = tf.convert_to_tensor(images)
     if images.shape[-3] == pixels and images.shape[-2] == pixels:
         return images
-    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
-    shorter = tf.minimum(height, width)
+    single = images.shape.rank == 3
+    batch = images[tf.newaxis] if single else images
+    old = tf.shape(batch)[1:3]
     # (2ap + b) // 2b is a * p / b rounded to the nearest in whole numbers.
-    new_height = tf.maximum((2 * height * pixels + shorter) // (2 * shorter), pixels)
-    new_width = tf.maximum((2 * width * pixels + shorter) // (2 * shorter), pixels)
+    shorter = tf.reduce_min(old)
+    new = tf.maximum((2 * old * pixels + shorter) // (2 * shorter), pixels)
+    corner = (new - pixels) // 2
+
+    def cut() -> tf.Tensor:
+        return batch[:, corner[0] : corner[0] + pixels, corner[1] : corner[1] + pixels]
 
     def resized() -> tf.Tensor:
-        scaled = tf.image.resize(images, (new_height, new_width), "bilinear", antialias=True)
+        # What tf.image.resize(antialias=True) calls, but only the square is computed.
+        scaled = tf.raw_ops.ScaleAndTranslate(
+            images=batch,
+            size=(pixels, pixels),
+            scale=tf.cast(new, tf.float32) / tf.cast(old, tf.float32),
+            translation=-tf.cast(corner, tf.float32),
+            kernel_type="triangle",
+            antialias=True,
+        )
         return tf.cast(tf.clip_by_value(tf.round(scaled), 0.0, 255.0), tf.uint8)
 
-    same = tf.logical_and(tf.equal(new_height, height), tf.equal(new_width, width))
-    images_resized = tf.cond(same, lambda: images, resized)
-    top, left = (new_height - pixels) // 2, (new_width - pixels) // 2
-    cut = images_resized[..., top : top + pixels, left : left + pixels, :]
-    cut.set_shape((*images.shape[:-3], pixels, pixels, images.shape[-1]))
-    return cut
+    square = tf.cond(tf.reduce_all(tf.equal(new, old)), cut, resized)
+    square = tf.ensure_shape(square, (batch.shape[0], pixels, pixels, batch.shape[-1]))
+    return square[0] if single else square
 
 
 def crop_and_flip(

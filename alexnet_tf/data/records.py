@@ -95,7 +95,7 @@ class RecordExamples(Examples):
     def _read(self, index: Any) -> bytes:
         """Returns a record's content."""
         shard, offset, length = (int(value) for value in self._places[index])
-        # Opened anew each time, which costs next to nothing: a process may not hold a thousand open.
+        # Opened anew each time: that costs next to nothing, and a thousand open files are too many.
         with self._shards[shard].open("rb", buffering=0) as file:
             file.seek(offset)
             return file.read(length)

@@ -48,6 +48,20 @@ def test_resizing_is_pillow_s_antialiased_bilinear(height, width, pixels):
     assert difference.mean() < 0.3
 
 
+def test_only_the_square_is_computed_and_nothing_else_changes():
+    image = photo(300, 433)
+    whole = tf.image.resize(image, (256, 369), "bilinear", antialias=True)
+    square = np.rint(np.clip(whole, 0, 255))[:, 56:312]
+    difference = np.abs(resize_and_crop(image, 256).numpy() - square)
+    # Positions are float32: a value that lies between two levels may fall to the other.
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
+
+
+def test_a_strip_a_thousand_times_longer_than_wide():
+    assert resize_and_crop(tf.zeros((20_000, 2, 3), tf.uint8), 256).shape == (256, 256, 3)
+
+
 def test_without_antialiasing_the_difference_would_show():
     image = photo(500, 400)
     plain = tf.image.resize(image, (320, 256), "bilinear")[32:288].numpy()
