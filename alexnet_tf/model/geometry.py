@@ -65,3 +65,24 @@ def _starved_layer(network: Network, size: int) -> str | None:
             if size < 1:
                 return f"pool{number}"
     return None
+
+
+def check_groups(network: Network) -> None:
+    """Checks that every layer can be cut into its towers.
+
+    Raises:
+      InputError: The groups of a convolution do not divide its maps, before it or after it.
+    """
+    maps = network.channels
+    towers = max(convolution.groups for convolution in network.convolutions)
+    for number, convolution in enumerate(network.convolutions, 1):
+        groups = convolution.groups
+        for cut in (maps, convolution.filters):
+            if groups < 1 or cut % groups:
+                raise InputError(f"conv{number}: groups={groups} do not divide {cut} maps")
+        per_tower = network.norm == "lrn" and network.lrn_per_tower and "norm" in convolution.then
+        if per_tower and convolution.filters % towers:
+            raise InputError(
+                f"norm{number}: {towers} towers do not divide {convolution.filters} maps"
+            )
+        maps = convolution.filters

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from alexnet_tf.model.geometry import output_pixels
@@ -62,6 +63,17 @@ class GroupedConv2D(keras.layers.Conv2D):
             groups=groups,
             **kwargs,
         )
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the convolution plus the biases, through the activation.
+
+        The biases are added by a plain addition, not as Keras does by BiasAdd: in bfloat16 on the
+        CPU the gradient of that adds up one term after another, and loses conv1's biases' wholly.
+        """
+        outputs = self.convolution_op(inputs, self.kernel)
+        if self.use_bias:
+            outputs = tf.add(outputs, tf.convert_to_tensor(self.bias))
+        return outputs if self.activation is None else self.activation(outputs)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Returns the convolution of each tower, side by side, without the biases."""

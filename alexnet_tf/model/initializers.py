@@ -16,6 +16,7 @@ _PIXEL_STD = 60.0
 _GAINS = {"tanh": 1.0, "sigmoid": 4.0}
 _RECTIFIER_GAIN = math.sqrt(2)
 _LAST_LAYER_STD = 0.01
+_HIDDEN_ENERGY = 512.0  # squared length of the first hidden layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,19 +103,32 @@ def initializers_for(
 def stable_std(place: Place, network: Network) -> float:
     """Returns the standard deviation of a layer's weights that lets learning start at once.
 
-    Each layer keeps the size of what it gets (He et al. 2015: sqrt(2 / fan in) for rectifiers),
-    made good for what normalization and dropout take away; and the classifier starts small, so that
-    the loss starts at ln(classes). The input of the paper's networks is not of size 1 but about 60:
-    the pixels minus their mean. If conv1 alone made up for it, its weights would be 60 times
-    smaller and its gradient 60 times larger than in a network with inputs of size 1, 3,600 times
-    the relative step. So all layers share the factor evenly.
+    Weights of std `gain / sqrt(fan in)` keep the size of what a layer gets (He et al. 2015; the
+    gain is sqrt(2) for rectifiers), once it is made good for what normalization, pooling and
+    dropout change. But two sizes here are not 1. The input of the paper's networks, pixels
+    minus their mean, is of size 60. And a step of the last layer moves its scores in proportion
+    to the squared length of the last hidden layer: 4,096 units of size 1 are too long for the
+    recipes' rates, and the loss jumps up before it goes down. So the size falls from the input
+    to the first hidden layer, whose squared length is to be 512, by the same factor in every
+    layer: if one layer made up for all of it, its gradient would be as much too large as its
+    weights are too small. The classifier starts small, so that the loss starts at ln(classes).
+
+    Sigmoids and tanh limit sizes themselves: there conv1 alone makes up for the input.
     """
     if place.last:
         return _LAST_LAYER_STD
-    scale = sum(network.scale) / len(network.scale)
-    share = (_PIXEL_STD * scale) ** (-1 / (place.layers - 1))
-    gain = _GAINS.get(network.activation, _RECTIFIER_GAIN)
-    return gain * share / (math.sqrt(place.fan_in) * place.shrinkage)
+    size = _PIXEL_STD * sum(network.scale) / len(network.scale)
+    kept = _GAINS.get(network.activation, _RECTIFIER_GAIN) / math.sqrt(place.fan_in)
+    if network.activation in _GAINS:
+        return kept / (place.shrinkage * (size if place.index == 0 else 1.0))
+    units = network.hidden_units or (network.convolutions[-1].filters,)
+    falling_layers = min(len(network.convolutions) + 1, place.layers - 1)
+    hidden = place.index - falling_layers + 1
+    if hidden > 0:
+        factor = math.sqrt(units[hidden - 1] / units[hidden])
+    else:
+        factor = (math.sqrt(_HIDDEN_ENERGY / units[0]) / size) ** (1 / falling_layers)
+    return kept * factor / place.shrinkage
 
 
 def _seed(seed: int, layer_name: str, part: str) -> int:

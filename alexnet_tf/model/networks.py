@@ -11,7 +11,7 @@ import numpy as np
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.model.dropout import InvertedDropout, PaperDropout
-from alexnet_tf.model.geometry import check_size, pool_geometry
+from alexnet_tf.model.geometry import check_groups, check_size, pool_geometry
 from alexnet_tf.model.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.initializers import Place, initializers_for
 from alexnet_tf.model.inputs import MeanSubtraction
@@ -22,6 +22,8 @@ from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Network, Recipe
 
 DTYPES = ("float32", "mixed_bfloat16", "float64")
+# Size of the largest of a few neighbouring activations to theirs, about, at the start of training.
+_MAX_POOL_GROWTH = math.sqrt(2)
 
 
 def build_model(
@@ -64,6 +66,7 @@ def build_model(
     network, init, resize_pixels = _settings(network, init, resize_pixels, changes)
     choose(dtype, DTYPES, "dtype")
     classes = _count_classes(classes, class_names)
+    check_groups(network)
     check_size(network)
     builder = _Builder(network, init, seed, dtype)
     image = keras.Input((network.input_size, network.input_size, network.channels), name="image")
@@ -156,6 +159,7 @@ class _Builder:
         if self.network.dropout_style == "paper":
             self.shrinkage *= math.sqrt(1 - rate)
             return PaperDropout(rate, name=f"dropout{number}", dtype=self.dtype)(x)
+        self.shrinkage /= math.sqrt(1 - rate)
         return InvertedDropout(rate, name=f"dropout{number}", dtype=self.dtype)(x)
 
     def _layer(self, step: str, number: int) -> keras.layers.Layer | None:
@@ -192,6 +196,8 @@ class _Builder:
     def _pooling(self, number: int) -> keras.layers.Layer:
         size, stride = pool_geometry(self.network)
         average = self.network.pooling == "average"
+        if not average:
+            self.shrinkage *= _MAX_POOL_GROWTH
         kind = keras.layers.AveragePooling2D if average else keras.layers.MaxPooling2D
         return kind(size, stride, padding="valid", name=f"pool{number}", dtype=self.dtype)
 

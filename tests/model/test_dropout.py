@@ -1,6 +1,7 @@
 """Both kinds of dropout, and masks that depend on nothing but their position."""
 
 import concurrent.futures
+import itertools
 import threading
 
 import keras
@@ -52,7 +53,7 @@ def test_parts_of_a_batch_drop_what_the_whole_batch_drops(batch, units, cuts, se
     edges = sorted({0, batch, *(cut for cut in cuts if cut < batch)})
     parts = [
         kept(layer, stop - start, units, seed, step, start)
-        for start, stop in zip(edges, edges[1:], strict=False)
+        for start, stop in itertools.pairwise(edges)
     ]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 

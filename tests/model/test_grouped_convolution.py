@@ -141,6 +141,16 @@ def test_bfloat16_computes_in_bfloat16_with_float32_weights():
     assert np.abs(np.float32(result) - expected).max() < 0.02 * np.abs(expected).max()
 
 
+def test_bfloat16_adds_up_the_biases_gradient():
+    layer = GroupedConv2D(4, 1, dtype="mixed_bfloat16")
+    layer.build((None, 55, 55, 1))
+    with tf.GradientTape() as tape:
+        output = layer(tf.zeros((32, 55, 55, 1)))
+    ones = tf.ones_like(output)
+    gradient = tape.gradient(output, layer.bias.value, output_gradients=ones)
+    np.testing.assert_allclose(np.float32(gradient), 32 * 55 * 55, rtol=0.005)
+
+
 @pytest.mark.parametrize("padding", ["same", "valid", "ceil", 2])
 def test_config_comes_back(padding):
     layer = GroupedConv2D(6, 3, 2, padding, 2, activation="relu", name="conv2")

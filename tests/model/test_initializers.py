@@ -1,0 +1,82 @@
+"""Each init is what its source says; `stable` keeps every recipe's scores and sizes in bounds."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.probabilities import with_logits
+from alexnet_tf.recipes import RECIPES, get_recipe
+from alexnet_tf.settings import INITS
+
+TRAINED = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+
+def weights(init, **changes):
+    model = build_model("paper", classes=20, init=init, hidden_units=(128, 128), **changes)
+    return {name: model.get_layer(name).get_weights() for name in TRAINED}
+
+
+@pytest.mark.parametrize(
+    ("init", "stds", "biases"),
+    [
+        ("paper", [0.01] * 8, [0, 1, 0, 1, 1, 1, 1, 0]),
+        ("2012", [0.01, 0.01, 0.03, 0.03, 0.03, 0.01, 0.01, 0.01], [0, 1, 0, 1, 1, 1, 1, 0]),
+        ("caffe", [0.01] * 5 + [0.005, 0.005, 0.01], [0, 0.1, 0, 0.1, 0.1, 0.1, 0.1, 0]),
+    ],
+)
+def test_published_stds_and_biases(init, stds, biases):
+    for (kernel, bias), std, value in zip(weights(init).values(), stds, biases, strict=True):
+        assert kernel.std() == pytest.approx(std, rel=0.05)
+        assert abs(kernel.mean()) < 0.05 * std
+        np.testing.assert_array_equal(bias, np.full(bias.shape, value, np.float32))
+
+
+def test_torchvision_is_pytorchs_default():
+    for kernel, bias in weights("torchvision").values():
+        bound = 1 / math.sqrt(np.prod(kernel.shape[:-1]))
+        assert bound * 0.98 < np.abs(kernel).max() <= bound
+        assert kernel.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+        assert 0.5 * bound < np.abs(bias).max() <= bound
+
+
+def test_xavier_and_he():
+    for kernel, bias in weights("he").values():
+        fan_in = np.prod(kernel.shape[:-1])
+        assert kernel.std() == pytest.approx(math.sqrt(2 / fan_in), rel=0.06)
+        assert not bias.any()
+    for kernel, bias in weights("xavier").values():
+        fans = np.prod(kernel.shape[:-1]) + np.prod(kernel.shape[:-2]) * kernel.shape[-1]
+        assert kernel.std() == pytest.approx(math.sqrt(2 / fans), rel=0.06)
+        assert not bias.any()
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_no_two_layers_start_from_the_same_numbers(init):
+    starts = {name: kernel.flat[:3].tobytes() for name, (kernel, _) in weights(init).items()}
+    assert len(set(starts.values())) == len(starts)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_stable_starts_at_ln_classes_with_hidden_units_alive(recipe):
+    network = get_recipe(recipe).network
+    model = build_model(recipe, classes=10, init="stable")
+    rng = np.random.default_rng(0)
+    side = network.input_size
+    blurred = scipy.ndimage.gaussian_filter(
+        rng.normal(size=(8, side, side, network.channels)), (0, 3, 3, 0)
+    )
+    offset = 0 if network.mean == "image" else 127.5  # the mean image is subtracted already
+    images = (60 * blurred / blurred.std() + offset).astype(np.float32)
+    scores = with_logits(model)(images).numpy()
+    assert 0.001 < np.abs(scores).max() < 1.0
+    hidden = len(network.convolutions) + 1
+    first = model.get_layer(f"{network.activation}{hidden}").output
+    activations = keras.Model(model.input, first)(images).numpy()
+    assert (activations.std(0) > 0).mean() > 0.5
+    if network.activation == "relu":
+        energy = (activations**2).sum(-1).mean()
+        assert 512 / 4 < energy < 512 * 4

@@ -1,0 +1,52 @@
+"""Counts of parameters and work, against the published ones."""
+
+import json
+
+import pytest
+
+from alexnet_tf import paper
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.summary import layer_table
+
+
+@pytest.mark.parametrize("recipe", ["paper", "2012"])
+def test_the_papers_network_has_the_papers_counts(recipe):
+    summary = layer_table(build_model(recipe))
+    assert summary.parameters == paper.PARAMETERS == 60_965_224
+    assert summary.multiply_adds == paper.MULTIPLY_ADDS == 724_406_816
+    assert summary.non_trainable_parameters == 224 * 224 * 3
+    rows = {row.name: row for row in summary.layers}
+    assert [row.parameters for row in summary.layers if row.parameters] == [
+        *(34_944, 307_456, 885_120, 663_936, 442_624, 37_752_832, 16_781_312, 4_097_000)
+    ]
+    millions = [round(row.multiply_adds / 1e6, 1) for row in summary.layers if row.multiply_adds]
+    assert millions == [105.4, 223.9, 149.5, 112.1, 74.8, 37.7, 16.8, 4.1]
+    assert rows["conv1"].output_shape == (55, 55, 96)
+    assert [rows[f"pool{i}"].output_shape[0] for i in (1, 2, 5)] == [27, 13, 6]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "classes", "parameters"),
+    [
+        ("torchvision", 1000, 61_100_840),
+        ("caffe", 1000, 60_965_224),
+        ("fashion-mnist", 10, 46_764_746),
+        ("lenet", 10, 61_706),
+    ],
+)
+def test_relatives_have_their_counts(recipe, classes, parameters):
+    assert layer_table(build_model(recipe, classes=classes)).parameters == parameters
+
+
+def test_json_has_every_row_and_the_totals():
+    summary = layer_table(build_model("lenet", classes=10, norm="batch"))
+    values = json.loads(json.dumps(summary.to_json()))
+    assert values["parameters"] == sum(row["parameters"] for row in values["layers"])
+    assert values["multiply_adds"] == sum(row["multiply_adds"] for row in values["layers"])
+    assert values["layers"][2] == {
+        "name": "conv1",
+        "type": "GroupedConv2D",
+        "output_shape": [28, 28, 6],
+        "parameters": 156,
+        "multiply_adds": 28 * 28 * 6 * 25,
+    }
