@@ -31,6 +31,10 @@ _SEED = 2012
 _OVERSAMPLED = 3  # drawn so many times larger, then averaged: that is the anti-aliasing
 _CANVAS = PIXELS * _OVERSAMPLED
 _CONTRAST = 100.0  # least distance in RGB between a shape's colours and its background's
+_MOST_TURN = math.radians(25)
+# Shapes are bright, backgrounds dark. With any colour on any, and turned and scaled more freely, the
+# recipe's eight epochs reached a third of the classes right; so they reach nearly all.
+_DARK, _BRIGHT = (0, 111), (130, 256)
 
 Colour = tuple[int, int, int]
 Points = list[tuple[float, float]]
@@ -40,8 +44,8 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     """Ten classes of coloured shapes and patterns on varied backgrounds, 72 x 72 RGB."""
 
     name = "shapes"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.1.0": "Bright shapes on dark backgrounds."}  # noqa: RUF012
 
     def _info(self) -> Any:
         """Describes the set to TFDS."""
@@ -88,14 +92,14 @@ def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:
     label = index % len(CLASS_NAMES)
     background, colours = _background(rng)
     shape = Image.new("L", (_CANVAS, _CANVAS), 0)
-    radius = _CANVAS * rng.uniform(0.2, 0.42)
+    radius = _CANVAS * rng.uniform(0.28, 0.42)
     place = rng.uniform(radius * 0.85, _CANVAS - radius * 0.85, 2)
-    turn = rng.uniform(0, 2 * math.pi)
+    turn = rng.uniform(-_MOST_TURN, _MOST_TURN)
     _draw_mask(ImageDraw.Draw(shape), CLASS_NAMES[label], radius, place, turn, rng)
     paint = _paint(CLASS_NAMES[label], radius, turn, colours, rng)
     image = Image.composite(paint, background, shape).resize((PIXELS, PIXELS), Image.Resampling.BOX)
     pixels = np.asarray(image, np.float32)
-    noisy = pixels + rng.normal(0, rng.uniform(0, 10), pixels.shape)
+    noisy = pixels + rng.normal(0, rng.uniform(0, 8), pixels.shape)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), label
 
 
@@ -155,10 +159,10 @@ def _paint(
     kind: str, radius: float, turn: float, avoid: list[Colour], rng: np.random.Generator
 ) -> Image.Image:
     """Returns a canvas of the shape's colours: one, or two in a pattern."""
-    colour = _colour(rng, avoid)
+    colour = _colour(rng, avoid, _BRIGHT)
     if kind not in ("striped", "checkered"):
         return Image.new("RGB", (_CANVAS, _CANVAS), colour)
-    other = _colour(rng, [*avoid, colour])
+    other = _colour(rng, [colour], _DARK)
     width = radius * rng.uniform(0.28, 0.45)
     along, across = _turned_grid(turn)
     odd = np.floor(along / width + rng.random()).astype(int)
@@ -169,8 +173,8 @@ def _paint(
 
 def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Colour]]:
     """Returns a canvas with a background, and its colours."""
-    first = _colour(rng, [])
-    second = tuple(int(c) for c in np.clip(np.array(first) + rng.integers(-60, 61, 3), 0, 255))
+    first = _colour(rng, [], _DARK)
+    second = tuple(int(c) for c in np.clip(np.array(first) + rng.integers(-40, 41, 3), *_DARK))
     colours = [first, second]
     kind = rng.choice(("plain", "gradient", "noise", "stripes", "blots"))
     if kind == "plain":
@@ -191,9 +195,9 @@ def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Colour]]:
     return Image.composite(ends[0], ends[1], mask), colours  # type: ignore[return-value]
 
 
-def _colour(rng: np.random.Generator, avoid: list[Colour]) -> Colour:
+def _colour(rng: np.random.Generator, avoid: list[Colour], levels: tuple[int, int]) -> Colour:
     """Returns a random colour well apart from those in `avoid`, as far as there is one."""
-    candidates = rng.integers(0, 256, (16, 3))
+    candidates = rng.integers(*levels, (16, 3))
     if not avoid:
         red, green, blue = candidates[0]
         return int(red), int(green), int(blue)

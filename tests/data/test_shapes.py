@@ -30,8 +30,8 @@ def test_every_class_is_drawn_and_visible():
 def test_shapes_are_apart_from_their_background():
     rng = np.random.default_rng(0)
     for _ in range(50):
-        background = shapes._colour(rng, [])
-        colour = shapes._colour(rng, [background])
+        background = shapes._colour(rng, [], (0, 256))
+        colour = shapes._colour(rng, [background], (0, 256))
         assert np.linalg.norm(np.subtract(colour, background)) >= 100
 
 
@@ -43,7 +43,7 @@ def small(monkeypatch):
 def test_made_once_as_a_tfds_set(tmp_path, small, monkeypatch, capsys):
     data = open_dataset("shapes", data_dir=tmp_path)
     assert data.class_names == CLASS_NAMES
-    assert data.origin == "shapes/1.0.0"
+    assert data.origin == "shapes/1.1.0"
     assert {name: len(examples) for name, examples in data.splits.items()} == {
         "train": 40,
         "validation": 20,
