@@ -32,8 +32,8 @@ _OVERSAMPLED = 3  # drawn so many times larger, then averaged: that is the anti-
 _CANVAS = PIXELS * _OVERSAMPLED
 _CONTRAST = 100.0  # least distance in RGB between a shape's colours and its background's
 _MOST_TURN = math.radians(25)
-# Shapes are bright, backgrounds dark. With any colour on any, and turned and scaled more freely, the
-# recipe's eight epochs reached a third of the classes right; so they reach nearly all.
+# Shapes are bright, backgrounds dark. With any colour on any, and turned and scaled more freely,
+# the recipe's eight epochs got about a third of the images right; like this, nearly all.
 _DARK, _BRIGHT = (0, 111), (130, 256)
 
 Colour = tuple[int, int, int]
