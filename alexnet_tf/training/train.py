@@ -150,7 +150,7 @@ def train(
             class_names=data.class_names,
             dtype=machine.dtype_policy,
             seed=options.seed,
-            mean=_central(statistics, options.recipe),
+            mean=statistics.mean_image if options.recipe.network.mean == "image" else None,
         )
     trainer = Trainer(
         model,
@@ -198,14 +198,6 @@ def _prepare(
     for name, reason in bad:
         screen.warn(f"left out: {name}: {reason}")
     return checked, dataclasses.replace(statistics, images=None)
-
-
-def _central(statistics: Statistics, recipe: Recipe) -> Any:
-    """Returns the central part of the mean image that the network subtracts."""
-    margin = recipe.resize_pixels - recipe.network.input_size
-    first = margin // 2
-    last = first + recipe.network.input_size
-    return statistics.mean_image[first:last, first:last]
 
 
 def _restore(trainer: Trainer, folder: RunFolder, screen: Screen) -> None:

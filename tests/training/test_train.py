@@ -167,7 +167,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tiny_recipe, photos, 
 
 def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
     # With a rate this small nothing can be learned: 4 epochs of 90 updates.
-    recipe = tiny_recipe.replace(learning_rate=1e-12, batch_size=1)
+    recipe = tiny_recipe.replace(learning_rate=1e-12, batch_size=1, init="paper")
     result = go(recipe, photos, tmp_path / "run", epochs=4)
     assert "stalled" in result.stalled
     assert f"({math.log(3):.3f})" in result.stalled
