@@ -13,11 +13,12 @@ from collections.abc import Sequence
 import click
 
 from alexnet_tf import __version__
-from alexnet_tf.errors import InputError, TrainingError
+from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 
 COMMANDS = ("train", "evaluate", "summary")
 _FAILED = 1
 _BAD_INPUT = 2
+_STOPPED = 3  # asked to stop, and saved
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 # What the user's disk refuses: no space, no quota, mounted read-only.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -77,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error))
     except TrainingError as error:
         _fail(str(error), _FAILED)
+    except TrainingStopped as stopped:
+        click.echo(str(stopped), err=True)
+        sys.exit(_STOPPED)
     except BrokenPipeError:  # `summary | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(_FAILED)

@@ -27,3 +27,7 @@ def choose(value: str, known: list[str] | tuple[str, ...], what: str) -> str:
 
 class TrainingError(RuntimeError):
     """Training cannot go on (the loss is no number); the message says where, and what to do."""
+
+
+class TrainingStopped(RuntimeError):  # noqa: N818 (it is no error)
+    """Training was asked to stop, and has saved; the message has the command that goes on."""

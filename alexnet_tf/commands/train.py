@@ -6,7 +6,7 @@ import click
 
 from alexnet_tf.commands.options import option, recipe_option
 from alexnet_tf.errors import InputError
-from alexnet_tf.settings import INITS
+from alexnet_tf.settings import ACTIVATIONS, INITS, NETWORK_OVERRIDES, NORMS, POOLINGS
 
 _OVERRIDES = (
     "epochs",
@@ -14,8 +14,8 @@ _OVERRIDES = (
     "learning_rate",
     "weight_decay",
     "momentum",
-    "dropout",
     "init",
+    *NETWORK_OVERRIDES,
 )
 _COUNT = click.IntRange(min=1)
 _RECIPES_OWN = "the recipe's"
@@ -86,6 +86,30 @@ Examples:
     type=click.FloatRange(min=0, max=1, max_open=True),
 )
 @option(
+    "--activation",
+    f"Activation of every layer but the last: {', '.join(ACTIVATIONS)}.",
+    default=_RECIPES_OWN,
+    example="tanh",
+    type=click.Choice(ACTIVATIONS),
+    metavar="NAME",
+)
+@option(
+    "--norm",
+    "Normalization where the network has one: lrn (the paper's), batch or none.",
+    default=_RECIPES_OWN,
+    example="batch",
+    type=click.Choice(NORMS),
+    metavar="NAME",
+)
+@option(
+    "--pooling",
+    "Pooling: overlapping (largest of 3x3, every 2), plain (largest of 2x2) or average (of 2x2).",
+    default=_RECIPES_OWN,
+    example="plain",
+    type=click.Choice(POOLINGS),
+    metavar="NAME",
+)
+@option(
     "--init",
     f"First weights: {', '.join(INITS)}.",
     default=_RECIPES_OWN,
@@ -150,6 +174,13 @@ Examples:
     default="all",
     example="200",
     type=_COUNT,
+)
+@option(
+    "--checkpoint-every",
+    "Also save inside an epoch, after so many updates (500) or minutes (10m).",
+    default="after each epoch",
+    example="10m",
+    metavar="N|Nm",
 )
 @option(
     "--tensorboard",

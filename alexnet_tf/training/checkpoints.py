@@ -8,6 +8,7 @@ velocities and, as JSON in its header, the state of the run. Beside it lies the 
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -
     path = folder / f"epoch-{state['epoch']:04d}-step-{state['step']:08d}.safetensors"
     with atomic_path(path) as temporary:
         contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-        save_file(contiguous, temporary, metadata={"state": json.dumps(state)})
+        _save(contiguous, {"state": json.dumps(state)}, temporary)
         digest = _sha256(temporary)
         # What stands at this name must not be beside another file's checksum at any moment.
         _checksum_file(path).unlink(missing_ok=True)
@@ -80,6 +81,19 @@ def read_newest(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], li
     if complaints:
         raise DamagedCheckpointError("; ".join(complaints))
     return None
+
+
+def _save(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) -> None:
+    """Writes a safetensors file; raises OSError, as any writing does, when the disk refuses."""
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:
+        # The library says what the system said, but only in words.
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        number = int(code.group(1))
+        raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

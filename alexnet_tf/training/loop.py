@@ -1,9 +1,10 @@
 """The loop: epochs of updates, validation, the schedule, and a state that can be put away."""
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,16 +16,24 @@ from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import TrainingError
 from alexnet_tf.evaluation.evaluate import evaluate_examples
 from alexnet_tf.settings import Recipe
+from alexnet_tf.training.clock import StepClock
 from alexnet_tf.training.machine import Machine
 from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.reporting import Screen
+from alexnet_tf.training.reporting import EpochBar, Screen
 from alexnet_tf.training.schedule import RateSchedule
 from alexnet_tf.training.steps import Totals, TrainingStep
+from alexnet_tf.training.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from alexnet_tf.training.saving import Saver
 
 _SECONDS_PER_CALL = 0.5  # updates in one call into the graph: as many as fit
-_MOST_STEPS_PER_CALL = 50
 _STALL_SHARE = 0.99  # of the loss of guessing
 _STALL_STEPS = 300
+
+
+class StoppedError(Exception):
+    """The run was asked to stop, and is saved."""
 
 
 class Trainer:
@@ -64,6 +73,10 @@ class Trainer:
         self.stalled: str | None = None
         self.seconds = 0.0
         self._epoch = 0
+        self._done = 0  # updates in this epoch
+        self._totals = Totals()
+        self._earlier_seconds = 0.0  # of this epoch, before a resume inside it
+        self._clock = StepClock()
         self._recipe = recipe
         self._machine = machine
         self._train = train
@@ -89,34 +102,42 @@ class Trainer:
             lighting_divisor=recipe.lighting_divisor,
         )
 
-    def run(self, save: Callable[[bool], None]) -> None:
+    def run(self, saver: "Saver", stop: StopRequest) -> None:
         """Trains until the epochs are done.
 
         Args:
-          save: Called after each epoch with whether it is the best so far.
+          saver: Puts the state away after each epoch, and inside one when it says so.
+          stop: Looked at after each call into the graph.
 
         Raises:
           TrainingError: The loss is not a number any more.
+          StoppedError: `stop` was asked for; the state is saved.
         """
         self._screen.header()
         for record in self.history:
             self._screen.epoch(record, self.epochs)
         while self._epoch < self.epochs:
+            record = self._run_epoch(saver, stop)
             started = time.monotonic()
-            record = self._run_epoch()
             self._epoch += 1
+            self._done, self._totals, self._earlier_seconds = 0, Totals(), 0.0
             self.history.append(record)
             improved = self._judge(record)
-            self.seconds += time.monotonic() - started
-            save(improved)
+            self.seconds += record["seconds"] + time.monotonic() - started
+            saver.epoch(improved)
             self._screen.epoch(record, self.epochs)
             self._watch_for_stall(record)
+            if stop.asked and self._epoch < self.epochs:
+                raise StoppedError(f"stopped after epoch {self._epoch}; saved")
 
     def state(self) -> dict[str, Any]:
         """Returns what, with `tensors`, is enough to go on from here."""
         return {
             "epoch": self._epoch,
             "step": int(self.optimizer.iterations.numpy()),
+            "done_in_epoch": self._done,
+            "totals": dataclasses.asdict(self._totals),
+            "epoch_seconds": self._epoch_seconds if self._done else 0.0,
             "schedule": self._schedule.state(),
             "best": self.best,
             "history": self.history,
@@ -142,6 +163,9 @@ class Trainer:
             variable.assign(tensors[name])
         self.optimizer.iterations.assign(state["step"])
         self._epoch = state["epoch"]
+        self._done = state["done_in_epoch"]
+        self._totals = Totals(**state["totals"])
+        self._earlier_seconds = state["epoch_seconds"]
         self._schedule.restore(state["schedule"])
         self.best = state["best"]
         self.history = state["history"]
@@ -174,6 +198,7 @@ class Trainer:
                 seed=self._seed,
                 epoch=self._epoch,
                 batch_size=self._recipe.batch_size,
+                skip_batches=self._done,
                 worker=context.input_pipeline_id,
                 workers=workers,
                 replicas=context.num_replicas_in_sync // workers,
@@ -184,7 +209,12 @@ class Trainer:
             return iter(dataset(tf.distribute.InputContext()))
         return iter(strategy.distribute_datasets_from_function(dataset))
 
-    def _run_epoch(self) -> dict[str, Any]:
+    @property
+    def _epoch_seconds(self) -> float:
+        """Spent on this epoch's updates so far."""
+        return self._earlier_seconds + self._clock.seconds
+
+    def _run_epoch(self, saver: "Saver", stop: StopRequest) -> dict[str, Any]:
         """Makes the updates of one epoch and returns its record, without validation."""
         rates = self._schedule.rates(self._epoch)
         self.optimizer.set_rates(
@@ -194,25 +224,23 @@ class Trainer:
             frozen=rates.frozen,
         )
         batches = self._batches(rates.lighting)
-        totals = Totals()
-        clock = _Clock()
-        done, steps_per_call = 0, 1
+        totals, self._clock = self._totals, StepClock(self._totals.examples)
         with self._screen.epoch_bar(self._epoch + 1, self.epochs, self._steps) as bar:
-            while done < self._steps:
-                steps = min(steps_per_call, self._steps - done)
-                totals.add(self._step(batches, steps))
-                done += steps
+            while self._done < self._steps:
+                steps = self._clock.steps_in(_SECONDS_PER_CALL)
+                updates = int(self.optimizer.iterations.numpy())
+                limits = (self._steps - self._done, saver.steps_until_due(updates))
+                steps = min([steps, *(limit for limit in limits if limit is not None)])
+                sums = self._step(batches, steps, stop.asked)
+                totals.add(sums)
+                self._done += steps
                 if not math.isfinite(totals.loss_sum):
-                    raise TrainingError(self._divergence(done))
-                clock.tick(steps, totals.examples)
-                steps_per_call = clock.steps_in(_SECONDS_PER_CALL)
-                bar.update(
-                    done,
-                    clock.images_per_second,
-                    self._seconds_left(done, clock.seconds_per_step),
-                    totals.loss,
-                    1 - totals.top1_error,
-                )
+                    raise TrainingError(self._divergence())
+                self._clock.tick(steps, totals.examples)
+                self._show(bar)
+                if self._done < self._steps:
+                    self._save_inside_epoch(saver, stop_agreed=sums[-1] > 0)
+        seconds = self._epoch_seconds
         return {
             "epoch": self._epoch + 1,
             "step": int(self.optimizer.iterations.numpy()),
@@ -220,10 +248,32 @@ class Trainer:
             "training_loss": totals.loss,
             "training_top1_error": totals.top1_error,
             "training_top5_error": totals.top5_error,
-            "images_per_second": clock.images_per_second,
-            "waiting_share": totals.waiting_seconds / max(clock.seconds, 1e-9),
-            "seconds": clock.seconds,
+            "images_per_second": self._clock.images_per_second,
+            "waiting_share": totals.waiting_seconds / max(seconds, 1e-9),
+            "seconds": seconds,
         }
+
+    def _save_inside_epoch(self, saver: "Saver", stop_agreed: bool) -> None:
+        """Saves if it is time to, or if the run is to stop, which it then does."""
+        if stop_agreed or saver.is_due(int(self.optimizer.iterations.numpy())):
+            saver.checkpoint()
+        if stop_agreed:
+            raise StoppedError(
+                f"stopped in epoch {self._epoch + 1} after update {self._done} of {self._steps}; "
+                "saved"
+            )
+
+    def _show(self, bar: EpochBar) -> None:
+        """Moves the bar; the time left is the whole run's, validation included."""
+        epochs = self.epochs - self._epoch
+        steps = epochs * self._steps - self._done
+        bar.update(
+            self._done,
+            self._clock.images_per_second,
+            steps * self._clock.seconds_per_step + epochs * self._validation_seconds,
+            self._totals.loss,
+            1 - self._totals.top1_error,
+        )
 
     def _judge(self, record: dict[str, Any]) -> bool:
         """Adds validation to the record and returns whether the epoch is the best so far."""
@@ -273,63 +323,13 @@ class Trainer:
         )
         self._screen.warn(self.stalled)
 
-    def _divergence(self, done: int) -> str:
+    def _divergence(self) -> str:
         """Returns the message for a loss that is no number."""
         return (
-            f"the loss is not a number any more (epoch {self._epoch + 1}, update {done} of "
+            f"the loss is not a number any more (epoch {self._epoch + 1}, update {self._done} of "
             f"{self._steps}): try a --learning-rate below {self._recipe.learning_rate:g}, or "
             "--init stable; the checkpoint of the epoch before is kept"
         )
-
-    def _seconds_left(self, done: int, seconds_per_step: float) -> float:
-        """Estimates the rest of the run, validation included."""
-        epochs = self.epochs - self._epoch - 1
-        steps = self._steps - done + epochs * self._steps
-        return steps * seconds_per_step + (epochs + 1) * self._validation_seconds
-
-
-class _Clock:
-    """Times an epoch's calls; the first one, which also compiles, does not count for speed."""
-
-    def __init__(self) -> None:
-        self._started = self._first_done = time.monotonic()
-        self._now = self._started
-        self._steps = self._first_steps = 0
-        self._examples = self._first_examples = 0
-
-    def tick(self, steps: int, examples: int) -> None:
-        """Notes a call of `steps` updates after which `examples` have been seen."""
-        self._now = time.monotonic()
-        if not self._steps:
-            self._first_done, self._first_steps = self._now, steps
-            self._first_examples = examples
-        self._steps += steps
-        self._examples = examples
-
-    @property
-    def seconds(self) -> float:
-        """Since the epoch began."""
-        return self._now - self._started
-
-    @property
-    def seconds_per_step(self) -> float:
-        """Without the first call, if there were more."""
-        if self._steps > self._first_steps:
-            return (self._now - self._first_done) / (self._steps - self._first_steps)
-        return self.seconds / max(self._steps, 1)
-
-    @property
-    def images_per_second(self) -> float:
-        """Without the first call, if there were more."""
-        if self._examples > self._first_examples:
-            return (self._examples - self._first_examples) / (self._now - self._first_done)
-        return self._examples / max(self.seconds, 1e-9)
-
-    def steps_in(self, seconds: float) -> int:
-        """Returns how many steps a call of that length has, within bounds."""
-        if self._steps == self._first_steps:
-            return 1
-        return max(1, min(_MOST_STEPS_PER_CALL, int(seconds / self.seconds_per_step)))
 
 
 def _entropy(labels: np.ndarray) -> float:

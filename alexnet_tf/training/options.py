@@ -7,7 +7,7 @@ from typing import Any
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe, recipe_for
-from alexnet_tf.settings import Recipe
+from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ def new_options(
     chosen = chosen.replace(**given)
     return RunOptions(
         dataset=dataset,
-        data_dir=data_dir,
+        data_dir=None if data_dir is None else _absolute(data_dir),
         recipe=chosen,
         overrides=given,
         epochs=chosen.epochs,
@@ -116,9 +116,8 @@ def resumed_options(
     }
     had = {
         **{name: getattr(recorded, name) for name in asked if hasattr(recorded, name)},
-        **{name: getattr(recorded.recipe, name) for name in overrides if name != "dropout"},
+        **{name: _value(recorded.recipe, name) for name in overrides},
         "recipe": recorded.recipe.name,
-        "dropout": recorded.recipe.network.dropout,
     }
     for name, value in asked.items():
         if value is not None and value != had[name]:
@@ -133,8 +132,15 @@ def resumed_options(
             "a resumed run may only get more"
         )
     return dataclasses.replace(
-        recorded, data_dir=data_dir or recorded.data_dir, epochs=epochs or recorded.epochs
+        recorded,
+        data_dir=_absolute(data_dir) if data_dir else recorded.data_dir,
+        epochs=epochs or recorded.epochs,
     )
+
+
+def _value(recipe: Recipe, name: str) -> Any:
+    """Returns what a recipe, or its network, has under an override's name."""
+    return getattr(recipe.network if name in NETWORK_OVERRIDES else recipe, name)
 
 
 def normal_dataset(dataset: str) -> str:
@@ -142,3 +148,8 @@ def normal_dataset(dataset: str) -> str:
     looks_like_path = os.sep in dataset or dataset.startswith((".", "~"))
     path = Path(dataset).expanduser()
     return str(path.resolve()) if path.is_dir() or (looks_like_path and path.exists()) else dataset
+
+
+def _absolute(folder: str) -> str:
+    """Returns a folder's path as it is valid from everywhere."""
+    return str(Path(folder).expanduser().resolve())

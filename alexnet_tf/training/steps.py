@@ -33,7 +33,7 @@ class Totals:
     waiting_seconds: float = 0.0
 
     def add(self, sums: np.ndarray) -> None:
-        """Adds what `TrainingStep` returned."""
+        """Adds the first five sums that `TrainingStep` returned."""
         self.loss_sum += float(sums[0])
         self.top1_errors += int(sums[1])
         self.top5_errors += int(sums[2])
@@ -85,13 +85,24 @@ class TrainingStep:
         self._seed = seed
         self._lighting_divisor = lighting_divisor
 
-    def __call__(self, batches: Iterator[Any], steps: int) -> np.ndarray:
-        """Makes `steps` updates and returns the five sums of `Totals`, in its order."""
-        return self._run(batches, tf.constant(steps, tf.int64)).numpy()
+    def __call__(self, batches: Iterator[Any], steps: int, stop: bool = False) -> np.ndarray:
+        """Makes `steps` updates.
+
+        Args:
+          batches: An iterator over batches of `training_batches`, distributed if need be.
+          steps: How many updates.
+          stop: Whether this process wants to stop.
+
+        Returns:
+          float64 [6]: the five sums of `Totals`, in its order, and a number above 0 if any process
+          wants to stop.
+        """
+        stop_votes = tf.constant(float(stop), tf.float64)
+        return self._run(batches, tf.constant(steps, tf.int64), stop_votes).numpy()
 
     @tf.function
-    def _run(self, batches: Iterator[Any], steps: tf.Tensor) -> tf.Tensor:
-        totals = tf.zeros([5], tf.float64)
+    def _run(self, batches: Iterator[Any], steps: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+        totals = tf.zeros([6], tf.float64)
         for _ in tf.range(steps):
             # The clock starts when the step before is done, and stops when the batch is there.
             with tf.control_dependencies([totals]):
@@ -100,13 +111,14 @@ class TrainingStep:
                 batch = next(batches)
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
                 waited = tf.timestamp() - before
-            sums = self._strategy.run(self._replica_step, args=(batch,))
-            sums = self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-            totals += tf.concat([sums, [waited]], axis=0)
+            sums = self._strategy.run(self._replica_step, args=(batch, waited, stop))
+            totals += self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
         return totals
 
-    def _replica_step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
-        """One update on this replica's part of the global batch."""
+    def _replica_step(
+        self, batch: dict[str, tf.Tensor], waited: tf.Tensor, stop: tf.Tensor
+    ) -> tf.Tensor:
+        """One update on this replica's part of the global batch; returns its share of the sums."""
         replica = tf.distribute.get_replica_context()
         labels, weights = batch["label"], batch["weight"]
         images = apply_lighting(
@@ -131,4 +143,5 @@ class TrainingStep:
         variables = self._model.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
         counts = count_errors(logits, labels, weights)
-        return tf.stack([tf.cast(value, tf.float64) for value in (loss_sum, *counts)])
+        of_process = [value / replica.num_replicas_in_sync for value in (waited, stop)]
+        return tf.stack([tf.cast(v, tf.float64) for v in (loss_sum, *counts, *of_process)])

@@ -2,32 +2,27 @@
 
 import dataclasses
 import datetime
-import time
 from pathlib import Path
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from alexnet_tf import runs
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
-from alexnet_tf.errors import InputError
+from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.model.persistence import save_model
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training import checkpoints
-from alexnet_tf.training.curves import draw_curves
 from alexnet_tf.training.folder import RunFolder, new_run_path
-from alexnet_tf.training.loop import Trainer
-from alexnet_tf.training.machine import Machine, choose_machine, versions
+from alexnet_tf.training.loop import StoppedError, Trainer
+from alexnet_tf.training.machine import choose_machine
 from alexnet_tf.training.options import RunOptions, new_options, resumed_options
+from alexnet_tf.training.record import result_line, run_record, settings_rows
 from alexnet_tf.training.reporting import Screen
-
-_DRAW_SECONDS = 20
+from alexnet_tf.training.saving import CheckpointEvery, Saver
+from alexnet_tf.training.stopping import stop_on_signals
+from alexnet_tf.training.tensorboard import check_tensorboard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +53,9 @@ def train(
     weight_decay: float | None = None,
     momentum: float | None = None,
     dropout: float | None = None,
+    activation: str | None = None,
+    norm: str | None = None,
+    pooling: str | None = None,
     init: str | None = None,
     seed: int | None = None,
     precision: str = "auto",
@@ -67,6 +65,8 @@ def train(
     resume: bool = False,
     limit_train: int | None = None,
     limit_val: int | None = None,
+    checkpoint_every: str | None = None,
+    tensorboard: bool = False,
     quiet: bool = False,
 ) -> TrainingResult:
     """Trains a network, or goes on with a run.
@@ -81,6 +81,9 @@ def train(
       weight_decay: Inside the velocity, on weights only.
       momentum: Of the velocity.
       dropout: Share of units dropped.
+      activation: Of every layer but the last, one of `settings.ACTIVATIONS`.
+      norm: What stands where the network has a normalization, one of `settings.NORMS`.
+      pooling: One of `settings.POOLINGS`.
       init: One of `settings.INITS`.
       seed: Of everything random; 0 if None.
       precision: "auto", "float32" or "bfloat16".
@@ -90,6 +93,8 @@ def train(
       resume: Go on with `run_dir`, or with the newest run.
       limit_train: Use at most so many training examples.
       limit_val: Likewise for validation.
+      checkpoint_every: Also save inside an epoch: after so many updates ("500") or minutes ("10m").
+      tensorboard: Write each epoch's numbers for TensorBoard into the run's folder too.
       quiet: Show only warnings.
 
     Returns:
@@ -98,8 +103,12 @@ def train(
     Raises:
       InputError: Something given cannot be used; nothing was written.
       TrainingError: The loss is not a number any more; the last checkpoint is kept.
+      TrainingStopped: SIGINT or SIGTERM came; the state is saved.
     """
     screen = Screen(quiet)
+    every = CheckpointEvery.parse(checkpoint_every)
+    if tensorboard:
+        check_tensorboard()
     asked: dict[str, Any] = {
         "dataset": dataset,
         "data_dir": data_dir,
@@ -114,6 +123,9 @@ def train(
         "weight_decay": weight_decay,
         "momentum": momentum,
         "dropout": dropout,
+        "activation": activation,
+        "norm": norm,
+        "pooling": pooling,
         "init": init,
     }
     if resume:
@@ -166,19 +178,24 @@ def train(
     )
     folder = RunFolder(path)
     try:
-        screen.settings(_settings_rows(options, data, splits, machine, model, path))
-        record = _record(options, data, splits, machine, model, started)
+        screen.settings(settings_rows(options, data, splits, machine, model, str(path)))
         if resume:
             _restore(trainer, folder, screen)
+        record = run_record(options, data, splits, machine, model, started)
+        saver = Saver(trainer, folder, record, every, tensorboard)
         folder.write_run(record)
         statistics.save(path / runs.STATISTICS)
-        trainer.run(lambda improved: _save(trainer, folder, record, improved))
-        result = _finish(trainer, folder, record, splits)
+        with stop_on_signals() as stop:
+            trainer.run(saver, stop)
+        best = saver.finish()
+    except StoppedError as stopped:
+        raise TrainingStopped(
+            f"{stopped}. Go on with: python cli.py train --resume --run-dir {path}"
+        ) from None
     finally:
         folder.close()
-    screen.finished(path, result)
-    best_epoch = trainer.best["epoch"] if trainer.best else len(trainer.history)
-    return TrainingResult(path, trainer.history, best_epoch, trainer.stalled)
+    screen.finished(path, result_line(best, splits.decides, splits.validation_name))
+    return TrainingResult(path, trainer.history, best["epoch"], trainer.stalled)
 
 
 def _prepare(
@@ -213,122 +230,3 @@ def _restore(trainer: Trainer, folder: RunFolder, screen: Screen) -> None:
     for complaint in complaints:
         screen.warn(complaint)
     trainer.restore(tensors, state)
-
-
-def _save(trainer: Trainer, folder: RunFolder, record: dict[str, Any], improved: bool) -> None:
-    """Puts away an epoch. The checkpoint is what counts: what stands before it is done again."""
-    save_model(trainer.model, folder.path / runs.LAST)
-    if improved:
-        folder.last_becomes_best()
-    checkpoints.write(folder.checkpoints, trainer.tensors(), trainer.state())
-    folder.write_history(trainer.history)
-    # Drawing takes as long as an epoch of a small network, so it waits until it is a small share.
-    curves = folder.path / runs.CURVES
-    if not curves.exists() or time.time() - curves.stat().st_mtime > _DRAW_SECONDS:
-        _draw(trainer, folder, record)
-
-
-def _draw(trainer: Trainer, folder: RunFolder, record: dict[str, Any]) -> None:
-    """Draws the curves as they are now."""
-    title = f"{record['recipe_name']} on {record['dataset']['name']}"
-    draw_curves(trainer.history, folder.path / runs.CURVES, title)
-
-
-def _finish(
-    trainer: Trainer, folder: RunFolder, record: dict[str, Any], splits: TrainingSplits
-) -> str:
-    """Writes the results into run.json and returns the sentence about them."""
-    last = trainer.history[-1]
-    best = trainer.history[trainer.best["epoch"] - 1] if trainer.best else last
-    _draw(trainer, folder, record)
-    record["seconds"] = trainer.seconds
-    record["results"] = {"best": best, "last": last, "stalled": trainer.stalled}
-    record["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    folder.write_run(record)
-    if best["validation_top1_error"] is None:
-        return f"last epoch {last['epoch']}: training loss {last['training_loss']:.4f}"
-    kind = "best epoch" if splits.decides else "last epoch"
-    return (
-        f"{kind} {best['epoch']}: {splits.validation_name} top-1 error "
-        f"{best['validation_top1_error']:.2%} "
-        f"({best['validation_top1_errors']} of {best['validation_examples']}), "
-        f"top-5 error {best['validation_top5_error']:.2%}"
-    )
-
-
-def _settings_rows(
-    options: RunOptions,
-    data: DataSet,
-    splits: TrainingSplits,
-    machine: Machine,
-    model: keras.Model,
-    path: Path,
-) -> dict[str, str]:
-    """Returns the table of what will run."""
-    recipe = options.recipe
-    validation = (
-        "no validation"
-        if splits.validation is None
-        else (
-            f"{len(splits.validation):,} {splits.validation_name}"
-            + ("" if splits.decides else " (watched only)")
-        )
-    )
-    changed = ", ".join(f"{name} {value}" for name, value in options.overrides.items())
-    return {
-        "recipe": f"{recipe.name}: {recipe.description}" + (f"; with {changed}" if changed else ""),
-        "network": f"{recipe.network.input_size} x {recipe.network.input_size} input, "
-        f"{_trainable(model):,} parameters",
-        "data": f"{data.name}: {len(splits.train):,} training, {validation} images, "
-        f"{len(data.class_names)} classes",
-        "training": f"{options.epochs} epochs, batch {recipe.batch_size}, "
-        f"rate {recipe.learning_rate:g} ({recipe.schedule.kind}), init {recipe.init}",
-        "device": f"{', '.join(machine.devices)} ({machine.strategy_name}"
-        + (f", {recipe.batch_size // machine.replicas} a device)" if machine.replicas > 1 else ")"),
-        "precision": machine.precision,
-        "seed": str(options.seed),
-        "results": f"{path}/",
-    }
-
-
-def _record(
-    options: RunOptions,
-    data: DataSet,
-    splits: TrainingSplits,
-    machine: Machine,
-    model: keras.Model,
-    started: str,
-) -> dict[str, Any]:
-    """Returns run.json as it is before the results are in."""
-    return {
-        "started": started,
-        "recipe_name": options.recipe.name,
-        "overrides": options.overrides,
-        "options": options.to_json(),
-        "recipe": options.recipe.to_json(),
-        "dataset": {
-            "name": data.name,
-            "data_dir": options.data_dir,
-            "origin": data.origin,
-            "classes": len(data.class_names),
-            "train_examples": len(splits.train),
-            "validation_examples": 0 if splits.validation is None else len(splits.validation),
-            "validation_split": splits.validation_name,
-            "limit_train": options.limit_train,
-            "limit_val": options.limit_val,
-        },
-        "class_names": data.class_names,
-        "seed": options.seed,
-        "precision": machine.precision,
-        "strategy": machine.strategy_name,
-        "devices": list(machine.devices),
-        "versions": versions(),
-        "parameters": _trainable(model),
-        "seconds": 0.0,
-        "results": {},
-    }
-
-
-def _trainable(model: keras.Model) -> int:
-    """Returns how many numbers training changes."""
-    return sum(int(tf.size(v)) for v in model.trainable_variables)

@@ -1,15 +1,20 @@
 import json
 import math
+import os
+import signal
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import alexnet_tf as an
 from alexnet_tf import runs
-from alexnet_tf.errors import InputError, TrainingError
-from alexnet_tf.training import train as train_module
+from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
+from alexnet_tf.training import loop
+from alexnet_tf.training.saving import Saver
+from alexnet_tf.training.steps import TrainingStep
 
 NUMBERS = ("loss", "top1_error", "top5_error")
 
@@ -65,32 +70,85 @@ def test_training_counts_every_example_once_also_in_the_short_last_batch(
     assert result.history[0]["step"] == 3
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_resumed_run_ends_with_the_same_numbers(
-    tiny_recipe, photos, tmp_path, precision, monkeypatch
+def same_model(ours, theirs):
+    for a, b in zip(
+        an.load_model(ours).get_weights(), an.load_model(theirs).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def signal_after(monkeypatch):
+    """Gives a function: SIGTERM comes after so many calls into the graph."""
+
+    def arm(calls):
+        call, seen = TrainingStep.__call__, []
+
+        def counted(self, *arguments):
+            seen.append(1)
+            if len(seen) == calls:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return call(self, *arguments)
+
+        monkeypatch.setattr(TrainingStep, "__call__", counted)
+
+    return arm
+
+
+@pytest.mark.parametrize(("precision", "calls"), [("float32", 2), ("bfloat16", 9), ("float32", 12)])
+def test_a_run_stopped_by_sigterm_ends_with_the_same_numbers(
+    tiny_recipe, photos, tmp_path, precision, calls, signal_after, monkeypatch
 ):
+    # One update a call: 6 calls an epoch, so these are inside the first, inside the second, and at
+    # the end of the second.
+    monkeypatch.setattr(loop, "_SECONDS_PER_CALL", 0)
     whole = go(tiny_recipe, photos, tmp_path / "whole", precision=precision)
-
-    save = train_module._save
-    calls = []
-
-    def stop_in_the_second_epoch(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        save(*arguments)
-
-    monkeypatch.setattr(train_module, "_save", stop_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
+    signal_after(calls)
+    with pytest.raises(TrainingStopped, match=r"Go on with: python cli.py train --resume"):
         go(tiny_recipe, photos, tmp_path / "parts", precision=precision)
-    monkeypatch.setattr(train_module, "_save", save)
     parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
     assert numbers(parts.history) == numbers(whole.history)
     for name in ("last.keras", "best.keras"):
-        ours = an.load_model(tmp_path / "parts" / name).get_weights()
-        theirs = an.load_model(tmp_path / "whole" / name).get_weights()
-        for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(a, b)
+        same_model(tmp_path / "parts" / name, tmp_path / "whole" / name)
+
+
+def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numbers(
+    tiny_recipe, photos, tmp_path, monkeypatch
+):
+    whole = go(tiny_recipe, photos, tmp_path / "whole")
+
+    def killed(self, improved):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Saver, "epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(tiny_recipe, photos, tmp_path / "parts", checkpoint_every="4")
+    kept = {p.name for p in (tmp_path / "parts" / "checkpoints").glob("*.safetensors")}
+    assert kept == {"epoch-0000-step-00000004.safetensors"}
+    parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
+    assert numbers(parts.history) == numbers(whole.history)
+    same_model(tmp_path / "parts" / "last.keras", tmp_path / "whole" / "last.keras")
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "often", "0m", "m"])
+def test_checkpoint_every_says_what_it_takes(text):
+    with pytest.raises(InputError, match=r"updates .* or minutes"):
+        an.train(checkpoint_every=text)
+
+
+def test_tensorboard_gets_each_epoch_once(tiny_recipe, photos, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    go(tiny_recipe, photos, tmp_path / "run", epochs=1, tensorboard=True)
+    result = an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True, tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    losses = [(e.step, e.tensor_proto) for e in events.Tensors("training/loss")]
+    assert [step for step, _ in losses] == [1, 2]
+    for (_, value), record in zip(losses, result.history, strict=True):
+        assert tf.make_ndarray(value) == pytest.approx(record["training_loss"], rel=1e-6)
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(tiny_recipe, photos, tmp_path):
