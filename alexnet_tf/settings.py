@@ -15,6 +15,8 @@ NORMS = ("lrn", "batch", "none")
 POOLINGS = ("overlapping", "plain", "average")
 INITS = ("paper", "2012", "stable", "caffe", "torchvision", "xavier", "he")
 STEPS_IN_BLOCK = ("activation", "norm", "spatial_norm", "pool")
+# What of its network a recipe lets a run override; the rest makes another network.
+NETWORK_OVERRIDES = ("activation", "norm", "pooling", "dropout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,9 +210,10 @@ class Recipe:
             )
 
     def replace(self, **changes: Any) -> "Recipe":
-        """Returns a copy with `changes`; `dropout` is the network's."""
-        if "dropout" in changes:
-            changes["network"] = self.network.replace(dropout=changes.pop("dropout"))
+        """Returns a copy with `changes`; those of `NETWORK_OVERRIDES` are the network's."""
+        own = {name: changes.pop(name) for name in NETWORK_OVERRIDES if name in changes}
+        if own:
+            changes["network"] = changes.get("network", self.network).replace(**own)
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:

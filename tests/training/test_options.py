@@ -1,0 +1,62 @@
+"""What a run is asked for: overrides of recipe and network, and what a resume may say."""
+
+import json
+
+import pytest
+
+from alexnet_tf.errors import InputError
+from alexnet_tf.settings import NETWORK_OVERRIDES
+from alexnet_tf.training.options import RunOptions, new_options, resumed_options
+
+NOTHING = {
+    "dataset": None,
+    "data_dir": None,
+    "recipe": None,
+    "seed": None,
+    "precision": "auto",
+    "limit_train": None,
+    "limit_val": None,
+}
+COMPOSED = {"activation": "tanh", "norm": "none", "pooling": "average", "dropout": 0.25}
+
+
+def test_overrides_of_the_network_reach_it_and_are_recorded():
+    options = new_options(**NOTHING, **COMPOSED, epochs=4, init=None)
+    assert set(COMPOSED) == set(NETWORK_OVERRIDES)
+    for name, value in COMPOSED.items():
+        assert getattr(options.recipe.network, name) == value
+    assert options.overrides == {**COMPOSED, "epochs": 4}
+    assert options.recipe.init == "stable"
+    assert RunOptions.from_json(json.loads(json.dumps(options.to_json()))) == options
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"activation": "swish"}, "activation 'swish'.*relu"),
+        ({"norm": "layer"}, "norm 'layer'.*lrn, batch, none"),
+        ({"pooling": "max"}, "pooling 'max'.*overlapping"),
+        ({"dropout": 1.0}, r"dropout.*1\.0"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(override, message):
+    with pytest.raises(InputError, match=message):
+        new_options(**NOTHING, **override)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"activation": "relu"}, "--activation relu differs from the run's tanh"),
+        ({"norm": "lrn"}, "--norm lrn differs from the run's none"),
+        ({"pooling": "plain"}, "--pooling plain differs from the run's average"),
+        ({"dropout": 0.5}, r"--dropout 0\.5 differs from the run's 0\.25"),
+        ({"momentum": 0.5}, r"--momentum 0\.5 differs from the run's 0\.9"),
+    ],
+)
+def test_a_resume_may_repeat_the_overrides_and_not_change_them(asked, message):
+    recorded = new_options(**NOTHING, **COMPOSED)
+    assert resumed_options(recorded, **NOTHING, **COMPOSED) == recorded
+    assert resumed_options(recorded, **NOTHING) == recorded
+    with pytest.raises(InputError, match=message):
+        resumed_options(recorded, **NOTHING, **asked)
