@@ -223,7 +223,9 @@ class Trainer:
             layers=rates.layers,
             frozen=rates.frozen,
         )
-        batches = self._batches(rates.lighting)
+        colours = self._train.channels == 3 and self._recipe.lighting_std > 0
+        lighting = rates.lighting and colours
+        batches = self._batches(lighting)
         totals, self._clock = self._totals, StepClock(self._totals.examples)
         with self._screen.epoch_bar(self._epoch + 1, self.epochs, self._steps) as bar:
             while self._done < self._steps:
@@ -231,7 +233,7 @@ class Trainer:
                 updates = int(self.optimizer.iterations.numpy())
                 limits = (self._steps - self._done, saver.steps_until_due(updates))
                 steps = min([steps, *(limit for limit in limits if limit is not None)])
-                sums = self._step(batches, steps, stop.asked)
+                sums = self._step(batches, steps, stop.asked, lighting)
                 totals.add(sums)
                 self._done += steps
                 if not math.isfinite(totals.loss_sum):

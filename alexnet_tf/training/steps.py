@@ -66,7 +66,7 @@ class TrainingStep:
       optimizer: Built under the strategy's scope.
       strategy: Where it runs.
       seed: Of the dropout masks, which depend on (seed, update, position in the global batch).
-      lighting_divisor: Of `apply_lighting`.
+      lighting_divisor: Of `apply_lighting`, while lighting is on.
     """
 
     def __init__(
@@ -85,23 +85,30 @@ class TrainingStep:
         self._seed = seed
         self._lighting_divisor = lighting_divisor
 
-    def __call__(self, batches: Iterator[Any], steps: int, stop: bool = False) -> np.ndarray:
+    def __call__(
+        self, batches: Iterator[Any], steps: int, stop: bool = False, lighting: bool = True
+    ) -> np.ndarray:
         """Makes `steps` updates.
 
         Args:
           batches: An iterator over batches of `training_batches`, distributed if need be.
           steps: How many updates.
           stop: Whether this process wants to stop.
+          lighting: Whether PCA lighting is on. Without it nothing is divided either; a change
+            compiles the step anew.
 
         Returns:
           float64 [6]: the five sums of `Totals`, in its order, and a number above 0 if any process
           wants to stop.
         """
         stop_votes = tf.constant(float(stop), tf.float64)
-        return self._run(batches, tf.constant(steps, tf.int64), stop_votes).numpy()
+        divisor = self._lighting_divisor if lighting else 1.0
+        return self._run(batches, tf.constant(steps, tf.int64), stop_votes, divisor).numpy()
 
     @tf.function
-    def _run(self, batches: Iterator[Any], steps: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+    def _run(
+        self, batches: Iterator[Any], steps: tf.Tensor, stop: tf.Tensor, divisor: float
+    ) -> tf.Tensor:
         totals = tf.zeros([6], tf.float64)
         for _ in tf.range(steps):
             # The clock starts when the step before is done, and stops when the batch is there.
@@ -111,12 +118,12 @@ class TrainingStep:
                 batch = next(batches)
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
                 waited = tf.timestamp() - before
-            sums = self._strategy.run(self._replica_step, args=(batch, waited, stop))
+            sums = self._strategy.run(self._replica_step, args=(batch, waited, stop, divisor))
             totals += self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
         return totals
 
     def _replica_step(
-        self, batch: dict[str, tf.Tensor], waited: tf.Tensor, stop: tf.Tensor
+        self, batch: dict[str, tf.Tensor], waited: tf.Tensor, stop: tf.Tensor, divisor: float
     ) -> tf.Tensor:
         """One update on this replica's part of the global batch; returns its share of the sums."""
         replica = tf.distribute.get_replica_context()
@@ -124,7 +131,7 @@ class TrainingStep:
         images = apply_lighting(
             tf.cast(batch["image"], tf.float32),
             batch["offset"],
-            divisor=self._lighting_divisor,
+            divisor=divisor,
             mean=tf.convert_to_tensor(self._mean),
         )
         examples = tf.reduce_sum(weights)

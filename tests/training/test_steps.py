@@ -1,0 +1,74 @@
+"""The compiled step: what the network is shown, and which loss is reported."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.training.optimizer import PaperMomentum
+from alexnet_tf.training.steps import Totals, TrainingStep
+
+DIVISOR = 1.1  # of the 2012 code
+ROWS, PIXELS = 6, 16
+
+
+@pytest.fixture
+def model(tiny_recipe):
+    mean = np.random.default_rng(1).uniform(80, 160, (PIXELS, PIXELS, 3)).astype(np.float32)
+    return build_model(tiny_recipe, classes=3, mean=mean, dropout=0.0)
+
+
+def batch():
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.integers(0, 256, (ROWS, PIXELS, PIXELS, 3)).astype(np.uint8),
+        "label": np.arange(ROWS) % 3,
+        "weight": np.array([1, 1, 1, 1, 1, 0], np.float32),  # the last row only fills the batch
+        "offset": rng.normal(0, 20, (ROWS, 3)).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize("lighting", [True, False])
+def test_the_network_is_shown_what_the_2012_code_shows_it(model, lighting):
+    one = batch()
+    if not lighting:  # the pipeline's offsets are zero then
+        one["offset"] = np.zeros_like(one["offset"])
+    mean = model.get_layer("mean").mean.numpy()
+    centred = one["image"] - mean + one["offset"][:, None, None]
+    # Section 4.1 as the code had it: divided while the noise is on, and not after.
+    shown = centred / DIVISOR if lighting else centred
+    probabilities = model(shown + mean).numpy()
+    losses = -np.log(probabilities[np.arange(ROWS), one["label"]])
+    wrong = probabilities.argmax(axis=1) != one["label"]
+
+    optimizer = PaperMomentum(0.01)
+    optimizer.build(model.trainable_variables)
+    step = TrainingStep(
+        model, optimizer, tf.distribute.get_strategy(), seed=0, lighting_divisor=DIVISOR
+    )
+    totals = Totals()
+    totals.add(step(iter(tf.data.Dataset.from_tensors(one)), 1, lighting=lighting))
+    assert totals.examples == 5
+    assert totals.loss == pytest.approx(losses[:5].mean(), rel=1e-5)
+    assert totals.top1_errors == wrong[:5].sum()
+
+
+def test_an_update_is_the_papers_rule_on_the_mean_gradient(model):
+    one = batch()
+    x = tf.constant(one["image"][:5], tf.float32) + one["offset"][:5, None, None]
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        loss = keras.losses.sparse_categorical_crossentropy(one["label"][:5], model(x))
+        loss = tf.reduce_mean(loss)
+    gradients = tape.gradient(loss, variables)
+    before = [v.numpy() for v in variables]
+    optimizer = PaperMomentum(0.01, 0.9, 0.0005)
+    optimizer.build(variables)
+    step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0)
+    step(iter(tf.data.Dataset.from_tensors(one)), 1)
+    for variable, old, gradient in zip(variables, before, gradients, strict=True):
+        decay = 0.0005 if variable.name == "kernel" else 0.0
+        np.testing.assert_allclose(
+            variable.numpy() - old, -0.01 * (gradient + decay * old), rtol=1e-3, atol=2e-7
+        )
