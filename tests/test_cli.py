@@ -71,6 +71,8 @@ def test_every_option_tells_its_default_and_an_example(name):
     assert command.help
     assert f"python cli.py {name}" in command.epilog
     for option in command.params:
+        if isinstance(option, click.Argument):
+            continue
         assert re.search(rf"\[default: .+; e\.g\. {option.opts[0]}\b.*\]$", option.help), (
             option.name
         )
@@ -122,6 +124,10 @@ def test_no_command_shows_the_help(capsys):
         (["evaluate", "--split", "dev"], ("--split", "dev", "validation")),
         (["evaluate", "--run", "no-such-run"], ("no-such-run",)),
         (["evaluate", "--batch-size", "0"], ("--batch-size",)),
+        (["predict"], ("IMAGE",)),
+        (["predict", "no-such.jpg"], ("no-such.jpg",)),
+        (["predict", "nothing/*.jpg"], ("nothing/*.jpg",)),
+        (["predict", "--top", "0", "README.md"], ("--top",)),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, capsys):

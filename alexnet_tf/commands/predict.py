@@ -1,0 +1,142 @@
+"""`predict`: what a network sees in images."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.evaluation.image_files import find_images, read_images
+from alexnet_tf.runs import model_file, newest_run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from alexnet_tf.evaluation.predict import Prediction
+
+_BAR_CELLS = 24
+_SOME_DAMAGED = 1  # exit code
+_EXAMPLES = """\b
+Examples:
+  python cli.py predict photo.jpg
+  python cli.py predict photos/ more/*.png --top 3 --ten-crop
+  python cli.py predict --model saved_models/serving/alexnet.tflite --json photo.jpg
+  python cli.py predict --picture seen.png photos/"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Say what is in images: the most probable classes.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@option(
+    "--model",
+    "A run's folder, a .keras, .tflite or .onnx file, or a SavedModel's folder.",
+    default="the newest run under saved_models/",
+    example="saved_models/serving/alexnet",
+    type=click.Path(),
+)
+@option(
+    "--top",
+    "How many classes to name.",
+    default="5",
+    example="3",
+    type=click.IntRange(min=1),
+)
+@option(
+    "--ten-crop",
+    "Average over ten crops: corners, centre, and their reflections.",
+    default="off: the centre crop",
+    example="",
+    is_flag=True,
+)
+@option(
+    "--picture",
+    "Draw the images with their bars, the first 64 (as in the paper's figure 4): a .png, .pdf or "
+    ".svg file.",
+    default="none",
+    example="seen.png",
+    type=click.Path(dir_okay=False),
+)
+@json_option()
+@click.pass_context
+def command(
+    ctx: click.Context,
+    images: Sequence[str],
+    model: str | None,
+    top: int | None,
+    ten_crop: bool,
+    picture: str | None,
+    as_json: bool,
+) -> None:
+    """Say what is in images: files, folders, patterns, or - for an image on standard input.
+
+    Damaged files are named, the others are done; the exit code is then 1.
+    """
+    names = find_images(images)
+    path = model or model_file(newest_run())
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow()
+    from alexnet_tf.evaluation.classifiers import open_classifier
+    from alexnet_tf.evaluation.predict import Damaged, predict
+    from alexnet_tf.evaluation.prediction_picture import (
+        MOST_IMAGES,
+        check_picture_name,
+        draw_predictions,
+    )
+
+    if picture is not None:
+        check_picture_name(picture)
+    classifier = open_classifier(path)
+    found: list[dict[str, Any]] = []
+    drawn: list[Prediction] = []  # only so many: pixels take memory
+    damaged: list[Damaged] = []
+    contents = read_images(names, sys.stdin.buffer)
+    for answer in predict(classifier, contents, top=top or 5, ten_crops=ten_crop):
+        if isinstance(answer, Damaged):
+            damaged.append(answer)
+            click.echo(f"cannot be read: {answer.image}: {answer.reason}", err=True)
+            continue
+        if picture is not None and len(drawn) < MOST_IMAGES:
+            drawn.append(answer)
+        if as_json:
+            found.append(answer.to_json())
+        else:
+            _print(answer)
+    if as_json:
+        values = {
+            "model": classifier.name,
+            "crops": 10 if ten_crop else 1,
+            "images": found,
+            "damaged": [{"image": d.image, "reason": d.reason} for d in damaged],
+        }
+        click.echo(json.dumps(values, ensure_ascii=False))
+    if picture is not None and drawn:
+        draw_predictions(drawn, picture)
+        click.echo(f"drawn: {picture}", err=True)
+    if damaged:
+        ctx.exit(_SOME_DAMAGED)
+
+
+def _print(prediction: "Prediction") -> None:
+    """Prints one image's table."""
+    from rich.console import Console
+
+    click.echo(prediction.image)
+    Console().print(_table(prediction))
+
+
+def _table(prediction: "Prediction") -> "Table":
+    """Returns the classes, their probabilities and a bar for each."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    table.add_column("", width=_BAR_CELLS)
+    for guess in prediction.top:
+        cells = "█" * round(guess.probability * _BAR_CELLS)
+        table.add_row(escape(guess.name), f"{guess.probability:.2%}", cells)
+    return table

@@ -1,0 +1,178 @@
+"""Prediction: top classes, ten crops, damaged files, the command, the picture."""
+
+import io
+import json
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf.cli import main
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.classifiers import from_model, open_classifier
+from alexnet_tf.evaluation.predict import Damaged, predict
+from alexnet_tf.evaluation.prediction_picture import draw_predictions
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.persistence import save_model
+from alexnet_tf.settings import Convolution, Network
+
+NAMES = ("dark", "light", "red")
+
+
+def small_model(channels=3):
+    network = Network(
+        convolutions=(Convolution(6, 3, then=("activation", "norm", "pool")),),
+        hidden_units=(8,),
+        input_size=12,
+        channels=channels,
+        mean=(120.0,) * channels,
+        scale=(1 / 60,),
+    )
+    return build_model(network, class_names=NAMES, resize_pixels=16, init="he", seed=3)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+def encoded(seed=0, size=(16, 16), mode="RGB"):
+    """A PNG file's bytes, and its pixels."""
+    shape = (*size, 3) if mode == "RGB" else size
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels, mode).save(file, "PNG")
+    return file.getvalue(), pixels
+
+
+def test_the_centre_crop_and_the_order_of_classes(model):
+    content, pixels = encoded()
+    (found,) = predict(from_model(model, "m"), [("a.png", content)], top=2)
+    expected = model(pixels[None, 2:14, 2:14].astype("float32")).numpy()[0]
+    order = np.argsort(-expected)[:2]
+    assert [guess.number for guess in found.top] == order.tolist()
+    assert [guess.name for guess in found.top] == [NAMES[i] for i in order]
+    np.testing.assert_allclose([g.probability for g in found.top], expected[order], atol=1e-6)
+    np.testing.assert_array_equal(found.pixels, pixels)
+
+
+def test_ten_crops_are_averaged(model):
+    content, pixels = encoded(1)
+    (found,) = predict(from_model(model, "m"), [("a.png", content)], top=9, ten_crops=True)
+    corners = [(y, x) for y in (0, 4) for x in (0, 4)] + [(2, 2)]
+    crops = np.stack([pixels[y : y + 12, x : x + 12] for y, x in corners]).astype("float32")
+    expected = model(np.concatenate([crops, crops[:, :, ::-1]])).numpy().mean(axis=0)
+    got = {guess.number: guess.probability for guess in found.top}
+    np.testing.assert_allclose([got[i] for i in range(3)], expected, atol=1e-6)
+
+
+def test_equal_probabilities_come_by_class_number(model):
+    even = types.SimpleNamespace(**vars(from_model(model, "m")))
+    even.probabilities = lambda images: np.full((len(images), 3), 1 / 3, np.float32)
+    (found,) = predict(even, [("a.png", encoded()[0])])
+    assert [guess.number for guess in found.top] == [0, 1, 2]
+
+
+def test_more_images_than_a_batch_come_back_in_order_with_the_damaged_ones(model):
+    images = [(f"{i}.png", encoded(i)[0]) for i in range(130)]
+    images[3] = ("3.png", images[3][1][:60])
+    images[70] = ("70.png", b"")
+    images[99] = ("99.png", "Permission denied")
+    found = list(predict(from_model(model, "m"), images))
+    assert [answer.image for answer in found] == [name for name, _ in images]
+    damaged = [answer for answer in found if isinstance(answer, Damaged)]
+    assert [answer.image for answer in damaged] == ["3.png", "70.png", "99.png"]
+    assert damaged[2].reason == "Permission denied"
+
+
+def test_a_grey_network_takes_colour_files_and_the_other_way_round(model):
+    for network in (model, small_model(channels=1)):
+        for mode in ("RGB", "L"):
+            (found,) = predict(from_model(network, "m"), [("a", encoded(0, (20, 30), mode)[0])])
+            assert sum(guess.probability for guess in found.top) == pytest.approx(1, abs=1e-5)
+
+
+def test_top_below_one_is_refused(model):
+    with pytest.raises(InputError, match="--top"):
+        list(predict(from_model(model, "m"), [], top=0))
+
+
+@pytest.mark.parametrize("name", ["m.txt", "m.tflite", "m.keras", "folder"])
+def test_what_is_no_model_is_refused_by_name(name, tmp_path):
+    if name == "folder":
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(b"no model" * 20)
+    with pytest.raises(InputError, match=name):
+        open_classifier(tmp_path / name)
+    with pytest.raises(InputError, match=r"other\.keras"):
+        open_classifier(tmp_path / "other.keras")
+
+
+@pytest.fixture
+def files(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_model(model, "m.keras")
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        (tmp_path / "photos" / f"{i}.png").write_bytes(encoded(i)[0])
+    return tmp_path
+
+
+def ran(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["predict", "--model", "m.keras", *arguments])
+    return (left.value.code, *capsys.readouterr())
+
+
+def test_the_command_prints_one_json_object(files, capsys):
+    code, out, err = ran(["photos", "--json", "--top", "2"], capsys)
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    values = json.loads(out)
+    assert values["crops"] == 1 and values["damaged"] == []
+    assert [image["image"] for image in values["images"]] == [f"photos/{i}.png" for i in range(3)]
+    for image in values["images"]:
+        first, second = image["top"]
+        assert first.keys() == {"index", "class", "probability"}
+        assert NAMES[first["index"]] == first["class"]
+        assert first["probability"] >= second["probability"]
+
+
+def test_the_command_names_damaged_files_does_the_rest_and_ends_with_1(files, capsys):
+    (files / "photos" / "1.png").write_bytes(b"\x89PNG\r\n")
+    code, out, err = ran(["photos"], capsys)
+    assert code == 1
+    assert "photos/1.png" in err and "photos/1.png" not in out
+    assert "photos/0.png" in out and "photos/2.png" in out and "█" in out
+
+
+def test_standard_input_is_an_image(files, capsys, monkeypatch):
+    fake = types.SimpleNamespace(buffer=io.BytesIO(encoded(0)[0]))
+    monkeypatch.setattr("sys.stdin", fake)
+    code, out, _ = ran(["-", "--json"], capsys)
+    assert code == 0
+    assert json.loads(out)["images"][0]["image"] == "standard input"
+
+
+def test_the_picture_shows_every_image(files, capsys):
+    code, _, err = ran(["photos", "--picture", "seen.png"], capsys)
+    assert (code, err) == (0, "drawn: seen.png\n")
+    with Image.open("seen.png") as picture:
+        wide = picture.size[0]
+    assert ran(["photos/0.png", "--picture", "one.png"], capsys)[0] == 0
+    with Image.open("one.png") as picture:
+        assert wide > 2 * picture.size[0]
+
+
+@pytest.mark.parametrize("name", ["seen.txt", "no-folder/seen.png"])
+def test_a_picture_that_cannot_be_written_is_refused_first(files, capsys, name):
+    code, out, err = ran(["photos", "--picture", name], capsys)
+    assert (code, out) == (2, "") and name in err
+
+
+def test_a_picture_of_one_class_in_grey(tmp_path):
+    grey = from_model(small_model(channels=1), "m")
+    found = list(predict(grey, [("a" * 50, encoded()[0])], top=1))
+    draw_predictions(found, tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().count("<image") == 1
