@@ -31,8 +31,8 @@ from alexnet_tf.settings import INITS
 STARTED_SHARE, STUCK_SHARE = 0.95, 0.98  # of the loss of guessing
 WINDOW = 10  # updates that a loss is averaged over
 HEADER = (
-    "| recipe | data | init | precision | batch | updates | seeds | first loss | highest | last loss | "
-    "5% below guessing after | stuck |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| recipe | data | init | precision | batch | updates | seeds | first loss | highest "
+    "| last loss | 5% below guessing after | stuck |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -296,11 +296,9 @@ def measure(
         )
         lines = (json.dumps(dataclasses.asdict(run)) + "\n" for run in [*read(path), start])
         write_text(path, "".join(lines))
-        print(
-            f"{recipe_name} on {shown}, {init}, {machine.precision}, seed {seed}: {losses[0]:.3f} -> {start.last_loss:.3f} "
-            f"(guessing {case.guessing:.3f}) in {time.monotonic() - before:.0f} s",
-            file=sys.stderr,
-        )
+        what = f"{recipe_name} on {shown}, {init}, {machine.precision}, seed {seed}"
+        how = f"{losses[0]:.3f} -> {start.last_loss:.3f} (guessing {case.guessing:.3f})"
+        print(f"{what}: {how} in {time.monotonic() - before:.0f} s", file=sys.stderr)
         keras.backend.clear_session()
         gc.collect()
 
