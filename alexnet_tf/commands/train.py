@@ -1,5 +1,6 @@
 """`train`: teach a network a data set."""
 
+import sys
 from typing import Any
 
 import click
@@ -148,6 +149,13 @@ Examples:
     metavar="NUMBERS",
 )
 @option(
+    "--workers",
+    "Try several machines on this one: so many processes that train together.",
+    default="this process alone",
+    example="2",
+    type=click.IntRange(min=1),
+)
+@option(
     "--run-dir",
     "The run's folder itself; must be new or empty, or come with --resume.",
     default="saved_models/RECIPE-TIME",
@@ -197,6 +205,11 @@ def command(**options: Any) -> None:
     The model, its curves and all that was used land in a folder under saved_models/.
     """
     check(options)
+    workers = options.pop("workers")
+    if workers is not None:
+        from alexnet_tf.training.cluster import run_local_cluster
+
+        sys.exit(run_local_cluster(_without_workers(sys.argv[1:]), workers))
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow(start_devices=False)  # the strategy is set up first
@@ -204,6 +217,17 @@ def command(**options: Any) -> None:
 
     # What was not given is left to `train`. A 0 is given: only None and a flag's False are not.
     train(**{n: value for n, value in options.items() if value is not None and value is not False})
+
+
+def _without_workers(arguments: list[str]) -> list[str]:
+    """Returns the command line's words without --workers and its value."""
+    kept, words = [], iter(arguments)
+    for word in words:
+        if word == "--workers":
+            next(words)
+        elif not word.startswith("--workers="):
+            kept.append(word)
+    return kept
 
 
 def check(options: dict[str, Any]) -> None:
@@ -225,7 +249,9 @@ def check(options: dict[str, Any]) -> None:
         recipe = recipe_for(options["dataset"] or "shapes")
     recipe.replace(**{name: options[name] for name in _OVERRIDES if options[name] is not None})
     folder = options["run_dir"]
-    if folder is not None and not options["resume"]:
+    from alexnet_tf.training.cluster import worker_index
+
+    if folder is not None and not options["resume"] and worker_index() == 0:
         path = Path(folder)
         if path.is_dir() and any(path.iterdir()):
             raise InputError(

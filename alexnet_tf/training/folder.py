@@ -12,6 +12,7 @@ from typing import IO, Any
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, write_json, write_text
+from alexnet_tf.training.cluster import worker_index
 
 
 class RunFolder:
@@ -80,6 +81,8 @@ def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
             path = path.with_name(f"{recipe_name}-{stamp}-{number}")
     else:
         path = Path(run_dir)
+    if worker_index() != 0:
+        return path  # the chief looks at the folder, and may have begun to write
     if path.exists() and not path.is_dir():
         raise InputError(f"--run-dir {path} is a file: name a folder")
     if path.is_dir() and any(path.iterdir()):

@@ -15,6 +15,7 @@ from alexnet_tf.data.pipeline import steps_per_epoch, training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import TrainingError
 from alexnet_tf.evaluation.evaluate import evaluate_examples
+from alexnet_tf.evaluation.report import Errors
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.clock import StepClock
 from alexnet_tf.training.machine import Machine
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from alexnet_tf.training.saving import Saver
 
 _SECONDS_PER_CALL = 0.5  # updates in one call into the graph: as many as fit
+_STEPS_PER_CALL_OF_WORKERS = 4
 _STALL_SHARE = 0.99  # of the loss of guessing
 _STALL_STEPS = 300
 
@@ -127,8 +129,6 @@ class Trainer:
             saver.epoch(improved)
             self._screen.epoch(record, self.epochs)
             self._watch_for_stall(record)
-            if stop.asked and self._epoch < self.epochs:
-                raise StoppedError(f"stopped after epoch {self._epoch}; saved")
 
     def state(self) -> dict[str, Any]:
         """Returns what, with `tensors`, is enough to go on from here."""
@@ -230,6 +230,8 @@ class Trainer:
         with self._screen.epoch_bar(self._epoch + 1, self.epochs, self._steps) as bar:
             while self._done < self._steps:
                 steps = self._clock.steps_in(_SECONDS_PER_CALL)
+                if self._machine.workers > 1:  # their clocks differ, their calls must not
+                    steps = _STEPS_PER_CALL_OF_WORKERS
                 updates = int(self.optimizer.iterations.numpy())
                 limits = (self._steps - self._done, saver.steps_until_due(updates))
                 steps = min([steps, *(limit for limit in limits if limit is not None)])
@@ -241,7 +243,8 @@ class Trainer:
                 self._clock.tick(steps, totals.examples)
                 self._show(bar)
                 if self._done < self._steps:
-                    self._save_inside_epoch(saver, stop_agreed=sums[-1] > 0)
+                    alone = self._machine.workers == 1
+                    self._save_inside_epoch(saver, stop.asked if alone else sums[-1] > 0)
         seconds = self._epoch_seconds
         return {
             "epoch": self._epoch + 1,
@@ -284,7 +287,7 @@ class Trainer:
         if self._validation is None:
             return True
         started = time.monotonic()
-        errors = evaluate_examples(self.model, self._validation).centre_crop
+        errors = self._validate(self._validation)
         self._validation_seconds = time.monotonic() - started
         record.update(
             validation_loss=errors.loss,
@@ -309,6 +312,20 @@ class Trainer:
                 f"validation error has stopped improving: learning rate is now {rate:.2g}"
             )
         return improved
+
+    def _validate(self, examples: Examples) -> Errors:
+        """Judges the model on the examples, each worker on its share of them."""
+        mine = np.arange(self._machine.worker, len(examples), self._machine.workers)
+        if not len(mine):
+            share = Errors(0, 0, 0, 0.0)
+        elif len(mine) == len(examples):
+            return evaluate_examples(self.model, examples).centre_crop
+        else:
+            share = evaluate_examples(self.model, examples.subset(mine)).centre_crop
+        count, top1, top5, loss = self._machine.sum_over_workers(
+            [share.examples, share.top1_errors, share.top5_errors, share.loss * share.examples]
+        )
+        return Errors(int(count), int(top1), int(top5), loss / count)
 
     def _watch_for_stall(self, record: dict[str, Any]) -> None:
         """Says so, once, if the network does no better than guessing."""

@@ -1,6 +1,7 @@
 """What a run computes on: precision, devices and distribution strategy."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,16 @@ import tensorflow as tf
 from alexnet_tf.errors import InputError, choose
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+WORKER_TIMEOUT_SECONDS = 120  # how long workers wait for one that does not answer
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
+# What a collective operation raises when a worker does not answer.
+LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.InternalError,
+    tf.errors.CancelledError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +32,16 @@ class Machine:
       strategy_name: "single", "mirrored" or "multiworker".
       devices: Names for the screen.
       precision: "float32" or "bfloat16" (float32 weights and updates, bfloat16 layers).
+      worker: Which of the workers this process is, from 0; worker 0 is the chief, which writes.
+      workers: Processes that train together.
     """
 
     strategy: tf.distribute.Strategy
     strategy_name: str
     devices: tuple[str, ...]
     precision: str
+    worker: int = 0
+    workers: int = 1
 
     @property
     def dtype_policy(self) -> str:
@@ -38,6 +52,23 @@ class Machine:
     def replicas(self) -> int:
         """Parts that a global batch is cut into."""
         return self.strategy.num_replicas_in_sync
+
+    def sum_over_workers(self, values: list[float]) -> list[float]:
+        """Returns the sums over all workers; every worker must call it, and waits for the others.
+
+        Args:
+          values: This worker's; whole numbers up to 2**53 are summed exactly.
+        """
+        if self.workers == 1:
+            return values
+
+        @tf.function
+        def reduce(mine: tf.Tensor) -> tf.Tensor:
+            # Each replica of a worker gives an equal part, so that the parts add up to the whole.
+            parts = self.strategy.run(lambda: mine * self.workers / self.replicas)
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
+
+        return list(reduce(tf.constant(values, tf.float64)).numpy())
 
 
 def choose_machine(
@@ -56,22 +87,51 @@ def choose_machine(
     """
     choose(strategy, STRATEGIES, "--strategy")
     choose(precision, PRECISIONS, "--precision")
+    if strategy == "auto" and os.environ.get("TF_CONFIG"):
+        strategy = "multiworker"
+    if strategy == "multiworker":
+        return _multiworker(precision)
     names = _device_names(devices)
     if strategy == "auto":
-        several = "mirrored" if len(names) > 1 else "single"
-        strategy = "multiworker" if os.environ.get("TF_CONFIG") else several
-    if strategy == "single":
-        chosen = (
-            tf.distribute.get_strategy()
-            if names[0].endswith(":0")
-            else tf.distribute.OneDeviceStrategy(names[0])
-        )
-        names = names[:1]
-    elif strategy == "mirrored":
+        strategy = "mirrored" if len(names) > 1 else "single"
+    if strategy == "mirrored":
         chosen = tf.distribute.MirroredStrategy(names)
     else:
-        chosen = tf.distribute.MultiWorkerMirroredStrategy()
+        names = names[:1]
+        first = names[0].endswith(":0")
+        default = tf.distribute.get_strategy()
+        chosen = default if first else tf.distribute.OneDeviceStrategy(names[0])
     return Machine(chosen, strategy, tuple(names), _precision(precision))
+
+
+def _multiworker(precision: str) -> Machine:
+    """Joins the cluster that TF_CONFIG describes.
+
+    Raises:
+      InputError: TF_CONFIG is missing or is not what TensorFlow takes.
+    """
+    example = (
+        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
+        '"task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG") or "")
+        addresses, index = config["cluster"]["worker"], int(config["task"]["index"])
+        addresses[index]
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise InputError(f"several workers need TF_CONFIG, such as {example}") from None
+    options = tf.distribute.experimental.CommunicationOptions(
+        timeout_seconds=WORKER_TIMEOUT_SECONDS
+    )
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    return Machine(
+        strategy,
+        "multiworker",
+        tuple(addresses),
+        _precision(precision),
+        worker=index,
+        workers=len(addresses),
+    )
 
 
 def _device_names(devices: str | None) -> list[str]:
@@ -132,3 +192,8 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

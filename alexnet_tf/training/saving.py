@@ -54,9 +54,11 @@ class CheckpointEvery:
 class Saver:
     """Writes a run into its folder; what is in the checkpoint is what a resume goes on from.
 
+    Of several workers only the chief has a folder to write to.
+
     Args:
       trainer: The run.
-      folder: Its folder.
+      folder: Its folder, or None: write nothing.
       record: run.json.
       every: How often to save inside an epoch.
       tensorboard: Whether to write for TensorBoard.
@@ -65,7 +67,7 @@ class Saver:
     def __init__(
         self,
         trainer: Trainer,
-        folder: RunFolder,
+        folder: RunFolder | None,
         record: dict[str, Any],
         every: CheckpointEvery,
         tensorboard: bool,
@@ -76,7 +78,9 @@ class Saver:
         self._every = every
         self._saved_at = time.monotonic()
         self._board = None
-        if tensorboard:
+        if folder is not None:
+            folder.write_run(record)
+        if folder is not None and tensorboard:
             self._board = TensorBoardWriter(folder.path, len(trainer.history))
 
     def steps_until_due(self, step: int) -> int | None:
@@ -93,7 +97,10 @@ class Saver:
 
     def checkpoint(self) -> None:
         """Saves the state as it is, inside an epoch."""
-        checkpoints.write(self._folder.checkpoints, self._trainer.tensors(), self._trainer.state())
+        if self._folder is not None:
+            checkpoints.write(
+                self._folder.checkpoints, self._trainer.tensors(), self._trainer.state()
+            )
         self._saved_at = time.monotonic()
 
     def epoch(self, improved: bool) -> None:
@@ -102,6 +109,8 @@ class Saver:
         Args:
           improved: Whether the epoch is the best so far.
         """
+        if self._folder is None:
+            return
         save_model(self._trainer.model, self._folder.path / runs.LAST)
         if improved:
             self._folder.last_becomes_best()
@@ -112,21 +121,23 @@ class Saver:
         # Drawing takes as long as an epoch of a small network, so it is not done at each.
         curves = self._folder.path / runs.CURVES
         if not curves.exists() or time.time() - curves.stat().st_mtime > _DRAW_SECONDS:
-            self._draw()
+            self._draw(self._folder)
 
     def finish(self) -> dict[str, Any]:
         """Writes the results into run.json and returns the record of the best epoch."""
         trainer = self._trainer
         last = trainer.history[-1]
         best = trainer.history[trainer.best["epoch"] - 1] if trainer.best else last
-        self._draw()
+        if self._folder is None:
+            return best
+        self._draw(self._folder)
         self._record["seconds"] = trainer.seconds
         self._record["results"] = {"best": best, "last": last, "stalled": trainer.stalled}
         self._record["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._folder.write_run(self._record)
         return best
 
-    def _draw(self) -> None:
+    def _draw(self, folder: RunFolder) -> None:
         """Draws the curves as they are now."""
         title = f"{self._record['recipe_name']} on {self._record['dataset']['name']}"
-        draw_curves(self._trainer.history, self._folder.path / runs.CURVES, title)
+        draw_curves(self._trainer.history, folder.path / runs.CURVES, title)

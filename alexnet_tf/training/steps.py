@@ -137,7 +137,7 @@ class TrainingStep:
         examples = tf.reduce_sum(weights)
         if replica.num_replicas_in_sync > 1:
             examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
-        rows = weights.shape[0]
+        rows = tf.shape(weights, tf.int64)[0]
         first_row = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
         with (
             dropout_scope(self._seed, tf.convert_to_tensor(self._optimizer.iterations), first_row),

@@ -10,13 +10,13 @@ from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
-from alexnet_tf.errors import InputError, TrainingStopped
+from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training import checkpoints
 from alexnet_tf.training.folder import RunFolder, new_run_path
 from alexnet_tf.training.loop import StoppedError, Trainer
-from alexnet_tf.training.machine import choose_machine
+from alexnet_tf.training.machine import LOST_WORKER, Machine, choose_machine, first_line
 from alexnet_tf.training.options import RunOptions, new_options, resumed_options
 from alexnet_tf.training.record import result_line, run_record, settings_rows
 from alexnet_tf.training.reporting import Screen
@@ -138,6 +138,8 @@ def train(
         path = new_run_path(run_dir, options.recipe.name)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     machine = choose_machine(strategy, devices, options.precision)
+    if machine.worker != 0:
+        screen = Screen(quiet=True)
     options = dataclasses.replace(options, precision=machine.precision)
     data = open_dataset(
         options.dataset, data_dir=options.data_dir, channels=options.recipe.network.channels
@@ -176,15 +178,16 @@ def train(
         epochs=options.epochs,
         screen=screen,
     )
-    folder = RunFolder(path)
+    # Only the chief writes; the other workers have no folder.
+    folder = RunFolder(path) if machine.worker == 0 else None
     try:
         screen.settings(settings_rows(options, data, splits, machine, model, str(path)))
         if resume:
-            _restore(trainer, folder, screen)
+            _restore(trainer, path, machine, screen)
         record = run_record(options, data, splits, machine, model, started)
         saver = Saver(trainer, folder, record, every, tensorboard)
-        folder.write_run(record)
-        statistics.save(path / runs.STATISTICS)
+        if folder is not None:
+            statistics.save(path / runs.STATISTICS)
         with stop_on_signals() as stop:
             trainer.run(saver, stop)
         best = saver.finish()
@@ -192,8 +195,16 @@ def train(
         raise TrainingStopped(
             f"{stopped}. Go on with: python cli.py train --resume --run-dir {path}"
         ) from None
+    except LOST_WORKER as error:
+        if machine.workers == 1:
+            raise
+        raise TrainingError(
+            f"a worker was lost ({first_line(error)}). Start all of them again with --resume "
+            f"--run-dir {path}"
+        ) from None
     finally:
-        folder.close()
+        if folder is not None:
+            folder.close()
     screen.finished(path, result_line(best, splits.decides, splits.validation_name))
     return TrainingResult(path, trainer.history, best["epoch"], trainer.stalled)
 
@@ -217,12 +228,16 @@ def _prepare(
     return checked, dataclasses.replace(statistics, images=None)
 
 
-def _restore(trainer: Trainer, folder: RunFolder, screen: Screen) -> None:
+def _restore(trainer: Trainer, path: Path, machine: Machine, screen: Screen) -> None:
     """Goes on from the newest whole checkpoint; without any, from the beginning."""
+    if machine.worker != 0:
+        machine.sum_over_workers([0.0])  # the chief sets damaged ones aside first
     try:
-        checkpoint = checkpoints.read_newest(folder.checkpoints)
+        checkpoint = checkpoints.read_newest(path / runs.CHECKPOINTS)
     except checkpoints.DamagedCheckpointError as error:
         raise InputError(f"no checkpoint can be read: {error}") from None
+    if machine.worker == 0:
+        machine.sum_over_workers([0.0])
     if checkpoint is None:
         screen.message("no checkpoint yet: this run starts again")
         return

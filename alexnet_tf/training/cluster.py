@@ -1,0 +1,96 @@
+"""Workers that train together, as TF_CONFIG says, and a local cluster of them. No TensorFlow."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+_GRACE_SECONDS = 150  # after the first process has failed; more than a lost worker's time-out
+
+
+def worker_index() -> int:
+    """Returns which worker this process is by TF_CONFIG, 0 if there is none or it is damaged.
+
+    Worker 0 is the chief, which writes the run's folder.
+    """
+    try:
+        return int(json.loads(os.environ.get("TF_CONFIG") or "")["task"]["index"])
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def run_local_cluster(arguments: Sequence[str], workers: int) -> int:
+    """Runs `alexnet-tf` with these arguments in several processes that train together.
+
+    They talk over the loopback interface as machines would over a network. Signals go on to all of
+    them; the chief, worker 0, has the screen.
+
+    Args:
+      arguments: The command line's words, without --workers.
+      workers: How many processes.
+
+    Returns:
+      The exit code: the first one that is not 0.
+    """
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
+    processes = []
+    for index in range(workers):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+        command = [sys.executable, "-m", "alexnet_tf", *arguments]
+        processes.append(
+            # A session of their own, so that Ctrl-C reaches them once, from here.
+            subprocess.Popen(
+                command,
+                env=environment,
+                stdout=None if index == 0 else subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        )
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, pass_on) for number in numbers]
+    try:
+        return _wait(processes)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
+    """Waits for all processes; ends those that outlive a failed one for too long."""
+    failed_at: float | None = None
+    code = 0
+    while any(process.poll() is None for process in processes):
+        codes = [process.returncode for process in processes if process.returncode]
+        if codes and failed_at is None:
+            failed_at, code = time.monotonic(), codes[0]
+        if failed_at is not None and time.monotonic() - failed_at > _GRACE_SECONDS:
+            for process in processes:
+                process.kill()
+        time.sleep(0.1)
+    codes = [process.returncode for process in processes if process.returncode]
+    code = code or (codes[0] if codes else 0)
+    return 128 - code if code < 0 else code
+
+
+def _free_ports(count: int) -> list[int]:
+    """Returns ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
