@@ -128,12 +128,10 @@ class TrainingStep:
         """One update on this replica's part of the global batch; returns its share of the sums."""
         replica = tf.distribute.get_replica_context()
         labels, weights = batch["label"], batch["weight"]
-        images = apply_lighting(
-            tf.cast(batch["image"], tf.float32),
-            batch["offset"],
-            divisor=divisor,
-            mean=tf.convert_to_tensor(self._mean),
-        )
+        images = tf.cast(batch["image"], tf.float32)
+        if images.shape[-1] == 3:  # grey has no colours to light
+            mean = tf.convert_to_tensor(self._mean)
+            images = apply_lighting(images, batch["offset"], divisor, mean)
         examples = tf.reduce_sum(weights)
         if replica.num_replicas_in_sync > 1:
             examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)

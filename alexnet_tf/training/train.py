@@ -16,7 +16,7 @@ from alexnet_tf.settings import Recipe
 from alexnet_tf.training import checkpoints
 from alexnet_tf.training.folder import RunFolder, new_run_path
 from alexnet_tf.training.loop import StoppedError, Trainer
-from alexnet_tf.training.machine import LOST_WORKER, Machine, choose_machine, first_line
+from alexnet_tf.training.machine import LOST_WORKER, Machine, choose_machine
 from alexnet_tf.training.options import RunOptions, new_options, resumed_options
 from alexnet_tf.training.record import result_line, run_record, settings_rows
 from alexnet_tf.training.reporting import Screen
@@ -195,12 +195,11 @@ def train(
         raise TrainingStopped(
             f"{stopped}. Go on with: python cli.py train --resume --run-dir {path}"
         ) from None
-    except LOST_WORKER as error:
+    except LOST_WORKER:
         if machine.workers == 1:
             raise
         raise TrainingError(
-            f"a worker was lost ({first_line(error)}). Start all of them again with --resume "
-            f"--run-dir {path}"
+            f"a worker was lost: start all of them again with --resume --run-dir {path}"
         ) from None
     finally:
         if folder is not None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import alexnet_tf as an
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import Totals, TrainingStep
@@ -72,3 +73,13 @@ def test_an_update_is_the_papers_rule_on_the_mean_gradient(model):
         np.testing.assert_allclose(
             variable.numpy() - old, -0.01 * (gradient + decay * old), rtol=1e-3, atol=2e-7
         )
+
+
+def test_grey_images_train(tiny_recipe, photos, tmp_path):
+    recipe = tiny_recipe.replace(network=tiny_recipe.network.replace(channels=1))
+    result = an.train(
+        str(photos), recipe=recipe, run_dir=tmp_path / "run", epochs=1, seed=1, quiet=True
+    )
+    assert np.isfinite(result.history[0]["training_loss"])
+    model = an.load_model(tmp_path / "run" / "last.keras")
+    assert model.input_shape == (None, PIXELS, PIXELS, 1)

@@ -260,25 +260,3 @@ def test_a_run_in_use_is_refused(tiny_recipe, photos, tmp_path):
         an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True)
     holder.close()
     assert len(an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True).history) == 2
-
-
-def test_two_replicas_train_as_one(tiny_recipe, photos, tmp_path):
-    """In a process of its own: devices are fixed when TensorFlow starts."""
-    import subprocess
-    import sys
-
-    program = f"""
-import sys
-sys.path.insert(0, {str(tmp_path)!r})
-import json
-import alexnet_tf as an
-from alexnet_tf.settings import Recipe
-recipe = Recipe.from_json(json.loads({json.dumps(tiny_recipe.to_json())!r}))
-result = an.train({str(photos)!r}, recipe=recipe, run_dir={str(tmp_path / "two")!r}, quiet=True,
-                  precision="float32", strategy="mirrored", devices="2")
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)
-    one = go(tiny_recipe, photos, tmp_path / "one").history
-    lines = (tmp_path / "two" / runs.HISTORY).read_text().splitlines()
-    two = [json.loads(line) for line in lines]
-    np.testing.assert_allclose(numbers(two), numbers(one), rtol=2e-4)

@@ -1,0 +1,114 @@
+"""Several devices and several workers, each in processes of their own: devices are fixed early."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import alexnet_tf as an
+from alexnet_tf import runs
+from alexnet_tf.training.cluster import _free_ports, run_local_cluster, worker_index
+
+PROGRAM = """
+import json, sys
+import alexnet_tf as an
+from alexnet_tf.settings import Recipe
+options = json.loads(sys.argv[1])
+options["recipe"] = Recipe.from_json(options["recipe"]) if "recipe" in options else None
+try:
+    an.train(precision=options.pop("precision", "float32"), quiet=True, **options)
+except an.InputError as error:
+    sys.exit(str(error))
+"""
+
+
+def start(options, environment=None):
+    command = [sys.executable, "-c", PROGRAM, json.dumps(options)]
+    return subprocess.Popen(
+        command, env={**os.environ, **(environment or {})}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def start_workers(options, count=2):
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
+    configs = [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        for index in range(count)
+    ]
+    return [start(options, {"TF_CONFIG": json.dumps(config)}) for config in configs]
+
+
+def options_for(recipe, photos, run_dir, **more):
+    values = {"dataset": str(photos), "recipe": recipe.to_json(), "run_dir": str(run_dir)}
+    return values | more
+
+
+def curves(folder):
+    names = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
+    lines = (folder / runs.HISTORY).read_text().splitlines()
+    return [[json.loads(line)[name] for name in names] for line in lines]
+
+
+@pytest.fixture
+def one_device(tiny_recipe, photos, tmp_path):
+    recipe, folder = tiny_recipe, tmp_path / "one"
+    an.train(str(photos), recipe=recipe, run_dir=folder, precision="float32", quiet=True)
+    return curves(folder)
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one(tiny_recipe, photos, tmp_path, one_device):
+    options = options_for(tiny_recipe, photos, tmp_path / "two", strategy="mirrored", devices="2")
+    assert start(options).wait() == 0
+    # Dropout and augmentation are on; sums are only made in another order.
+    np.testing.assert_allclose(curves(tmp_path / "two"), one_device, rtol=2e-4)
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_and_go_on_after_one_is_killed(
+    tiny_recipe, photos, tmp_path, one_device
+):
+    folder = tmp_path / "two"
+    workers = start_workers(options_for(tiny_recipe, photos, folder, epochs=500))
+    deadline = time.monotonic() + 120
+    while not (folder / runs.HISTORY).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers[1].send_signal(signal.SIGKILL)
+    error = workers[0].communicate(timeout=130)[1]
+    assert workers[0].returncode == 1
+    assert "a worker was lost: start all of them again with --resume" in error
+    # The checkpoint of the first epochs is whole; a restarted cluster takes it up.
+    done = len(curves(folder))
+    record = json.loads((folder / runs.RUN).read_text())
+    record["options"]["epochs"] = done + 1
+    (folder / runs.RUN).write_text(json.dumps(record))
+    again = start_workers({"run_dir": str(folder), "resume": True})
+    assert [worker.wait(timeout=120) for worker in again] == [0, 0]
+    assert len(curves(folder)) >= done + 1
+    shared = min(len(one_device), done)
+    np.testing.assert_allclose(curves(folder)[:shared], one_device[:shared], rtol=2e-4)
+
+
+def test_worker_index_comes_from_tf_config(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert worker_index() == 0
+    monkeypatch.setenv("TF_CONFIG", '{"task": {"type": "worker", "index": 3}}')
+    assert worker_index() == 3
+    monkeypatch.setenv("TF_CONFIG", "nonsense")
+    assert worker_index() == 0
+
+
+def test_a_damaged_tf_config_is_refused(tiny_recipe, photos, tmp_path):
+    process = start(options_for(tiny_recipe, photos, tmp_path / "r"), {"TF_CONFIG": '{"task": 1}'})
+    assert "several workers need TF_CONFIG, such as" in process.communicate()[1]
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_local_cluster_returns_the_exit_code(capfd):
+    assert run_local_cluster(["train", "--epochs", "0"], 2) == 2
+    assert "0 is not in the range" in capfd.readouterr().err
