@@ -29,10 +29,14 @@ class Examples(abc.ABC):
     Attributes:
       labels: int64 [n], class numbers.
       channels: 3 (RGB) or 1 (grey): what `load` gives.
+      stored_statistics: A file with the statistics of just these examples, or None.
+      is_fast: Whether images are read as fast as from memory: there is no need to keep them there.
     """
 
     labels: np.ndarray
     channels: int
+    stored_statistics: Path | None = None
+    is_fast: bool = False
 
     def __len__(self) -> int:
         """Returns the number of examples."""

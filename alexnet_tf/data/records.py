@@ -69,7 +69,7 @@ class RecordExamples(Examples):
         places: list[tuple[int, int, int]] = []
         labels: list[int] = []
         for number, shard in enumerate(shards):
-            for offset, content in _records(shard):
+            for offset, content in records(shard):
                 example = tf.train.Example.FromString(content)
                 places.append((number, offset, len(content)))
                 labels.append(example.features.feature[label_key].int64_list.value[0])
@@ -118,8 +118,12 @@ class RecordExamples(Examples):
         return fingerprint_of(self._origin, shards, str(self.channels), self._places)
 
 
-def _records(shard: Path) -> Iterator[tuple[int, bytes]]:
-    """Goes through a shard's records, giving each content's offset and bytes."""
+def records(shard: Path) -> Iterator[tuple[int, bytes]]:
+    """Goes through a shard's records, giving each content's offset and bytes.
+
+    Raises:
+      InputError: The shard is cut short.
+    """
     size = shard.stat().st_size
     with shard.open("rb") as file:
         offset = 0

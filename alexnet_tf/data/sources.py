@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.folders import open_folder
+from alexnet_tf.data.prepared import is_prepared, open_prepared
 from alexnet_tf.data.tfds_source import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 
@@ -20,9 +21,10 @@ def open_dataset(
     """Opens a data set.
 
     Args:
-      name_or_path: "shapes" (drawn on first use), a folder (`train/<class>/*`, `val/<class>/*`, or
-        class folders alone), or a TFDS name. A word without a slash that is both a folder here and
-        a TFDS name is the latter: write ./word for the folder.
+      name_or_path: "shapes" (drawn on first use), a folder (one that `prepare` wrote;
+        `train/<class>/*` and `val/<class>/*`; or class folders alone), or a TFDS name. A word
+        without a slash that is both a folder here and a TFDS name is the latter: write ./word for
+        the folder.
       data_dir: TFDS's data folder; None is TFDS's default.
       channels: 3 (RGB) or 1 (grey): what images are converted to.
 
@@ -39,5 +41,7 @@ def open_dataset(
         raise InputError("--dataset needs a name or a folder")
     is_path = isinstance(name_or_path, os.PathLike) or name.startswith((".", "/", "~"))
     if is_path or (Path(name).is_dir() and ("/" in name or not is_tfds_name(name))):
+        if is_prepared(Path(name).expanduser()):
+            return open_prepared(name, channels=channels)
         return open_folder(name, channels=channels)
     return open_tfds(name, data_dir=data_dir, channels=channels)

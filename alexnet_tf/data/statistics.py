@@ -132,10 +132,13 @@ def fit_statistics(
     """
     if isinstance(examples, ArrayExamples) and examples.images.shape[1:3] == (pixels, pixels):
         return _fit(examples, pixels, on_progress, what=what, keep=False)
+    stored = _stored(examples, pixels)
     keep = len(examples) * pixels * pixels * examples.channels <= KEEP_BYTES
     path = cache_path(examples, pixels) if cache else None
     known = _cached(path)
     # What fits in memory is decoded for training anyway, and gives its statistics on the way.
+    if stored is not None and (not keep or examples.is_fast):
+        return stored
     if known is not None and not keep:
         return known
     statistics = _fit(examples, pixels, on_progress, what=what, keep=keep)
@@ -168,6 +171,18 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
     variances, vectors = np.linalg.eigh(covariance)
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(variances))]
     return np.sqrt(np.maximum(variances, 0)), vectors * np.sign(largest)
+
+
+def _stored(examples: Examples, pixels: int) -> Statistics | None:
+    """Returns the statistics that came with the examples, if they are of that size."""
+    if examples.stored_statistics is None:
+        return None
+    try:
+        statistics = Statistics.load(examples.stored_statistics)
+    except (InputError, OSError):
+        return None  # made anew from the images
+    fits = statistics.mean_image.shape == (pixels, pixels, examples.channels)
+    return statistics if fits and len(statistics.good) == len(examples) else None
 
 
 def _cached(path: Path | None) -> Statistics | None:

@@ -1,6 +1,7 @@
 """Data sets of TensorFlow Datasets (TFDS): found by name, prepared when they can be, and read."""
 
 import contextlib
+import dataclasses
 import difflib
 import functools
 import logging
@@ -49,25 +50,52 @@ def open_tfds(
       InputError: There is no such set, it is not one of labelled images, or it is neither prepared
         nor to be downloaded.
     """
+    found = find_builder(name, data_dir=data_dir)
+    readers = {
+        split: functools.partial(
+            _read, found.builder, tfds_name, found.image_key, found.label_key, channels
+        )
+        for split, tfds_name in found.splits.items()
+    }
+    info = found.builder.info
+    class_names = tuple(info.features[found.label_key].names)
+    return DataSet(name, class_names, Splits(readers), info.full_name, channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A TFDS image classification set that is prepared.
+
+    Attributes:
+      builder: TFDS's.
+      image_key: Name of the image feature.
+      label_key: Name of the label feature.
+      splits: TFDS's names by ours ("train", "validation", "test").
+    """
+
+    builder: Any
+    image_key: str
+    label_key: str
+    splits: dict[str, str]
+
+
+def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> Found:
+    """Finds a set and prepares it if it is not; see `open_tfds`."""
     with _quiet():
         builder = _find(name, data_dir)
         image_key, label_key = _keys(name, builder.info)
         prepared = builder.is_prepared()
     if not prepared:
         _prepare(name, builder)
-    splits = builder.info.splits
-    found = {
-        split: next((n for n in names if n in splits), None) for split, names in SPLIT_NAMES.items()
+    there = builder.info.splits
+    splits = {
+        split: next(n for n in names if n in there)
+        for split, names in SPLIT_NAMES.items()
+        if any(n in there for n in names)
     }
-    readers = {
-        split: functools.partial(_read, builder, tfds_name, image_key, label_key, channels)
-        for split, tfds_name in found.items()
-        if tfds_name is not None
-    }
-    if not readers:
+    if not splits:
         raise InputError(f"--dataset {name} has no train, validation or test split")
-    class_names = tuple(builder.info.features[label_key].names)
-    return DataSet(name, class_names, Splits(readers), builder.info.full_name, channels)
+    return Found(builder, image_key, label_key, splits)
 
 
 def is_tfds_name(name: str) -> bool:

@@ -1,0 +1,1 @@
+"""`prepare`: images of any source, checked, repaired, rescaled and written once."""

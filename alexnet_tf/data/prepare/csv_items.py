@@ -1,0 +1,143 @@
+"""Sources that are one folder of images with a CSV file of file and label."""
+
+import csv
+import os
+from pathlib import Path
+
+from alexnet_tf.data.dataset import SPLIT_NAMES
+from alexnet_tf.data.prepare.folder_items import file_item, source_name, walk
+from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printable
+from alexnet_tf.errors import InputError
+
+_FILE_COLUMNS = ("file", "filename", "file_name", "path", "filepath", "image", "image_id", "id")
+_LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "species", "breed")
+_SPLIT_COLUMNS = ("split", "set", "subset")
+_ENDINGS = ("", ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".JPG", ".JPEG", ".PNG")
+
+
+def find_csv(root: Path) -> Path | None:
+    """Returns the CSV file of file and label in a folder, or None if there is none.
+
+    Raises:
+      InputError: There are several.
+    """
+    tables = [path for path in sorted(root.glob("*.csv")) if _columns(_header(path))]
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables)
+        raise InputError(f"{root} has several CSV files of file and label ({names}): name the one")
+    return tables[0] if tables else None
+
+
+def list_csv(table: Path) -> Source:
+    """Lists what a CSV file names.
+
+    The first row names the columns: one of file, filename, path, image, id ...; one of label,
+    class, category ...; and, if wanted, split (train, val or validation, test). Files are relative
+    to the CSV's folder and may lack their ending.
+
+    Raises:
+      InputError: The columns are not there, or the file is no UTF-8 text.
+    """
+    root = table.parent
+    columns = _columns(_header(table))
+    if columns is None:
+        raise InputError(
+            f"{table}: the first row must name a column for the file (file, filename, path, image "
+            "or id) and one for the label (label, class or category)"
+        )
+    rows, problems = _rows(table, columns)
+    names = sorted({label for _, label, _ in rows.values()}, key=_natural)
+    numbers = {name: number for number, name in enumerate(names)}
+    splits: dict[str, list[Item]] = {split: [] for split in SPLIT_NAMES}
+    for name, (_, label, split) in sorted(rows.items()):
+        item = _with_ending(root, name, numbers[label])
+        if isinstance(item, Item):
+            splits[split].append(item)
+        else:
+            problems.append(Problem(split, printable(name), item, SKIPPED))
+    listed = {os.path.normpath(item.name) for items in splits.values() for item in items}
+    ignored: list[Problem] = []
+    for item in walk(root, root, 0, "", ignored):
+        if os.path.normpath(item.name) not in listed and Path(item.name) != Path(table.name):
+            ignored.append(Problem("", printable(item.name), f"not in {table.name}", SKIPPED))
+    found = {split: items for split, items in splits.items() if items}
+    class_names = tuple(printable(name) for name in names)
+    return Source(source_name(root), root, class_names, found, problems + ignored)
+
+
+def _rows(
+    table: Path, columns: tuple[str, str, str | None]
+) -> tuple[dict[str, tuple[int, str, str]], list[Problem]]:
+    """Returns (line, label, split) by file, and what is wrong with other rows."""
+    file_column, label_column, split_column = columns
+    by_name = {name: split for split, names in SPLIT_NAMES.items() for name in names}
+    rows: dict[str, tuple[int, str, str]] = {}
+    problems: list[Problem] = []
+    contradicted: set[str] = set()
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, delimiter=_delimiter(table))
+        for row in reader:
+            where = f"{table.name} line {reader.line_num}"
+            name, label = (
+                (row.get(file_column) or "").strip(),
+                (row.get(label_column) or "").strip(),
+            )
+            split = ((row.get(split_column) if split_column else None) or "train").strip().lower()
+            if not name or not label:
+                problems.append(Problem("", where, "row without file or label", SKIPPED))
+            elif split not in by_name:
+                problems.append(Problem("", where, f"unknown split {split!r}", SKIPPED))
+            elif Path(name).is_absolute() or ".." in Path(name).parts:
+                problems.append(Problem("", where, "file outside the CSV's folder", SKIPPED))
+            elif name in rows and rows[name][1:] != (label, by_name[split]):
+                contradicted.add(name)
+            elif name in rows:
+                problems.append(Problem(by_name[split], where, "row listed before", SKIPPED))
+            else:
+                rows[name] = (reader.line_num, label, by_name[split])
+    for name in sorted(contradicted):
+        del rows[name]
+        problems.append(Problem("", printable(name), "listed with different labels", SKIPPED))
+    return rows, problems
+
+
+def _with_ending(root: Path, name: str, label: int) -> Item | str:
+    """Returns the item of a file that may lack its ending, or why there is none."""
+    for ending in _ENDINGS:
+        if (root / (name + ending)).exists():
+            return file_item(root, name + ending, label)
+    return "missing"
+
+
+def _header(table: Path) -> list[str]:
+    """Returns the first row."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            return next(csv.reader(file, delimiter=_delimiter(table)), [])
+    except UnicodeDecodeError:
+        raise InputError(f"{table} is no UTF-8 text: save it as UTF-8") from None
+    except csv.Error as error:
+        raise InputError(f"{table} is no CSV file: {error}") from None
+
+
+def _delimiter(table: Path) -> str:
+    """Returns what stands between the columns' names: comma, semicolon or tab."""
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+    return max(",;\t", key=first.count)
+
+
+def _columns(header: list[str]) -> tuple[str, str, str | None] | None:
+    """Returns the columns of file, label and split by name, or None if there are no such."""
+
+    def find(names: tuple[str, ...]) -> str | None:
+        found = (column for name in names for column in header if column.strip().lower() == name)
+        return next(found, None)
+
+    file, label = find(_FILE_COLUMNS), find(_LABEL_COLUMNS)
+    return (file, label, find(_SPLIT_COLUMNS)) if file and label else None
+
+
+def _natural(label: str) -> tuple[int, int, str]:
+    """Sorts whole numbers by value, and before other labels."""
+    return (0, int(label), label) if label.isdecimal() else (1, 0, label)

@@ -1,0 +1,153 @@
+"""Sources that are folders of image files: class folders, alone or in split folders."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from alexnet_tf.data.dataset import SPLIT_NAMES
+from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printable
+from alexnet_tf.errors import InputError
+
+MAX_FILE_BYTES = 2**29
+
+
+def list_folder(root: Path) -> Source:
+    """Lists `<split>/<class>/**` or `<class>/**`.
+
+    Files may lie at any depth below their class folder, and have any ending: what they are is told
+    from their content. Links are followed; a folder that was seen already is not gone into again.
+
+    Raises:
+      InputError: There are no class folders, or a split has a class that train has not.
+    """
+    problems: list[Problem] = []
+    folders = _folders(root)
+    splits = {
+        split: next(folder for folder in folders if folder.name in names)
+        for split, names in SPLIT_NAMES.items()
+        if any(folder.name in names for folder in folders)
+    }
+    if splits and "train" not in splits:
+        found = ", ".join(f"{folder.name}/" for folder in splits.values())
+        raise InputError(f"{root} has {found} and no train/")
+    apart = splits or {"train": root}
+    classes = _folders(apart["train"])
+    names = [printable(folder.name) for folder in classes]
+    if not classes:
+        raise InputError(
+            f"{root} has no class folders: expected train/<class>/<image> and val/<class>/<image>, "
+            "<class>/<image>, or images with a CSV file of file and label"
+        )
+    numbers = {folder.name: number for number, folder in enumerate(classes)}
+    source = Source(source_name(root), root, tuple(names), {}, problems)
+    for split, folder in apart.items():
+        items: list[Item] = []
+        for class_folder in _folders(folder):
+            if class_folder.name not in numbers:
+                raise InputError(f"{class_folder} is a class that the train split does not have")
+            label = numbers[class_folder.name]
+            found_items = list(walk(root, class_folder, label, split, problems))
+            if not found_items:
+                problem = Problem(
+                    split, printable(class_folder.name), "class without files", "kept"
+                )
+                problems.append(problem)
+            items += found_items
+        source.splits[split] = items
+        problems += _strays(root, folder, split)
+    if splits:
+        problems += _strays(root, root, "")
+        for folder in folders:
+            if folder not in splits.values():
+                name = printable(folder.name) + os.sep
+                problems.append(Problem("", name, "folder that is no split", SKIPPED))
+    return source
+
+
+def walk(
+    root: Path, folder: Path, label: int, split: str, problems: list[Problem]
+) -> Iterator[Item]:
+    """Yields the files below a folder in order of their names; others go to `problems`."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        try:
+            status = current.stat()
+            entries = sorted(current.iterdir(), reverse=True)
+        except OSError as error:
+            problems.append(_problem(root, current, split, _why(error)))
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            problems.append(_problem(root, current, split, "link to a folder listed already"))
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders = []
+        for entry in reversed(entries):
+            item = _item(root, entry, label)
+            if isinstance(item, Item):
+                yield item
+            elif item:
+                problems.append(_problem(root, entry, split, item))
+            else:
+                folders.append(entry)
+        waiting += reversed(folders)
+
+
+def file_item(root: Path, name: str, label: int) -> Item | str:
+    """Returns an item for a file below a folder, or why it can be none."""
+    return _item(root, root / name, label) or "folder"
+
+
+def source_name(path: Path) -> str:
+    """Returns a name that TFDS takes: small letters, digits and _, a letter first."""
+    stem = path.resolve().name.lower()
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem).strip("_")
+    return name if name[:1].isalpha() else f"images_{name}".rstrip("_")
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Returns the folders in a folder, without hidden ones, by name."""
+    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
+def _item(root: Path, path: Path, label: int) -> Item | str:
+    """Returns an item, "" for a folder, or why a file is left out."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return _why(error)
+    if path.name.startswith("."):
+        return "hidden"
+    if stat.S_ISDIR(status.st_mode):
+        return ""
+    if not stat.S_ISREG(status.st_mode):
+        return "no regular file"
+    if status.st_size > MAX_FILE_BYTES:
+        return f"larger than {MAX_FILE_BYTES // 2**20} MiB"
+    return Item(str(path.relative_to(root)), label, status.st_size, status.st_mtime_ns)
+
+
+def _strays(root: Path, folder: Path, split: str) -> Iterator[Problem]:
+    """Yields the files beside class or split folders."""
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir():
+            why = "link to nothing" if path.is_symlink() and not path.exists() else "in no class"
+            yield _problem(root, path, split, why)
+        elif path.name.startswith("."):
+            yield _problem(root, path, split, "hidden")
+
+
+def _problem(root: Path, path: Path, split: str, why: str) -> Problem:
+    """Returns that a file was left out."""
+    return Problem(split, printable(str(path.relative_to(root))), why, SKIPPED)
+
+
+def _why(error: OSError) -> str:
+    """Returns why a file cannot be looked at."""
+    if isinstance(error, FileNotFoundError):
+        return "link to nothing"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return (error.strerror or str(error)).lower()

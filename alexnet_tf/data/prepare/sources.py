@@ -1,0 +1,53 @@
+"""From what the user calls a source to the images in it."""
+
+import os
+from pathlib import Path
+
+from alexnet_tf.data.prepare.csv_items import find_csv, list_csv
+from alexnet_tf.data.prepare.folder_items import list_folder
+from alexnet_tf.data.prepare.imagenet_items import is_imagenet, list_imagenet
+from alexnet_tf.data.prepare.items import Source
+from alexnet_tf.data.prepared import is_prepared
+from alexnet_tf.errors import InputError
+
+
+def list_source(source: str, data_dir: str | None = None) -> Source:
+    """Lists the images of a source.
+
+    Args:
+      source: A folder, a CSV file, or a TFDS name.
+      data_dir: TFDS's data folder; None is TFDS's default.
+
+    Returns:
+      The source; it has training images and at least two classes.
+
+    Raises:
+      InputError: There is none, or it cannot be used; the message says why.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir() and (os.sep in source or not _is_tfds_name(source)):
+        if is_prepared(path):
+            raise InputError(f"{source} is prepared already: train --dataset {source}")
+        if is_imagenet(path):
+            listed = list_imagenet(path)
+        else:
+            table = find_csv(path)
+            listed = list_csv(table) if table else list_folder(path)
+    elif path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
+        listed = list_csv(path)
+    elif path.is_file() or os.sep in source or source.startswith((".", "~")):
+        what = "is no folder and no CSV file" if path.exists() else "does not exist"
+        raise InputError(f"{source} {what}: give a folder of images, a CSV file or a TFDS name")
+    else:
+        from alexnet_tf.data.prepare.tfds_items import list_tfds
+
+        listed = list_tfds(source, data_dir)
+    listed.check()
+    return listed
+
+
+def _is_tfds_name(name: str) -> bool:
+    """Returns whether a word is the name of a TFDS data set."""
+    from alexnet_tf.data.tfds_source import is_tfds_name
+
+    return is_tfds_name(name)
