@@ -32,7 +32,7 @@ STARTED_SHARE, STUCK_SHARE = 0.95, 0.98  # of the loss of guessing
 WINDOW = 10  # updates that a loss is averaged over
 HEADER = (
     "| recipe | data | init | precision | batch | updates | seeds | first loss | highest "
-    "| last loss | 5% below guessing after | stuck |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| last loss | 5% below guessing after | stuck |\n" + "|---" * 12 + "|"
 )
 
 
