@@ -113,7 +113,8 @@ def stable_std(place: Place, network: Network) -> float:
     layer: if one layer made up for all of it, its gradient would be as much too large as its
     weights are too small. The classifier starts small, so that the loss starts at ln(classes).
 
-    Sigmoids and tanh limit sizes themselves: there conv1 alone makes up for the input.
+    Sigmoids and tanh limit sizes themselves: there conv1 alone makes up for the input. Batch
+    normalization sets the size to 1 whatever the weights, so the fall begins after the last one.
     """
     if place.last:
         return _LAST_LAYER_STD
@@ -124,11 +125,24 @@ def stable_std(place: Place, network: Network) -> float:
     units = network.hidden_units or (network.convolutions[-1].filters,)
     falling_layers = min(len(network.convolutions) + 1, place.layers - 1)
     hidden = place.index - falling_layers + 1
-    if hidden > 0:
+    normalized = _batch_normalized(network)
+    if place.index < normalized:
+        factor = 1.0
+    elif hidden > 0:
         factor = math.sqrt(units[hidden - 1] / units[hidden])
     else:
-        factor = (math.sqrt(_HIDDEN_ENERGY / units[0]) / size) ** (1 / falling_layers)
+        first = 1.0 if normalized else size
+        last = math.sqrt(_HIDDEN_ENERGY / units[0])
+        factor = (last / first) ** (1 / (falling_layers - normalized))
     return kept * factor / place.shrinkage
+
+
+def _batch_normalized(network: Network) -> int:
+    """Returns how many layers from conv1 on there are up to the last batch normalization."""
+    if network.norm != "batch":
+        return 0
+    blocks = [i for i, block in enumerate(network.convolutions) if "norm" in block.then]
+    return blocks[-1] + 1 if blocks else 0
 
 
 def _seed(seed: int, layer_name: str, part: str) -> int:

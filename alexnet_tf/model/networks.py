@@ -180,6 +180,7 @@ class _Builder:
         if network.norm == "none":
             return None
         if network.norm == "batch":
+            self.shrinkage = 1.0
             return keras.layers.BatchNormalization(name=f"norm{number}", dtype=self.dtype)
         self.shrinkage *= network.lrn_bias**-network.lrn_beta
         towers = max(convolution.groups for convolution in network.convolutions)

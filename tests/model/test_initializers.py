@@ -82,3 +82,17 @@ def test_stable_starts_at_ln_classes_with_hidden_units_alive(recipe):
     if network.activation == "relu":
         energy = (activations**2).sum(-1).mean()
         assert 512 / 4 < energy < 512 * 4
+
+
+@pytest.mark.parametrize("recipe", ["shapes", "photos", "2012"])
+def test_stable_starts_anew_after_batch_normalization(recipe):
+    network = get_recipe(recipe).network
+    model = build_model(
+        recipe, classes=10, init="stable", hidden_units=(512, 512), norm="batch", dropout=0.0
+    )
+    rng = np.random.default_rng(0)
+    side = network.input_size
+    blurred = scipy.ndimage.gaussian_filter(rng.normal(size=(8, side, side, 3)), (0, 3, 3, 0))
+    images = (60 * blurred / blurred.std()).astype(np.float32)
+    activations = keras.Model(model.input, model.get_layer("relu6").output)(images, training=True)
+    assert 512 / 4 < float((activations.numpy() ** 2).sum(-1).mean()) < 512 * 4
