@@ -15,7 +15,7 @@ import click
 from alexnet_tf import __version__
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 
-COMMANDS = ("train", "evaluate", "summary", "predict")
+COMMANDS = ("train", "evaluate", "summary", "predict", "export", "prepare", "data")
 _FAILED = 1
 _BAD_INPUT = 2
 _STOPPED = 3  # asked to stop, and saved

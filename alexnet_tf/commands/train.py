@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from alexnet_tf.commands.options import option, recipe_option
+from alexnet_tf.commands.preparing import is_raw_folder, prepare_source
 from alexnet_tf.errors import InputError
 from alexnet_tf.settings import ACTIVATIONS, INITS, NETWORK_OVERRIDES, NORMS, POOLINGS
 
@@ -184,6 +185,20 @@ Examples:
     type=_COUNT,
 )
 @option(
+    "--class-weights",
+    "none, or balanced: every class counts for as much in the loss, however few its images.",
+    default="none",
+    example="balanced",
+    type=click.Choice(["none", "balanced"]),
+    metavar="NAME",
+)
+@click.option(
+    "--prepare/--no-prepare",
+    default=None,  # three-valued, unlike the other flags
+    help="Have a folder of images prepared first, into prepared/, and train on that.  "
+    "[default: asked, where there is someone to ask; e.g. --prepare]",
+)
+@option(
     "--checkpoint-every",
     "Also save inside an epoch, after so many updates (500) or minutes (10m).",
     default="after each epoch",
@@ -205,11 +220,19 @@ def command(**options: Any) -> None:
     The model, its curves and all that was used land in a folder under saved_models/.
     """
     check(options)
+    prepare, given = options.pop("prepare"), []
+    if not options["resume"] and is_raw_folder(options["dataset"]):
+        options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
+        given = [
+            "--dataset",
+            options["dataset"],
+            "--no-prepare",
+        ]  # for the workers; the last counts
     workers = options.pop("workers")
     if workers is not None:
         from alexnet_tf.training.cluster import run_local_cluster
 
-        sys.exit(run_local_cluster(_without_workers(sys.argv[1:]), workers))
+        sys.exit(run_local_cluster(_without_workers(sys.argv[1:]) + given, workers))
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow(start_devices=False)  # the strategy is set up first
@@ -217,6 +240,27 @@ def command(**options: Any) -> None:
 
     # What was not given is left to `train`. A 0 is given: only None and a flag's False are not.
     train(**{n: value for n, value in options.items() if value is not None and value is not False})
+
+
+def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
+    """Returns the prepared folder to train on, or the folder itself if it is not to be."""
+    if wanted is None:
+        wanted = (
+            not quiet
+            and sys.stdin.isatty()
+            and sys.stderr.isatty()
+            and click.confirm(
+                f"{folder} is not prepared: damaged files stay damaged, and every epoch decodes "
+                "and rescales each image. Prepare it now, once, into prepared/?",
+                err=True,
+            )
+        )
+    if not wanted:
+        return folder
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow(start_devices=False)
+    return str(prepare_source(folder, quiet=quiet).folder)
 
 
 def _without_workers(arguments: list[str]) -> list[str]:

@@ -24,6 +24,17 @@ def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
     return permutation(seed, epoch, size, _STREAM_ORDER)
 
 
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Returns what each class counts for if all are to count alike: float32 [classes].
+
+    examples / (classes present * examples of the class): 1 on average over the examples; 0 for
+    classes without examples.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    present = max(np.count_nonzero(counts), 1)
+    return np.where(counts, len(labels) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+
+
 def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
     """Checks a global batch size.
 
@@ -53,6 +64,7 @@ def training_batches(
     workers: int = 1,
     replicas: int = 1,
     lighting: bool = True,
+    class_weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Returns one epoch's batches for one worker.
 
@@ -73,12 +85,14 @@ def training_batches(
       workers: How many machines share a batch.
       replicas: How many devices each of them has.
       lighting: False leaves PCA lighting off (its offsets are zero).
+      class_weights: float32 by class number: what a class counts for; None: all alike.
 
     Returns:
       A finite data set of dicts, with b = B / (workers * replicas) rows: `image` uint8 [b, p, p, c]
       cropped and flipped; `label` int64 [b]; `weight` float32 [b], 0 for the rows that fill up the
       last batch with examples of this epoch again; `offset` float32 [b, 3], PCA lighting on the
-      0..255 scale, not yet added.
+      0..255 scale, not yet added; with class weights also `loss_weight` float32 [b], the label's
+      weight times `weight`.
 
     Raises:
       InputError: B is below 1, above the number of examples, or does not divide by the replicas.
@@ -115,6 +129,9 @@ def training_batches(
         "left": draws.lefts.reshape(indices.shape),
         "flip": draws.flips.reshape(indices.shape),
     }
+
+    if class_weights is not None:
+        plan["loss_weight"] = weights * class_weights.astype(np.float32)[plan["label"]]
 
     def augmented(rows: dict[str, tf.Tensor], images: tf.Tensor) -> dict[str, tf.Tensor]:
         image = crop_and_flip(images, rows["top"], rows["left"], rows["flip"], pixels)

@@ -52,6 +52,7 @@ class Trainer:
       seed: Of everything random.
       epochs: To train for.
       screen: Where progress is shown.
+      class_weights: What a class counts for in the loss, float32 by class number; None: all alike.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Trainer:
         seed: int,
         epochs: int,
         screen: Screen,
+        class_weights: np.ndarray | None = None,
     ) -> None:
         self.model = model
         self.epochs = epochs
@@ -87,6 +89,7 @@ class Trainer:
         self._statistics = statistics
         self._seed = seed
         self._screen = screen
+        self._class_weights = class_weights
         self._schedule = RateSchedule(recipe)
         self._steps = steps_per_epoch(len(train), recipe.batch_size)
         self._guessing_loss = _entropy(train.labels)
@@ -203,6 +206,7 @@ class Trainer:
                 workers=workers,
                 replicas=context.num_replicas_in_sync // workers,
                 lighting=lighting,
+                class_weights=self._class_weights,
             )
 
         if self._machine.strategy_name == "single":

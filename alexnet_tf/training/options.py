@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.errors import InputError
+from alexnet_tf.errors import InputError, choose
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
+
+CLASS_WEIGHTS = ("none", "balanced")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,7 @@ class RunOptions:
       precision: "float32" or "bfloat16".
       limit_train: Use at most so many training examples, or None.
       limit_val: Likewise for validation.
+      class_weights: "none", or "balanced": rare classes count for more in the loss.
     """
 
     dataset: str
@@ -36,6 +39,7 @@ class RunOptions:
     precision: str
     limit_train: int | None
     limit_val: int | None
+    class_weights: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values."""
@@ -56,6 +60,7 @@ def new_options(
     precision: str,
     limit_train: int | None,
     limit_val: int | None,
+    class_weights: str | None = None,
     **overrides: Any,
 ) -> RunOptions:
     """Returns the options of a new run.
@@ -71,6 +76,7 @@ def new_options(
     for name, limit in (("--limit-train", limit_train), ("--limit-val", limit_val)):
         if limit is not None and limit < 1:
             raise InputError(f"{name} must be at least 1. Received: {limit}")
+    class_weights = choose(class_weights or "none", CLASS_WEIGHTS, "--class-weights")
     chosen = chosen.replace(**given)
     return RunOptions(
         dataset=dataset,
@@ -82,6 +88,7 @@ def new_options(
         precision=precision,
         limit_train=limit_train,
         limit_val=limit_val,
+        class_weights=class_weights,
     )
 
 
@@ -95,6 +102,7 @@ def resumed_options(
     precision: str,
     limit_train: int | None,
     limit_val: int | None,
+    class_weights: str | None = None,
     epochs: int | None = None,
     **overrides: Any,
 ) -> RunOptions:
@@ -112,6 +120,7 @@ def resumed_options(
         "precision": None if precision == "auto" else precision,
         "limit_train": limit_train,
         "limit_val": limit_val,
+        "class_weights": class_weights,
         **overrides,
     }
     had = {

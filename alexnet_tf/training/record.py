@@ -6,9 +6,12 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.data.dataset import DataSet
+from alexnet_tf.data.overview import imbalance
 from alexnet_tf.data.splits import TrainingSplits
 from alexnet_tf.training.machine import Machine, versions
 from alexnet_tf.training.options import RunOptions
+
+_UNLIKE = 2.0  # from here on classes are said to be unlike in size
 
 
 def settings_rows(
@@ -34,7 +37,7 @@ def settings_rows(
         "network": f"{recipe.network.input_size} x {recipe.network.input_size} input, "
         f"{trainable_parameters(model):,} parameters",
         "data": f"{data.name}: {len(splits.train):,} training, {validation} images, "
-        f"{len(data.class_names)} classes",
+        f"{len(data.class_names)} classes{_imbalance(options, data, splits)}",
         "training": f"{options.epochs} epochs, batch {recipe.batch_size}, "
         f"rate {recipe.learning_rate:g} ({recipe.schedule.kind}), init {recipe.init}",
         "device": device + ")",
@@ -42,6 +45,18 @@ def settings_rows(
         "seed": str(options.seed),
         "results": f"{folder}/",
     }
+
+
+def _imbalance(options: RunOptions, data: DataSet, splits: TrainingSplits) -> str:
+    """Returns how unlike in size the classes are, where they are, and what can be done."""
+    ratio = imbalance(splits.train.labels, len(data.class_names))
+    if options.class_weights == "balanced":
+        return ", counting alike (--class-weights balanced)"
+    if ratio is None:
+        return ", some without training examples"
+    if ratio < _UNLIKE:
+        return ""
+    return f", the largest {ratio:.1f} times the smallest (see --class-weights balanced)"
 
 
 def run_record(

@@ -144,7 +144,8 @@ class TrainingStep:
             logits = tf.cast(self._model(images, training=True), tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss_sum = tf.reduce_sum(losses * weights)
-            loss = loss_sum / examples
+            # What is reported is the plain loss; classes may count differently in what is learnt.
+            loss = tf.reduce_sum(losses * batch.get("loss_weight", weights)) / examples
         variables = self._model.trainable_variables
         self._optimizer.apply(tape.gradient(loss, variables), variables)
         counts = count_errors(logits, labels, weights)

@@ -7,6 +7,7 @@ from typing import Any
 
 from alexnet_tf import runs
 from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.pipeline import balanced_weights
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
@@ -65,6 +66,7 @@ def train(
     resume: bool = False,
     limit_train: int | None = None,
     limit_val: int | None = None,
+    class_weights: str | None = None,
     checkpoint_every: str | None = None,
     tensorboard: bool = False,
     quiet: bool = False,
@@ -93,6 +95,8 @@ def train(
       resume: Go on with `run_dir`, or with the newest run.
       limit_train: Use at most so many training examples.
       limit_val: Likewise for validation.
+      class_weights: "none" (the default), or "balanced": each class counts for as much in the loss
+        as every other, however many examples it has. What is reported is not weighted.
       checkpoint_every: Also save inside an epoch: after so many updates ("500") or minutes ("10m").
       tensorboard: Write each epoch's numbers for TensorBoard into the run's folder too.
       quiet: Show only warnings.
@@ -117,6 +121,7 @@ def train(
         "precision": precision,
         "limit_train": limit_train,
         "limit_val": limit_val,
+        "class_weights": class_weights,
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -177,6 +182,11 @@ def train(
         seed=options.seed,
         epochs=options.epochs,
         screen=screen,
+        class_weights=(
+            balanced_weights(splits.train.labels, len(data.class_names))
+            if options.class_weights == "balanced"
+            else None
+        ),
     )
     # Only the chief writes; the other workers have no folder.
     folder = RunFolder(path) if machine.worker == 0 else None

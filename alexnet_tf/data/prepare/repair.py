@@ -208,7 +208,7 @@ def _to_rgb(image: Image.Image, content: bytes, repairs: list[tuple[str, str]]) 
     """Returns the image in RGB, 8 bits, without transparency; adds to `repairs` what it did."""
     deep_png = content[:8] == b"\x89PNG\r\n\x1a\n" and content[24:25] == b"\x10"
     if image.mode.startswith("I"):
-        levels = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        levels = np.clip(np.asarray(image, np.int64), 0, 65535)
         image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
         deep_png = True
     if deep_png:
@@ -217,7 +217,7 @@ def _to_rgb(image: Image.Image, content: bytes, repairs: list[tuple[str, str]]) 
         repairs.append(("CMYK", "made RGB"))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
+        if np.asarray(image.getchannel("A")).min() < 255:
             repairs.append(("transparent", "put on white"))
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)

@@ -1,0 +1,136 @@
+"""`data`: what is in a data set, and what augmentation makes of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alexnet_tf.commands.options import json_option, option, recipe_option
+
+_MOST_CLASSES = 40
+_BAR = 30
+_EXAMPLES = """\b
+Examples:
+  python cli.py data shapes
+  python cli.py data photos/ --picture photos.png
+  python cli.py data cifar10 --data-dir /data/tfds --json"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Show what is in a data set.")
+@click.argument("dataset")
+@option(
+    "--data-dir",
+    "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
+    default="TFDS's own, ~/tensorflow_datasets",
+    example="/data/tfds",
+    type=click.Path(file_okay=False),
+)
+@recipe_option("the data set's own, or photos")
+@option(
+    "--picture",
+    "Where to draw training examples before and after augmentation (.png, .pdf, .svg).",
+    default="data-NAME.png",
+    example="page.png",
+    type=click.Path(dir_okay=False),
+)
+@option(
+    "--seed",
+    "Of the examples chosen and of their augmentation.",
+    default="0",
+    example="1",
+    type=click.IntRange(min=0),
+)
+@json_option()
+def command(
+    dataset: str,
+    data_dir: str | None,
+    recipe: str | None,
+    picture: str | None,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Show what is in a data set: splits, classes, examples per class, sizes.
+
+    A picture shows training examples before and after augmentation: the crops, the reflections and
+    the changes of colour that the recipe makes.
+    """
+    from alexnet_tf.errors import InputError
+    from alexnet_tf.recipes import get_recipe, recipe_for
+
+    chosen = get_recipe(recipe) if recipe else recipe_for(dataset)
+    name = Path(dataset).resolve().name if "/" in dataset else dataset.split(":")[0]
+    path = Path(picture or f"data-{name}.png")
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise InputError(f"--picture {path}: the ending must be .png, .pdf or .svg")
+    if not path.parent.is_dir():
+        raise InputError(f"--picture {path}: there is no folder {path.parent}")
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow()
+    from alexnet_tf.data.overview import describe, sample
+    from alexnet_tf.data.picture import draw_examples
+    from alexnet_tf.data.sources import open_dataset
+    from alexnet_tf.data.statistics import fit_statistics
+
+    opened = open_dataset(dataset, data_dir=data_dir, channels=chosen.network.channels)
+    values = describe(opened)
+    values["picture"] = None
+    if "train" in opened.splits:
+        train = opened.splits["train"]
+        # The colours' components of a sample do for a picture, and damaged files drop out.
+        some = train.subset(sample(train))
+        statistics = fit_statistics(some, chosen.resize_pixels, what="sampled", cache=False)
+        usable = statistics.usable(some)
+        draw_examples(usable, opened.class_names, chosen, statistics, path, seed=seed or 0)
+        values["picture"] = str(path)
+    if as_json:
+        click.echo(json.dumps(values, ensure_ascii=False))
+    else:
+        _show(values)
+
+
+def _show(values: dict[str, Any]) -> None:
+    """Prints what is in the data set."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    splits = values["splits"]
+    console.print(
+        f"{values['name']} ({values['origin']}): {values['classes']} classes", markup=False
+    )
+    table = Table("class", box=None, padding=(0, 2, 0, 0))
+    for split in splits:
+        table.add_column(split, justify="right")
+    first = next(iter(splits.values()))["per_class"]
+    most = max(max(first.values()), 1)
+    for name, count in list(first.items())[:_MOST_CLASSES]:
+        counts = [f"{split['per_class'][name]:,}" for split in splits.values()]
+        table.add_row(escape(name), *counts, "█" * round(_BAR * count / most))
+    if len(first) > _MOST_CLASSES:
+        table.add_row(f"... and {len(first) - _MOST_CLASSES:,} more")
+    table.add_row("all", *(f"{split['examples']:,}" for split in splits.values()))
+    console.print(table)
+    sizes = values.get("sizes")
+    if sizes and sizes["width"]:
+        width, height = sizes["width"], sizes["height"]
+        console.print(
+            f"sizes of {sizes['sampled']:,}: {width['smallest']} to {width['largest']} wide "
+            f"(median {width['median']}), {height['smallest']} to {height['largest']} high (median "
+            f"{height['median']}), {'grey' if values['channels'] == 1 else 'RGB'}"
+        )
+    for name in sizes["unreadable"] if sizes else ():
+        console.print(f"cannot be read: {name}", markup=False)
+    if "imbalance" in values:
+        ratio = values["imbalance"]
+        if ratio is None:
+            console.print("a class has no training examples")
+        elif ratio >= 2:
+            console.print(
+                f"the largest class has {ratio:.1f} times the examples of the smallest: "
+                "train --class-weights balanced lets them count alike"
+            )
+    if values["picture"]:
+        console.print(f"before and after augmentation: {values['picture']}", markup=False)

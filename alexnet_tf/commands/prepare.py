@@ -1,0 +1,105 @@
+"""`prepare`: check, repair and rescale a data set once, for any number of trainings."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alexnet_tf.commands.options import json_option, option
+
+if TYPE_CHECKING:
+    from alexnet_tf.data.prepare.prepare import Prepared
+
+_EXAMPLES = """\b
+Examples:
+  python cli.py prepare photos/
+  python cli.py prepare photos/labels.csv --out prepared/photos --format raw
+  python cli.py prepare /data/imagenet --out /ssd/imagenet"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Check, repair and rescale a data set once.")
+@click.argument("source")
+@option(
+    "--out",
+    "The folder to write; what was begun there goes on where it was.",
+    default="prepared/ and the source's name",
+    example="/ssd/photos",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--size",
+    "Side of the square images in pixels: the shorter side is rescaled to it.",
+    default="256",
+    example="128",
+    type=click.IntRange(1, 1024),
+)
+@option(
+    "--format",
+    "jpeg, or raw: pixels as they are, about ten times larger and several times faster to read.",
+    default="jpeg",
+    example="raw",
+    type=click.Choice(["jpeg", "raw"]),
+    metavar="NAME",
+)
+@option(
+    "--data-dir",
+    "Folder of prepared TFDS data sets, where SOURCE is a TFDS name.",
+    default="TFDS's own, ~/tensorflow_datasets",
+    example="/data/tfds",
+    type=click.Path(file_okay=False),
+)
+@json_option()
+def command(source: str, as_json: bool, **options: Any) -> None:
+    """Check, repair and rescale a data set once, for any number of trainings.
+
+    SOURCE is a folder (class folders; train/ and val/; or images with a CSV file of file and
+    label), a folder with ImageNet as downloaded, or a TFDS name. The result is a TFDS data set with
+    the mean image, the colours' principal components and a report of what was found.
+    """
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow()
+    from alexnet_tf.commands.preparing import prepare_source
+
+    done = prepare_source(
+        source,
+        options["out"],
+        size=options["size"] or 256,
+        kind=options["format"] or "jpeg",
+        data_dir=options["data_dir"],
+    )
+    if as_json:
+        values = {"folder": str(done.folder), "was_done": done.was_done, **done.report}
+        click.echo(json.dumps(values, ensure_ascii=False))
+    else:
+        _show(done)
+
+
+def _show(done: "Prepared") -> None:
+    """Prints the report."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    report = done.report
+    table = Table("split", box=None, padding=(0, 2, 0, 0))
+    for name in ("images", "skipped", "smallest class", "largest class", "median size", "enlarged"):
+        table.add_column(name, justify="right")
+    for split, values in report["splits"].items():
+        counts = values["per_class"].values()
+        size = f"{values['width']['median']} x {values['height']['median']}" if any(counts) else "-"
+        cells = (values["images"], values["skipped"], min(counts), max(counts))
+        table.add_row(split, *(f"{n:,}" for n in cells), size, f"{values['enlarged']:,}")
+    console.print(table)
+    for entry in report["problems"]:
+        console.print(f"{entry['files']:>8,}  {entry['problem']}: {entry['action']}", markup=False)
+    twice = report["duplicates"]
+    if twice["groups"]:
+        console.print(
+            f"{twice['superfluous_images']:,} images are there already "
+            f"({twice['groups_across_splits']:,} pictures in several splits, "
+            f"{twice['groups_across_classes']:,} in several classes): see duplicates.csv"
+        )
+    state = "was prepared already, nothing was to be done" if done.was_done else "is prepared"
+    console.print(f"{done.folder} {state}; report.json and problems.csv say what was found")
+    console.print(f"next:\n  python cli.py train --dataset {done.folder}", markup=False)

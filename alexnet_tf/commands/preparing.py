@@ -1,0 +1,36 @@
+"""Preparing a source with a progress bar: what `prepare` and `train --prepare` share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alexnet_tf.data.prepare.prepare import Prepared
+
+
+def prepare_source(
+    source: str,
+    out: str | None = None,
+    *,
+    size: int = 256,
+    kind: str = "jpeg",
+    data_dir: str | None = None,
+    quiet: bool = False,
+) -> "Prepared":
+    """Prepares a source, with progress on stderr; TensorFlow must be imported already."""
+    from alexnet_tf.data.prepare.prepare import prepare
+    from alexnet_tf.training.reporting import Screen
+
+    screen = Screen(quiet)
+    screen.message(f"preparing {source}")
+    with screen.counting("preparing") as progress:
+        return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
+
+
+def is_raw_folder(dataset: str | None) -> bool:
+    """Returns whether a data set is a folder of image files that is not prepared."""
+    from alexnet_tf.data.prepare.items import MARKER
+
+    if dataset is None:
+        return False
+    folder = Path(dataset).expanduser()
+    return folder.is_dir() and not (folder / MARKER).exists()
