@@ -23,6 +23,7 @@ from alexnet_tf.evaluation.preprocessing import (
 )
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
+from alexnet_tf.quiet import quiet_stderr
 from alexnet_tf.runs import is_run, model_file
 
 
@@ -92,17 +93,22 @@ def from_model(model: keras.Model, name: str) -> Classifier:
       model: From `build_model` or `load_model`.
       name: What messages call it.
     """
-    pixels, channels = int(model.input_shape[1]), int(model.input_shape[3])
     step = tf.function(
         lambda images: model(images, training=False),
-        input_signature=[tf.TensorSpec((None, pixels, pixels, channels), tf.float32)],
+        input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
     )
     return Classifier(
         name,
         names_of(model),
-        Preprocessing(resized_pixels(model), pixels, channels),
+        preprocessing_of(model),
         lambda images: step(tf.convert_to_tensor(images, tf.float32)).numpy(),
     )
+
+
+def preprocessing_of(model: keras.Model) -> Preprocessing:
+    """Returns what a Keras model of this package has in its layers."""
+    pixels, channels = int(model.input_shape[1]), int(model.input_shape[3])
+    return Preprocessing(resized_pixels(model), pixels, channels)
 
 
 def names_of(model: keras.Model) -> tuple[str, ...]:
@@ -150,7 +156,8 @@ def _from_tflite(path: Path) -> Classifier:
     def probabilities(images: np.ndarray) -> np.ndarray:
         if rows[0] != len(images):
             interpreter.resize_tensor_input(given["index"], images.shape)
-            interpreter.allocate_tensors()
+            with quiet_stderr():  # it announces its delegate
+                interpreter.allocate_tensors()
             rows[0] = len(images)
         interpreter.set_tensor(given["index"], np.asarray(images, np.float32))
         interpreter.invoke()
@@ -161,12 +168,13 @@ def _from_tflite(path: Path) -> Classifier:
 
 def _from_onnx(path: Path) -> Classifier:
     runtime = needed("onnxruntime", "running .onnx files", "onnx")
+    damage: tuple[type[Exception], ...] = (KeyError, ValueError, *_onnx_errors())
     try:
         session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
         properties = session.get_modelmeta().custom_metadata_map
         names = tuple(json.loads(properties[CLASS_NAMES]))
         preprocessing = Preprocessing.from_text(properties[PREPROCESSING])
-    except (KeyError, ValueError, RuntimeError) as error:
+    except damage as error:
         raise _not_ours(path, error) from error
     given = session.get_inputs()[0].name
 
@@ -174,6 +182,13 @@ def _from_onnx(path: Path) -> Classifier:
         return session.run(None, {given: np.asarray(images, np.float32)})[0]
 
     return Classifier(os.fspath(path), names, preprocessing, probabilities)
+
+
+def _onnx_errors() -> tuple[type[Exception], ...]:
+    """Returns what ONNX Runtime raises on files that it cannot load; they have no common base."""
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
+    return tuple(getattr(state, name) for name in (*names, "NotImplemented", "RuntimeException"))
 
 
 def needed(module: str, what_for: str, extra: str) -> Any:

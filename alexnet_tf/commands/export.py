@@ -1,0 +1,182 @@
+"""`export`: a network for TF Serving, phones and other programs."""
+
+import contextlib
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.runs import newest_run, read_run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from alexnet_tf.export.export import Export
+
+_FORMATS = ("saved_model", "tflite", "onnx", "all")
+_QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+_EXAMPLES = """\b
+Examples:
+  python cli.py export
+  python cli.py export --format tflite --quantize int8
+  python cli.py export --model caffe.keras --name bvlc --dataset photos/"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Write a SavedModel for TF Serving and a TFLite file.")
+@option(
+    "--run",
+    "The run's folder.",
+    default="the newest under saved_models/",
+    example="saved_models/first",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--model",
+    "A .keras file in place of a run.",
+    default="the run's best",
+    example="model.keras",
+    type=click.Path(dir_okay=False),
+)
+@option(
+    "--format",
+    f"One of {', '.join(_FORMATS)}; may be given several times.",
+    default="saved_model and tflite",
+    example="onnx",
+    type=click.Choice(_FORMATS),
+    multiple=True,
+    metavar="NAME",
+)
+@option(
+    "--quantize",
+    "Precision of the TFLite file: none (float32), float16, dynamic (weights in int8) or int8 "
+    "(calibrated on training images).",
+    default="none",
+    example="int8",
+    type=click.Choice(_QUANTIZATIONS),
+    metavar="NAME",
+)
+@option(
+    "--out",
+    "Folder to write to.",
+    default="saved_models/serving",
+    example="/models",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--name",
+    "What the model is served as.",
+    default="alexnet",
+    example="flowers",
+    metavar="NAME",
+)
+@option(
+    "--version",
+    "Version of the SavedModel; an existing one is never overwritten.",
+    default="one more than the highest there",
+    example="3",
+    type=click.IntRange(min=1),
+)
+@option(
+    "--dataset",
+    "Images to check the files on, and to calibrate int8 with.",
+    default="the run's own; for a model without a run drawn pictures",
+    example="photos/",
+    metavar="NAME|PATH",
+)
+@option(
+    "--data-dir",
+    "Folder of prepared TFDS data sets.",
+    default="the run's own",
+    example="/data/tfds",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--check-images",
+    "How many images to check the files on.",
+    default="100",
+    example="1000",
+    type=click.IntRange(min=1),
+)
+@json_option()
+def command(
+    run: str | None,
+    model: str | None,
+    format: tuple[str, ...],
+    quantize: str | None,
+    out: str | None,
+    name: str | None,
+    version: int | None,
+    dataset: str | None,
+    data_dir: str | None,
+    check_images: int | None,
+    as_json: bool,
+) -> None:
+    """Write a trained network as a SavedModel for TF Serving and as a TFLite file.
+
+    With no option: the newest run under saved_models/, to saved_models/serving/. Every file is
+    checked against the Keras model on validation images before it gets its name.
+    """
+    if model is None:
+        run = run or str(newest_run())
+        read_run(run)  # tells a wrong folder before TensorFlow loads
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow()
+    from rich.console import Console
+
+    from alexnet_tf.export.export import CHECK_IMAGES, DEFAULT_NAME, DEFAULT_OUT, FORMATS, export
+
+    formats = FORMATS if "all" in format else format or ("saved_model", "tflite")
+    screen = Console(stderr=True)
+    with (
+        # Preparing a data set prints to stdout, where the result alone belongs.
+        contextlib.redirect_stdout(sys.stderr),
+        screen.status("reading") as status,
+    ):
+        done = export(
+            run,
+            model=model,
+            formats=tuple(dict.fromkeys(formats)),
+            quantize=quantize or "none",
+            out=out or DEFAULT_OUT,
+            name=name or DEFAULT_NAME,
+            version=version,
+            dataset=dataset,
+            data_dir=data_dir,
+            check_images=check_images or CHECK_IMAGES,
+            on_stage=status.update,
+        )
+    if as_json:
+        click.echo(json.dumps(done.to_json()))
+        return
+    Console().print(_table(done))
+    for check in done.checks[1:]:
+        click.echo(f"{check.form}: {check.path}")
+
+
+def _table(done: "Export") -> "Table":
+    """Returns how the files compare with the Keras model; largest differences in probability."""
+    from rich.table import Table
+
+    images = done.checks[0].images
+    table = Table(title=f"{done.model}, checked on {images} images: {done.images}")
+    table.add_column("format")
+    for heading in ("size", "difference", "same top-1"):
+        table.add_column(heading, justify="right")
+    labelled = done.checks[0].top1_errors is not None
+    if labelled:
+        table.add_column("top-1 errors", justify="right")
+    table.add_column("one image", justify="right")
+    for check in done.checks:
+        errors = (str(check.top1_errors),) if labelled else ()
+        table.add_row(
+            check.form,
+            f"{check.size_bytes / 1e6:.2f} MB",
+            f"{check.largest_difference:.1e}",
+            f"{check.agreements} of {check.images}",
+            *errors,
+            f"{check.milliseconds:.2f} ms",
+        )
+    return table

@@ -1,0 +1,160 @@
+"""TFLite and ONNX: the same answers, builtin operations, metadata, labels."""
+
+import zipfile
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from tensorflow.lite.tools import flatbuffer_utils
+
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.classifiers import from_model, open_classifier
+from alexnet_tf.export.onnx_file import to_onnx
+from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
+from tests.export.conftest import NAMES
+
+BOUNDS = {"none": 1e-4, "float16": 5e-3, "dynamic": 0.08, "int8": 0.15}
+
+
+@pytest.fixture(scope="module")
+def crops(squares):
+    return squares[:, 2:34, 2:34].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def converted(model, crops):
+    return {kind: to_tflite(model, kind, crops) for kind in QUANTIZATIONS}
+
+
+@pytest.mark.parametrize("kind", QUANTIZATIONS)
+def test_answers_are_the_keras_models(model, crops, converted, kind, tmp_path):
+    (tmp_path / "m.tflite").write_bytes(converted[kind])
+    classifier = open_classifier(tmp_path / "m.tflite")
+    expected = from_model(model, "m").probabilities(crops)
+    got = classifier.probabilities(crops)
+    assert np.abs(got - expected).max() < BOUNDS[kind]
+    alone = classifier.probabilities(crops[5:6])  # another batch in the same interpreter
+    np.testing.assert_allclose(alone[0], got[5], atol=0.02 if kind == "dynamic" else 1e-5)
+    assert classifier.class_names == NAMES
+    assert classifier.preprocessing.resize_pixels == 36
+
+
+def test_quantised_weights_take_less(converted):
+    sizes = {kind: len(content) for kind, content in converted.items()}
+    assert sizes["float16"] < 0.6 * sizes["none"]
+    assert sizes["dynamic"] < 0.4 * sizes["none"]
+    assert sizes["int8"] < 0.4 * sizes["none"]
+
+
+@pytest.mark.parametrize("kind", QUANTIZATIONS)
+def test_all_operations_are_builtin(converted, kind):
+    model = flatbuffer_utils.convert_bytearray_to_object(converted[kind])
+    assert [code.customCode for code in model.operatorCodes if code.customCode] == []
+
+
+def test_response_normalization_stays_in_float_and_convolutions_do_not(converted):
+    interpreter = Interpreter(model_content=converted["int8"])
+    types = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
+    inputs = {
+        name: [
+            types[o["inputs"][0]] for o in interpreter._get_ops_details() if o["op_name"] == name
+        ]
+        for name in ("SQUARE", "RSQRT", "CONV_2D", "FULLY_CONNECTED")
+    }
+    assert inputs["SQUARE"] == inputs["RSQRT"] == [np.float32]
+    assert np.int8 in inputs["CONV_2D"]
+    assert inputs["FULLY_CONNECTED"] == [np.int8] * 3
+
+
+class Reader:
+    """Reads a flatbuffer by slots, without generated code."""
+
+    def __init__(self, data, position):
+        self.table = flatbuffers.table.Table(data, position)
+
+    def _place(self, slot):
+        offset = self.table.Offset(4 + 2 * slot)
+        assert offset, f"slot {slot} is empty"
+        return self.table.Pos + offset
+
+    def text(self, slot):
+        return self.table.String(self._place(slot)).decode()
+
+    def number(self, slot, flags=flatbuffers.number_types.Uint8Flags):
+        return self.table.Get(flags, self._place(slot))
+
+    def child(self, slot):
+        return Reader(self.table.Bytes, self.table.Indirect(self._place(slot)))
+
+    def items(self, slot):
+        offset = self.table.Offset(4 + 2 * slot)
+        start = self.table.Vector(offset)
+        return [
+            Reader(self.table.Bytes, self.table.Indirect(start + 4 * i))
+            for i in range(self.table.VectorLen(offset))
+        ]
+
+    def floats(self, slot):
+        offset = self.table.Offset(4 + 2 * slot)
+        flags = flatbuffers.number_types.Float32Flags
+        return self.table.GetVectorAsNumpy(flags, offset).tolist()
+
+
+def test_metadata_names_input_range_and_label_file(converted, tmp_path):
+    model = flatbuffer_utils.convert_bytearray_to_object(converted["none"])
+    (entry,) = [m for m in model.metadata if m.name == b"TFLITE_METADATA"]
+    data = bytes(model.buffers[entry.buffer].data)
+    assert data[4:8] == b"M001"
+    root = Reader(data, flatbuffers.encode.Get(flatbuffers.packer.uoffset, data, 0))
+    (graph,) = root.items(3)
+    (image,) = graph.items(2)
+    (probabilities,) = graph.items(3)
+    assert (root.text(0), image.text(0), probabilities.text(0)) == (
+        "AlexNet",
+        "images",
+        "probabilities",
+    )
+    content = image.child(3)
+    assert content.number(0) == 2  # an image
+    assert content.child(1).number(0) == 1  # RGB
+    size = content.child(1).child(1)
+    wide = flatbuffers.number_types.Uint32Flags
+    assert (size.number(0, wide), size.number(1, wide)) == (32, 32)
+    (unit,) = image.items(4)
+    assert unit.number(0) == 1  # normalization, which does nothing:
+    assert (unit.child(1).floats(0), unit.child(1).floats(1)) == ([0.0], [1.0])
+    (labels,) = probabilities.items(6)
+    assert (labels.text(0), labels.number(2)) == ("class_names.txt", 2)
+    (tmp_path / "m.tflite").write_bytes(converted["none"])
+    with zipfile.ZipFile(tmp_path / "m.tflite") as archive:
+        assert archive.read("class_names.txt").decode().splitlines() == list(NAMES)
+
+
+def test_the_same_model_gives_the_same_file(model, converted):
+    assert to_tflite(model, "float16") == converted["float16"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "word"), [("int4", None, "int8"), ("int8", None, "--dataset")]
+)
+def test_what_cannot_be_converted_is_refused(model, kind, images, word):
+    with pytest.raises(InputError, match=word):
+        to_tflite(model, kind, images)
+
+
+def test_onnx_gives_the_same_answers_and_transposes_for_the_towers_only(model, crops, tmp_path):
+    import onnx
+
+    content = to_onnx(model)
+    (tmp_path / "m.onnx").write_bytes(content)
+    classifier = open_classifier(tmp_path / "m.onnx")
+    expected = from_model(model, "m").probabilities(crops)
+    np.testing.assert_allclose(classifier.probabilities(crops), expected, atol=1e-5)
+    assert classifier.class_names == NAMES
+    graph = onnx.load_from_string(content).graph
+    # In, out, and where maps are cut into two towers; none around normalization.
+    assert sum(node.op_type == "Transpose" for node in graph.node) <= 2 + 3
+    (tmp_path / "m.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"m\.onnx"):
+        open_classifier(tmp_path / "m.onnx")
