@@ -1,0 +1,80 @@
+"""The benchmark of starts: what counts as stuck, the table, and going on after a stop."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location("starts", ROOT / "benchmarks" / "starts.py")
+starts = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(starts)
+
+
+def run(losses, seed=0, init="stable"):
+    return starts.Start("photos", "toys", init, seed, 32, 40, "float32", 1.0, losses)
+
+
+def test_stuck_and_started():
+    learns = run([1.0] * 15 + [0.8] * 25)
+    assert not learns.stuck
+    # An average of ten is below .95 with three of .8 in it: 0.94.
+    assert learns.started_after == 18
+    sits = run([1.0] * 40)
+    assert sits.stuck
+    assert sits.started_after == math.inf
+    assert run([1.0, 3.0, math.nan]).stuck
+    assert run([0.5] * 30 + [0.99] * 10).stuck  # it came back
+
+
+def test_the_table_has_a_line_for_each_kind_of_start():
+    lines = starts.table(
+        [run([1.0] * 40, init="paper"), run([0.9] * 40), run([2.0] * 20 + [0.7] * 20, seed=1)]
+    ).splitlines()
+    assert len(lines) == 4
+    assert len({line.count("|") for line in lines}) == 1
+    assert "| paper | float32 | 32 | 40 | 1 |" in lines[2]
+    assert lines[2].endswith("| never | 1 of 1 |")
+    assert "| 1.450 | 2.00 | 0.800 (guessing 1.000) |" in lines[3]
+    assert lines[3].endswith("| 20 (at most 29) | 0 of 2 |")
+
+
+@pytest.fixture
+def toys(tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("dark", "light"):
+        (tmp_path / "toys" / label).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 100, (28, 28)) + (100 if label == "light" else 0)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"toys/{label}/{i}.png")
+    return tmp_path / "toys"
+
+
+def test_what_was_measured_is_not_measured_again(toys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    results = tmp_path / "starts.jsonl"
+    words = ["--case", f"lenet:{toys}", "--init", "stable", "--batch-size", "8", "--steps", "10"]
+    words += ["--results", str(results), "--precision", "float32"]
+    first = CliRunner().invoke(starts.main, [*words, "--seeds", "1"])
+    assert first.exit_code == 0, first.output
+    (kept,) = starts.read(results)
+    assert (kept.dataset, kept.seed, len(kept.losses)) == ("toys", 0, 10)
+    assert kept.guessing == pytest.approx(math.log(2), abs=1e-5)
+    monkeypatch.setattr(starts.Case, "losses", lambda *_: [0.5] * 10)
+    second = CliRunner().invoke(starts.main, [*words, "--seeds", "2"])
+    assert second.exit_code == 0, second.output
+    again, new = starts.read(results)
+    assert again == kept
+    assert (new.seed, new.losses) == (1, [0.5] * 10)
+    assert "| lenet | toys | stable | float32 | 8 | 10 | 2 |" in second.output
+
+
+def test_a_case_that_is_none(tmp_path):
+    words = ["--case", "alexnet:shapes", "--results", str(tmp_path / "r.jsonl")]
+    done = CliRunner().invoke(starts.main, words)
+    assert done.exit_code == 2
+    assert "unknown recipe 'alexnet'" in done.output
