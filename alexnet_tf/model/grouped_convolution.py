@@ -64,7 +64,7 @@ class GroupedConv2D(keras.layers.Conv2D):
             **kwargs,
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the convolution plus the biases, through the activation.
 
         The biases are added by a plain addition, not as Keras does by BiasAdd: in bfloat16 on the
@@ -72,7 +72,8 @@ class GroupedConv2D(keras.layers.Conv2D):
         """
         outputs = self.convolution_op(inputs, self.kernel)
         if self.use_bias:
-            outputs = tf.add(outputs, tf.convert_to_tensor(self.bias))
+            bias = tf.convert_to_tensor(self.bias)
+            outputs = _add_bias(outputs, bias) if training else tf.add(outputs, bias)
         return outputs if self.activation is None else self.activation(outputs)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
@@ -130,3 +131,18 @@ class GroupedConv2D(keras.layers.Conv2D):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments."""
         return {**super().get_config(), "padding": self._padding}
+
+
+@tf.custom_gradient
+def _add_bias(outputs: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    """Returns outputs + bias; the bias's gradient is added up by a matrix product.
+
+    That takes half the time of a sum, and adds in float32. It stays out of graphs that only infer.
+    """
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = tf.reshape(upstream, [-1, upstream.shape[-1]])
+        ones = tf.ones([1, tf.shape(rows)[0]], rows.dtype)
+        return upstream, tf.matmul(ones, rows)[0]
+
+    return outputs + bias, gradient

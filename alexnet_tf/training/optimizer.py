@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from alexnet_tf import paper
 
+# Numbers in a variable from which on compiling its update, which takes a moment, pays.
+_COMPILED_FROM = 200_000
+
 
 def momentum_step(
     weight: Any,
@@ -123,18 +126,30 @@ class PaperMomentum(keras.optimizers.Optimizer):
         self.rate_factors.assign(factors)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
-        """Moves one variable, in one pass over its memory."""
+        """Moves one variable and its velocity, a large one in one pass over memory."""
         index = self._get_variable_index(variable)
+        velocity = _resource(self.velocities[index])
         factor = tf.cast(tf.convert_to_tensor(self.rate_factors)[index], variable.dtype)
-        if self.velocity_decay and self._trainable_variables[index].name == "kernel":
-            gradient = gradient + tf.cast(self.velocity_decay, variable.dtype) * variable
-        tf.raw_ops.ResourceApplyKerasMomentum(
-            var=variable.handle,
-            accum=_resource(self.velocities[index]).handle,
-            lr=tf.cast(learning_rate, variable.dtype) * factor,
-            grad=gradient,
-            momentum=self.momentum * tf.cast(factor > 0, variable.dtype),
-        )
+        rate = tf.cast(learning_rate, variable.dtype) * factor
+        momentum = self.momentum * tf.cast(factor > 0, variable.dtype)
+        is_kernel = self._trainable_variables[index].name == "kernel"
+        weight_decay = self.velocity_decay if is_kernel else 0.0
+
+        def move(gradient: tf.Tensor, rate: tf.Tensor, momentum: tf.Tensor) -> None:
+            weight, moved = momentum_step(
+                variable,
+                velocity,
+                gradient,
+                learning_rate=rate,
+                momentum=momentum,
+                weight_decay=weight_decay,
+            )
+            velocity.assign(moved)
+            variable.assign(weight)
+
+        if variable.shape.num_elements() >= _COMPILED_FROM:
+            move = tf.function(move, jit_compile=True)
+        move(gradient, rate, momentum)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""
