@@ -113,6 +113,9 @@ def stable_std(place: Place, network: Network) -> float:
     layer: if one layer made up for all of it, its gradient would be as much too large as its
     weights are too small. The classifier starts small, so that the loss starts at ln(classes).
 
+    Inverted dropout passes on 1 / (1 - rate) times what the paper's does; there the hidden layers
+    are shorter by that, so that the classifier sees the same in training.
+
     Sigmoids and tanh limit sizes themselves: there conv1 alone makes up for the input. Batch
     normalization sets the size to 1 whatever the weights, so the fall begins after the last one.
     """
@@ -133,6 +136,8 @@ def stable_std(place: Place, network: Network) -> float:
     else:
         first = 1.0 if normalized else size
         last = math.sqrt(_HIDDEN_ENERGY / units[0])
+        if network.dropout_style == "inverted" and network.dropout_at == "outputs":
+            last *= 1 - network.dropout
         factor = (last / first) ** (1 / (falling_layers - normalized))
     return kept * factor / place.shrinkage
 
