@@ -15,7 +15,16 @@ import click
 from alexnet_tf import __version__
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 
-COMMANDS = ("train", "evaluate", "summary", "predict", "export", "prepare", "data")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "summary",
+    "predict",
+    "export",
+    "import-weights",
+    "prepare",
+    "data",
+)
 _FAILED = 1
 _BAD_INPUT = 2
 _STOPPED = 3  # asked to stop, and saved
@@ -34,7 +43,9 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             known = ", ".join(COMMANDS)
             raise click.UsageError(f"unknown command {cmd_name!r}: choose one of {known}")
-        command: click.Command = importlib.import_module(f"alexnet_tf.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(
+            f"alexnet_tf.commands.{cmd_name.replace('-', '_')}"
+        ).command
         return command
 
 
