@@ -105,6 +105,19 @@ def lighting_offsets(
     return ((alphas * lengths) @ np.asarray(eigenvectors, np.float64).T).astype(np.float32)
 
 
+def reflected(images: tf.Tensor, reflect: tf.Tensor) -> tf.Tensor:
+    """Reflects some images of a batch left to right: on the accelerator, as uint8.
+
+    Args:
+      images: [batch, height, width, channels] of any type.
+      reflect: bool [batch].
+
+    Returns:
+      As `images`.
+    """
+    return tf.where(reflect[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
+
+
 def apply_lighting(
     images: tf.Tensor, offsets: tf.Tensor, divisor: float = 1.0, mean: Any = None
 ) -> tf.Tensor:

@@ -1,12 +1,16 @@
 """The input pipeline: epochs of batches for training, and batches for judging."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.augment import Draws, draw, lighting_offsets
 from alexnet_tf.data.counter_random import permutation
 from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.images import crop_and_flip, resize_and_crop
+from alexnet_tf.data.images import crop_and_flip, resize_and_crop, resize_crop_flip
+from alexnet_tf.data.prepared import PreparedExamples
+from alexnet_tf.data.records import StoredExamples
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.settings import Recipe
@@ -65,6 +69,7 @@ def training_batches(
     replicas: int = 1,
     lighting: bool = True,
     class_weights: np.ndarray | None = None,
+    reflect: bool = True,
 ) -> tf.data.Dataset:
     """Returns one epoch's batches for one worker.
 
@@ -86,13 +91,14 @@ def training_batches(
       replicas: How many devices each of them has.
       lighting: False leaves PCA lighting off (its offsets are zero).
       class_weights: float32 by class number: what a class counts for; None: all alike.
+      reflect: False leaves reflection to the device: see `augment.reflected`.
 
     Returns:
       A finite data set of dicts, with b = B / (workers * replicas) rows: `image` uint8 [b, p, p, c]
       cropped and flipped; `label` int64 [b]; `weight` float32 [b], 0 for the rows that fill up the
       last batch with examples of this epoch again; `offset` float32 [b, 3], PCA lighting on the
       0..255 scale, not yet added; with class weights also `loss_weight` float32 [b], the label's
-      weight times `weight`.
+      weight times `weight`; without `reflect` also `reflect` bool [b], and images as they lie.
 
     Raises:
       InputError: B is below 1, above the number of examples, or does not divide by the replicas.
@@ -133,12 +139,13 @@ def training_batches(
     if class_weights is not None:
         plan["loss_weight"] = weights * class_weights.astype(np.float32)[plan["label"]]
 
-    def augmented(rows: dict[str, tf.Tensor], images: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = crop_and_flip(images, rows["top"], rows["left"], rows["flip"], pixels)
-        return {"image": image, **{key: rows[key] for key in ("label", "weight", "offset")}}
-
-    with_images = _with_images(plan, examples, recipe.resize_pixels)
-    return _finish(with_images.map(augmented, num_parallel_calls=tf.data.AUTOTUNE))
+    if not reflect:
+        plan["reflect"], plan["flip"] = plan["flip"], np.zeros_like(plan["flip"])
+    with_images = _with_crops(plan, examples, recipe.resize_pixels, pixels)
+    given = [key for key in plan if key not in ("index", "top", "left", "flip")]
+    return _finish(
+        with_images.map(lambda rows, images: {"image": images, **{k: rows[k] for k in given}})
+    )
 
 
 def evaluation_batches(examples: Examples, pixels: int, batch_size: int) -> tf.data.Dataset:
@@ -181,27 +188,79 @@ def _offsets(draws: Draws, recipe: Recipe, statistics: Statistics) -> np.ndarray
     )
 
 
+Rows = dict[str, tf.Tensor]
+
+
+def _with_crops(
+    plan: dict[str, np.ndarray], examples: Examples, resized: int, pixels: int
+) -> tf.data.Dataset:
+    """Returns pairs of a plan's rows (each [b, ...]) and their crops uint8 [b, pixels, pixels, c].
+
+    Where images are in memory, or as good as, a batch is cut at once; else each image is decoded,
+    and only its crop is rescaled.
+    """
+    batches = tf.data.Dataset.from_tensor_slices(plan)
+    if isinstance(examples, PreparedExamples) and examples.is_raw and examples.size == resized:
+
+        def copy(rows: Rows) -> tuple[Rows, tf.Tensor]:
+            places = (rows["index"], rows["top"], rows["left"], rows["flip"])
+            return rows, examples.load_crops(*places, pixels)
+
+        return batches.map(copy, num_parallel_calls=tf.data.AUTOTUNE)
+    if isinstance(examples, ArrayExamples):
+
+        def cut(rows: Rows) -> tuple[Rows, tf.Tensor]:
+            images = resize_and_crop(examples.load_batch(rows["index"]), resized)
+            return rows, crop_and_flip(images, rows["top"], rows["left"], rows["flip"], pixels)
+
+        return batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def crop(rows: Rows, image: tf.Tensor) -> tuple[Rows, tf.Tensor]:
+        place = (rows["top"], rows["left"], rows["flip"])
+        return rows, resize_crop_flip(image, *place, resized, pixels)
+
+    return _one_by_one(plan, examples, crop)
+
+
 def _with_images(plan: dict[str, np.ndarray], examples: Examples, pixels: int) -> tf.data.Dataset:
     """Returns pairs of a plan's rows (each [b, ...]) and their images uint8 [b, pixels, pixels, c].
 
     Images of one size are read and resized a batch at a time, others one by one.
     """
-    batch_size = plan["index"].shape[1]
     if isinstance(examples, ArrayExamples):
 
-        def load(rows: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        def load(rows: Rows) -> tuple[Rows, tf.Tensor]:
             return rows, resize_and_crop(examples.load_batch(rows["index"]), pixels)
 
         dataset = tf.data.Dataset.from_tensor_slices(plan)
         return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    return _one_by_one(plan, examples, lambda rows, image: (rows, resize_and_crop(image, pixels)))
 
-    def load_one(rows: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        return rows, resize_and_crop(examples.load(rows["index"]), pixels)
 
-    flat = {key: value.reshape(-1, *value.shape[2:]) for key, value in plan.items()}
-    dataset = tf.data.Dataset.from_tensor_slices(flat)
-    dataset = dataset.map(load_one, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.batch(batch_size, drop_remainder=True)
+def _one_by_one(
+    plan: dict[str, np.ndarray],
+    examples: Examples,
+    process: Callable[[Rows, tf.Tensor], tuple[Rows, tf.Tensor]],
+) -> tf.data.Dataset:
+    """Returns batches of what `process` makes of each row and its image."""
+    batch_size = plan["index"].shape[1]
+    if isinstance(examples, StoredExamples):
+        batches = tf.data.Dataset.from_tensor_slices(plan)
+        rows = batches.map(
+            lambda rows: (rows, examples.read_batch(rows["index"])),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        ).unbatch()
+        images = rows.map(
+            lambda row, content: process(row, examples.decode(content)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    else:
+        flat = {key: value.reshape(-1, *value.shape[2:]) for key, value in plan.items()}
+        images = tf.data.Dataset.from_tensor_slices(flat).map(
+            lambda row: process(row, examples.load(row["index"])),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    return images.batch(batch_size, drop_remainder=True)
 
 
 def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -1,10 +1,10 @@
 """Examples in TFRecord shards, read by random access: for sets too big for memory."""
 
+import abc
 import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +17,52 @@ from alexnet_tf.errors import InputError
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
-class RecordExamples(Examples):
+class StoredExamples(Examples):
+    """Examples whose encoded bytes are read by the batch, and decoded one by one."""
+
+    def read_batch(self, indices: tf.Tensor) -> tf.Tensor:
+        """Reads what is stored of some examples at once: string [n] for int64 [n].
+
+        A call into Python costs as much as reading an image, so there is one for a batch.
+        """
+        contents = tf.numpy_function(self._read_many, [indices], tf.string)
+        return tf.ensure_shape(contents, indices.shape)
+
+    @abc.abstractmethod
+    def decode(self, content: tf.Tensor) -> tf.Tensor:
+        """Decodes what was read, a string scalar: uint8 [height, width, channels]."""
+
+    def load(self, index: tf.Tensor) -> tf.Tensor:
+        """Reads one image; see `Examples.load`."""
+        return self.decode(self.read_batch(tf.reshape(index, [1]))[0])
+
+    @abc.abstractmethod
+    def _read_many(self, indices: np.ndarray) -> np.ndarray:
+        """Returns what is stored: object [n]."""
+
+
+def read_ranges(files: Sequence[Path], places: np.ndarray) -> np.ndarray:
+    """Reads parts of files.
+
+    Args:
+      files: The files.
+      places: [n, 3], whole numbers: number of the file, offset and length in bytes.
+
+    Returns:
+      object [n]: bytes.
+    """
+    contents = np.empty(len(places), object)
+    for row, (file, offset, length) in enumerate(places.tolist()):
+        # Opened anew each time: that costs next to nothing, and a thousand open files are too many.
+        descriptor = os.open(files[file], os.O_RDONLY)
+        try:
+            contents[row] = os.pread(descriptor, length, offset)
+        finally:
+            os.close(descriptor)
+    return contents
+
+
+class RecordExamples(StoredExamples):
     """TFDS examples in shards, found by their place in the file.
 
     One pass over the shards finds where each record lies and reads its label. After that any image
@@ -87,18 +132,13 @@ class RecordExamples(Examples):
         shard, offset, _ = self._places[index]
         return f"{self._origin} {self._shards[shard].name} at byte {offset}"
 
-    def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Reads one image; see `Examples.load`."""
-        content = tf.numpy_function(self._read, [index], tf.string)
-        return to_channels(self._decode_image(tf.ensure_shape(content, ())), self.channels)
+    def decode(self, content: tf.Tensor) -> tf.Tensor:
+        """Decodes a serialised example; see `StoredExamples.decode`."""
+        return to_channels(self._decode_image(content), self.channels)
 
-    def _read(self, index: Any) -> bytes:
-        """Returns a record's content."""
-        shard, offset, length = (int(value) for value in self._places[index])
-        # Opened anew each time: that costs next to nothing, and a thousand open files are too many.
-        with self._shards[shard].open("rb", buffering=0) as file:
-            file.seek(offset)
-            return file.read(length)
+    def _read_many(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the records' contents: object [n]."""
+        return read_ranges(self._shards, self._places[indices])
 
     def subset(self, indices: Indices) -> "RecordExamples":
         """Returns the examples of these indices."""

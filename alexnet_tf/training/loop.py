@@ -207,6 +207,8 @@ class Trainer:
                 replicas=context.num_replicas_in_sync // workers,
                 lighting=lighting,
                 class_weights=self._class_weights,
+                # On a CPU the input's threads do it on the way; a GPU has time for it.
+                reflect=not any("GPU" in device for device in self._machine.devices),
             )
 
         if self._machine.strategy_name == "single":

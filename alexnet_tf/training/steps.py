@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.augment import apply_lighting
+from alexnet_tf.data.augment import apply_lighting, reflected
 from alexnet_tf.evaluation.topk import count_errors
 from alexnet_tf.model.dropout import dropout_scope
 from alexnet_tf.training.optimizer import PaperMomentum
@@ -128,7 +128,10 @@ class TrainingStep:
         """One update on this replica's part of the global batch; returns its share of the sums."""
         replica = tf.distribute.get_replica_context()
         labels, weights = batch["label"], batch["weight"]
-        images = tf.cast(batch["image"], tf.float32)
+        images = batch["image"]
+        if "reflect" in batch:
+            images = reflected(images, batch["reflect"])
+        images = tf.cast(images, tf.float32)
         if images.shape[-1] == 3:  # grey has no colours to light
             mean = tf.convert_to_tensor(self._mean)
             images = apply_lighting(images, batch["offset"], divisor, mean)
