@@ -60,6 +60,7 @@ def weights_of(recipe, name_of):
     # Pixels are of size 100, and not all classes shall be 0 or 1.
     first = name_of("conv1", 0)
     arrays[first] = arrays[first] / 50
+    arrays[name_of("fc8", 0)] *= 0.3
     return arrays
 
 
