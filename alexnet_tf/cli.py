@@ -24,6 +24,7 @@ COMMANDS = (
     "import-weights",
     "prepare",
     "data",
+    "bench",
 )
 _FAILED = 1
 _BAD_INPUT = 2

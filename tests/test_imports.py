@@ -28,6 +28,7 @@ RANKS = {
     "evaluation": 2,
     "training": 3,
     "export": 3,
+    "bench": 4,
     "experiments": 4,
     "commands": 5,
     "cli": 6,

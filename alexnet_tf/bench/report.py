@@ -1,0 +1,103 @@
+"""The result of `bench`: as JSON, as tables, as a picture."""
+
+import dataclasses
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from alexnet_tf.bench.ceiling import Ceiling
+from alexnet_tf.bench.layers import LayerTime
+from alexnet_tf.bench.speed import Speed
+from alexnet_tf.files import atomic_path
+
+_FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe and Ito: colour-blind safe
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """All that was measured in one run.
+
+    Attributes:
+      recipe: The network's name.
+      ceilings: One a precision.
+      training: Speeds of updates.
+      inference: Speeds of inference.
+      layers: Times per layer, of `layers_batch_size` images in `layers_precision`.
+      layers_batch_size: Images.
+      layers_precision: "float32" or "bfloat16".
+    """
+
+    recipe: str
+    ceilings: tuple[Ceiling, ...]
+    training: tuple[Speed, ...]
+    inference: tuple[Speed, ...]
+    layers: tuple[LayerTime, ...]
+    layers_batch_size: int
+    layers_precision: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values; rates in FLOP/s, memory in bytes."""
+        return {**dataclasses.asdict(self), "peak_memory_bytes": peak_memory_bytes()}
+
+
+def peak_memory_bytes() -> int:
+    """Returns the most memory this process has had, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def print_tables(benchmark: Benchmark, console: Console) -> None:
+    """Shows the ceilings, the speeds and the layers."""
+    ceilings = Table("precision", "matrix product", "convolution", title="ceiling, GFLOP/s")
+    for ceiling in benchmark.ceilings:
+        ceilings.add_row(
+            ceiling.precision,
+            f"{ceiling.matrix_product / 1e9:,.0f}",
+            f"{ceiling.convolution / 1e9:,.0f}",
+        )
+    speeds = Table("", "precision", "batch", "images/s", "of the ceiling", title=benchmark.recipe)
+    for what, rows in (("training", benchmark.training), ("inference", benchmark.inference)):
+        for row in rows:
+            speeds.add_row(
+                what,
+                row.precision,
+                str(row.batch_size),
+                f"{row.images_per_second:,.1f}",
+                f"{row.share_of_peak:.0%}",
+            )
+    title = f"layers: batch {benchmark.layers_batch_size}, {benchmark.layers_precision}, ms"
+    layers = Table("layer", "forward", "backward", "GFLOP/s", title=title)
+    for layer in benchmark.layers:
+        rate = f"{layer.gflops_per_second:,.0f}" if layer.gflops_per_second else ""
+        layers.add_row(layer.name, f"{layer.forward_ms:.1f}", f"{layer.backward_ms:.1f}", rate)
+    for table in (ceilings, speeds, layers):
+        for column in table.columns[-3:]:
+            column.justify = "right"
+        console.print(table)
+    console.print(f"peak memory of this process: {peak_memory_bytes() / 2**20:,.0f} MiB")
+
+
+def draw_layers(benchmark: Benchmark, path: Path) -> None:
+    """Draws the time of each layer as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.32 * len(benchmark.layers) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    names = [layer.name for layer in benchmark.layers]
+    forward = [layer.forward_ms for layer in benchmark.layers]
+    axes.barh(names, forward, color=_FORWARD, label="forward")
+    backward = [layer.backward_ms for layer in benchmark.layers]
+    axes.barh(names, backward, left=forward, color=_BACKWARD, label="backward")
+    axes.invert_yaxis()
+    axes.set(
+        title=f"{benchmark.recipe}: batch {benchmark.layers_batch_size}, "
+        f"{benchmark.layers_precision}",
+        xlabel="milliseconds",
+    )
+    axes.legend()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")

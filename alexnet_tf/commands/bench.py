@@ -1,0 +1,96 @@
+"""`bench`: how fast this machine is, and how near to what its processor can do."""
+
+import json
+from pathlib import Path
+
+import click
+
+from alexnet_tf.commands.options import json_option, option, recipe_option
+from alexnet_tf.errors import InputError
+from alexnet_tf.recipes import get_recipe
+
+_EXAMPLES = """\b
+Examples:
+  python cli.py bench
+  python cli.py bench --batch-sizes 1,128 --precision float32 --json"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Measure this machine: images/s, time per layer.")
+@recipe_option("paper")
+@option(
+    "--batch-sizes",
+    "Batch sizes to measure, with commas.",
+    default="1,32,128",
+    example="1,64",
+)
+@option(
+    "--precision",
+    "auto, float32 or bfloat16.",
+    default="auto: bfloat16 where the hardware has it",
+    example="float32",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+)
+@option(
+    "--rounds",
+    "Rounds of each measurement; the median counts.",
+    default="5",
+    example="9",
+    type=click.IntRange(min=1),
+)
+@option(
+    "--picture",
+    "Draw the time per layer into this PNG file.",
+    default="none",
+    example="layers.png",
+    type=click.Path(dir_okay=False),
+)
+@json_option()
+def command(
+    recipe: str | None,
+    batch_sizes: str | None,
+    precision: str | None,
+    rounds: int | None,
+    picture: str | None,
+    as_json: bool,
+) -> None:
+    """Measure training and inference on this machine, with nothing to download.
+
+    Speeds are of a network with 1000 classes on images that are in memory. The ceiling is the best
+    of a large matrix product and a large convolution, measured in the same run.
+    """
+    chosen = get_recipe(recipe or "paper")
+    sizes = _sizes(batch_sizes or "1,32,128")
+    if picture is not None and not Path(picture).absolute().parent.is_dir():
+        raise InputError(f"--picture {picture}: there is no folder {Path(picture).parent}")
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow()
+    from rich.console import Console
+
+    from alexnet_tf.bench.report import draw_layers, print_tables
+    from alexnet_tf.bench.run import run_benchmark
+    from alexnet_tf.training.machine import choose_machine
+
+    resolved = choose_machine("single", precision=precision or "auto").precision
+    benchmark = run_benchmark(chosen, sizes, resolved, rounds or 5)
+    if picture is not None:
+        draw_layers(benchmark, Path(picture))
+    if as_json:
+        click.echo(json.dumps(benchmark.to_json()))
+    else:
+        print_tables(benchmark, Console())
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """Reads "1,32,128".
+
+    Raises:
+      InputError: It is something else.
+    """
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = (0,)
+    if min(sizes) < 1:
+        raise InputError(f"--batch-sizes takes numbers such as 1,32,128. Received: {text!r}")
+    return sizes

@@ -1,0 +1,58 @@
+import json
+
+import pytest
+
+from alexnet_tf.bench.ceiling import measure_ceiling, shortest
+from alexnet_tf.bench.layers import measure_layers
+from alexnet_tf.bench.report import draw_layers
+from alexnet_tf.bench.run import run_benchmark
+from alexnet_tf.bench.speed import flops_per_image
+from alexnet_tf.cli import main
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.recipes import get_recipe
+
+
+def test_work_per_image_is_the_papers():
+    model = build_model("paper")
+    assert flops_per_image(model, training=False) == 2 * 724_406_816
+    # Forward, weights' gradient, inputs' gradient; none of the image.
+    assert flops_per_image(model, training=True) == 2 * (3 * 724_406_816 - 105_415_200)
+
+
+def test_the_shortest_round_counts():
+    calls = []
+    assert 0 <= shortest(lambda: calls.append(1), 2) < 1
+    assert len(calls) > 2
+
+
+def test_ceiling_is_the_better_of_both():
+    ceiling = measure_ceiling("float32", rounds=1)
+    assert ceiling.rate == max(ceiling.matrix_product, ceiling.convolution) > 1e8
+
+
+def test_every_layer_of_lenet_is_timed():
+    names = [layer.name for layer in measure_layers(get_recipe("lenet"), "float32", 2, 1)]
+    assert names[:3] == ["mean", "conv1", "sigmoid1"]
+    assert names[-1] == "prob"
+
+
+def test_a_whole_run_and_its_picture(tmp_path):
+    benchmark = run_benchmark(get_recipe("lenet"), (1, 4), "bfloat16", 1)
+    values = json.loads(json.dumps(benchmark.to_json()))
+    sizes = [(row["precision"], row["batch_size"]) for row in values["training"]]
+    assert sizes == [("bfloat16", 1), ("bfloat16", 4), ("float32", 4)]
+    assert [r["precision"] for r in values["ceilings"]] == ["bfloat16", "float32"]
+    for row in values["training"] + values["inference"]:
+        assert row["images_per_second"] > 0
+        assert 0 < row["share_of_peak"] < 1.5
+    assert values["peak_memory_bytes"] > 2**20
+    draw_layers(benchmark, tmp_path / "layers.png")
+    assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("sizes", ["0", "a", "1,,2", "1,-3"])
+def test_bad_batch_sizes(sizes, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "--batch-sizes", sizes])
+    assert left.value.code == 2
+    assert "takes numbers such as 1,32,128" in capsys.readouterr().err
