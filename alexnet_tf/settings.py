@@ -165,6 +165,9 @@ class Recipe:
       lighting_divisor: The 2012 code's 1.1, or 1.
       hold_out: Share of train held out for validation where a set has none; 0 trains on all of it,
         makes no decision on the way and keeps the last epoch.
+      frozen_layers: Layers that do not move; for fine-tuning.
+      classifier_rate_factor: What the rates of the last layer are multiplied by: ten for a new one
+        on layers that have learned already.
     """
 
     name: str
@@ -184,6 +187,8 @@ class Recipe:
     lighting_units: str = "std"
     lighting_divisor: float = 1.0
     hold_out: float = 0.1
+    frozen_layers: tuple[str, ...] = ()
+    classifier_rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
         """Checks the values a user can set.

@@ -112,6 +112,21 @@ Examples:
     metavar="NAME",
 )
 @option(
+    "--weights",
+    "Start from a trained model, a .keras file or a run's folder: its network, its weights, but a "
+    "new classifier with ten times the rate of the other layers.",
+    default="none: --init",
+    example="caffe.keras",
+    type=click.Path(exists=True),
+)
+@option(
+    "--freeze",
+    "Layers of --weights that are not to move, with commas.",
+    default="none",
+    example="conv1,conv2",
+    metavar="NAMES",
+)
+@option(
     "--init",
     f"First weights: {', '.join(INITS)}.",
     default=_RECIPES_OWN,
@@ -220,6 +235,8 @@ def command(**options: Any) -> None:
     The model, its curves and all that was used land in a folder under saved_models/.
     """
     check(options)
+    if options["freeze"]:
+        options["freeze"] = tuple(name.strip() for name in options["freeze"].split(","))
     prepare, given = options.pop("prepare"), []
     if not options["resume"] and is_raw_folder(options["dataset"]):
         options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
@@ -292,6 +309,8 @@ def check(options: dict[str, Any]) -> None:
     else:
         recipe = recipe_for(options["dataset"] or "shapes")
     recipe.replace(**{name: options[name] for name in _OVERRIDES if options[name] is not None})
+    if options["freeze"] and not options["weights"]:
+        raise InputError("--freeze needs --weights: layers that have learned nothing must move")
     folder = options["run_dir"]
     from alexnet_tf.training.cluster import worker_index
 

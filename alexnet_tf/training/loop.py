@@ -228,6 +228,7 @@ class Trainer:
             biases=rates.bias_learning_rate,
             layers=rates.layers,
             frozen=rates.frozen,
+            factors=rates.factors,
         )
         colours = self._train.channels == 3 and self._recipe.lighting_std > 0
         lighting = rates.lighting and colours

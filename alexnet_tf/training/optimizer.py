@@ -97,6 +97,7 @@ class PaperMomentum(keras.optimizers.Optimizer):
         biases: float | None = None,
         layers: Mapping[str, float] | None = None,
         frozen: Sequence[str] = (),
+        factors: Mapping[str, float] | None = None,
     ) -> None:
         """Sets the rate of every variable.
 
@@ -105,25 +106,27 @@ class PaperMomentum(keras.optimizers.Optimizer):
           biases: Of the biases; None: as the others.
           layers: Of the kernels of these layers, by layer name.
           frozen: Layers whose kernel and bias do not move at all.
+          factors: What the rates of these layers, kernel and bias, are multiplied by.
 
         Raises:
           ValueError: A layer has no variable here.
         """
-        layers = layers or {}
+        layers, factors = layers or {}, factors or {}
         owners = [v.path.rsplit("/", 2)[-2] for v in self._trainable_variables]
-        for name in [*layers, *frozen]:
+        for name in [*layers, *frozen, *factors]:
             if name not in owners:
                 raise ValueError(f"no trainable layer is called {name!r}: there are {owners}")
-        factors = []
+        shares = []
         for variable, owner in zip(self._trainable_variables, owners, strict=True):
             rate = learning_rate
             if variable.name == "bias":
                 rate = learning_rate if biases is None else biases
             elif owner in layers:
                 rate = layers[owner]
-            factors.append(0.0 if owner in frozen else rate / learning_rate)
+            share = factors.get(owner, 1.0) * rate / learning_rate
+            shares.append(0.0 if owner in frozen else share)
         self.learning_rate = learning_rate
-        self.rate_factors.assign(factors)
+        self.rate_factors.assign(shares)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
         """Moves one variable and its velocity, a large one in one pass over memory."""

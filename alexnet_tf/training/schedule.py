@@ -16,6 +16,7 @@ class EpochRates:
       bias_learning_rate: Of the biases.
       layers: Rates of the kernels of single layers, by layer name.
       frozen: Layers that do not move.
+      factors: What the rates of single layers, kernel and bias, are multiplied by.
       lighting: Whether PCA lighting is on.
     """
 
@@ -23,6 +24,7 @@ class EpochRates:
     bias_learning_rate: float
     layers: dict[str, float] = dataclasses.field(default_factory=dict)
     frozen: tuple[str, ...] = ()
+    factors: dict[str, float] = dataclasses.field(default_factory=dict)
     lighting: bool = True
 
 
@@ -52,13 +54,26 @@ class RateSchedule:
             falls = self._reductions
         rate = first * self._schedule.factor**falls
         factor = self._recipe.bias_rate_factor
-        rates = EpochRates(rate, rate if factor is None else factor * first)
+        rates = EpochRates(
+            rate,
+            rate if factor is None else factor * first,
+            frozen=self._recipe.frozen_layers,
+            factors=self._classifier_factor(),
+        )
         if kind != "2012" or epoch < self._scaled(paper.RUN_LIGHTING_OFF_EPOCH):
             return rates
         if epoch < self._scaled(paper.RUN_CONV1_FROZEN_EPOCH):
             conv1 = first * paper.RUN_CONV1_RATE / paper.LEARNING_RATE
             return dataclasses.replace(rates, layers={"conv1": conv1}, lighting=False)
-        return dataclasses.replace(rates, frozen=("conv1",), lighting=False)
+        frozen = tuple({"conv1", *rates.frozen})
+        return dataclasses.replace(rates, frozen=frozen, lighting=False)
+
+    def _classifier_factor(self) -> dict[str, float]:
+        """Returns the last layer's factor by its name, nothing where it is 1."""
+        network, factor = self._recipe.network, self._recipe.classifier_rate_factor
+        if factor == 1:
+            return {}
+        return {f"fc{len(network.convolutions) + len(network.hidden_units) + 1}": factor}
 
     def observe(self, top1_errors: int) -> bool:
         """Takes an epoch's validation errors and returns whether the rate falls now.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training import checkpoints
+from alexnet_tf.training.fine_tuning import StartingWeights
 from alexnet_tf.training.folder import RunFolder, new_run_path
 from alexnet_tf.training.loop import StoppedError, Trainer
 from alexnet_tf.training.machine import LOST_WORKER, Machine, choose_machine
@@ -67,6 +69,8 @@ def train(
     limit_train: int | None = None,
     limit_val: int | None = None,
     class_weights: str | None = None,
+    weights: str | Path | None = None,
+    freeze: Sequence[str] = (),
     checkpoint_every: str | None = None,
     tensorboard: bool = False,
     quiet: bool = False,
@@ -97,6 +101,10 @@ def train(
       limit_val: Likewise for validation.
       class_weights: "none" (the default), or "balanced": each class counts for as much in the loss
         as every other, however many examples it has. What is reported is not weighted.
+      weights: A model to start from, a `.keras` file or a run's folder: the run takes its network,
+        and a new classifier unless the classes are the same; rates are a tenth of the recipe's,
+        but for the new classifier.
+      freeze: Layers of these weights that are not to move, such as "conv1".
       checkpoint_every: Also save inside an epoch: after so many updates ("500") or minutes ("10m").
       tensorboard: Write each epoch's numbers for TensorBoard into the run's folder too.
       quiet: Show only warnings.
@@ -133,6 +141,10 @@ def train(
         "pooling": pooling,
         "init": init,
     }
+    if freeze and weights is None:
+        raise InputError("--freeze needs --weights: layers that have learned nothing must move")
+    if resume and weights is not None:
+        raise InputError("--weights starts a new run: leave it out, or leave out --resume")
     if resume:
         path = Path(run_dir) if run_dir is not None else runs.newest_run()
         recorded = runs.read_run(path)
@@ -146,9 +158,14 @@ def train(
     if machine.worker != 0:
         screen = Screen(quiet=True)
     options = dataclasses.replace(options, precision=machine.precision)
+    starting = None if weights is None else StartingWeights(weights)
+    if starting is not None:
+        options = starting.options(options, freeze)
     data = open_dataset(
         options.dataset, data_dir=options.data_dir, channels=options.recipe.network.channels
     )
+    if starting is not None:
+        options = starting.with_rates(options, data.class_names)
     splits = split_dataset(
         data,
         hold_out=options.recipe.hold_out,
@@ -171,6 +188,8 @@ def train(
             seed=options.seed,
             mean=statistics.mean_image if options.recipe.network.mean == "image" else None,
         )
+        if starting is not None:
+            starting.copy_to(model, data.class_names)
     trainer = Trainer(
         model,
         options.recipe,
