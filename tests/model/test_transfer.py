@@ -1,0 +1,68 @@
+"""A model's network, read off its layers, and its weights in another model."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from alexnet_tf.errors import InputError
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.transfer import copy_weights, network_of
+from alexnet_tf.recipes import RECIPES, get_recipe
+
+
+def small(name, **changes):
+    """A recipe's network with an eighth of its maps and units."""
+    network = get_recipe(name).network
+    convolutions = tuple(
+        dataclasses.replace(c, filters=max(6, c.filters // 8)) for c in network.convolutions
+    )
+    hidden = tuple(max(4, units // 64) for units in network.hidden_units)
+    return network.replace(**{"convolutions": convolutions, "hidden_units": hidden, **changes})
+
+
+CASES = [(name, {}) for name in RECIPES] + [
+    ("paper", {"activation": "leaky_relu", "pooling": "plain", "dropout": 0.0}),
+    ("2012", {"norm": "batch", "pooling": "average"}),
+    ("shapes", {"channels": 1, "norm": "none", "dropout": 0.25}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_the_network_read_off_a_model_builds_the_same_model(name, changes):
+    model = build_model(small(name, **changes), classes=3, seed=1)
+    again = build_model(network_of(model), classes=3, seed=2)
+    ours, theirs = model.get_config()["layers"], again.get_config()["layers"]
+    for one, other in zip(ours, theirs, strict=True):
+        for initializer in ("kernel_initializer", "bias_initializer"):  # how it began
+            one["config"].pop(initializer, None), other["config"].pop(initializer, None)
+        for layer in (one, other):
+            if layer["config"]["name"] == "mean":  # the recipe's, not the network's
+                layer["config"].pop("resize_pixels")
+        assert one["config"] == other["config"]
+        assert one["class_name"] == other["class_name"]
+    copy_weights(model, again, classifier=True)
+    images = np.random.default_rng(0).uniform(0, 255, (2, *model.input_shape[1:]))
+    np.testing.assert_array_equal(model(images), again(images))
+
+
+def test_a_new_classifier_is_left_as_it_is_and_all_else_is_copied():
+    source = build_model(small("shapes"), classes=3, seed=1, mean=np.full((64, 64, 3), 99))
+    target = build_model(small("shapes"), classes=5, seed=2)
+    before = target.get_layer("fc8").kernel.numpy()
+    copy_weights(source, target, classifier=False)
+    np.testing.assert_array_equal(target.get_layer("fc8").kernel, before)
+    for name in ("conv1", "conv5", "fc6", "fc7"):
+        np.testing.assert_array_equal(target.get_layer(name).kernel, source.get_layer(name).kernel)
+    assert target.get_layer("mean").mean.numpy().mean() == 99
+
+
+def test_another_network_is_refused_by_layer():
+    source = build_model(small("shapes"), classes=3)
+    with pytest.raises(InputError, match="norm1"):
+        copy_weights(source, build_model(small("shapes", norm="none"), classes=3), classifier=True)
+    wider = small("shapes", hidden_units=(4, 9))
+    with pytest.raises(InputError, match="fc7"):
+        copy_weights(source, build_model(wider, classes=3), classifier=True)
+    with pytest.raises(InputError, match="fc8"):
+        copy_weights(source, build_model(small("shapes"), classes=4), classifier=True)
