@@ -1,0 +1,98 @@
+"""Asks TF Serving by gRPC what is in images. Needs tensorflow-serving-api and what it brings.
+
+python grpc_client.py photo.jpg other.png
+python grpc_client.py --signature ten_crop --server 127.0.0.1:8500 photo.jpg
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+SIGNATURES = ("serving_default", "ten_crop", "features")
+MOST_BYTES = 64 * 2**20  # of a message; gRPC's own limit is 4 MiB
+
+
+def request(
+    images: Sequence[bytes],
+    *,
+    model: str = "alexnet",
+    version: int | None = None,
+    signature: str = "serving_default",
+) -> predict_pb2.PredictRequest:
+    """Returns the request for JPEG, PNG, GIF or BMP files, any number."""
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = model
+    message.model_spec.signature_name = signature
+    if version is not None:
+        message.model_spec.version.value = version
+    message.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(list(images), tf.string))
+    return message
+
+
+def ask(
+    images: Sequence[bytes],
+    *,
+    server: str = "127.0.0.1:8500",
+    model: str = "alexnet",
+    version: int | None = None,
+    signature: str = "serving_default",
+    timeout_seconds: float = 30,
+) -> dict[str, np.ndarray]:
+    """Sends images and returns the server's outputs by name, a row per image.
+
+    Raises:
+      grpc.RpcError: There is no server, or it refuses them.
+    """
+    message = request(images, model=model, version=version, signature=signature)
+    limits = [("grpc.max_send_message_length", MOST_BYTES)]
+    limits.append(("grpc.max_receive_message_length", MOST_BYTES))
+    with grpc.insecure_channel(server, options=limits) as channel:
+        service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        response = service.Predict(message, timeout=timeout_seconds)
+    return {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}
+
+
+def main() -> None:
+    """Reads the command line, asks, prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("--server", default="127.0.0.1:8500")
+    parser.add_argument("--model", default="alexnet")
+    parser.add_argument("--version", type=int)
+    parser.add_argument("--signature", default="serving_default", choices=SIGNATURES)
+    options = parser.parse_args()
+    try:
+        outputs = ask(
+            [Path(name).read_bytes() for name in options.images],
+            server=options.server,
+            model=options.model,
+            version=options.version,
+            signature=options.signature,
+        )
+    except OSError as error:
+        sys.exit(f"Error: {error}")
+    except grpc.RpcError as error:
+        sys.exit(f"Error: {error.code().name}: {error.details()}")
+    for row, name in enumerate(options.images):
+        print(name)
+        if "features" in outputs:
+            print(" ", outputs["features"][row].tolist())
+            continue
+        for label, share in zip(
+            outputs["classes"][row], outputs["probabilities"][row], strict=True
+        ):
+            print(f"  {label.decode():30} {share:7.2%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""The clients, against servers that keep TF Serving's documented rules around the SavedModel."""
+
+import base64
+import concurrent.futures
+import http.server
+import importlib.util
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from alexnet_tf.evaluation.classifiers import from_model
+from alexnet_tf.evaluation.predict import predict
+from alexnet_tf.export.saved_model import write_saved_model
+from alexnet_tf.export.warmup import write_warmup
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, DEPLOY / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+rest, remote = script("rest_client"), script("grpc_client")
+
+
+@pytest.fixture(scope="module")
+def base(model, squares, tmp_path_factory):
+    base = tmp_path_factory.mktemp("serving") / "alexnet"
+    write_saved_model(model, base, finish=lambda f: write_warmup(f, "alexnet", squares[:1], 32))
+    return base
+
+
+@pytest.fixture(scope="module")
+def signatures(base):
+    return tf.saved_model.load(base / "1").signatures
+
+
+@pytest.fixture(scope="module")
+def expected(model, jpegs):
+    named = [(str(i), content) for i, content in enumerate(jpegs)]
+    return [[guess.name for guess in p.top] for p in predict(from_model(model, "m"), named)]
+
+
+def run_signature(signatures, name, inputs):
+    """Runs a signature on arrays, which must have its names, types and ranks."""
+    function = signatures[name]
+    specs = function.structured_input_signature[1]
+    assert inputs.keys() == specs.keys()
+    tensors = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
+    assert all(specs[key].shape.is_compatible_with(t.shape) for key, t in tensors.items())
+    return {key: value.numpy() for key, value in function(**tensors).items()}
+
+
+def rest_answer(signatures, body):
+    """Answers a `:predict` request in column format, by the rules of TF Serving's REST API."""
+    assert body.keys() <= {"signature_name", "inputs"}
+
+    def value(item, key):
+        if isinstance(item, dict):  # bytes: {"b64": ...}, into a name that ends in _bytes
+            assert item.keys() == {"b64"} and key.endswith("_bytes")
+            return base64.b64decode(item["b64"], validate=True)
+        return item
+
+    inputs = {key: [value(i, key) for i in items] for key, items in body["inputs"].items()}
+    name = body.get("signature_name", "serving_default")
+    outputs = run_signature(signatures, name, inputs)
+    plain = {
+        key: [[c.decode() for c in row] for row in v] if v.dtype == object else v.tolist()
+        for key, v in outputs.items()
+    }
+    return {"outputs": plain if len(plain) > 1 else next(iter(plain.values()))}
+
+
+@pytest.fixture(scope="module")
+def rest_url(signatures):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path != "/v1/models/alexnet:predict":
+                code, answer = 404, {"error": f"Servable not found: {self.path}"}
+            else:
+                code, answer = 200, rest_answer(signatures, body)
+            content = json.dumps(answer).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def grpc_server(signatures):
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):  # noqa: N802 (the protocol's name)
+            if request.model_spec.name != "alexnet":
+                context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found")
+            inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
+            outputs = run_signature(signatures, request.model_spec.signature_name, inputs)
+            response = predict_pb2.PredictResponse()
+            for key, value in outputs.items():
+                response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
+            return response
+
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+def check_answers(answers, ten, features, expected, jpegs):
+    """Checks what both clients must give for the same images."""
+    classes = [[getattr(c, "decode", lambda c=c: c)() for c in r] for r in answers["classes"]]
+    assert classes == expected
+    assert np.shape(answers["probabilities"]) == (len(jpegs), 5)
+    assert np.abs(np.subtract(ten["all_probabilities"], answers["all_probabilities"])).max() > 1e-4
+    assert np.shape(features["features"]) == (len(jpegs), 40)
+
+
+def test_rest_requests_keep_the_documented_rules(rest_url, jpegs, expected):
+    def ask(signature):
+        return rest.ask(jpegs, url=rest_url, signature=signature)
+
+    check_answers(*map(ask, rest.SIGNATURES), expected, jpegs)
+
+
+def test_grpc_requests_fit_the_signatures(grpc_server, jpegs, expected):
+    def ask(signature):
+        return remote.ask(jpegs, server=grpc_server, signature=signature)
+
+    check_answers(*map(ask, remote.SIGNATURES), expected, jpegs)
+
+
+def test_a_request_may_name_its_version(jpegs):
+    message = remote.request(jpegs, model="flowers", version=3, signature="ten_crop")
+    again = predict_pb2.PredictRequest.FromString(message.SerializeToString())
+    assert (again.model_spec.name, again.model_spec.version.value) == ("flowers", 3)
+    assert tf.make_ndarray(again.inputs["image_bytes"]).tolist() == jpegs
+
+
+def test_refusals_are_the_servers_own_words(rest_url, grpc_server, jpegs):
+    with pytest.raises(RuntimeError, match="Servable not found: /v1/models/dogs/versions/4"):
+        rest.ask(jpegs, url=rest_url, model="dogs", version=4)
+    with pytest.raises(grpc.RpcError, match="Servable not found"):
+        remote.ask(jpegs, server=grpc_server, model="dogs")
+
+
+@pytest.mark.parametrize("name", ["rest_client", "grpc_client"])
+def test_the_scripts_print_a_table(
+    name, rest_url, grpc_server, jpegs, expected, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "a.jpg").write_bytes(jpegs[0])
+    where = ["--url", rest_url] if name == "rest_client" else ["--server", grpc_server]
+    monkeypatch.setattr(sys, "argv", [name, *where, str(tmp_path / "a.jpg")])
+    {"rest_client": rest, "grpc_client": remote}[name].main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("a.jpg")
+    assert [line[2:32].strip() for line in lines[1:]] == expected[0]
+    monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "missing.jpg")])
+    with pytest.raises(SystemExit, match=r"missing\.jpg"):
+        {"rest_client": rest, "grpc_client": remote}[name].main()
+
+
+def test_the_rest_client_needs_the_standard_library_only():
+    code = f"import sys; sys.path.insert(0, {str(DEPLOY)!r}); import rest_client; print('ok')"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
+    assert done.stdout == "ok\n", done.stderr
+
+
+SERVER = shutil.which("tensorflow_model_server")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(SERVER is None, reason="no tensorflow_model_server on the PATH")
+def test_a_real_server_gives_the_same_answers(base, jpegs, expected):
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    server = subprocess.Popen(
+        [
+            SERVER,
+            f"--port={ports[0]}",
+            f"--rest_api_port={ports[1]}",
+            "--model_name=alexnet",
+            f"--model_base_path={base}",
+            "--enable_batching=true",
+            f"--batching_parameters_file={DEPLOY / 'batching.config'}",
+        ]
+    )
+    try:
+        url, deadline = f"http://127.0.0.1:{ports[1]}", time.monotonic() + 60
+        while True:
+            try:
+                answers = rest.ask(jpegs, url=url)
+                break
+            except OSError:
+                assert time.monotonic() < deadline and server.poll() is None
+                time.sleep(0.5)
+        assert answers["classes"] == expected
+        found = remote.ask(jpegs, server=f"127.0.0.1:{ports[0]}")
+        np.testing.assert_allclose(
+            found["all_probabilities"], answers["all_probabilities"], atol=1e-5
+        )
+    finally:
+        server.kill()
+        server.wait()
