@@ -56,6 +56,7 @@ def list_csv(table: Path) -> Source:
         else:
             problems.append(Problem(split, printable(name), item, SKIPPED))
     listed = {os.path.normpath(item.name) for items in splits.values() for item in items}
+    listed.update(os.path.normpath(problem.name) for problem in problems)
     ignored: list[Problem] = []
     for item in walk(root, root, 0, "", ignored):
         if os.path.normpath(item.name) not in listed and Path(item.name) != Path(table.name):

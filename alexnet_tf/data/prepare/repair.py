@@ -14,7 +14,7 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, ImageFile
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 2**26  # a decompressed image is at most 256 MiB
 _MOST_MISSING = 0.5  # of a cut-off image's rows
 _ENDINGS = {
@@ -115,7 +115,7 @@ def repair(content: bytes, name: str, size: int) -> Repaired:
             repairs.append((f"{kind} by its content, not by its name", "read as what it is"))
         image, missing = _load(content, size)
         if missing is not None:
-            repairs.append((f"cut off or damaged: {missing:.0%} missing", "the rest left black"))
+            repairs.append((f"cut off or damaged: {missing:.0%} missing", "what is there is kept"))
         try:
             image = _to_rgb(image, content, repairs)
             square = _square(image, size)
@@ -133,7 +133,6 @@ def _open(content: bytes) -> Image.Image:
     """Opens an image without decoding it, and refuses what would decompress to too much."""
     # Pillow raises beyond twice its limit, wherever in its readers a size is met.
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
     too_many = f"more than {MAX_PIXELS // 10**6} million pixels"
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -186,11 +185,19 @@ def _load(content: bytes, size: int) -> tuple[Image.Image, float | None]:
         raise UnusableError(f"damaged: {why}") from None
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
-    different = np.flatnonzero((rows != rows[-1, -1]).any(axis=(1, 2)))
-    missing = 1 - (different[-1] + 1) / len(rows) if len(different) else 1.0
+    missing = max(_empty_rows(rows), _empty_rows(rows[::-1])) / len(rows)
     if missing > _MOST_MISSING:
         raise UnusableError(f"cut off or damaged: {missing:.0%} missing")
     return image, missing
+
+
+def _empty_rows(rows: np.ndarray) -> int:
+    """Returns how many rows at the end have but one colour: what was not decoded stays as it was.
+
+    A BMP is stored from the bottom, so both ends are looked at.
+    """
+    different = np.flatnonzero((rows != rows[-1, -1]).any(axis=(1, 2)))
+    return len(rows) - 1 - int(different[-1]) if len(different) else len(rows)
 
 
 def _decoded(content: bytes, size: int) -> Image.Image:

@@ -1,0 +1,223 @@
+"""What is found in sources: class folders, CSV files, ImageNet as downloaded, TFDS sets."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import scipy.io
+from hostile import encoded, photo
+
+from alexnet_tf.data.prepare.items import SKIPPED, read_item
+from alexnet_tf.data.prepare.matlab import read_table
+from alexnet_tf.data.prepare.sources import list_source
+from alexnet_tf.errors import InputError
+
+WNIDS = ("n01440764", "n02012849", "n03126707")
+WORDS = {"n01440764": "tench, Tinca tinca", "n02012849": "crane", "n03126707": "crane"}
+
+
+def write(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(photo(seed=seed)))
+
+
+def names(source, split="train"):
+    return {item.name: source.class_names[item.label] for item in source.splits[split]}
+
+
+def skipped(source):
+    return {p.name: p.problem for p in source.problems if p.action == SKIPPED}
+
+
+def test_class_folders_with_spaces_and_other_scripts(tmp_path):
+    for name in ("wild cat", "猫", "été"):
+        write(tmp_path / "train" / name / "a.jpg")
+        write(tmp_path / "train" / name / "below" / "b.jpg")
+    write(tmp_path / "valid" / "猫" / "c.jpg")
+    write(tmp_path / "extra" / "d.jpg")
+    source = list_source(str(tmp_path))
+    assert set(source.class_names) == {"wild cat", "猫", "été"}
+    assert names(source)["train/猫/below/b.jpg"] == "猫"
+    assert len(source.splits["train"]) == 6
+    assert names(source, "validation") == {"valid/猫/c.jpg": "猫"}
+    assert skipped(source) == {"extra/": "folder that is no split"}
+
+
+def test_a_csv_file_of_file_label_and_split(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        write(tmp_path / "images" / f"{name}.jpg")
+    (tmp_path / "labels.csv").write_text(
+        "id;breed;split\nimages/a;10;train\nimages/b.jpg;9;\nimages/c;9;val\nimages/x;9;train\n"
+        ";9;train\nimages/a;10;train\n../out.jpg;9;train\nimages/b;9;later\n",
+        encoding="utf-8-sig",
+    )
+    for given in (tmp_path, tmp_path / "labels.csv"):
+        source = list_source(str(given))
+        assert source.class_names == ("9", "10")  # by value
+        assert names(source) == {"images/a.jpg": "10", "images/b.jpg": "9"}
+        assert names(source, "validation") == {"images/c.jpg": "9"}
+        assert skipped(source) == {
+            "images/x": "missing",
+            "labels.csv line 6": "row without file or label",
+            "labels.csv line 7": "row listed before",
+            "labels.csv line 8": "file outside the CSV's folder",
+            "labels.csv line 9": "unknown split 'later'",
+            "images/d.jpg": "not in labels.csv",
+        }
+
+
+def test_a_file_with_two_labels_is_left_out(tmp_path):
+    for name in "abc":
+        write(tmp_path / f"{name}.jpg")
+    (tmp_path / "t.csv").write_text("file,label\na.jpg,x\na.jpg,y\nb.jpg,x\nc.jpg,y\n")
+    source = list_source(str(tmp_path))
+    assert names(source) == {"b.jpg": "x", "c.jpg": "y"}
+    assert skipped(source)["a.jpg"] == "listed with different labels"
+
+
+def tar_of(files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def meta_mat():
+    kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_train_images", "O")]
+    rows = np.empty((3, 1), kinds)
+    for row, wnid in enumerate(reversed(WNIDS)):  # numbers are in another order than the synsets
+        rows[row, 0] = (row + 1, wnid, WORDS[wnid], 1300)
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, {"synsets": rows}, do_compression=True)
+    return buffer.getvalue()
+
+
+TRUTH = (3, 1, 2, 9)  # validation image 1 is of number 3 ...
+
+
+@pytest.fixture(params=["archives", "unpacked", "kaggle"])
+def imagenet(request, tmp_path):
+    """Three images of each of three synsets, four of validation, as they are downloaded."""
+    train = {wnid: {f"{wnid}_{i}.JPEG": encoded(photo(seed=i)) for i in range(3)} for wnid in WNIDS}
+    val = {f"ILSVRC2012_val_{i:08d}.JPEG": encoded(photo(seed=9 + i)) for i in range(1, 5)}
+    kit = {
+        "ILSVRC2012_devkit_t12/data/meta.mat": meta_mat(),
+        "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": "".join(
+            f"{number}\n" for number in TRUTH
+        ).encode(),
+    }
+    if request.param == "archives":
+        whole = tar_of({f"{wnid}.tar": tar_of(files) for wnid, files in train.items()})
+        (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(whole)
+        (tmp_path / "ILSVRC2012_img_val.tar").write_bytes(tar_of(val))
+        with tarfile.open(tmp_path / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
+            for name, content in kit.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        return tmp_path, train, val
+    base = tmp_path if request.param == "unpacked" else tmp_path / "ILSVRC/Data/CLS-LOC"
+    files = {f"train/{w}/{name}": c for w, fs in train.items() for name, c in fs.items()}
+    for name, content in {**files, **{f"val/{name}": c for name, c in val.items()}}.items():
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_bytes(content)
+    if request.param == "unpacked":
+        for name, content in kit.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+    else:
+        lines = "".join(f"{wnid} {words}\n" for wnid, words in WORDS.items())
+        (tmp_path / "LOC_synset_mapping.txt").write_text(lines)
+        synsets = (*reversed(WNIDS), *["n99999999"] * 6)
+        rows = "".join(
+            f"ILSVRC2012_val_{i:08d},{synsets[number - 1]} 1 2 3 4\n"
+            for i, number in enumerate(TRUTH, 1)
+        )
+        (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\n" + rows)
+    return tmp_path, train, val
+
+
+def test_imagenet_as_downloaded(imagenet):
+    root, train, val = imagenet
+    source = list_source(str(root))
+    assert source.class_names == ("tench, Tinca tinca", "crane (n02012849)", "crane (n03126707)")
+    contents = {
+        item.name.split("/")[-1]: (item.label, read_item(str(root), item))
+        for item in source.splits["train"]
+    }
+    assert contents == {
+        name: (label, content)
+        for label, wnid in enumerate(WNIDS)
+        for name, content in train[wnid].items()
+    }
+    validation = {
+        item.name.split("/")[-1]: (item.label, read_item(str(root), item))
+        for item in source.splits["validation"]
+    }
+    # Number 3 of the devkit is the first synset, and so on; number 9 there is none.
+    labels = {name: 3 - number for name, number in zip(val, TRUTH, strict=True)}
+    assert validation == {n: (labels[n], val[n]) for n in list(val)[:3]}
+    (problem,) = (text for name, text in skipped(source).items() if name.endswith("4.JPEG"))
+    assert "synset" in problem
+
+
+def test_imagenet_validation_without_its_truth_is_refused(tmp_path):
+    for wnid in WNIDS:
+        path = tmp_path / "train" / f"{wnid}.tar"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(tar_of({f"{wnid}_1.JPEG": encoded(photo())}))
+    assert len(list_source(str(tmp_path)).splits["train"]) == 3
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG").write_bytes(encoded(photo()))
+    with pytest.raises(InputError, match=r"devkit_t12\.tar\.gz"):
+        list_source(str(tmp_path))
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(b"no archive" * 100)
+    with pytest.raises(InputError, match=r"ILSVRC2012_img_train\.tar is damaged"):
+        list_source(str(tmp_path))
+
+
+def test_matlab_tables_are_read_as_scipy_writes_them():
+    for compressed in (False, True):
+        rows = np.empty((2, 1), [("n", "O"), ("text", "O"), ("list", "O")])
+        rows[0, 0] = (300, "längere Wörter", np.arange(3.0))
+        rows[1, 0] = (-1.5, "x", np.zeros((0, 0)))
+        buffer = io.BytesIO()
+        scipy.io.savemat(buffer, {"other": 1, "table": rows}, do_compression=compressed)
+        first, second = read_table(buffer.getvalue(), "table")
+        assert first == {"n": 300, "text": "längere Wörter", "list": (0.0, 1.0, 2.0)}
+        assert (second["n"], second["text"]) == (-1.5, "x")
+        with pytest.raises(InputError, match=r"damaged|no table"):
+            read_table(buffer.getvalue()[:-40], "table")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda root: None, "no class folders"),
+        (lambda root: write(root / "one" / "a.jpg"), "1 class"),
+        (lambda root: (root / "train" / "a").mkdir(parents=True), "no training images"),
+        (lambda root: write(root / "val" / "a" / "a.jpg"), "no train/"),
+        (
+            lambda root: [write(root / "train/a/a.jpg"), write(root / "val/b/a.jpg")],
+            "class that the train split does not have",
+        ),
+        (lambda root: (root / "t.csv").write_bytes(b"\xff\xfe\x00"), "UTF-8"),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused(make, words, tmp_path):
+    make(tmp_path)
+    with pytest.raises(InputError, match=words):
+        list_source(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "no_such_data_set"])
+def test_what_is_not_there_is_refused(name):
+    with pytest.raises(InputError, match=r"does not exist|unknown data set"):
+        list_source(name)
