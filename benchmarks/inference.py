@@ -1,0 +1,169 @@
+"""Inference of the paper's network: ours beside PyTorch, OpenVINO, ONNX Runtime and our TFLite.
+
+    python benchmarks/inference.py                     (throughput at batch 64 and latency at 1)
+    python benchmarks/inference.py --batch-sizes 1 --rounds 9 --json
+
+Images are float32 in memory; the contenders take turns; the median of the rounds counts. Peers:
+pip install -e '.[benchmarks]'.
+"""
+
+import argparse
+import functools
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from contenders import Step, run_rounds, serve
+
+
+def images(batch_size: int) -> np.ndarray:
+    """Returns float32 images, 0..255."""
+    shape = (batch_size, 224, 224, 3)
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+
+
+def ours(precision: str, batch_size: int) -> Step:
+    """This package's model as a compiled function."""
+    import tensorflow as tf
+
+    import alexnet_tf as an
+
+    dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    model = an.build_model("paper", dtype=dtype)
+    infer = tf.function(functools.partial(model, training=False))
+    x = tf.constant(images(batch_size))
+    return lambda: infer(x).numpy()
+
+
+def tflite(quantize: str, batch_size: int) -> Step:
+    """Our TFLite file under ai-edge-litert, with two threads."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    import alexnet_tf as an
+    from alexnet_tf.export.tflite import to_tflite
+
+    content = to_tflite(an.build_model("paper"), quantize)
+    interpreter = Interpreter(model_content=content, num_threads=2)
+    details = interpreter.get_input_details()[0]
+    x = images(batch_size)
+    interpreter.resize_tensor_input(details["index"], x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(details["index"], x)
+    return interpreter.invoke
+
+
+def pytorch(precision: str, compiled: bool, batch_size: int) -> Step:
+    """PyTorch, eager or compiled, in channels_last."""
+    import torch
+    from torch_alexnet import alexnet
+
+    model = alexnet().eval()
+    run = torch.compile(model) if compiled else model
+    x = torch.from_numpy(images(batch_size)).permute(0, 3, 1, 2)
+    x = x.contiguous(memory_format=torch.channels_last)
+
+    def step() -> None:
+        enabled = precision == "bfloat16"
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            run(x)
+
+    return step
+
+
+def onnx_file(batch_size: int) -> Path:
+    """Exports PyTorch's twin of the network to ONNX."""
+    import torch
+    from torch_alexnet import alexnet
+
+    path = Path(tempfile.mkdtemp()) / "alexnet.onnx"
+    x = torch.zeros(batch_size, 3, 224, 224)
+    torch.onnx.export(alexnet().eval(), (x,), path, dynamo=False)
+    return path
+
+
+def onnx_runtime(batch_size: int) -> Step:
+    """ONNX Runtime, float32."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(onnx_file(batch_size)))
+    feed = {session.get_inputs()[0].name: images(batch_size).transpose(0, 3, 1, 2).copy()}
+    return lambda: session.run(None, feed)
+
+
+def openvino(precision: str, batch_size: int) -> Step:
+    """OpenVINO with the precision it is asked for."""
+    import openvino
+
+    hints = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}
+    hints["PERFORMANCE_HINT"] = "LATENCY"
+    model = openvino.Core().compile_model(str(onnx_file(batch_size)), "CPU", hints)
+    x = images(batch_size).transpose(0, 3, 1, 2).copy()
+    request = model.create_infer_request()
+    return lambda: request.infer([x])
+
+
+CONTENDERS: dict[str, Callable[[int], Step]] = {
+    "ours bfloat16": lambda b: ours("bfloat16", b),
+    "ours float32": lambda b: ours("float32", b),
+    "our TFLite float32": lambda b: tflite("none", b),
+    "our TFLite dynamic int8": lambda b: tflite("dynamic", b),
+    "PyTorch eager float32": lambda b: pytorch("float32", False, b),
+    "PyTorch eager bfloat16": lambda b: pytorch("bfloat16", False, b),
+    "PyTorch compiled float32": lambda b: pytorch("float32", True, b),
+    "PyTorch compiled bfloat16": lambda b: pytorch("bfloat16", True, b),
+    "OpenVINO float32": lambda b: openvino("float32", b),
+    "OpenVINO bfloat16": lambda b: openvino("bfloat16", b),
+    "ONNX Runtime float32": onnx_runtime,
+}
+
+
+def main() -> None:
+    """Runs the benchmark, or serves one contender."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 1])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(lambda: CONTENDERS[options.serve](options.batch_sizes[0]))
+        return
+    result: dict = {"images_per_second": {}, "ratios": {}}
+    for batch_size in options.batch_sizes:
+        steps = max(1, 64 // batch_size)
+        arguments = ["--batch-sizes", str(batch_size)]
+        runs = run_rounds(str(Path(__file__)), options.only, arguments, options.rounds, steps)
+        speeds = {name: batch_size / run.median_seconds for name, run in runs.items()}
+        result["images_per_second"][batch_size] = speeds
+        result["ratios"].update(ratios(speeds, batch_size))
+        if not options.json:
+            for name, speed in speeds.items():
+                print(f"batch {batch_size:3} {name:28} {speed:8.1f} images/s")
+    if options.json:
+        print(json.dumps(result))
+        return
+    for name, ratio in result["ratios"].items():
+        print(f"{name:40} {ratio:6.2f}")
+
+
+def ratios(speeds: dict[str, float], batch_size: int) -> dict[str, float]:
+    """Returns our best form against the best of each kind of peer."""
+    mine = [speed for name, speed in speeds.items() if name.startswith("our")]
+    kinds = {
+        "best_pytorch": "PyTorch",
+        "openvino_bfloat16": "OpenVINO bfloat16",
+        "openvino_or_onnx_runtime": ("OpenVINO", "ONNX"),
+    }
+    found = {}
+    for key, start in kinds.items():
+        theirs = [speed for name, speed in speeds.items() if name.startswith(start)]
+        if mine and theirs:
+            found[f"batch_{batch_size}_{key}"] = max(mine) / max(theirs)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The turns that contenders take, with two that only wait."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SCRIPT = """
+import sys, time
+from contenders import serve
+
+def build():
+    name = sys.argv[2]
+    if name == "absent":
+        import a_package_that_is_not_there
+    return lambda: (print("noise"), time.sleep(0.02 if name == "slow" else 0.001))
+
+serve(build)
+"""
+
+
+@pytest.fixture
+def load(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("PYTHONPATH", str(BENCHMARKS))
+    yield importlib.import_module
+    for name in ("contenders", "train_step", "inference"):
+        sys.modules.pop(name, None)
+
+
+def test_contenders_take_turns_and_a_missing_one_is_named(load, tmp_path, capfd):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    names = ["slow", "absent", "fast"]
+    runs = load("contenders").run_rounds(str(script), names, [], rounds=3, steps=2)
+    assert list(runs) == ["slow", "fast"]
+    assert runs["slow"].median_seconds >= 0.02 > runs["fast"].median_seconds >= 0.001
+    assert len(runs["slow"].seconds_per_step) == 3
+    assert runs["fast"].memory > 2**20
+    error = capfd.readouterr().err
+    assert "absent: left out, a_package_that_is_not_there is not installed" in error
+
+
+def test_ratios_are_against_the_best_peer(load):
+    speeds = {"ours bfloat16": 60.0, "ours float32": 30.0, "Keras groups=2 float32": 10.0}
+    speeds |= {"PyTorch eager float32": 15.0, "PyTorch compiled bfloat16": 20.0}
+    memory = dict.fromkeys(speeds, 100) | {"PyTorch eager float32": 50}
+    ratios = load("train_step").ratios(speeds, memory)
+    assert ratios == {"keras_groups": 6.0, "best_pytorch": 3.0, "memory_against_pytorch": 2.0}
+    assert load("train_step").ratios({"PyTorch eager float32": 1.0}, memory) == {}
+    speeds = {"our TFLite float32": 4.0, "OpenVINO float32": 1.0, "ONNX Runtime float32": 2.0}
+    assert load("inference").ratios(speeds, 1) == {"batch_1_openvino_or_onnx_runtime": 2.0}
