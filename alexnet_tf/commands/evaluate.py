@@ -18,7 +18,8 @@ _EXAMPLES = """\b
 Examples:
   python cli.py evaluate
   python cli.py evaluate --ten-crop --split test
-  python cli.py evaluate --run saved_models/first --json"""
+  python cli.py evaluate --run saved_models/first --json
+  python cli.py evaluate --model caffe.keras --dataset imagenet2012"""
 
 
 @click.command(epilog=_EXAMPLES, short_help="Judge a trained network: top-1 and top-5 error.")
@@ -28,6 +29,13 @@ Examples:
     default="the newest under saved_models/",
     example="saved_models/first",
     type=click.Path(file_okay=False),
+)
+@option(
+    "--model",
+    "A .keras file in place of a run, such as import-weights writes; needs --dataset.",
+    default="the run's best",
+    example="caffe.keras",
+    type=click.Path(dir_okay=False),
 )
 @option(
     "--dataset",
@@ -68,6 +76,7 @@ Examples:
 @json_option()
 def command(
     run: str | None,
+    model: str | None,
     dataset: str | None,
     data_dir: str | None,
     split: str | None,
@@ -79,8 +88,9 @@ def command(
 
     With no option: the newest run under saved_models/ on its own validation set.
     """
-    folder = run or newest_run()
-    read_run(folder)  # tells a wrong folder before TensorFlow loads
+    folder = run or (newest_run() if model is None else None)
+    if folder is not None:
+        read_run(folder)  # tells a wrong folder before TensorFlow loads
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()
@@ -102,6 +112,7 @@ def command(
         task = progress.add_task("", total=None)
         evaluation = evaluate(
             folder,
+            model=model,
             dataset=dataset,
             data_dir=data_dir,
             split=split,

@@ -20,6 +20,7 @@ from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.report import Errors, Evaluation, Judgement
 from alexnet_tf.evaluation.topk import count_errors
+from alexnet_tf.imagenet import readable
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.paper import TEN_CROPS
@@ -112,7 +113,7 @@ def evaluate(
         record = read_run(run)
         model = model_file(run)
     elif dataset is None:
-        raise InputError("name the data set to evaluate the model on")
+        raise InputError("name the data set to evaluate the model on: --dataset")
     if isinstance(model, keras.Model):
         network, name = model, model.name
     else:
@@ -155,6 +156,8 @@ def resized_pixels(model: keras.Model) -> int:
 def check_classes(model: keras.Model, dataset: DataSet) -> None:
     """Checks that a model's classes are the data set's, in the same order.
 
+    An ImageNet class goes by its name and by its WordNet number, which data sets have.
+
     Raises:
       InputError: They are not; the message names the first that differs.
     """
@@ -166,7 +169,8 @@ def check_classes(model: keras.Model, dataset: DataSet) -> None:
             "on the data set that it was trained on"
         )
     # A model without names is taken at its number of classes.
-    for index, (ours, other) in enumerate(zip(class_names(model) or theirs, theirs, strict=True)):
+    pairs = zip(readable(class_names(model) or theirs), readable(theirs), strict=True)
+    for index, (ours, other) in enumerate(pairs):
         if ours != other:
             raise InputError(
                 f"the model's class {index} is {ours!r}, that of {dataset.name} is {other!r}: "

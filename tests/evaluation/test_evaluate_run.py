@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from PIL import Image
 
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.evaluate import evaluate
+from alexnet_tf.evaluation.evaluate import check_classes, evaluate
+from alexnet_tf.model.networks import build_model
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.runs import read_run
 from alexnet_tf.training.train import train
@@ -132,6 +134,26 @@ def test_other_classes_are_refused(tmp_path, capsys):
     write_images(tmp_path / "named", dict.fromkeys(("dark", "light", "blue"), 2))
     line = refused(["evaluate", "--dataset", str(tmp_path / "named")], capsys)
     assert "'dark'" in line and "'blue'" in line
+
+
+def test_a_model_file_is_judged_without_a_run(capsys):
+    words = ["--model", "saved_models/first/best.keras", "--dataset", "photos", "--json"]
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", *words])
+    assert left.value.code == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["split"], values["centre_crop"]["examples"]) == ("train", 120)
+    assert "--dataset" in refused(["evaluate", *words[:2]], capsys)
+    assert "not both" in refused(["evaluate", "--run", "saved_models/first", *words[:2]], capsys)
+
+
+def test_imagenets_classes_go_by_name_and_by_number():
+    dataset = types.SimpleNamespace(name="imagenet", class_names=("n01440764", "n01443537"))
+    network = build_model("lenet", class_names=("tench", "goldfish"))
+    check_classes(network, dataset)
+    dataset.class_names = dataset.class_names[::-1]
+    with pytest.raises(InputError, match="tench"):
+        check_classes(network, dataset)
 
 
 def test_damaged_images_are_left_out_by_name_unless_they_are_many(tmp_path, capsys):
