@@ -68,21 +68,21 @@ def command(
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()
-    from alexnet_tf.data.overview import describe, sample
+    from alexnet_tf.data.overview import describe, read_sample
     from alexnet_tf.data.picture import draw_examples
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
 
     opened = open_dataset(dataset, data_dir=data_dir, channels=chosen.network.channels)
-    values = describe(opened)
+    train = opened.splits.get("train")
+    sample = read_sample(train) if train is not None else None
+    values = describe(opened, sample)
     values["picture"] = None
-    if "train" in opened.splits:
-        train = opened.splits["train"]
-        # The colours' components of a sample do for a picture, and damaged files drop out.
-        some = train.subset(sample(train))
+    if train is not None and sample is not None and len(sample.readable):
+        some = train.subset(sample.readable)
+        # The colours' components of a sample do for a picture.
         statistics = fit_statistics(some, chosen.resize_pixels, what="sampled", cache=False)
-        usable = statistics.usable(some)
-        draw_examples(usable, opened.class_names, chosen, statistics, path, seed=seed or 0)
+        draw_examples(some, opened.class_names, chosen, statistics, path, seed=seed or 0)
         values["picture"] = str(path)
     if as_json:
         click.echo(json.dumps(values, ensure_ascii=False))

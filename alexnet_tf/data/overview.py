@@ -1,5 +1,6 @@
 """What is in a data set: splits, classes, examples per class, sizes."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,41 @@ SAMPLE = 200
 _STREAM_SAMPLE = 25
 
 
-def sample(examples: Examples, most: int = SAMPLE) -> np.ndarray:
-    """Returns the numbers of some examples, drawn from all, in ascending order."""
-    return np.sort(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:most])
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Some examples of a split, drawn from all and read.
+
+    Attributes:
+      readable: int64, numbers of those that can be read, in ascending order.
+      sizes: Their (width, height) in pixels, as they are stored.
+      unreadable: Names of the others.
+    """
+
+    readable: np.ndarray
+    sizes: list[tuple[int, int]]
+    unreadable: list[str]
 
 
-def describe(dataset: DataSet) -> dict[str, Any]:
+def read_sample(examples: Examples, most: int = SAMPLE) -> Sample:
+    """Reads up to `most` examples."""
+    readable, sizes, unreadable = [], [], []
+    for index in sorted(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:most].tolist()):
+        try:
+            height, width, _ = examples.load(tf.constant(index, tf.int64)).shape
+        except tf.errors.OpError:
+            unreadable.append(examples.name(index))
+        else:
+            readable.append(index)
+            sizes.append((int(width), int(height)))
+    return Sample(np.asarray(readable, np.int64), sizes, unreadable)
+
+
+def describe(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
     """Returns what is in a data set, as plain values.
 
-    Images' sizes are those of up to SAMPLE training examples, as they are stored; images that
-    cannot be read are counted.
+    Args:
+      dataset: The data set.
+      sample: Of its training examples, whose sizes are told; None if there are none.
     """
     splits = {}
     for split, examples in dataset.splits.items():
@@ -41,7 +67,8 @@ def describe(dataset: DataSet) -> dict[str, Any]:
     if "train" in dataset.splits:
         train = dataset.splits["train"]
         values["imbalance"] = imbalance(train.labels, len(dataset.class_names))
-        values["sizes"] = _sizes(train)
+    if sample is not None:
+        values["sizes"] = _sizes(sample)
     return values
 
 
@@ -51,18 +78,8 @@ def imbalance(labels: np.ndarray, classes: int) -> float | None:
     return float(counts.max() / counts.min()) if counts.min() else None
 
 
-def _sizes(examples: Examples) -> dict[str, Any]:
+def _sizes(sample: Sample) -> dict[str, Any]:
     """Returns the sizes of a sample of images, in pixels."""
-    heights, widths, unreadable = [], [], []
-    numbers = sample(examples)
-    for index in numbers.tolist():
-        try:
-            height, width, _ = examples.load(tf.constant(index, tf.int64)).shape
-        except tf.errors.OpError:
-            unreadable.append(examples.name(index))
-        else:
-            heights.append(int(height))
-            widths.append(int(width))
 
     def spread(values: list[int]) -> dict[str, int] | None:
         if not values:
@@ -71,8 +88,8 @@ def _sizes(examples: Examples) -> dict[str, Any]:
         return {"smallest": min(values), "median": median, "largest": max(values)}
 
     return {
-        "sampled": len(numbers),
-        "width": spread(widths),
-        "height": spread(heights),
-        "unreadable": unreadable,
+        "sampled": len(sample.sizes) + len(sample.unreadable),
+        "width": spread([width for width, _ in sample.sizes]),
+        "height": spread([height for _, height in sample.sizes]),
+        "unreadable": sample.unreadable,
     }

@@ -1,0 +1,99 @@
+"""The commands prepare and data, and train --prepare: what is printed, written and refused."""
+
+import csv
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf.cli import main
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Two classes unlike in size, and a file that is no image, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for name, count in (("cat", 12), ("[dog]", 4)):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8)).save(folder / f"{i}.png")
+    (tmp_path / "photos" / "cat" / "bad.jpg").write_bytes(b"bad")
+    return tmp_path / "photos"
+
+
+def outcome(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    captured = capsys.readouterr()
+    return left.value.code, captured.out, captured.err
+
+
+def test_prepare_prints_what_it_found_and_then_that_it_is_done(photos, capsys):
+    code, out, _ = outcome(["prepare", "photos", "--size", "24"], capsys)
+    assert code == 0
+    assert "no JPEG, PNG, WebP, BMP or GIF image: skipped" in out
+    assert "train --dataset prepared/photos" in out
+    with Path("prepared/photos/problems.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["name"] == "cat/bad.jpg"
+    code, out, _ = outcome(["prepare", "photos", "--size", "24", "--json"], capsys)
+    values = json.loads(out)
+    assert (code, values["was_done"], values["folder"]) == (0, True, "prepared/photos")
+    assert values["splits"]["train"]["per_class"] == {"[dog]": 4, "cat": 12}
+
+
+def test_data_shows_classes_imbalance_and_a_picture(photos, capsys):
+    code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
+    assert code == 0
+    assert "[dog]" in out and "3.2 times" in out and "--class-weights balanced" in out
+    assert "cannot be read: " in out
+    with Image.open("data-photos.png") as picture:
+        assert min(picture.size) > 400
+        assert np.asarray(picture.convert("RGB")).std() > 20
+    words = ["data", "./photos", "--recipe", "shapes", "--picture", "page.svg", "--json"]
+    code, out, _ = outcome(words, capsys)
+    values = json.loads(out)
+    assert values["splits"]["train"]["per_class"] == {"[dog]": 4, "cat": 13}
+    assert values["sizes"]["width"] == {"smallest": 40, "median": 40, "largest": 40}
+    assert values["picture"] == "page.svg"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prepare", "./nowhere"], "./nowhere"),
+        (["prepare", "photos", "--out", "photos"], "is not empty"),
+        (["prepare", "photos", "--size", "0"], "--size"),
+        (["prepare", "photos", "--format", "tiff"], "raw"),
+        (["prepare"], "SOURCE"),
+        (["data", "./nowhere"], "./nowhere"),
+        (["data", "./photos", "--picture", "page.txt"], ".png"),
+        (["data", "./photos", "--picture", "no/such/page.png"], "no/such"),
+        (["train", "--dataset", "photos", "--class-weights", "fair"], "balanced"),
+    ],
+)
+def test_what_cannot_be_is_one_line(words, said, photos, capsys):
+    code, out, err = outcome(words, capsys)
+    assert (code, out) == (2, "")
+    assert said in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [(["--prepare"], "prepared/photos"), (["--no-prepare"], "photos"), ([], "photos")],
+)
+def test_train_prepares_a_folder_where_asked_to(flags, expected, photos, monkeypatch, capsys):
+    given = {}
+    module = types.ModuleType("alexnet_tf.training.train")
+    module.train = lambda **options: given.update(options)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert outcome(["train", "--dataset", "photos", "--quiet", *flags], capsys)[0] == 0
+    assert given["dataset"] == expected
+    assert "prepare" not in given
