@@ -21,6 +21,9 @@ _WHERE = {
     "PaperMomentum": "alexnet_tf.training.optimizer",
     "train": "alexnet_tf.training.train",
     "evaluate": "alexnet_tf.evaluation.evaluate",
+    "open_classifier": "alexnet_tf.evaluation.classifiers",
+    "predict": "alexnet_tf.evaluation.predict",
+    "import_weights": "alexnet_tf.model.foreign.import_weights",
     "get_recipe": "alexnet_tf.recipes",
     "InputError": "alexnet_tf.errors",
 }

@@ -175,7 +175,7 @@ def _table(done: "Export") -> "Table":
             check.form,
             f"{check.size_bytes / 1e6:.2f} MB",
             f"{check.largest_difference:.1e}",
-            f"{check.agreements} of {check.images}",
+            f"{check.agreements / check.images:.2%}",
             *errors,
             f"{check.milliseconds:.2f} ms",
         )
