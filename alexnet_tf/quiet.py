@@ -12,8 +12,9 @@ from collections.abc import Iterator
 def quiet_stderr() -> Iterator[None]:
     """Holds back what is written to file descriptor 2 inside the block, by C++ code too.
 
-    For TensorFlow's import and for the first operation, which starts the devices: nothing else
-    belongs inside. If the block fails, what was held back is written after all.
+    For TensorFlow's import, for the first operation, which starts the devices, and for converters
+    and interpreters that talk: nothing else belongs inside. If the block fails, what was held back
+    is written after all.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held, contextlib.ExitStack() as stack:

@@ -23,6 +23,7 @@ RANKS = {
     "runs": 0,
     "quiet": 0,
     "imagenet": 0,
+    "optional": 0,
     "data": 1,
     "model": 1,
     "evaluation": 2,
@@ -32,6 +33,7 @@ RANKS = {
     "experiments": 4,
     "commands": 5,
     "cli": 6,
+    "__main__": 7,
 }
 
 
@@ -88,7 +90,7 @@ def test_a_sideways_or_upward_import_would_be_found():
     assert is_allowed("training", "evaluation")
 
 
-EXTRAS = ("export", "onnx", "torch")  # imported only where they are needed
+EXTRAS = ("export", "onnx", "tensorboard", "torch")  # imported only where they are needed
 
 
 def declared(*groups):
@@ -100,7 +102,9 @@ def declared(*groups):
     return {re.split(r"[^\w.-]", text)[0].lower().replace("_", "-") for text in texts}
 
 
-@pytest.mark.parametrize(("folder", "groups"), [("alexnet_tf", EXTRAS), ("tests", ("test", *EXTRAS))])
+@pytest.mark.parametrize(
+    ("folder", "groups"), [("alexnet_tf", EXTRAS), ("tests", ("test", *EXTRAS))]
+)
 def test_everything_imported_is_declared(folder, groups):
     known, owners = declared(*groups), packages_distributions()
     missing = {}

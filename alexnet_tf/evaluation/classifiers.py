@@ -23,6 +23,7 @@ from alexnet_tf.evaluation.preprocessing import (
 )
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
+from alexnet_tf.optional import needed
 from alexnet_tf.quiet import quiet_stderr
 from alexnet_tf.runs import is_run, model_file
 
@@ -189,26 +190,6 @@ def _onnx_errors() -> tuple[type[Exception], ...]:
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
     return tuple(getattr(state, name) for name in (*names, "NotImplemented", "RuntimeException"))
-
-
-def needed(module: str, what_for: str, extra: str) -> Any:
-    """Imports an optional dependency.
-
-    Args:
-      module: Its name.
-      what_for: What it does, for the message.
-      extra: The extra of this package that installs it.
-
-    Raises:
-      InputError: It is not installed; the message has the command.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{what_for} needs {module.split('.')[0]}: pip install 'alexnet-tf[{extra}]', or from "
-            f"a clone pip install -c constraints.txt -e '.[{extra}]'"
-        ) from error
 
 
 def _not_ours(path: Path, error: Exception) -> InputError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.evaluation.classifiers import from_model, needed, open_classifier
+from alexnet_tf.evaluation.classifiers import from_model, open_classifier
 from alexnet_tf.export.check import Check, Checker
 from alexnet_tf.export.images import CheckImages, ImageSource
 from alexnet_tf.export.onnx_file import to_onnx
@@ -16,6 +16,7 @@ from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
 from alexnet_tf.export.warmup import write_warmup
 from alexnet_tf.files import atomic_path
 from alexnet_tf.model.persistence import load_model
+from alexnet_tf.optional import needed
 from alexnet_tf.runs import model_file, newest_run, read_run
 
 FORMATS = ("saved_model", "tflite", "onnx")

@@ -6,8 +6,9 @@ import logging
 import keras
 import tensorflow as tf
 
-from alexnet_tf.evaluation.classifiers import names_of, needed, preprocessing_of
+from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
 from alexnet_tf.evaluation.preprocessing import CLASS_NAMES, PREPROCESSING
+from alexnet_tf.optional import needed
 from alexnet_tf.quiet import quiet_stderr
 
 _OPSET = 17

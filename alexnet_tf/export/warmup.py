@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.images import centre_crop
-from alexnet_tf.evaluation.classifiers import needed
+from alexnet_tf.optional import needed
 
 FOLDER = "assets.extra"
 FILE = "tf_serving_warmup_requests"  # the name that TF Serving looks for

@@ -16,9 +16,9 @@ from alexnet_tf.model.foreign.weight_file import (
     Entries,
     Entry,
     check_size,
-    optional,
     refused,
 )
+from alexnet_tf.optional import needed
 
 # What torch's restricted unpickler and its readers raise on files that are damaged or hostile.
 _TORCH_DAMAGE = (
@@ -37,9 +37,9 @@ def read_onnx(path: Path) -> Entries:
         matrix is stored the other way round than Caffe's; or onnx is not installed.
     """
     check_size(path)
-    onnx = optional("onnx", "reading .onnx files", "onnx")
-    helper = optional("onnx.numpy_helper", "reading .onnx files", "onnx")
-    decode_error = optional("google.protobuf.message", "reading .onnx files", "onnx").DecodeError
+    onnx = needed("onnx", "reading .onnx files", "onnx")
+    helper = needed("onnx.numpy_helper", "reading .onnx files", "onnx")
+    decode_error = needed("google.protobuf.message", "reading .onnx files", "onnx").DecodeError
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
     except (decode_error, ValueError, TypeError) as error:
@@ -69,7 +69,7 @@ def read_torch(path: Path) -> Entries:
       InputError: The file is damaged, holds more than tensors, or torch is not installed.
     """
     check_size(path)
-    torch = optional("torch", "reading .pth files", "torch")
+    torch = needed("torch", "reading .pth files", "torch")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

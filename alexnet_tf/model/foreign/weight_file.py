@@ -5,10 +5,8 @@ for their numbers.
 """
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -53,23 +51,3 @@ def refused(path: Path, reason: object) -> InputError:
     """Returns the error for a file that is damaged or has something else in it."""
     text = next(iter(str(reason).strip().splitlines()), type(reason).__name__)
     return InputError(f"{path}: cannot be read as weights: {text[:300]}")
-
-
-def optional(module: str, what_for: str, extra: str) -> Any:
-    """Imports an optional dependency.
-
-    Args:
-      module: Its name.
-      what_for: What it does, for the message.
-      extra: The extra of this package that installs it.
-
-    Raises:
-      InputError: It is not installed; the message has the command.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{what_for} needs {module.split('.')[0]}: pip install 'alexnet-tf[{extra}]', or from "
-            f"a clone pip install -c constraints.txt -e '.[{extra}]'"
-        ) from error
