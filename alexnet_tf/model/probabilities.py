@@ -60,4 +60,4 @@ def with_logits(model: keras.Model) -> keras.Model:
     A cross-entropy computed from these, cast to float32, keeps its digits where one computed from
     probabilities loses them.
     """
-    return keras.Model(model.inputs, model.layers[-1].input, name=model.name)
+    return keras.Model(model.input, model.layers[-1].input, name=model.name)

@@ -1,6 +1,7 @@
 """`prepare` from end to end: what is written, going on after a kill, doing nothing twice."""
 
 import hashlib
+import importlib
 import json
 import os
 import signal
@@ -238,8 +239,7 @@ def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monk
         "    return work.do_task(task)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    import crashing
-
+    crashing = importlib.import_module("crashing")
     monkeypatch.setattr(work_module, "do_task", crashing.do_task)
     outcomes = [outcome for chunk in do_tasks(tasks, 2) for outcome in chunk.outcomes]
     assert [outcome.item for outcome in outcomes] == items
