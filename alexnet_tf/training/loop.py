@@ -14,8 +14,6 @@ from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import steps_per_epoch, training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import TrainingError
-from alexnet_tf.evaluation.evaluate import evaluate_examples
-from alexnet_tf.evaluation.report import Errors
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.clock import StepClock
 from alexnet_tf.training.machine import Machine
@@ -24,14 +22,14 @@ from alexnet_tf.training.reporting import EpochBar, Screen
 from alexnet_tf.training.schedule import RateSchedule
 from alexnet_tf.training.steps import Totals, TrainingStep
 from alexnet_tf.training.stopping import StopRequest
+from alexnet_tf.training.trouble import divergence_message, guessing_loss, stall_message
+from alexnet_tf.training.validation import validate
 
 if TYPE_CHECKING:
     from alexnet_tf.training.saving import Saver
 
 _SECONDS_PER_CALL = 0.5  # updates in one call into the graph: as many as fit
 _STEPS_PER_CALL_OF_WORKERS = 4
-_STALL_SHARE = 0.99  # of the loss of guessing
-_STALL_STEPS = 300
 
 
 class StoppedError(Exception):
@@ -92,7 +90,7 @@ class Trainer:
         self._class_weights = class_weights
         self._schedule = RateSchedule(recipe)
         self._steps = steps_per_epoch(len(train), recipe.batch_size)
-        self._guessing_loss = _entropy(train.labels)
+        self._guessing_loss = guessing_loss(train.labels)
         self._validation_seconds = 0.0
         with machine.strategy.scope():
             self.optimizer = PaperMomentum(
@@ -131,7 +129,10 @@ class Trainer:
             self.seconds += record["seconds"] + time.monotonic() - started
             saver.epoch(improved)
             self._screen.epoch(record, self.epochs)
-            self._watch_for_stall(record)
+            if self.stalled is None:
+                self.stalled = stall_message(record, self._guessing_loss, self._recipe)
+                if self.stalled is not None:
+                    self._screen.warn(self.stalled)
 
     def state(self) -> dict[str, Any]:
         """Returns what, with `tensors`, is enough to go on from here."""
@@ -246,7 +247,9 @@ class Trainer:
                 totals.add(sums)
                 self._done += steps
                 if not math.isfinite(totals.loss_sum):
-                    raise TrainingError(self._divergence())
+                    raise TrainingError(
+                        divergence_message(self._epoch + 1, self._done, self._steps, self._recipe)
+                    )
                 self._clock.tick(steps, totals.examples)
                 self._show(bar)
                 if self._done < self._steps:
@@ -294,7 +297,7 @@ class Trainer:
         if self._validation is None:
             return True
         started = time.monotonic()
-        errors = self._validate(self._validation)
+        errors = validate(self.model, self._validation, self._machine)
         self._validation_seconds = time.monotonic() - started
         record.update(
             validation_loss=errors.loss,
@@ -319,46 +322,3 @@ class Trainer:
                 f"validation error has stopped improving: learning rate is now {rate:.2g}"
             )
         return improved
-
-    def _validate(self, examples: Examples) -> Errors:
-        """Judges the model on the examples, each worker on its share of them."""
-        mine = np.arange(self._machine.worker, len(examples), self._machine.workers)
-        if not len(mine):
-            share = Errors(0, 0, 0, 0.0)
-        elif len(mine) == len(examples):
-            return evaluate_examples(self.model, examples).centre_crop
-        else:
-            share = evaluate_examples(self.model, examples.subset(mine)).centre_crop
-        count, top1, top5, loss = self._machine.sum_over_workers(
-            [share.examples, share.top1_errors, share.top5_errors, share.loss * share.examples]
-        )
-        return Errors(int(count), int(top1), int(top5), loss / count)
-
-    def _watch_for_stall(self, record: dict[str, Any]) -> None:
-        """Says so, once, if the network does no better than guessing."""
-        if self.stalled or record["step"] < _STALL_STEPS:
-            return
-        if record["training_loss"] < _STALL_SHARE * self._guessing_loss:
-            return
-        advice = "a lower --learning-rate"
-        if self._recipe.init != "stable":
-            advice = f"--init stable, or {advice}"
-        self.stalled = (
-            f"stalled: after {record['step']} updates the loss is {record['training_loss']:.3f}, "
-            f"that of guessing ({self._guessing_loss:.3f}). Try {advice}"
-        )
-        self._screen.warn(self.stalled)
-
-    def _divergence(self) -> str:
-        """Returns the message for a loss that is no number."""
-        return (
-            f"the loss is not a number any more (epoch {self._epoch + 1}, update {self._done} of "
-            f"{self._steps}): try a --learning-rate below {self._recipe.learning_rate:g}, or "
-            "--init stable; the checkpoint of the epoch before is kept"
-        )
-
-
-def _entropy(labels: np.ndarray) -> float:
-    """Returns the loss in nats of one who knows how frequent the classes are, and no more."""
-    shares = np.unique(labels, return_counts=True)[1] / len(labels)
-    return float(-(shares * np.log(shares)).sum())

@@ -1,0 +1,26 @@
+"""Judging the network between epochs, by all workers together."""
+
+import keras
+import numpy as np
+
+from alexnet_tf.data.examples import Examples
+from alexnet_tf.evaluation.evaluate import evaluate_examples
+from alexnet_tf.evaluation.report import Errors
+from alexnet_tf.training.machine import Machine
+
+
+def validate(model: keras.Model, examples: Examples, machine: Machine) -> Errors:
+    """Judges the model on centre crops, each worker on its share of the examples.
+
+    Every worker must call it, and gets the same result: it decides on rates and the best epoch.
+    """
+    if machine.workers == 1:
+        return evaluate_examples(model, examples).centre_crop
+    mine = np.arange(machine.worker, len(examples), machine.workers)
+    share = Errors(0, 0, 0, 0.0)
+    if len(mine):
+        share = evaluate_examples(model, examples.subset(mine)).centre_crop
+    count, top1, top5, loss = machine.sum_over_workers(
+        [share.examples, share.top1_errors, share.top5_errors, share.loss * share.examples]
+    )
+    return Errors(int(count), int(top1), int(top5), loss / count)
