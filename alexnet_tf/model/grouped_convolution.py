@@ -6,7 +6,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from alexnet_tf.model.block_convolution import convolve_blocks
 from alexnet_tf.model.geometry import output_pixels
+
+_FEW_MAPS = 4  # up to which a strided convolution is made a dense one of more maps in training
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -70,7 +73,11 @@ class GroupedConv2D(keras.layers.Conv2D):
         The biases are added by a plain addition, not as Keras does by BiasAdd: in bfloat16 on the
         CPU the gradient of that adds up one term after another, and loses conv1's biases' wholly.
         """
-        outputs = self.convolution_op(inputs, self.kernel)
+        if training and self._gains_by_blocks(inputs):
+            kernel = tf.convert_to_tensor(self.kernel)
+            outputs = convolve_blocks(self._padded(inputs), kernel, self.strides[0])
+        else:
+            outputs = self.convolution_op(inputs, self.kernel)
         if self.use_bias:
             bias = tf.convert_to_tensor(self.bias)
             outputs = _add_bias(outputs, bias) if training else tf.add(outputs, bias)
@@ -78,9 +85,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Returns the convolution of each tower, side by side, without the biases."""
-        paddings = [self._zeros(size, axis) for axis, size in enumerate(inputs.shape[1:3])]
-        if any(zeros != (0, 0) for zeros in paddings):
-            inputs = ops.pad(inputs, [(0, 0), *paddings, (0, 0)])
+        inputs = self._padded(inputs)
         if self.groups == 1:
             return super().convolution_op(inputs, kernel)
         towers = zip(
@@ -89,6 +94,28 @@ class GroupedConv2D(keras.layers.Conv2D):
             strict=True,
         )
         return ops.concatenate([super(GroupedConv2D, self).convolution_op(*t) for t in towers], -1)
+
+    def _padded(self, inputs: Any) -> Any:
+        """Returns the inputs with the zeros around them that Keras itself does not add."""
+        paddings = [self._zeros(size, axis) for axis, size in enumerate(inputs.shape[1:3])]
+        if all(zeros == (0, 0) for zeros in paddings):
+            return inputs
+        return ops.pad(inputs, [(0, 0), *paddings, (0, 0)])
+
+    def _gains_by_blocks(self, inputs: Any) -> bool:
+        """Returns whether `convolve_blocks` is faster: few maps, a stride, bfloat16."""
+        stride = self.strides[0]
+        return (
+            self.compute_dtype == "bfloat16"
+            and self.groups == 1
+            and self._padding != "same"
+            and self.strides == (stride, stride)
+            and 1 < stride <= min(self.kernel_size)
+            and self.kernel_size[0] == self.kernel_size[1]
+            and self.dilation_rate == (1, 1)
+            and inputs.shape[3] <= _FEW_MAPS
+            and None not in inputs.shape[1:3]
+        )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns [batch, height, width, filters].
