@@ -73,13 +73,14 @@ def _measure(
         return layer(inputs, training=True)
 
     @tf.function
-    def both() -> list[tf.Tensor]:
+    def both() -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             outputs = layer(inputs, training=True)
         sources = [*variables, *([inputs] if needs_input_gradient else [])]
         gradients = tape.gradient(outputs, sources, tf.cast(upstream, outputs.dtype))
-        return [gradient for gradient in gradients if gradient is not None]
+        # The outputs too: a convolution's gradient does without them, and would leave them out.
+        return outputs, [gradient for gradient in gradients if gradient is not None]
 
     forward_seconds = shortest(lambda: finish(forward()), rounds)
     if not variables and not needs_input_gradient:
