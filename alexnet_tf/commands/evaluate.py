@@ -95,21 +95,15 @@ def command(
 
     import_tensorflow()
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
 
     from alexnet_tf.evaluation.evaluate import evaluate
+    from alexnet_tf.training.reporting import Screen
 
-    columns = (TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), Remaining())
-    screen = Console(stderr=True)
     with (
         # Preparing a data set prints to stdout, where the result alone belongs.
         contextlib.redirect_stdout(sys.stderr),
-        Progress(
-            *columns, console=screen, transient=True, disable=not screen.is_terminal
-        ) as progress,
+        Screen().counting("evaluating") as on_progress,
     ):
-        task = progress.add_task("", total=None)
         evaluation = evaluate(
             folder,
             model=model,
@@ -118,7 +112,7 @@ def command(
             split=split,
             batch_size=batch_size,
             ten_crop=ten_crop,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=on_progress,
         )
     for name, reason in evaluation.left_out:
         click.echo(f"left out: {name}: {reason}", err=True)
