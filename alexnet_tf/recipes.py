@@ -134,7 +134,7 @@ _PAPER = Recipe(
 _RECIPES = (
     Recipe(
         name="shapes",
-        description="a small AlexNet for the built-in data set (2 minutes on 2 cores)",
+        description="a small AlexNet for the built-in data set (a minute on 2 cores)",
         network=_SHAPES_NETWORK,
         epochs=10,
         batch_size=64,
