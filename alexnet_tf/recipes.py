@@ -108,6 +108,33 @@ _CIFAR10_NETWORK = Network(
     scale=(1 / 127.5,),
 )
 
+# As cuda-convnet's for CIFAR-10 (figure 1, section 3.3), in the paper's order of things: there the
+# second and third pooling are averages, and norms come after pooling.
+_FOUR_LAYER_NETWORK = Network(
+    convolutions=(
+        Convolution(32, 5, then=_NORM_POOL),
+        Convolution(32, 5, then=_NORM_POOL),
+        Convolution(64, 5, then=_POOL),
+    ),
+    hidden_units=(),
+    input_size=32,
+    dropout=0.0,
+)
+
+# The paper's network made small: five convolutions in two towers, two hidden layers with dropout.
+_SMALL_NETWORK = Network(
+    convolutions=(
+        Convolution(32, 5, then=_NORM_POOL),
+        Convolution(64, 5, groups=2, then=_NORM_POOL),
+        Convolution(96, 3),
+        Convolution(96, 3, groups=2),
+        Convolution(64, 3, groups=2, then=_POOL),
+    ),
+    hidden_units=(256, 256),
+    input_size=32,
+    dropout_style="paper",
+)
+
 _SHAPES_NETWORK = Network(
     convolutions=(
         Convolution(32, 7, strides=2, padding="ceil", then=_NORM_POOL),
@@ -189,6 +216,32 @@ _RECIPES = (
         weight_decay=0.0,
         schedule=Schedule(kind="constant"),
         init="he",
+        resize_pixels=32,
+        flip=False,
+        lighting_std=0.0,
+        hold_out=0.0,
+    ),
+    Recipe(
+        name="cifar10-small",
+        description="the paper's AlexNet made small for 32 pixels: what the experiments change",
+        network=_SMALL_NETWORK,
+        epochs=30,
+        batch_size=128,
+        learning_rate=0.01,
+        schedule=Schedule(kind="steps", at_epochs=(0.8,)),
+        resize_pixels=32,
+        flip=False,
+        lighting_std=0.0,
+        hold_out=0.0,
+    ),
+    Recipe(
+        name="four-layer",
+        description="a four-layer network as in figure 1: three convolutions and a classifier",
+        network=_FOUR_LAYER_NETWORK,
+        epochs=30,
+        batch_size=128,
+        learning_rate=0.001,
+        schedule=Schedule(kind="steps", at_epochs=(0.8,)),
         resize_pixels=32,
         flip=False,
         lighting_std=0.0,

@@ -121,7 +121,8 @@ class Schedule:
 
     Attributes:
       kind: "constant"; "plateau" (section 5: divided when the validation error stops improving);
-        "steps" (at fixed epochs); or "2012" (the run's epochs, scaled to the epochs asked for).
+        "steps" (at fixed epochs); "cosine" (half a wave down to 0 over the epochs asked for); or
+        "2012" (the run's epochs, scaled to the epochs asked for).
       factor: What the rate is multiplied by each time.
       reductions: How often at most ("plateau").
       patience_epochs: Epochs without a better validation top-1 error before it falls ("plateau").
@@ -136,7 +137,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Raises InputError if the kind is unknown."""
-        choose(self.kind, ("constant", "plateau", "steps", "2012"), "schedule")
+        choose(self.kind, ("constant", "plateau", "steps", "cosine", "2012"), "schedule")
 
 
 @dataclasses.dataclass(frozen=True)

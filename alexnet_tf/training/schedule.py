@@ -1,6 +1,7 @@
-"""How rates fall over the epochs: plateau (section 5), the 2012 run, fixed steps, constant."""
+"""How rates fall over the epochs: plateau (section 5), the 2012 run, steps, cosine, constant."""
 
 import dataclasses
+import math
 from typing import Any
 
 from alexnet_tf import paper
@@ -53,6 +54,9 @@ class RateSchedule:
         else:
             falls = self._reductions
         rate = first * self._schedule.factor**falls
+        if kind == "cosine":  # of a run that goes on for longer, the last rate stays
+            share = min(epoch, self._recipe.epochs - 1) / self._recipe.epochs
+            rate = first * (1 + math.cos(math.pi * share)) / 2
         factor = self._recipe.bias_rate_factor
         rates = EpochRates(
             rate,
