@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -97,20 +97,20 @@ class Trainer:
                 recipe.learning_rate, recipe.momentum, recipe.weight_decay
             )
             self.optimizer.build(model.trainable_variables)
-        self._step = TrainingStep(
-            model,
-            self.optimizer,
-            machine.strategy,
-            seed=seed,
-            lighting_divisor=recipe.lighting_divisor,
-        )
+        self._step = _step(model, self.optimizer, machine, recipe, seed)
 
-    def run(self, saver: "Saver", stop: StopRequest) -> None:
+    def run(
+        self,
+        saver: "Saver",
+        stop: StopRequest,
+        on_epoch: Callable[[dict[str, Any]], bool] | None = None,
+    ) -> None:
         """Trains until the epochs are done.
 
         Args:
           saver: Puts the state away after each epoch, and inside one when it says so.
           stop: Looked at after each call into the graph.
+          on_epoch: Called with each epoch's record; True ends the run early.
 
         Raises:
           TrainingError: The loss is not a number any more.
@@ -133,6 +133,8 @@ class Trainer:
                 self.stalled = stall_message(record, self._guessing_loss, self._recipe)
                 if self.stalled is not None:
                     self._screen.warn(self.stalled)
+            if on_epoch is not None and on_epoch(record):
+                return
 
     def state(self) -> dict[str, Any]:
         """Returns what, with `tensors`, is enough to go on from here."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ def train(
     checkpoint_every: str | None = None,
     tensorboard: bool = False,
     quiet: bool = False,
+    on_epoch: Callable[[dict[str, Any]], bool] | None = None,
 ) -> TrainingResult:
     """Trains a network, or goes on with a run.
 
@@ -108,6 +109,7 @@ def train(
       checkpoint_every: Also save inside an epoch: after so many updates ("500") or minutes ("10m").
       tensorboard: Write each epoch's numbers for TensorBoard into the run's folder too.
       quiet: Show only warnings.
+      on_epoch: Called with each epoch's record, once it is saved; True ends the run there.
 
     Returns:
       What the run came to. The folder has the models, the history, the curves and the record.
@@ -218,7 +220,7 @@ def train(
         if folder is not None:
             statistics.save(path / runs.STATISTICS)
         with stop_on_signals() as stop:
-            trainer.run(saver, stop)
+            trainer.run(saver, stop, on_epoch)
         best = saver.finish()
     except StoppedError as stopped:
         raise TrainingStopped(
