@@ -14,6 +14,7 @@ HISTORY = "history.jsonl"
 CURVES = "curves.png"
 STATISTICS = "statistics.npz"
 CHECKPOINTS = "checkpoints"
+SEEDS = "seeds.json"  # in the folder of the runs that `train --seeds` made
 
 
 def is_run(folder: Path) -> bool:
@@ -25,12 +26,14 @@ def newest_run(root: str | Path = SAVED_MODELS) -> Path:
     """Returns the run folder under `root` whose run.json was written first most recently.
 
     Runs are named `<recipe>-<time>`, and the time sorts; folders that are no runs are passed over.
+    Runs of `train --seeds` lie one folder deeper.
 
     Raises:
       InputError: There is no run.
     """
     root = Path(root)
-    runs = [folder for folder in root.glob("*/") if is_run(folder)]
+    folders = [*root.glob("*/"), *root.glob("*/seed-*/")]
+    runs = [folder for folder in folders if is_run(folder)]
     if not runs:
         raise InputError(f"no run under {root}/: train one first (`python cli.py train`)")
     return max(runs, key=lambda folder: (read_run(folder).get("started", ""), folder.name))
@@ -51,6 +54,34 @@ def read_run(folder: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} is damaged: {error}") from None
     if not isinstance(record, dict) or "recipe" not in record:
         raise InputError(f"{path} is damaged: it does not describe a run")
+    return record
+
+
+def seed_folder(folder: str | Path, seed: int) -> Path:
+    """Returns the run with this seed in a folder that `train --seeds` made."""
+    return Path(folder) / f"seed-{seed}"
+
+
+def has_seeds(folder: str | Path) -> bool:
+    """Returns whether a folder is one that `train --seeds` made."""
+    return (Path(folder) / SEEDS).is_file()
+
+
+def read_seeds(folder: str | Path) -> dict[str, Any]:
+    """Returns "seeds" and "options" of a folder that `train --seeds` made.
+
+    Raises:
+      InputError: It is no such folder, or its seeds.json is damaged.
+    """
+    path = Path(folder) / SEEDS
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no runs by seeds: it has no {SEEDS}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    if not isinstance(record, dict) or not {"seeds", "options"} <= record.keys():
+        raise InputError(f"{path} is damaged: it does not name seeds")
     return record
 
 

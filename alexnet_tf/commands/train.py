@@ -8,6 +8,7 @@ import click
 from alexnet_tf.commands.options import option, recipe_option
 from alexnet_tf.commands.preparing import is_raw_folder, prepare_source
 from alexnet_tf.errors import InputError
+from alexnet_tf.runs import has_seeds, newest_run
 from alexnet_tf.settings import ACTIVATIONS, INITS, NETWORK_OVERRIDES, NORMS, POOLINGS
 
 _OVERRIDES = (
@@ -142,6 +143,14 @@ Examples:
     type=click.IntRange(min=0, max=2**31 - 1),
 )
 @option(
+    "--seeds",
+    "Train a run for each of these seeds, one after another, into RUN-DIR/seed-1 and so on; "
+    "evaluate --run RUN-DIR averages them.",
+    default="none: one run",
+    example="1,2,3",
+    metavar="NUMBERS",
+)
+@option(
     "--precision",
     "auto, float32 or bfloat16 (saved models are float32 all the same).",
     default="auto: bfloat16 where the hardware has it",
@@ -163,6 +172,14 @@ Examples:
     default="all GPUs, or one CPU",
     example="0,1",
     metavar="NUMBERS",
+)
+@option(
+    "--parallelism",
+    "What several devices divide: data (the batch), or towers (the network's two, as in the paper).",
+    default="data",
+    example="towers --devices 0,1",
+    type=click.Choice(["data", "towers"]),
+    metavar="NAME",
 )
 @option(
     "--workers",
@@ -237,6 +254,7 @@ def command(**options: Any) -> None:
     check(options)
     if options["freeze"]:
         options["freeze"] = tuple(name.strip() for name in options["freeze"].split(","))
+    options["seeds"] = _seeds(options)
     prepare, given = options.pop("prepare"), []
     if not options["resume"] and is_raw_folder(options["dataset"]):
         options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
@@ -253,10 +271,37 @@ def command(**options: Any) -> None:
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow(start_devices=False)  # the strategy is set up first
+    # What was not given is left to `train`. A 0 is given: only None and a flag's False are not.
+    asked = {n: value for n, value in options.items() if value is not None and value is not False}
+    if "seeds" in asked:
+        from alexnet_tf.training.seeds import train_seeds
+
+        train_seeds(**asked)
+        return
     from alexnet_tf.training.train import train
 
-    # What was not given is left to `train`. A 0 is given: only None and a flag's False are not.
-    train(**{n: value for n, value in options.items() if value is not None and value is not False})
+    train(**asked)
+
+
+def _seeds(options: dict[str, Any]) -> tuple[int, ...] | None:
+    """Returns the seeds to train one after another: () for those of the folder to go on with.
+
+    Raises:
+      InputError: They are no numbers, or something else was given that they do not go with.
+    """
+    folder, text = options["run_dir"], options["seeds"]
+    if options["resume"] and folder is None and text is None:
+        parent = newest_run().parent
+        folder = options["run_dir"] = str(parent) if has_seeds(parent) else None
+    if text is None and not (options["resume"] and folder is not None and has_seeds(folder)):
+        return None
+    for other in ("seed", "workers"):
+        if options[other] is not None:
+            raise InputError(f"--seeds trains run after run on one machine: leave out --{other}")
+    try:
+        return () if text is None else tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise InputError(f"--seeds takes numbers with commas, as 1,2,3. Received: {text}") from None
 
 
 def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:

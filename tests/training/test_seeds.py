@@ -1,0 +1,147 @@
+"""Runs by seeds: the same as one by one, and a resume that leaves nothing out."""
+
+import json
+
+import numpy as np
+import pytest
+
+import alexnet_tf as an
+from alexnet_tf import runs
+from alexnet_tf.cli import main
+from alexnet_tf.errors import InputError, TrainingStopped
+from alexnet_tf.runs import newest_run
+from alexnet_tf.training import seeds as module
+from alexnet_tf.training.seeds import train_seeds
+from alexnet_tf.training.train import TrainingResult
+
+
+def weights(run):
+    return an.load_model(run / "last.keras").get_weights()
+
+
+def losses(result):
+    return [(r["training_loss"], r["validation_loss"]) for r in result.history]
+
+
+@pytest.mark.slow
+def test_each_run_is_the_one_that_its_seed_alone_gives(tiny_recipe, photos, tmp_path):
+    given = {"recipe": tiny_recipe.replace(epochs=1), "precision": "float32", "quiet": True}
+    first, second = train_seeds((3, 1), run_dir=tmp_path / "all", dataset=str(photos), **given)
+    assert [r.run_dir.name for r in (first, second)] == ["seed-3", "seed-1"]
+    alone = an.train(str(photos), seed=1, run_dir=tmp_path / "alone", **given)
+    assert losses(second) == losses(alone) != losses(first)
+    for a, b in zip(weights(second.run_dir), weights(alone.run_dir), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What `train` is called with; it leaves a finished run, or stops where `stop_at` says."""
+    made, stop_at = [], []
+
+    def train(*, run_dir, resume, quiet, **options):
+        made.append({"folder": run_dir.name, "resume": resume, **options})
+        epochs = options.get("epochs", 2)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        record = {"recipe": {}, "options": {"epochs": epochs}, "started": str(len(made))}
+        if run_dir.name not in stop_at:
+            last = {"epoch": epochs}
+            record["results"] = {"best": last, "last": last, "stalled": None}
+        (run_dir / runs.RUN).write_text(json.dumps(record))
+        (run_dir / runs.HISTORY).write_text('{"epoch": 1}\n{"epoch": 2}\n')
+        if run_dir.name in stop_at:
+            raise TrainingStopped("stopped in epoch 1")
+        return TrainingResult(run_dir, [{"epoch": 1}, {"epoch": 2}], epochs, None)
+
+    monkeypatch.setattr(module, "train", train)
+    return made, stop_at
+
+
+def test_resume_leaves_the_finished_goes_on_with_the_stopped_and_begins_the_rest(calls, tmp_path):
+    made, stop_at = calls
+    stop_at.append("seed-2")
+    with pytest.raises(TrainingStopped, match=f"--resume --run-dir {tmp_path / 'all'}"):
+        train_seeds([1, 2, 3], run_dir=tmp_path / "all", dataset="cifar10", epochs=2)
+    assert [call["folder"] for call in made] == ["seed-1", "seed-2"]
+    stop_at.clear()
+    made.clear()
+    results = train_seeds(run_dir=tmp_path / "all", resume=True)
+    assert made == [
+        {"folder": "seed-2", "resume": True},
+        # What was asked of them all is kept for those that had not begun.
+        {"folder": "seed-3", "resume": False, "seed": 3, "dataset": "cifar10", "epochs": 2},
+    ]
+    assert [result.run_dir.name for result in results] == ["seed-1", "seed-2", "seed-3"]
+    assert results[0].history == [{"epoch": 1}, {"epoch": 2}]
+    made.clear()
+    train_seeds(run_dir=tmp_path / "all", resume=True, epochs=4)
+    assert [(call["resume"], call["epochs"]) for call in made] == [(True, 4)] * 3
+
+
+def test_a_recipe_of_ones_own_comes_back_when_resumed(calls, tiny_recipe, tmp_path):
+    made, stop_at = calls
+    stop_at.append("seed-1")
+    with pytest.raises(TrainingStopped):
+        train_seeds([1, 2], run_dir=tmp_path / "all", recipe=tiny_recipe)
+    stop_at.clear()
+    train_seeds(run_dir=tmp_path / "all", resume=True)
+    assert made[-1]["recipe"] == tiny_recipe
+
+
+def outcome(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    return left.value.code, capsys.readouterr().err
+
+
+def test_the_command_trains_by_seeds_and_goes_on_without_naming_them(
+    calls, tmp_path, monkeypatch, capsys
+):
+    made, stop_at = calls
+    monkeypatch.chdir(tmp_path)
+    stop_at.append("seed-7")
+    code, err = outcome(["train", "--seeds", "5,7", "--epochs", "2"], capsys)
+    assert code == 3
+    folder = newest_run().parent
+    assert folder.parent.name == "saved_models" and folder.name.startswith("shapes-")
+    assert f"train --resume --run-dir saved_models/{folder.name}" in err
+    stop_at.clear()
+    made.clear()
+    code, err = outcome(["train", "--resume"], capsys)
+    assert (code, [call["folder"] for call in made]) == (0, ["seed-7"])
+    assert f"evaluate --run saved_models/{folder.name}" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--seeds 1,two", "1,two"),
+        ("--seeds 1,1", "different numbers"),
+        ("--seeds 1,-2", "different numbers"),
+        ("--seeds 1,2 --seed 3", "leave out --seed"),
+        ("--seeds 1,2 --workers 2", "leave out --workers"),
+        ("--seeds 1,2 --resume --run-dir .", "no seeds.json"),
+    ],
+)
+def test_bad_seeds_are_refused_and_leave_nothing(
+    words, expected, calls, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    code, err = outcome(["train", *words.split()], capsys)
+    assert (code, err.count("\n")) == (2, 1)
+    assert expected in err
+    assert not calls[0] and not (tmp_path / "saved_models").exists()
+
+
+def test_what_the_first_run_refuses_leaves_nothing(photos, tmp_path):
+    with pytest.raises(InputError, match="batch size"):
+        train_seeds(
+            [1, 2], run_dir=tmp_path / "all", dataset=str(photos), batch_size=91, quiet=True
+        )
+    assert not (tmp_path / "all").exists()
+
+
+def test_other_seeds_than_the_folders_are_refused(calls, tmp_path):
+    train_seeds([1, 2], run_dir=tmp_path / "all")
+    with pytest.raises(InputError, match="differs from"):
+        train_seeds([1, 3], run_dir=tmp_path / "all", resume=True)
