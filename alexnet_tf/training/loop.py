@@ -97,7 +97,13 @@ class Trainer:
                 recipe.learning_rate, recipe.momentum, recipe.weight_decay
             )
             self.optimizer.build(model.trainable_variables)
-        self._step = _step(model, self.optimizer, machine, recipe, seed)
+        self._step = TrainingStep(
+            model,
+            self.optimizer,
+            machine.strategy,
+            seed=seed,
+            lighting_divisor=recipe.lighting_divisor,
+        )
 
     def run(
         self,
