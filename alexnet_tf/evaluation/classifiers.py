@@ -14,13 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.evaluate import resized_pixels
 from alexnet_tf.evaluation.preprocessing import (
     CLASS_NAMES,
     PREPROCESSING,
     Preprocessing,
     names_from_text,
 )
+from alexnet_tf.evaluation.subject import resized_pixels
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.optional import needed

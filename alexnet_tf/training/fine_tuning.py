@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.evaluation.evaluate import resized_pixels
+from alexnet_tf.evaluation.subject import resized_pixels
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.model.transfer import copy_weights, network_of

@@ -1,0 +1,173 @@
+"""What is judged: a model and the examples of a split, opened from what the user named."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from alexnet_tf.data.dataset import DataSet
+from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.splits import evaluation_split
+from alexnet_tf.data.statistics import fit_statistics
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.report import Evaluation, Judgement
+from alexnet_tf.imagenet import readable
+from alexnet_tf.model.persistence import load_model
+from alexnet_tf.model.probabilities import class_names
+from alexnet_tf.runs import model_file, newest_run, read_run
+
+Progress = Callable[[int, int], None]
+PathLike = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model and what it is judged on.
+
+    Attributes:
+      network: The model.
+      name: The model's file, or its name where it was given as a model.
+      dataset: The data set.
+      split: The split: "validation" may be the part of train that was held out.
+      examples: The split's examples, without damaged ones.
+      left_out: Damaged images, with the reason.
+      hold_out: Share of train that the run held out; 0 for another data set than the run's own.
+      seed: Of the run.
+    """
+
+    network: keras.Model
+    name: str
+    dataset: DataSet
+    split: str
+    examples: Examples
+    left_out: tuple[tuple[str, str], ...]
+    hold_out: float
+    seed: int
+
+    @property
+    def training_examples(self) -> Examples | None:
+        """What the run trained on, or would have; None where the data set has no train split."""
+        if "train" not in self.dataset.splits:
+            return None
+        return evaluation_split(self.dataset, "train", self.hold_out, self.seed)
+
+    def evaluation(self, found: Judgement) -> Evaluation:
+        """Returns what was found, with what it was found on."""
+        return Evaluation(
+            self.name,
+            self.dataset.name,
+            self.split,
+            found.centre_crop,
+            found.ten_crop,
+            self.left_out,
+        )
+
+
+def open_subject(
+    run: PathLike | None = None,
+    *,
+    model: keras.Model | PathLike | None = None,
+    dataset: PathLike | None = None,
+    data_dir: PathLike | None = None,
+    split: str | None = None,
+    batch_size: int | None = None,
+    on_progress: Progress | None = None,
+) -> Subject:
+    """Opens a model and a split; see `evaluate.evaluate` for the arguments and errors."""
+    if run is not None and model is not None:
+        raise InputError("give a run or a model to evaluate, not both")
+    record: dict[str, Any] = {}
+    if model is None:
+        run = Path(run) if run is not None else newest_run()
+        record = read_run(run)
+        model = model_file(run)
+    elif dataset is None:
+        raise InputError("name the data set to evaluate the model on: --dataset")
+    if isinstance(model, keras.Model):
+        network, name = model, model.name
+    else:
+        network, name = load_model(model), os.fspath(model)
+    own = _own(record)
+    is_own = dataset is None or _same_dataset(dataset, own.get("dataset"))
+    opened = open_dataset(
+        own["dataset"] if dataset is None else dataset,
+        data_dir=data_dir or (own["data_dir"] if is_own else None),
+        channels=network.input_shape[-1],
+    )
+    check_classes(network, opened)
+    # A held-out part is the same again by the run's own share and seed.
+    hold_out, seed = (own["hold_out"], own["seed"]) if is_own else (0.0, 0)
+    split = split or (own["split"] if is_own else None) or _default_split(opened)
+    examples = evaluation_split(opened, split, hold_out, seed)
+    if batch_size is not None and not 1 <= batch_size <= len(examples):
+        raise InputError(
+            f"batch size must be from 1 to the {split} split's {len(examples)} images. "
+            f"Received: {batch_size}"
+        )
+    left_out: tuple[tuple[str, str], ...] = ()
+    if not isinstance(examples, ArrayExamples):
+        statistics = fit_statistics(examples, resized_pixels(network), on_progress, what=split)
+        examples, left_out = statistics.usable(examples), statistics.bad
+    return Subject(network, name, opened, split, examples, left_out, hold_out, seed)
+
+
+def resized_pixels(model: keras.Model) -> int:
+    """Returns the side in pixels to which images are resized before a model's crops are cut."""
+    for layer in model.layers:
+        if layer.name == "mean" and layer.resize_pixels:
+            return int(layer.resize_pixels)
+    return int(model.input_shape[1])
+
+
+def check_classes(model: keras.Model, dataset: DataSet) -> None:
+    """Checks that a model's classes are the data set's, in the same order.
+
+    An ImageNet class goes by its name and by its WordNet number, which data sets have.
+
+    Raises:
+      InputError: They are not; the message names the first that differs.
+    """
+    theirs = dataset.class_names
+    outputs = int(model.output_shape[-1])
+    if outputs != len(theirs):
+        raise InputError(
+            f"the model tells {outputs} classes apart, {dataset.name} has {len(theirs)}: evaluate "
+            "on the data set that it was trained on"
+        )
+    # A model without names is taken at its number of classes.
+    pairs = zip(readable(class_names(model) or theirs), readable(theirs), strict=True)
+    for index, (ours, other) in enumerate(pairs):
+        if ours != other:
+            raise InputError(
+                f"the model's class {index} is {ours!r}, that of {dataset.name} is {other!r}: "
+                "evaluate on the data set that it was trained on"
+            )
+
+
+def _own(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a run's record says about its data: nothing for an empty record."""
+    if not record:
+        return {}
+    options, split = record["options"], record["dataset"]["validation_split"]
+    return {
+        "dataset": options["dataset"],
+        "data_dir": options["data_dir"],
+        "hold_out": record["recipe"]["hold_out"],
+        "seed": record["seed"],
+        # What was held out from train goes by the name of validation.
+        "split": "validation" if split.startswith("train") else split or None,
+    }
+
+
+def _same_dataset(asked: PathLike, own: str | None) -> bool:
+    """Returns whether a data set is the run's own, which has the absolute path of a folder."""
+    return own is not None and own in (os.fspath(asked), str(Path(asked).expanduser().resolve()))
+
+
+def _default_split(dataset: DataSet) -> str:
+    """Returns the split to judge a model on that was not watched on any."""
+    return next(name for name in ("validation", "test", "train") if name in dataset.splits)
