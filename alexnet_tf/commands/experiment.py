@@ -1,0 +1,159 @@
+"""`experiment`: put the paper's claims to the test."""
+
+import json
+import shlex
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alexnet_tf.commands.options import json_option, option
+
+_OWN = "the experiment's"
+_COUNT = click.IntRange(min=1)
+_EXAMPLES = """\b
+Examples:
+  python cli.py experiment list
+  python cli.py experiment relu-vs-tanh --dataset cifar10
+  python cli.py experiment dropout --data-dir /data/tfds --budget 30m"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Put the paper's claims to the test.")
+@click.argument("name")
+@option(
+    "--dataset",
+    "What to train on, as train takes it.",
+    default=_OWN,
+    example="cifar10",
+    metavar="NAME|PATH",
+)
+@option(
+    "--data-dir",
+    "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
+    default="TFDS's own, ~/tensorflow_datasets",
+    example="/data/tfds",
+    type=click.Path(file_okay=False),
+)
+@option("--seeds", "How many seeds, from 0.", default=_OWN, example="5", type=_COUNT)
+@option("--epochs", "Epochs of every run.", default=_OWN, example="10", type=_COUNT)
+@option("--limit-train", "Training images.", default=_OWN, example="50000", type=_COUNT)
+@option("--limit-val", "Images to judge on.", default=_OWN, example="2000", type=_COUNT)
+@option(
+    "--budget",
+    "Shorten to fit: fewer epochs, then fewer images, for all variants alike, by the images/s "
+    "measured first; said in the results.",
+    default="none",
+    example="30m",
+    metavar="N[m|h]",
+)
+@option(
+    "--precision",
+    "auto, float32 or bfloat16.",
+    default="auto: bfloat16 where the hardware has it",
+    example="float32",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    metavar="NAME",
+)
+@option(
+    "--out",
+    "Folder of the runs and results; a stopped experiment goes on there.",
+    default="saved_models/experiments/NAME",
+    example="lrn-again",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--keep-models",
+    "Keep the models and checkpoints of finished runs.",
+    default="off",
+    example="",
+    is_flag=True,
+)
+@json_option()
+@option("--quiet", "Show no progress.", default="off", example="", is_flag=True)
+def command(name: str, as_json: bool, **options: Any) -> None:
+    """Put the paper's claims to the test; `list` shows them.
+
+    Trains every variant with several seeds, and prints the claim beside what was measured. The
+    folder gets results.json, table.md, figure.png and the runs.
+    """
+    if name == "list":
+        _list(as_json)
+        return
+    from alexnet_tf.experiments.catalogue import get_experiment
+    from alexnet_tf.experiments.plan import new_plan, parse_budget
+
+    experiment = get_experiment(name)
+    chosen = {
+        key: options[key]
+        for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "precision")
+    }
+    given = {key: value for key, value in chosen.items() if value is not None}
+    plan = new_plan(experiment, **given, budget_seconds=parse_budget(options["budget"]))
+    root = Path(options["out"] or f"saved_models/experiments/{name}")
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow(start_devices=False)
+    from alexnet_tf.experiments.runner import run_experiment
+    from alexnet_tf.experiments.table import table
+
+    results = run_experiment(
+        experiment,
+        plan,
+        root,
+        data_dir=options["data_dir"],
+        keep_models=options["keep_models"],
+        command=_command(name, options),
+        quiet=options["quiet"],
+    )
+    if as_json:
+        click.echo(json.dumps(results, ensure_ascii=False))
+        return
+    click.echo(table(results))
+    click.echo(f"written to {root}/: results.json, table.md, figure.png, runs/", err=True)
+
+
+def _command(name: str, options: dict[str, Any]) -> str:
+    """Returns what was asked for, without this machine's folders."""
+    words = ["python", "cli.py", "experiment", name]
+    for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "budget", "precision"):
+        if options[key] is not None:
+            words += ["--" + key.replace("_", "-"), Path(str(options[key])).name]
+    if options["data_dir"] is not None:
+        words += ["--data-dir", "DIR"]
+    return shlex.join(words)
+
+
+def _list(as_json: bool) -> None:
+    """Prints the experiments: claim, section, data, and the hours they took where it was stored."""
+    from alexnet_tf.experiments.catalogue import EXPERIMENTS
+    from alexnet_tf.experiments.stored import hours
+
+    rows = [
+        {
+            "name": experiment.name,
+            "claim": experiment.claim,
+            "section": experiment.section,
+            "paper": experiment.paper,
+            "dataset": experiment.dataset,
+            "train_examples": experiment.limit_train,
+            "seeds": experiment.seeds,
+            "variants": [variant.name for variant in experiment.variants],
+            "hours": hours(experiment.name),
+        }
+        for experiment in EXPERIMENTS.values()
+    ]
+    if as_json:
+        click.echo(json.dumps({"experiments": rows}, ensure_ascii=False))
+        return
+    for row in rows:
+        images = "all" if row["train_examples"] is None else f"{row['train_examples']:,}"
+        facts = [
+            f"section {row['section']}" if row["section"] else "not in the paper",
+            f"the paper's number: {row['paper']}" if row["paper"] else "",
+            f"data: {row['dataset']}, {images} images, {row['seeds']} seeds",
+            "" if row["hours"] is None else f"hours here: {row['hours']:.2f}",
+        ]
+        click.echo(row["name"])
+        for text in (row["claim"], "; ".join(fact for fact in facts if fact)):
+            click.echo(textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    "))

@@ -1,0 +1,238 @@
+"""What of an experiment is run: data, seeds, epochs, what a budget takes away. No TensorFlow."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alexnet_tf import runs
+from alexnet_tf.errors import InputError
+from alexnet_tf.experiments.definition import Experiment, Variant
+from alexnet_tf.settings import Recipe
+
+_FEWEST_EPOCHS_SHARE = 1 / 3  # a budget takes epochs down to here, then images
+_FEWEST_BATCHES = 8
+_DIVERGED = "diverged.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """An experiment with all that may be chosen about it.
+
+    Attributes:
+      experiment: Its name.
+      dataset: As `train` takes it.
+      seeds: How many.
+      epochs: Of every variant; None: each variant's recipe's.
+      limit_train: Training images, or None: all.
+      limit_val: Test images, or None: all.
+      precision: "auto", "float32" or "bfloat16".
+      budget_seconds: What was asked for, or None.
+      shortened: What the budget took away, a sentence; "" for nothing.
+    """
+
+    experiment: str
+    dataset: str
+    seeds: int
+    epochs: int | None
+    limit_train: int | None
+    limit_val: int | None
+    precision: str = "auto"
+    budget_seconds: float | None = None
+    shortened: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values."""
+        return dataclasses.asdict(self)
+
+
+def new_plan(
+    experiment: Experiment,
+    *,
+    dataset: str | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    limit_train: int | None = None,
+    limit_val: int | None = None,
+    precision: str = "auto",
+    budget_seconds: float | None = None,
+) -> Plan:
+    """Returns the experiment's own values, but for those given."""
+    return Plan(
+        experiment=experiment.name,
+        dataset=dataset or experiment.dataset,
+        seeds=seeds or experiment.seeds,
+        epochs=epochs or experiment.epochs,
+        limit_train=limit_train or experiment.limit_train,
+        limit_val=limit_val or experiment.limit_val,
+        precision=precision,
+        budget_seconds=budget_seconds,
+    )
+
+
+def check_same(stored: Plan, asked: Plan, folder: Path) -> Plan:
+    """Returns the plan to go on with in a folder: the stored one, with the seeds asked for.
+
+    Args:
+      stored: Of the folder.
+      asked: By the command, before a budget takes anything.
+      folder: For the message.
+
+    Raises:
+      InputError: They are not one experiment's.
+    """
+    budgeted = () if stored.budget_seconds is None else ("epochs", "limit_train")
+    for field in dataclasses.fields(Plan):
+        name = field.name
+        if name in ("seeds", "shortened", *budgeted):
+            continue
+        had, wanted = getattr(stored, name), getattr(asked, name)
+        if had != wanted:
+            raise InputError(
+                f"{folder} holds this experiment with {name.replace('_', ' ')} {had}, not {wanted}:"
+                " give the same command to go on, or another --out"
+            )
+    return dataclasses.replace(stored, seeds=asked.seeds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run of an experiment.
+
+    Attributes:
+      variant: That trains.
+      seed: Of everything random.
+      recipe: What it trains with.
+      tried: Whether it is one of the runs that look for a learning rate.
+      folder: Its run folder.
+    """
+
+    variant: Variant
+    seed: int
+    recipe: Recipe
+    tried: bool
+    folder: Path
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        if (self.folder / _DIVERGED).exists():
+            return True
+        return runs.is_run(self.folder) and "finished" in runs.read_run(self.folder)
+
+    @property
+    def diverged_file(self) -> Path:
+        """Where it is noted that the loss was no number."""
+        return self.folder / _DIVERGED
+
+
+def job(
+    experiment: Experiment, plan: Plan, root: Path, variant: Variant, seed: int, rate: float | None
+) -> Job:
+    """Returns one run: `rate` is one to try or the one chosen, None is the recipe's."""
+    recipe = experiment.recipe_of(variant, epochs=plan.epochs, rate=rate)
+    name = variant.name.replace(" ", "-").replace(",", "")
+    name += f"-seed-{seed}" + ("" if rate is None else f"-rate-{rate:g}")
+    return Job(variant, seed, recipe, rate is not None and seed == 0, root / "runs" / name)
+
+
+def all_jobs(experiment: Experiment, plan: Plan, root: Path) -> Iterator[Job]:
+    """Yields as many runs as there will be, for sums; which rate is chosen is not known yet."""
+    for seed in range(plan.seeds):
+        for variant in experiment.trained():
+            rates: tuple[float | None, ...] = (None,)
+            if experiment.rates:
+                rates = experiment.rates if seed == 0 else experiment.rates[:1]
+            for rate in rates:
+                yield job(experiment, plan, root, variant, seed, rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """What a variant's training takes here.
+
+    Attributes:
+      startup_seconds: Before the first update.
+      epoch_seconds: Of an epoch beside its updates: judging, saving.
+      images_per_second: Of the updates.
+    """
+
+    startup_seconds: float
+    epoch_seconds: float
+    images_per_second: float
+
+    def seconds(self, epochs: int, images: int) -> float:
+        """Returns what a run takes."""
+        return self.startup_seconds + epochs * (
+            self.epoch_seconds + images / self.images_per_second
+        )
+
+
+def shorten(plan: Plan, jobs: list[Job], speeds: dict[str, Speed], images: int) -> Plan:
+    """Returns the plan that fits its budget: fewer epochs, then fewer images, for all alike.
+
+    Args:
+      plan: With a budget.
+      jobs: All runs.
+      speeds: By variant name.
+      images: Training images of the plan, with all of the set counted.
+
+    Raises:
+      InputError: The budget is too small for anything.
+    """
+    budget = plan.budget_seconds or 0.0
+    full_epochs = max(job.recipe.epochs for job in jobs)
+
+    def seconds(epochs: int, images: int) -> float:
+        return sum(
+            speeds[job.variant.name].seconds(min(epochs, job.recipe.epochs), images) for job in jobs
+        )
+
+    full = seconds(full_epochs, images)
+    if full <= budget:
+        return plan
+    fewest_epochs = max(1, round(full_epochs * _FEWEST_EPOCHS_SHARE))
+    fewest_images = min(images, _FEWEST_BATCHES * max(job.recipe.batch_size for job in jobs))
+    epochs, kept = full_epochs, images
+    while epochs > fewest_epochs and seconds(epochs, kept) > budget:
+        epochs -= 1
+    fixed = seconds(epochs, 0)
+    if seconds(epochs, kept) > budget:
+        per_image = (seconds(epochs, kept) - fixed) / kept
+        kept = int((budget - fixed) / per_image)
+    if kept < fewest_images:
+        least = seconds(fewest_epochs, fewest_images)
+        raise InputError(
+            f"--budget {budget / 60:g}m is too short for {len(jobs)} runs: {fewest_epochs} epochs "
+            f"of {fewest_images:,} images take about {least / 60:.0f} minutes here"
+        )
+    speed = min(speed.images_per_second for speed in speeds.values())
+    sentence = (
+        f"Shortened to fit {budget / 60:g} minutes: {epochs} epochs of {kept:,} images instead of "
+        f"{full_epochs} of {images:,}, which would take about {full / 60:.0f} minutes at the "
+        f"{speed:,.0f} images/s measured before the start."
+    )
+    return dataclasses.replace(
+        plan,
+        epochs=epochs if epochs < full_epochs else plan.epochs,
+        limit_train=kept if kept < images else plan.limit_train,
+        shortened=sentence,
+    )
+
+
+def parse_budget(text: str | None) -> float | None:
+    """Reads "30m", "2h" or "90s" as seconds.
+
+    Raises:
+      InputError: It is none of them, or not above 0.
+    """
+    if text is None:
+        return None
+    units = {"s": 1, "m": 60, "h": 3600}
+    try:
+        seconds = float(text[:-1]) * units[text[-1:]]
+    except (ValueError, KeyError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"--budget takes minutes (30m), hours (2h) or seconds. Received: {text!r}")
+    return seconds

@@ -1,0 +1,276 @@
+"""Runs an experiment: every variant and seed through `train`, in one folder that can be resumed."""
+
+import gc
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from alexnet_tf import runs
+from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.splits import split_dataset
+from alexnet_tf.errors import TrainingError, TrainingStopped
+from alexnet_tf.evaluation.evaluate import evaluate
+from alexnet_tf.experiments.definition import Experiment, Variant
+from alexnet_tf.experiments.figure import draw_figure
+from alexnet_tf.experiments.measures import METRICS
+from alexnet_tf.experiments.plan import Job, Plan, Speed, all_jobs, check_same, job, shorten
+from alexnet_tf.experiments.progress import RunsBar, Teller
+from alexnet_tf.experiments.results import (
+    FIGURE,
+    JUDGED,
+    PLAN,
+    RESULTS,
+    TABLE,
+    collect,
+    read_measured,
+)
+from alexnet_tf.experiments.table import table
+from alexnet_tf.files import write_json, write_text
+from alexnet_tf.training.train import train
+
+_PROBE_BATCHES = 12
+
+
+def run_experiment(
+    experiment: Experiment,
+    plan: Plan,
+    root: Path,
+    *,
+    data_dir: str | None = None,
+    keep_models: bool = False,
+    command: str = "",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Runs what is left of an experiment.
+
+    Args:
+      experiment: What to run.
+      plan: With what; in a folder that has begun it must be the same but for the seeds.
+      root: The experiment's folder. It gets plan.json, runs/, and at the end results.json,
+        table.md and figure.png.
+      data_dir: TFDS folder, or None.
+      keep_models: Whether to keep the models and checkpoints of finished runs.
+      command: What the user gave, for the record.
+      quiet: Show nothing.
+
+    Returns:
+      What is in results.json.
+
+    Raises:
+      InputError: Something cannot be used; other settings are in the folder.
+      TrainingStopped: Stopped by Ctrl-C or SIGTERM; the same command goes on.
+    """
+    teller = Teller(quiet)
+    runner = _Runner(experiment, root, data_dir, keep_models, teller)
+    try:
+        plan = runner.settle(plan)
+        runner.run(plan)
+    except (TrainingStopped, KeyboardInterrupt):
+        raise TrainingStopped(
+            f"stopped; what is done is kept in {root}. The same command goes on"
+        ) from None
+    results = collect(experiment, plan, root, command)
+    write_json(root / RESULTS, results)
+    write_text(root / TABLE, table(results) + "\n")
+    draw_figure(results, root / FIGURE)
+    return results
+
+
+class _Runner:
+    """Runs the jobs of one experiment in its folder."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        root: Path,
+        data_dir: str | None,
+        keep_models: bool,
+        teller: Teller,
+    ) -> None:
+        self._experiment = experiment
+        self._root = root
+        self._data_dir = data_dir
+        self._keep_models = keep_models
+        self._teller = teller
+        self._metric = METRICS[experiment.metrics[0]]
+        self._judges = any(
+            METRICS[name].judges
+            for name in (*experiment.metrics, *(v.metric for v in experiment.variants if v.metric))
+        )
+
+    def settle(self, asked: Plan) -> Plan:
+        """Returns the plan to run: the folder's own, or the new one made to fit its budget."""
+        path = self._root / PLAN
+        if path.is_file():
+            stored = Plan(**json.loads(path.read_text(encoding="utf-8")))
+            plan = check_same(stored, asked, self._root)
+        else:
+            plan = asked
+            if plan.budget_seconds is not None:
+                plan = self._fit(plan)
+        self._root.mkdir(parents=True, exist_ok=True)
+        write_json(path, plan.to_json())
+        return plan
+
+    def run(self, plan: Plan) -> None:
+        """Runs all that is not finished."""
+        jobs = list(all_jobs(self._experiment, plan, self._root))
+        epochs = sum(job.recipe.epochs for job in jobs)
+        with self._teller.bar(len(jobs), epochs) as bar:
+            rates: dict[str, float | None] = {}
+            for seed in range(plan.seeds):
+                for variant in self._experiment.trained():
+                    if seed == 0 and self._experiment.rates:
+                        rates[variant.name] = self._search(plan, variant, bar)
+                        continue
+                    rate = rates.get(variant.name)
+                    self._do(plan, self._job(plan, variant, seed, rate), bar)
+
+    def _job(self, plan: Plan, variant: Variant, seed: int, rate: float | None) -> Job:
+        return job(self._experiment, plan, self._root, variant, seed, rate)
+
+    def _search(self, plan: Plan, variant: Variant, bar: RunsBar) -> float:
+        """Tries the rates with the first seed and returns the best."""
+        found: dict[float, float] = {}
+        for rate in self._experiment.rates:
+            tried = self._job(plan, variant, 0, rate)
+            best = min(found.values(), default=float("inf"))
+            # For a count of epochs a run that is already longer than the best has lost.
+            self._do(plan, tried, bar, epochs=best if self._metric.unit == "epochs" else None)
+            value = self._metric.measure(read_measured(tried))
+            found[rate] = float("inf") if value is None else value
+        return min(found, key=lambda rate: found[rate])
+
+    def _do(self, plan: Plan, job: Job, bar: RunsBar, epochs: float | None = None) -> None:
+        """Runs one job, unless it is finished.
+
+        Args:
+          plan: The experiment's.
+          job: The run.
+          bar: Shows it.
+          epochs: Where it may end at the latest.
+        """
+        what = f"{job.variant.name}, seed {job.seed}"
+        what += f", rate {job.recipe.learning_rate:g}" if self._experiment.rates else ""
+        bar.start(what, job.recipe.epochs)
+        if not job.finished:
+
+            def watch(record: dict[str, Any]) -> bool:
+                bar.epoch(record)
+                late = epochs is not None and record["epoch"] >= epochs
+                return late or self._metric.done(record)
+
+            try:
+                self._train(plan, job, watch)
+            except TrainingError as error:
+                write_json(job.diverged_file, {"diverged": str(error)})
+            _clear()
+            self._judge(job)
+        if not self._keep_models:
+            strip(job.folder)
+        bar.finish(what, self._metric, self._metric.measure(read_measured(job)))
+
+    def _train(self, plan: Plan, job: Job, watch: Callable[[dict[str, Any]], bool]) -> None:
+        if runs.is_run(job.folder):
+            train(
+                data_dir=self._data_dir,
+                run_dir=job.folder,
+                resume=True,
+                precision=plan.precision,
+                quiet=True,
+                on_epoch=watch,
+            )
+            return
+        if job.folder.is_dir():  # killed before it had anything to go on from
+            shutil.rmtree(job.folder)
+        train(
+            plan.dataset,
+            data_dir=self._data_dir,
+            recipe=job.recipe,
+            seed=job.seed,
+            precision=plan.precision,
+            limit_train=plan.limit_train,
+            limit_val=plan.limit_val,
+            run_dir=job.folder,
+            quiet=True,
+            on_epoch=watch,
+        )
+
+    def _judge(self, job: Job) -> None:
+        """Judges a trained model by the centre crop and ten crops, where that is asked for."""
+        if not self._judges or job.diverged_file.exists():
+            return
+        found = evaluate(job.folder, data_dir=self._data_dir, split="test", ten_crop=True)
+        assert found.ten_crop is not None
+        judged = {
+            "centre_crop": found.centre_crop.top1_error,
+            "ten_crop": found.ten_crop.top1_error,
+        }
+        write_json(job.folder / JUDGED, judged)
+        _clear()
+
+    def _fit(self, plan: Plan) -> Plan:
+        """Measures how fast the variants train and makes the plan fit its budget."""
+        jobs = list(all_jobs(self._experiment, plan, self._root))
+        channels = jobs[0].recipe.network.channels
+        data = open_dataset(plan.dataset, data_dir=self._data_dir, channels=channels)
+        splits = split_dataset(
+            data, hold_out=jobs[0].recipe.hold_out, seed=0, limit_train=plan.limit_train
+        )
+        speeds = {}
+        for variant in self._experiment.trained():
+            self._teller.message(f"measuring how fast {variant.name} trains")
+            speeds[variant.name] = self._speed(plan, variant)
+        return shorten(plan, jobs, speeds, len(splits.train))
+
+    def _speed(self, plan: Plan, variant: Variant) -> Speed:
+        """Trains a variant for a few batches, twice; the first time compiles."""
+        ends: list[float] = []
+        records: list[dict[str, Any]] = []
+
+        def watch(record: dict[str, Any]) -> bool:
+            ends.append(time.monotonic())
+            records.append(record)
+            return False
+
+        recipe = self._experiment.recipe_of(variant, epochs=2)
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            train(
+                plan.dataset,
+                data_dir=self._data_dir,
+                recipe=recipe,
+                precision=plan.precision,
+                limit_train=_PROBE_BATCHES * recipe.batch_size,
+                limit_val=plan.limit_val,
+                run_dir=Path(folder) / "run",
+                quiet=True,
+                on_epoch=watch,
+            )
+        _clear()
+        last = records[-1]
+        epoch_seconds = ends[1] - ends[0]
+        return Speed(
+            startup_seconds=max(0.0, ends[0] - started - epoch_seconds),
+            epoch_seconds=max(0.0, epoch_seconds - last["seconds"]),
+            images_per_second=last["images_per_second"],
+        )
+
+
+def strip(folder: Path) -> None:
+    """Removes a run's models, checkpoints and statistics, and keeps what it tells."""
+    shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)
+    for name in (runs.BEST, runs.LAST, runs.STATISTICS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _clear() -> None:
+    """Frees the graph and the weights of the run before."""
+    keras.backend.clear_session()
+    gc.collect()
