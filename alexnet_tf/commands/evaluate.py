@@ -1,41 +1,50 @@
-"""`evaluate`: judge a run's model."""
+"""`evaluate`: judge a run's model, or several together."""
 
 import contextlib
 import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from alexnet_tf.commands.options import json_option, option
-from alexnet_tf.runs import newest_run, read_run
+from alexnet_tf.runs import has_seeds, is_run, newest_run, read_run, read_seeds, seed_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from alexnet_tf.evaluation.report import Evaluation
+    from alexnet_tf.evaluation.ensemble_report import EnsembleEvaluation
+    from alexnet_tf.evaluation.report import Errors, Evaluation
+
 _EXAMPLES = """\b
 Examples:
   python cli.py evaluate
   python cli.py evaluate --ten-crop --split test
   python cli.py evaluate --run saved_models/first --json
+  python cli.py evaluate --run saved_models/first --run saved_models/second
   python cli.py evaluate --model caffe.keras --dataset imagenet2012"""
 
 
 @click.command(epilog=_EXAMPLES, short_help="Judge a trained network: top-1 and top-5 error.")
 @option(
     "--run",
-    "The run's folder.",
+    "The run's folder. Given several times, or as a folder that train --seeds made: each network "
+    "alone, and their predictions averaged.",
     default="the newest under saved_models/",
     example="saved_models/first",
     type=click.Path(file_okay=False),
+    multiple=True,
 )
 @option(
     "--model",
-    "A .keras file in place of a run, such as import-weights writes; needs --dataset.",
+    "A .keras file in place of a run or beside it, such as import-weights writes; without a run it "
+    "needs --dataset.",
     default="the run's best",
     example="caffe.keras",
     type=click.Path(dir_okay=False),
+    multiple=True,
 )
 @option(
     "--dataset",
@@ -75,8 +84,8 @@ Examples:
 )
 @json_option()
 def command(
-    run: str | None,
-    model: str | None,
+    run: Sequence[str],
+    model: Sequence[str],
     dataset: str | None,
     data_dir: str | None,
     split: str | None,
@@ -88,39 +97,93 @@ def command(
 
     With no option: the newest run under saved_models/ on its own validation set.
     """
-    folder = run or (newest_run() if model is None else None)
-    if folder is not None:
-        read_run(folder)  # tells a wrong folder before TensorFlow loads
+    members = [*run, *model] or [str(newest_run())]
+    for folder in run or members[: not model]:
+        _check_run(folder)  # tells a wrong folder before TensorFlow loads
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()
     from rich.console import Console
 
+    from alexnet_tf.evaluation.ensemble import evaluate_ensemble
     from alexnet_tf.evaluation.evaluate import evaluate
     from alexnet_tf.training.reporting import Screen
 
+    options: dict[str, Any] = {
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "split": split,
+        "batch_size": batch_size,
+        "ten_crop": ten_crop,
+    }
+    found: EnsembleEvaluation | Evaluation
     with (
         # Preparing a data set prints to stdout, where the result alone belongs.
         contextlib.redirect_stdout(sys.stderr),
         Screen().counting("evaluating") as on_progress,
     ):
-        evaluation = evaluate(
-            folder,
-            model=model,
-            dataset=dataset,
-            data_dir=data_dir,
-            split=split,
-            batch_size=batch_size,
-            ten_crop=ten_crop,
-            on_progress=on_progress,
-        )
-    for name, reason in evaluation.left_out:
+        if len(members) > 1 or _is_series(members[0]):
+            found = evaluate_ensemble(members, on_progress=on_progress, **options)
+            whole, table = found.ensemble, _ensemble_table(found)
+        else:
+            (member,) = members
+            given: dict[str, Any] = {"model": member} if model else {"run": member}
+            found = whole = evaluate(**given, on_progress=on_progress, **options)
+            table = _table(found)
+    for name, reason in whole.left_out:
         click.echo(f"left out: {name}: {reason}", err=True)
     if as_json:
-        click.echo(json.dumps(evaluation.to_json()))
+        click.echo(json.dumps(found.to_json()))
         return
-    click.echo(f"{evaluation.model} on {evaluation.dataset}, {evaluation.split} images")
-    Console().print(_table(evaluation))
+    click.echo(f"{whole.model} on {whole.dataset}, {whole.split} images")
+    Console().print(table)
+
+
+def _is_series(folder: str) -> bool:
+    """Returns whether a folder is not a run, but holds the runs of `train --seeds`."""
+    return has_seeds(folder) and not is_run(Path(folder))
+
+
+def _check_run(folder: str) -> None:
+    """Raises InputError if a folder is neither a run nor one of runs by seeds."""
+    if not _is_series(folder):
+        read_run(folder)
+        return
+    for seed in read_seeds(folder)["seeds"]:
+        read_run(seed_folder(folder, seed))
+
+
+def _ensemble_table(found: "EnsembleEvaluation") -> "Table":
+    """Returns the errors of each network, of their average, and what that gains."""
+    from rich.table import Table
+
+    table = Table(title_justify="left")
+    table.add_column("network")
+    names = {"centre_crop": "centre crop", "ten_crop": "ten crops"}
+    for crop in found.crops:
+        for error in ("top-1 error", "top-5 error", "loss"):
+            table.add_column(f"{names[crop]}\n{error}", justify="right")
+
+    def cells(evaluation: "Evaluation") -> list[str]:
+        texts = []
+        for crop in found.crops:
+            errors: Errors = getattr(evaluation, crop)
+            texts += [_share(errors.top1_errors, errors.examples)]
+            texts += [_share(errors.top5_errors, errors.examples), f"{errors.loss:.4f}"]
+        return texts
+
+    for member in found.members:
+        table.add_row(member.model, *cells(member))
+    table.add_section()
+    table.add_row(found.ensemble.model, *cells(found.ensemble))
+    for over, label in (("over_best", "less than the best"), ("over_mean", "less than their mean")):
+        gains = []
+        for crop in found.crops:
+            for error in ("top1_error", "top5_error"):
+                gains.append(f"{100 * getattr(found.gain(crop, error), over):+.2f} points")
+            gains.append("")
+        table.add_row(label, *gains)
+    return table
 
 
 def _table(evaluation: "Evaluation") -> "Table":
@@ -134,7 +197,9 @@ def _table(evaluation: "Evaluation") -> "Table":
     for name, _ in judged:
         table.add_column(name, justify="right")
     table.add_row("top-1 error", *(_share(e.top1_errors, e.examples) for _, e in judged))
+    table.add_row("  95% interval", *(_between(*e.top1_interval) for _, e in judged))
     table.add_row("top-5 error", *(_share(e.top5_errors, e.examples) for _, e in judged))
+    table.add_row("  95% interval", *(_between(*e.top5_interval) for _, e in judged))
     table.add_row("loss", *(f"{e.loss:.4f}" for _, e in judged))
     return table
 
@@ -142,3 +207,8 @@ def _table(evaluation: "Evaluation") -> "Table":
 def _share(errors: int, examples: int) -> str:
     """Returns an error as a percentage with the counts behind it."""
     return f"{100 * errors / examples:.2f}% ({errors:,} of {examples:,})"
+
+
+def _between(low: float, high: float) -> str:
+    """Returns an interval in percent."""
+    return f"{low:.2%} to {high:.2%}"

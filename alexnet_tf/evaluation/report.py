@@ -4,6 +4,8 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
+from alexnet_tf.evaluation.intervals import wilson_interval
+
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
@@ -31,6 +33,16 @@ class Errors:
         """Share of images wrong at top-5, 0..1."""
         return self.top5_errors / self.examples
 
+    @property
+    def top1_interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the top-1 error, 0..1."""
+        return wilson_interval(self.top1_errors, self.examples)
+
+    @property
+    def top5_interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the top-5 error, 0..1."""
+        return wilson_interval(self.top5_errors, self.examples)
+
     def to_json(self) -> dict[str, Any]:
         """Returns plain numbers; a loss that is not finite is None, since JSON has no NaN."""
         return {
@@ -39,6 +51,8 @@ class Errors:
             "top5_errors": self.top5_errors,
             "top1_error": self.top1_error,
             "top5_error": self.top5_error,
+            "top1_interval": list(self.top1_interval),
+            "top5_interval": list(self.top5_interval),
             "loss": self.loss if math.isfinite(self.loss) else None,
         }
 

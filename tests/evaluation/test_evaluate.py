@@ -6,6 +6,7 @@ import pytest
 
 from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.answers import Answers
 from alexnet_tf.evaluation.evaluate import evaluate, evaluate_examples
 from alexnet_tf.evaluation.subject import resized_pixels
 from alexnet_tf.model.networks import build_model
@@ -86,6 +87,20 @@ def test_outputs_that_are_no_numbers_are_errors_and_the_loss_is_none(model, exam
     assert errors.top1_errors == errors.top5_errors == 23
     assert np.isnan(errors.loss)
     assert errors.to_json()["loss"] is None
+
+
+@pytest.mark.parametrize("ten_crop", [False, True])
+def test_what_each_image_was_answered_adds_up_to_the_errors(model, examples, ten_crop):
+    parts = []
+    found = evaluate_examples(
+        model, examples, RESIZED, 20, ten_crop=ten_crop, on_answers=parts.append
+    )
+    said = Answers.join(parts)
+    np.testing.assert_array_equal(said.labels, examples.labels)  # in order, without padding
+    assert (said.ranks >= 1).sum() == found.centre_crop.top1_errors
+    assert (said.ranks >= 5).sum() == found.centre_crop.top5_errors
+    loss = -np.log(said.label_probabilities.astype(np.float64)).mean()
+    assert loss == pytest.approx(found.centre_crop.loss)
 
 
 def test_progress_ends_at_all_the_images(model, examples):

@@ -22,6 +22,10 @@ def test_json_has_counts_and_fractions():
     assert values["centre_crop"]["top5_errors"] == 1
     assert values["centre_crop"]["top1_error"] == pytest.approx(0.375)
     assert values["centre_crop"]["top5_error"] == pytest.approx(0.125)
+    # Wilson's interval of 3 of 8, worked by hand.
+    assert values["centre_crop"]["top1_interval"] == pytest.approx([0.1368, 0.6943], abs=5e-5)
+    low, high = values["centre_crop"]["top5_interval"]
+    assert low < 0.125 < high
 
 
 def test_ten_crop_is_absent_when_not_asked_for():
