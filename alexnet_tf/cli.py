@@ -25,6 +25,7 @@ COMMANDS = (
     "prepare",
     "data",
     "bench",
+    "experiment",
 )
 _FAILED = 1
 _BAD_INPUT = 2
