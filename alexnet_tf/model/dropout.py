@@ -27,6 +27,8 @@ class _Position(NamedTuple):
     seed: Any
     step: Any
     first_row: Any
+    part: int
+    parts: int
 
 
 class _Positions(threading.local):
@@ -40,7 +42,9 @@ _positions = _Positions()
 
 
 @contextlib.contextmanager
-def dropout_scope(seed: Any, step: Any, first_row: Any = 0) -> Iterator[None]:
+def dropout_scope(
+    seed: Any, step: Any, first_row: Any = 0, part: int = 0, parts: int = 1
+) -> Iterator[None]:
     """Makes the masks of the dropout layers called inside a function of their position alone.
 
     In a `tf.function`, and under a strategy, enter it inside the traced replica function.
@@ -49,11 +53,13 @@ def dropout_scope(seed: Any, step: Any, first_row: Any = 0) -> Iterator[None]:
       seed: Integer or scalar integer tensor; the run's.
       step: Likewise, from 0 to 2**31 - 1: the update that the batch is for.
       first_row: Likewise: the row in the whole batch of this replica's first image.
+      part: Which of the equal parts of a layer's units the layers called inside have, from 0.
+      parts: How many parts there are; a tower has one of two.
 
     Yields:
       Nothing.
     """
-    _positions.stack.append(_Position(seed, step, first_row))
+    _positions.stack.append(_Position(seed, step, first_row, part, parts))
     try:
         yield
     finally:
@@ -76,12 +82,14 @@ class _Dropout(keras.layers.Layer):
     def _kept(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns a mask of the input's shape and dtype: 1 where a unit is kept, else 0."""
         units = math.prod(inputs.shape[1:])
-        counters_per_row = -(-units // _WORDS_PER_COUNTER)  # a row starts at a counter of its own
-        if _positions.stack:
-            seed, step, first_row = _positions.stack[-1]
-            key = _uint64(seed)
-            stream = _uint64(step) * 2**32 + zlib.crc32(self.name.encode())
-            start = _uint64(first_row) * counters_per_row
+        place = _positions.stack[-1] if _positions.stack else None
+        part, parts = (place.part, place.parts) if place else (0, 1)
+        # A row starts at a counter of its own.
+        counters_per_row = -(-units * parts // _WORDS_PER_COUNTER)
+        if place:
+            key = _uint64(place.seed)
+            stream = _uint64(place.step) * 2**32 + zlib.crc32(self.name.encode())
+            start = _uint64(place.first_row) * counters_per_row
         else:
             pair = _uint64(self.seed_generator.next())
             key, stream, start = pair[0], pair[1], _uint64(0)
@@ -92,7 +100,8 @@ class _Dropout(keras.layers.Layer):
             alg=_PHILOX,
             dtype=tf.uint32,
         )
-        kept = bits[:, :units] >= tf.constant(round(self.rate * 2**32), tf.uint32)
+        bits = bits[:, part * units : (part + 1) * units]
+        kept = bits >= tf.constant(round(self.rate * 2**32), tf.uint32)
         return tf.reshape(tf.cast(kept, inputs.dtype), tf.shape(inputs))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -22,6 +22,7 @@ from alexnet_tf.training.reporting import EpochBar, Screen
 from alexnet_tf.training.schedule import RateSchedule
 from alexnet_tf.training.steps import Totals, TrainingStep
 from alexnet_tf.training.stopping import StopRequest
+from alexnet_tf.training.towers import TowerStep
 from alexnet_tf.training.trouble import divergence_message, guessing_loss, stall_message
 from alexnet_tf.training.validation import validate
 
@@ -97,13 +98,7 @@ class Trainer:
                 recipe.learning_rate, recipe.momentum, recipe.weight_decay
             )
             self.optimizer.build(model.trainable_variables)
-        self._step = TrainingStep(
-            model,
-            self.optimizer,
-            machine.strategy,
-            seed=seed,
-            lighting_divisor=recipe.lighting_divisor,
-        )
+        self._step = _step(model, self.optimizer, machine, recipe, seed)
 
     def run(
         self,
@@ -127,6 +122,7 @@ class Trainer:
             self._screen.epoch(record, self.epochs)
         while self._epoch < self.epochs:
             record = self._run_epoch(saver, stop)
+            self._step.to_model()
             started = time.monotonic()
             self._epoch += 1
             self._done, self._totals, self._earlier_seconds = 0, Totals(), 0.0
@@ -174,6 +170,7 @@ class Trainer:
         for name, variable in variables.items():
             variable.assign(tensors[name])
         self.optimizer.iterations.assign(state["step"])
+        self._step.from_model()
         self._epoch = state["epoch"]
         self._done = state["done_in_epoch"]
         self._totals = Totals(**state["totals"])
@@ -220,7 +217,7 @@ class Trainer:
                 reflect=not any("GPU" in device for device in self._machine.devices),
             )
 
-        if self._machine.strategy_name == "single":
+        if self._machine.strategy_name in ("single", "towers"):
             return iter(dataset(tf.distribute.InputContext()))
         return iter(strategy.distribute_datasets_from_function(dataset))
 
@@ -232,13 +229,7 @@ class Trainer:
     def _run_epoch(self, saver: "Saver", stop: StopRequest) -> dict[str, Any]:
         """Makes the updates of one epoch and returns its record, without validation."""
         rates = self._schedule.rates(self._epoch)
-        self.optimizer.set_rates(
-            rates.learning_rate,
-            biases=rates.bias_learning_rate,
-            layers=rates.layers,
-            frozen=rates.frozen,
-            factors=rates.factors,
-        )
+        self._step.set_rates(rates)
         colours = self._train.channels == 3 and self._recipe.lighting_std > 0
         lighting = rates.lighting and colours
         batches = self._batches(lighting)
@@ -279,6 +270,7 @@ class Trainer:
     def _save_inside_epoch(self, saver: "Saver", stop_agreed: bool) -> None:
         """Saves if it is time to, or if the run is to stop, which it then does."""
         if stop_agreed or saver.is_due(int(self.optimizer.iterations.numpy())):
+            self._step.to_model()
             saver.checkpoint()
         if stop_agreed:
             raise StoppedError(
@@ -330,3 +322,13 @@ class Trainer:
                 f"validation error has stopped improving: learning rate is now {rate:.2g}"
             )
         return improved
+
+
+def _step(
+    model: keras.Model, optimizer: PaperMomentum, machine: Machine, recipe: Recipe, seed: int
+) -> TrainingStep:
+    """Returns the step that the machine takes."""
+    divisor = recipe.lighting_divisor
+    if machine.strategy_name == "towers":
+        return TowerStep(model, optimizer, machine.devices, seed=seed, lighting_divisor=divisor)
+    return TrainingStep(model, optimizer, machine.strategy, seed=seed, lighting_divisor=divisor)

@@ -13,6 +13,7 @@ from alexnet_tf.errors import InputError, choose
 PRECISIONS = ("auto", "float32", "bfloat16")
 WORKER_TIMEOUT_SECONDS = 120  # how long workers wait for one that does not answer
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
+PARALLELISMS = ("data", "towers")
 # What a collective operation raises when a worker does not answer.
 LOST_WORKER = (
     tf.errors.UnavailableError,
@@ -29,7 +30,8 @@ class Machine:
 
     Attributes:
       strategy: The tf.distribute strategy; TensorFlow's default one for a single device.
-      strategy_name: "single", "mirrored" or "multiworker".
+      strategy_name: "single", "mirrored", "multiworker", or "towers": half the network on each of
+        two devices.
       devices: Names for the screen.
       precision: "float32" or "bfloat16" (float32 weights and updates, bfloat16 layers).
       worker: Which of the workers this process is, from 0; worker 0 is the chief, which writes.
@@ -72,7 +74,10 @@ class Machine:
 
 
 def choose_machine(
-    strategy: str = "auto", devices: str | None = None, precision: str = "auto"
+    strategy: str = "auto",
+    devices: str | None = None,
+    precision: str = "auto",
+    parallelism: str = "data",
 ) -> Machine:
     """Chooses devices, strategy and precision.
 
@@ -81,12 +86,15 @@ def choose_machine(
         are several devices, else single.
       devices: GPUs by number ("0,1"). Without GPUs, how many logical CPU devices to make ("2").
       precision: One of `PRECISIONS`. "auto": bfloat16 where the device computes in it.
+      parallelism: One of `PARALLELISMS`. "towers" needs exactly two devices.
 
     Raises:
       InputError: An unknown value, or a device that is not there.
     """
     choose(strategy, STRATEGIES, "--strategy")
     choose(precision, PRECISIONS, "--precision")
+    if choose(parallelism, PARALLELISMS, "--parallelism") == "towers":
+        return _towers(strategy, devices, precision)
     if strategy == "auto" and os.environ.get("TF_CONFIG"):
         strategy = "multiworker"
     if strategy == "multiworker":
@@ -102,6 +110,26 @@ def choose_machine(
         default = tf.distribute.get_strategy()
         chosen = default if first else tf.distribute.OneDeviceStrategy(names[0])
     return Machine(chosen, strategy, tuple(names), _precision(precision))
+
+
+def _towers(strategy: str, devices: str | None, precision: str) -> Machine:
+    """Takes two devices, one for each tower.
+
+    Raises:
+      InputError: There are not exactly two, or a strategy divides the batch as well.
+    """
+    if strategy not in ("auto", "single") or os.environ.get("TF_CONFIG"):
+        raise InputError(
+            "--parallelism towers divides the network between two devices of one machine: "
+            "leave out --strategy and --workers (TF_CONFIG)"
+        )
+    names = _device_names(devices)
+    if len(names) != 2:
+        raise InputError(
+            "--parallelism towers needs two devices: name two GPUs by --devices 0,1, or without "
+            f"GPUs make two logical CPU devices by --devices 2. Here: {', '.join(names)}"
+        )
+    return Machine(tf.distribute.get_strategy(), "towers", tuple(names), _precision(precision))
 
 
 def _multiworker(precision: str) -> Machine:

@@ -32,6 +32,9 @@ def settings_rows(
     device = f"{', '.join(machine.devices)} ({machine.strategy_name}"
     if machine.replicas > 1:
         device += f", {recipe.batch_size // machine.replicas} images a device"
+    if machine.strategy_name == "towers":
+        device = f"tower one on {machine.devices[0]}, tower two on {machine.devices[1]} ("
+        device += f"all {recipe.batch_size} images on both"
     return {
         "recipe": f"{recipe.name}: {recipe.description}" + (f"; with {changed}" if changed else ""),
         "network": f"{recipe.network.input_size} x {recipe.network.input_size} input, "

@@ -1,7 +1,7 @@
 """The compiled training step, and what it counts."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ from alexnet_tf.data.augment import apply_lighting, reflected
 from alexnet_tf.evaluation.topk import count_errors
 from alexnet_tf.model.dropout import dropout_scope
 from alexnet_tf.training.optimizer import PaperMomentum
+from alexnet_tf.training.schedule import EpochRates
 
 
 @dataclasses.dataclass
@@ -81,6 +82,7 @@ class TrainingStep:
         self._model = keras.Model(model.input, model.get_layer("prob").input)
         self._mean = model.get_layer("mean").mean
         self._optimizer = optimizer
+        self._optimizers = [optimizer]  # that have rates to set
         self._strategy = strategy
         self._seed = seed
         self._lighting_divisor = lighting_divisor
@@ -140,17 +142,54 @@ class TrainingStep:
             examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
         rows = tf.shape(weights, tf.int64)[0]
         first_row = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
-        with (
-            dropout_scope(self._seed, tf.convert_to_tensor(self._optimizer.iterations), first_row),
-            tf.GradientTape() as tape,
-        ):
-            logits = tf.cast(self._model(images, training=True), tf.float32)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss_sum = tf.reduce_sum(losses * weights)
-            # What is reported is the plain loss; classes may count differently in what is learnt.
-            loss = tf.reduce_sum(losses * batch.get("loss_weight", weights)) / examples
-        variables = self._model.trainable_variables
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        # What is reported is the plain loss; classes may count differently in what is learnt.
+        counted = batch.get("loss_weight", weights) / examples
+
+        def loss(logits: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_sum(_cross_entropy(labels, logits) * counted)
+
+        logits = self._update(images, first_row, loss)
+        loss_sum = tf.reduce_sum(_cross_entropy(labels, logits) * weights)
         counts = count_errors(logits, labels, weights)
         of_process = [value / replica.num_replicas_in_sync for value in (waited, stop)]
         return tf.stack([tf.cast(v, tf.float64) for v in (loss_sum, *counts, *of_process)])
+
+    def _update(
+        self, images: tf.Tensor, first_row: tf.Tensor, loss: Callable[[tf.Tensor], tf.Tensor]
+    ) -> tf.Tensor:
+        """Makes an update on this replica's images and returns their logits in float32.
+
+        Args:
+          images: As the network takes them.
+          first_row: Of this replica's images in the global batch.
+          loss: Of the logits: this replica's share of what is made smaller.
+        """
+        step = tf.convert_to_tensor(self._optimizer.iterations)
+        with dropout_scope(self._seed, step, first_row), tf.GradientTape() as tape:
+            logits = tf.cast(self._model(images, training=True), tf.float32)
+            value = loss(logits)
+        variables = self._model.trainable_variables
+        self._optimizer.apply(tape.gradient(value, variables), variables)
+        return logits
+
+    def set_rates(self, rates: EpochRates) -> None:
+        """Sets the rates that hold from the next update on."""
+        for optimizer in self._optimizers:
+            optimizer.set_rates(
+                rates.learning_rate,
+                biases=rates.bias_learning_rate,
+                layers=rates.layers,
+                frozen=rates.frozen,
+                factors=rates.factors,
+            )
+
+    def from_model(self) -> None:
+        """Takes over the weights and velocities that were put into the model and the optimizer."""
+
+    def to_model(self) -> None:
+        """Puts the weights and velocities as they are now into the model and the optimizer."""
+
+
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns each row's loss in nats."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

@@ -26,6 +26,7 @@ from alexnet_tf.training.reporting import Screen
 from alexnet_tf.training.saving import CheckpointEvery, Saver
 from alexnet_tf.training.stopping import stop_on_signals
 from alexnet_tf.training.tensorboard import check_tensorboard
+from alexnet_tf.training.towers import check_towers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,7 @@ def train(
     precision: str = "auto",
     strategy: str = "auto",
     devices: str | None = None,
+    parallelism: str = "data",
     run_dir: str | Path | None = None,
     resume: bool = False,
     limit_train: int | None = None,
@@ -96,6 +98,8 @@ def train(
       precision: "auto", "float32" or "bfloat16".
       strategy: "auto", "single", "mirrored" or "multiworker".
       devices: GPUs by number ("0,1"), or how many logical CPU devices to make.
+      parallelism: "data" (devices divide the batch) or "towers" (two devices divide the network, as
+        in the paper). Not kept: a resumed run may take the other.
       run_dir: The run's folder itself; `saved_models/<recipe>-<time>` if None.
       resume: Go on with `run_dir`, or with the newest run.
       limit_train: Use at most so many training examples.
@@ -156,13 +160,15 @@ def train(
         options = new_options(**asked)
         path = new_run_path(run_dir, options.recipe.name)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    machine = choose_machine(strategy, devices, options.precision)
+    machine = choose_machine(strategy, devices, options.precision, parallelism)
     if machine.worker != 0:
         screen = Screen(quiet=True)
     options = dataclasses.replace(options, precision=machine.precision)
     starting = None if weights is None else StartingWeights(weights)
     if starting is not None:
         options = starting.options(options, freeze)
+    if parallelism == "towers":
+        check_towers(options.recipe.network)
     data = open_dataset(
         options.dataset, data_dir=options.data_dir, channels=options.recipe.network.channels
     )
