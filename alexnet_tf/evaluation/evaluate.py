@@ -49,9 +49,7 @@ def evaluate_examples(
     Returns:
       The errors. Loss is the mean of -log p(label), of the averaged p for ten crops, in nats.
     """
-    images = min(batch_size or _BATCH_SIZE, len(examples))
-    if ten_crop:
-        images = max(1, images // TEN_CROPS)
+    images = images_in_step(len(examples), batch_size, ten_crop)
     step = _step(model, ten_crop)
     totals = [Total() for _ in range(2 if ten_crop else 1)]
     for batch in evaluation_batches(examples, resize_pixels or resized_pixels(model), images):
@@ -64,6 +62,12 @@ def evaluate_examples(
             rows = np.asarray(batch["weight"]) > 0  # the others only fill the batch up
             on_answers(Answers(*(values.numpy()[rows] for values in said)))
     return Judgement(*(total.errors() for total in totals))
+
+
+def images_in_step(examples: int, batch_size: int | None, ten_crop: bool) -> int:
+    """Returns the images judged in a step: as many as give a batch of crops, at least one."""
+    crops = min(batch_size or _BATCH_SIZE, examples)
+    return max(1, crops // TEN_CROPS) if ten_crop else crops
 
 
 def evaluate(

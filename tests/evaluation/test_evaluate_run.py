@@ -145,7 +145,6 @@ def test_a_model_file_is_judged_without_a_run(capsys):
     values = json.loads(capsys.readouterr().out)
     assert (values["split"], values["centre_crop"]["examples"]) == ("train", 120)
     assert "--dataset" in refused(["evaluate", *words[:2]], capsys)
-    assert "not both" in refused(["evaluate", "--run", "saved_models/first", *words[:2]], capsys)
 
 
 def test_imagenets_classes_go_by_name_and_by_number():

@@ -1,0 +1,192 @@
+"""Networks whose predictions are averaged, against averages made in NumPy."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import alexnet_tf as an
+from alexnet_tf.cli import main
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.evaluate import evaluate
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.persistence import save_model
+from alexnet_tf.runs import SEEDS
+from alexnet_tf.settings import Convolution, Network
+
+NAMES = tuple("abcdefg")
+SMALL = Network(
+    convolutions=(Convolution(6, 3, strides=2),),
+    hidden_units=(),
+    input_size=8,
+    norm="none",
+    mean=(120.0, 110.0, 100.0),
+    scale=(1 / 200,),  # so that no probability is 0
+)
+# Another size of input, and grey: both see the same images.
+OTHER = SMALL.replace(input_size=11, channels=1, mean=(100.0,))
+
+
+def build(network, seed, names=NAMES):
+    return build_model(network, class_names=names, resize_pixels=13, init="he", seed=seed)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return [build(SMALL, 1), build(OTHER, 2), build(SMALL, 3)]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """21 images of 13 x 13 pixels in a train and a test split: what resizing leaves as it is."""
+    root = tmp_path_factory.mktemp("ensemble") / "photos"
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in NAMES:
+            (root / split / name).mkdir(parents=True)
+            for i in range(3):
+                image = random.integers(0, 256, (13, 13, 3), dtype=np.uint8)
+                Image.fromarray(image).save(root / split / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def by_hand(networks, photos):
+    """Probabilities [networks, n, classes] of the centre crop by slicing, and labels."""
+    paths = sorted((photos / "test").glob("*/*.png"))
+    images = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(np.float32)
+    labels = np.array([NAMES.index(path.parent.name) for path in paths])
+    grey = np.round(images @ np.array([0.299, 0.587, 0.114]))[..., None].astype(np.float32)
+    answers = []
+    for network in networks:
+        side, channels = network.input_shape[1], network.input_shape[3]
+        at = (13 - side) // 2
+        seen = (grey if channels == 1 else images)[:, at : at + side, at : at + side]
+        answers.append(keras.ops.convert_to_numpy(network(seen, training=False)))
+    return np.stack(answers), labels
+
+
+def counts(probabilities, labels):
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    rank = np.array([list(row).index(label) for row, label in zip(order, labels, strict=True)])
+    loss = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+    return (int((rank >= 1).sum()), int((rank >= 5).sum())), loss
+
+
+def assert_same(ours, theirs):
+    """The same counts; losses may differ in the last digits."""
+    assert dataclasses.replace(ours, loss=0.0) == dataclasses.replace(theirs, loss=0.0)
+    assert ours.loss == pytest.approx(theirs.loss, rel=1e-6)
+
+
+def test_the_average_is_numpys_and_each_network_is_what_evaluate_says(networks, photos):
+    seen = []
+    found = an.evaluate_ensemble(
+        networks, dataset=photos, split="test", batch_size=6, on_progress=lambda *c: seen.append(c)
+    )
+    answers, labels = by_hand(networks, photos)
+    for ours, network, probabilities in zip(found.members, networks, answers, strict=True):
+        expected, loss = counts(probabilities, labels)
+        assert (ours.centre_crop.top1_errors, ours.centre_crop.top5_errors) == expected
+        assert ours.centre_crop.loss == pytest.approx(loss, rel=1e-5)
+        alone = evaluate(model=network, dataset=photos, split="test")
+        assert_same(ours.centre_crop, alone.centre_crop)
+    together, loss = counts(answers.mean(axis=0), labels)
+    errors = found.ensemble.centre_crop
+    assert (errors.examples, errors.top1_errors, errors.top5_errors) == (21, *together)
+    assert errors.loss == pytest.approx(loss, rel=1e-5)
+    assert found.ensemble.ten_crop is None
+    assert seen[-1] == (21, 21)
+    alone = [member.centre_crop.top1_errors for member in found.members]
+    gain = found.gain("centre_crop")
+    assert gain.over_best == pytest.approx((min(alone) - together[0]) / 21)
+    assert gain.over_mean == pytest.approx((np.mean(alone) - together[0]) / 21)
+
+
+def test_a_network_with_itself_is_itself_with_ten_crops_too(networks, photos):
+    found = an.evaluate_ensemble(networks[:1] * 2, dataset=photos, ten_crop=True)
+    alone = evaluate(model=networks[0], dataset=photos, ten_crop=True)
+    for crop in found.crops:
+        for errors in (getattr(found.ensemble, crop), getattr(found.members[1], crop)):
+            assert_same(errors, getattr(alone, crop))
+        assert found.gain(crop).over_best == found.gain(crop, "top5_error").over_mean == 0
+    assert found.crops == ("centre_crop", "ten_crop")
+
+
+def test_what_no_ensemble_can_be_made_of_is_refused(networks, photos, tmp_path):
+    with pytest.raises(InputError, match="two networks or more"):
+        an.evaluate_ensemble(networks[:1], dataset=photos)
+    with pytest.raises(InputError, match="name the data set"):
+        an.evaluate_ensemble(networks)
+    others = build(SMALL, 4, NAMES[::-1])
+    with pytest.raises(InputError, match="class 0 is 'g'"):
+        an.evaluate_ensemble([networks[0], others], dataset=photos)
+    with pytest.raises(InputError, match="6 classes"):
+        an.evaluate_ensemble([networks[0], build(SMALL, 4, NAMES[:6])], dataset=photos)
+    with pytest.raises(InputError, match="no such model"):
+        an.evaluate_ensemble([networks[0], tmp_path / "none.keras"], dataset=photos)
+
+
+@pytest.fixture
+def series(networks, photos, tmp_path, monkeypatch):
+    """Two runs by seeds that held out a part of train each, as `train --seeds` leaves them."""
+    monkeypatch.chdir(tmp_path)
+    for seed in (1, 2):
+        run = tmp_path / "both" / f"seed-{seed}"
+        run.mkdir(parents=True)
+        save_model(networks[seed - 1], run / "best.keras")
+        record = {
+            "recipe": {"hold_out": 0.2},
+            "seed": seed,
+            "options": {"dataset": str(photos), "data_dir": None},
+            "dataset": {"validation_split": "train (held out)"},
+        }
+        (run / "run.json").write_text(json.dumps(record))
+    (tmp_path / "both" / SEEDS).write_text('{"seeds": [1, 2], "options": {}}')
+    return tmp_path / "both"
+
+
+def outcome(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    out, err = capsys.readouterr()
+    return left.value.code, out, err
+
+
+def test_what_one_run_held_out_and_others_trained_on_does_not_judge(series, capsys):
+    code, out, err = outcome(["evaluate", "--run", "both", "--split", "validation"], capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "--split test" in err
+    assert an.evaluate_ensemble([series]).ensemble.split == "test"
+
+
+def test_json_names_each_network_the_ensemble_and_the_gain(series, networks, capsys):
+    runs = ["--run", "both/seed-1", "--run", "both/seed-2"]
+    code, out, err = outcome(["evaluate", *runs, "--ten-crop", "--json"], capsys)
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    values = json.loads(out)
+    assert [m["model"] for m in values["members"]] == [f"both/seed-{s}/best.keras" for s in (1, 2)]
+    assert (values["split"], values["left_out"]) == ("test", 0)
+    alone = [m["ten_crop"]["top1_errors"] for m in values["members"]]
+    together = values["ensemble"]["ten_crop"]["top1_errors"]
+    gain = values["gain"]["ten_crop"]["top1_error"]
+    assert gain["over_best"] == pytest.approx((min(alone) - together) / 21)
+    found = an.evaluate_ensemble([series], ten_crop=True)
+    assert found.to_json() == {**values, "members": found.to_json()["members"]}
+
+
+def test_the_table_has_each_network_their_average_and_what_it_saves(series, capsys):
+    model = ["--model", "both/seed-1/best.keras"]
+    code, out, _ = outcome(["evaluate", "--run", "both", *model], capsys)
+    assert code == 0
+    assert "average of 3 on" in out
+    assert out.count("seed-1") == 2 and out.count("seed-2") == 1
+    assert out.index("average of 3", 20) < out.index("less than the best")
+    assert "points" in out
