@@ -8,7 +8,6 @@ pip install -e '.[benchmarks]'.
 """
 
 import argparse
-import functools
 import json
 import tempfile
 from collections.abc import Callable
@@ -30,9 +29,7 @@ def ours(precision: str, batch_size: int) -> Step:
 
     import alexnet_tf as an
 
-    dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
-    model = an.build_model("paper", dtype=dtype)
-    infer = tf.function(functools.partial(model, training=False))
+    infer = an.inference_function(an.build_model("paper"), precision)
     x = tf.constant(images(batch_size))
     return lambda: infer(x).numpy()
 

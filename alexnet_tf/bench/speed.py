@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.bench.ceiling import finish
+from alexnet_tf.model.inference import inference_function
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.summary import layer_table
 from alexnet_tf.settings import Recipe
@@ -76,8 +77,8 @@ def measure_inference(
     recipe: Recipe, precision: str, batch_size: int, rounds: int, peak: float
 ) -> Speed:
     """Measures the compiled model on uint8 images that are at hand; arguments as for training."""
-    model = _model(recipe, precision)
-    infer = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False))
+    model = _model(recipe, "float32")
+    infer = inference_function(model, precision)
     images = tf.constant(_images(model, batch_size))
     seconds = _median(lambda: finish(infer(images)), rounds)
     return _speed(batch_size, precision, seconds, flops_per_image(model, training=False), peak)

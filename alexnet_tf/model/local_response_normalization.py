@@ -1,6 +1,8 @@
 """Local response normalization across maps, section 3.3 of the paper."""
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -8,6 +10,25 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf import paper
+
+_compiled = contextvars.ContextVar("compiled", default=False)
+
+
+@contextlib.contextmanager
+def compiled_normalization() -> Iterator[None]:
+    """Computes the layers called inside as in training: in fewer passes over memory.
+
+    For graphs that stay in this process: they hold functions compiled by XLA, which servers and
+    converters do not take.
+
+    Yields:
+      Nothing.
+    """
+    token = _compiled.set(True)
+    try:
+        yield
+    finally:
+        _compiled.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -22,8 +43,9 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     It is computed as a 1x1 convolution of the squares with a constant banded matrix, which runs in
     bfloat16 on the CPU and converts to other formats, where the TensorFlow op does neither. In
-    training its gradient is written by hand and costs one more such convolution; otherwise
-    TensorFlow derives it, so that exported graphs hold no custom gradient.
+    training, and inside `compiled_normalization`, its gradient is written by hand and costs one
+    more such convolution; otherwise TensorFlow derives it, so that exported graphs hold no custom
+    gradient.
 
     Args:
       depth_radius: Maps on each side of the window; the paper's n is `2 * depth_radius + 1`.
@@ -82,7 +104,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         """Returns the normalised activations."""
         inputs = tf.convert_to_tensor(inputs)
         window = tf.constant(self._window, inputs.dtype)
-        if training:
+        if training or _compiled.get():
             return self._with_gradient(inputs, window)
         biases = tf.constant(self.bias, inputs.dtype, [self._window.shape[-1]])
         # bias_add, since converters fuse it into the convolution.

@@ -1,0 +1,55 @@
+"""The compiled forward pass gives what the model gives."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet_tf.errors import InputError
+from alexnet_tf.model.inference import inference_function
+from alexnet_tf.model.networks import build_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    network = build_model("shapes", classes=10, mean=[120.0, 110.0, 100.0])
+    kernel = network.layers[-2].kernel
+    kernel.assign(30 * kernel)  # so that images are told apart
+    return network
+
+
+@pytest.fixture(scope="module")
+def images():
+    blocks = np.random.default_rng(0).integers(0, 256, (6, 2, 2, 3), np.uint8)
+    return blocks.repeat(32, axis=1).repeat(32, axis=2)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_it_gives_the_models_probabilities(model, images, precision, tolerance):
+    expected = model(images.astype(np.float32), training=False).numpy()
+    got = inference_function(model, precision)(images)
+    assert got.dtype == tf.float32
+    np.testing.assert_allclose(got, expected, atol=tolerance)
+    assert np.ptp(expected, axis=0).max() > 5 * tolerance
+
+
+def test_the_model_keeps_its_weights_and_dtype(model, images):
+    before = model.get_weights()
+    inference_function(model, "bfloat16")(images)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+def test_exported_graphs_are_not_compiled(model, images):
+    inference_function(model)(images)
+    graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(
+        tf.TensorSpec((None, 64, 64, 3), tf.float32)
+    )
+    compiled = [
+        f for f in graph.graph.as_graph_def().library.function if "_XlaMustCompile" in f.attr
+    ]
+    assert not compiled
+
+
+def test_another_precision_is_refused(model):
+    with pytest.raises(InputError, match="float16"):
+        inference_function(model, "float16")
