@@ -99,8 +99,9 @@ def test_dropout_stands_before_the_layer_where_its_inputs_are_dropped():
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_dropout_is_the_papers_in_the_papers_networks_and_inverted_in_the_others(recipe):
     kinds = {type(x).__name__ for x in build_model(recipe, classes=3, hidden_units=(8, 8)).layers}
-    wanted = "PaperDropout" if recipe in ("paper", "2012", "photos", "shapes") else None
-    wanted = wanted or (None if recipe == "lenet" else "InvertedDropout")
+    papers = ("paper", "2012", "photos", "shapes", "cifar10-small")
+    wanted = "PaperDropout" if recipe in papers else None
+    wanted = wanted or (None if recipe in ("lenet", "four-layer") else "InvertedDropout")
     assert {kind for kind in kinds if "Dropout" in kind} == ({wanted} if wanted else set())
 
 

@@ -71,3 +71,10 @@ def test_steps_and_constant():
     assert not constant.observe(5)
     assert constant.rates(29).learning_rate == 0.001
     assert constant.rates(29).bias_learning_rate == 0.001
+
+
+def test_cosine_is_half_a_wave_and_ends_above_zero():
+    recipe = get_recipe("paper").replace(epochs=4, schedule=Schedule("cosine"), learning_rate=1.0)
+    rates = [RateSchedule(recipe).rates(epoch).learning_rate for epoch in range(6)]
+    assert rates[:4] == pytest.approx([1.0, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5])
+    assert rates[4:] == [rates[3]] * 2  # a run that goes on for longer
