@@ -93,7 +93,7 @@ def test_a_sideways_or_upward_import_would_be_found():
     assert is_allowed("training", "evaluation")
 
 
-EXTRAS = ("export", "onnx", "tensorboard", "torch")  # imported only where they are needed
+EXTRAS = ("demo", "export", "onnx", "tensorboard", "torch")  # imported only where they are needed
 
 
 def declared(*groups):
