@@ -1,5 +1,6 @@
 """What a report counts: classes, confusions, calibration, and the images worth a look. NumPy."""
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,8 @@ class ClassErrors(NamedTuple):
         return present[np.argsort(-share, kind="stable")]
 
 
-class Confusion(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Confusion:
     """One class taken for another.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What all pictures share: a figure without a screen, the colours, the way to a file."""
+"""What all pictures share: a figure without a screen, axes in a theme, the way to a file."""
 
 import io
 import os
@@ -8,28 +8,59 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from alexnet_tf.files import atomic_path
+from alexnet_tf.pictures.theme import LIGHT, Theme
 
-# Okabe and Ito: told apart by people with any colour vision.
-BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-GREY = "#8a8f98"
 DOTS_PER_INCH = 120
 
 
-def new_figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
+def new_figure(
+    width: float, height: float, theme: Theme = LIGHT, layout: str | None = "constrained"
+) -> Figure:
     """Returns an empty figure with a canvas of its own; pyplot knows nothing of it.
 
     Args:
       width: In inches.
       height: In inches.
+      theme: Its background is the figure's.
       layout: Matplotlib's layout engine, or None: whoever draws sets the margins.
     """
-    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")  # type: ignore[arg-type]
+    figure = Figure(figsize=(width, height), layout=layout, facecolor=theme.background)  # type: ignore[arg-type]
     FigureCanvasAgg(figure)
     return figure
+
+
+def style_axes(axes: Axes, theme: Theme, grid: str | None = None) -> Axes:
+    """Gives axes a theme's colours, without the lines above and at the right.
+
+    Args:
+      axes: New ones.
+      theme: The colours.
+      grid: "x", "y" or "both" for grid lines, None for none.
+
+    Returns:
+      The axes.
+    """
+    axes.set_facecolor(theme.background)
+    axes.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=9)
+    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        label.set_color(theme.ink)
+    for side, line in axes.spines.items():
+        line.set_color(theme.muted)
+        line.set_visible(side in ("left", "bottom"))
+    axes.set_axisbelow(True)
+    if grid is not None:
+        axes.grid(axis=grid, color=theme.faint, linewidth=0.8)  # type: ignore[arg-type]
+    return axes
+
+
+def style_legend(axes: Axes, theme: Theme, **settings: Any) -> None:
+    """Adds a legend without a frame, in a theme's colours."""
+    axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, **settings)
 
 
 def save_picture(figure: Figure, path: str | os.PathLike[str]) -> Path:

@@ -3,9 +3,11 @@
 import math
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from alexnet_tf.pictures.figure import new_figure
+from alexnet_tf.pictures.theme import LIGHT, Theme
 
 # Figure 3 has the 48 kernels of each tower in three rows of sixteen.
 _COLUMNS = 16
@@ -15,7 +17,11 @@ _TITLE_INCHES = 0.34
 
 
 def draw_kernels(
-    kernels: np.ndarray, groups: int = 1, *, before: np.ndarray | None = None
+    kernels: np.ndarray,
+    groups: int = 1,
+    *,
+    before: np.ndarray | None = None,
+    theme: Theme = LIGHT,
 ) -> Figure:
     """Draws all kernels of a convolution.
 
@@ -26,6 +32,7 @@ def draw_kernels(
       kernels: float [h, w, c, n], RGB where c is 3: any range; not a number is drawn as zero.
       groups: Towers: the kernels of each are adjacent, and drawn in rows of their own.
       before: The same kernels before training, [h, w, c, n], drawn above; or None.
+      theme: The colours around them.
 
     Returns:
       The figure: a panel per tower.
@@ -42,7 +49,7 @@ def draw_kernels(
                 f"Received: {before.shape} and {kernels.shape}"
             )
     panels = [
-        (_title(state, tower, groups, values.shape[-1]), mosaic(part))
+        (_title(state, tower, groups, values.shape[-1]), mosaic(part, background=theme.background))
         for state, values in states.items()
         for tower, part in enumerate(towers(values, groups), start=1)
     ]
@@ -52,13 +59,13 @@ def draw_kernels(
     headings = sum(_TITLE_INCHES for title, _ in panels if title)
     width = max(columns * _CELL_INCHES, 4.0)
     height = sum(rows) * width / columns + headings + 0.1
-    figure = new_figure(width, height)
+    figure = new_figure(width, height, theme)
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=rows)
     for axes, (title, image) in zip(grid.flat, panels, strict=True):
         axes.imshow(image, interpolation="nearest")
         axes.set_axis_off()
         if title:
-            axes.set_title(title, fontsize=10, loc="left")
+            axes.set_title(title, fontsize=10, loc="left", color=theme.ink)
     return figure
 
 
@@ -78,15 +85,18 @@ def towers(kernels: np.ndarray, groups: int) -> list[np.ndarray]:
     return np.split(kernels, groups, axis=-1)
 
 
-def mosaic(kernels: np.ndarray, columns: int | None = None) -> np.ndarray:
+def mosaic(
+    kernels: np.ndarray, columns: int | None = None, background: str = LIGHT.background
+) -> np.ndarray:
     """Returns kernels side by side as one image.
 
     Args:
       kernels: float [h, w, c, n], as in `draw_kernels`.
       columns: Kernels in a row, or None: up to 16, in rows as full as can be.
+      background: The colour between the kernels.
 
     Returns:
-      float32 [rows * (h + 1) + 1, columns * (w + 1) + 1, 3], 0..1, white (1) between the kernels.
+      float32 [rows * (h + 1) + 1, columns * (w + 1) + 1, 3], 0..1.
     """
     height, width, channels, count = kernels.shape
     rows = math.ceil(count / min(_COLUMNS, count))
@@ -99,7 +109,8 @@ def mosaic(kernels: np.ndarray, columns: int | None = None) -> np.ndarray:
     # Short of white, so that a large weight at the edge does not look like a gap.
     shades = 0.5 + 0.45 * values / np.where(largest > 0, largest, 1)
     step_down, step_right = height + _GAP, width + _GAP
-    canvas = np.ones((rows * step_down + _GAP, columns * step_right + _GAP, 3), np.float32)
+    canvas = np.empty((rows * step_down + _GAP, columns * step_right + _GAP, 3), np.float32)
+    canvas[:] = to_rgb(background)
     for number in range(count):
         row, column = divmod(number, columns)
         top, left = row * step_down + _GAP, column * step_right + _GAP

@@ -6,9 +6,11 @@ from typing import Any
 
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import sha256
 from alexnet_tf.model.persistence import save_model
+from alexnet_tf.pictures.curves import draw_curves
+from alexnet_tf.pictures.figure import save_picture
 from alexnet_tf.training import checkpoints
-from alexnet_tf.training.curves import draw_curves
 from alexnet_tf.training.folder import RunFolder
 from alexnet_tf.training.loop import Trainer
 from alexnet_tf.training.tensorboard import TensorBoardWriter
@@ -98,9 +100,8 @@ class Saver:
     def checkpoint(self) -> None:
         """Saves the state as it is, inside an epoch."""
         if self._folder is not None:
-            checkpoints.write(
-                self._folder.checkpoints, self._trainer.tensors(), self._trainer.state()
-            )
+            state = {**self._trainer.state(), "run": self._record["id"]}
+            checkpoints.write(self._folder.checkpoints, self._trainer.tensors(), state)
         self._saved_at = time.monotonic()
 
     def epoch(self, improved: bool) -> None:
@@ -133,6 +134,7 @@ class Saver:
         self._draw(self._folder)
         self._record["seconds"] = trainer.seconds
         self._record["results"] = {"best": best, "last": last, "stalled": trainer.stalled}
+        self._record["history_sha256"] = sha256(runs.history_text(trainer.history).encode())
         self._record["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         self._folder.write_run(self._record)
         return best
@@ -140,4 +142,4 @@ class Saver:
     def _draw(self, folder: RunFolder) -> None:
         """Draws the curves as they are now."""
         title = f"{self._record['recipe_name']} on {self._record['dataset']['name']}"
-        draw_curves(self._trainer.history, folder.path / runs.CURVES, title)
+        save_picture(draw_curves(self._trainer.history, title), folder.path / runs.CURVES)
