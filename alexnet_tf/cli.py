@@ -20,6 +20,7 @@ COMMANDS = (
     "evaluate",
     "summary",
     "predict",
+    "similar",
     "export",
     "import-weights",
     "prepare",

@@ -71,7 +71,7 @@ def _below(folder: Path) -> list[str]:
     images = []
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images += [str(Path(place) / name) for name in sorted(files) if _is_image(name)]
+        images += [str(Path(place) / name) for name in sorted(files) if is_image(name)]
     if not images:
         raise InputError(f"{folder}: the folder has no images (looked for {' '.join(EXTENSIONS)})")
     return images
@@ -87,12 +87,13 @@ def _matches(pattern: str) -> list[str]:
         raise InputError(f"{pattern}: there is no such image")
     # Not Path.glob: a pattern may begin with a slash or two dots.
     paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-    files = [path for path in paths if not Path(path).is_dir() and _is_image(path)]
+    files = [path for path in paths if not Path(path).is_dir() and is_image(path)]
     if not files:
         raise InputError(f"{pattern}: no image goes by this pattern")
     return files
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Returns whether a file is an image by its name, and not hidden."""
     base = Path(name).name
     return base.lower().endswith(EXTENSIONS) and not base.startswith(".")

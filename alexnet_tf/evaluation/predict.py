@@ -94,7 +94,7 @@ def predict(
     """
     if top < 1:
         raise InputError(f"--top must be at least 1. Received: {top}")
-    reader = _Reader(classifier.preprocessing)
+    reader = SquareReader(classifier.preprocessing)
     waiting: list[tuple[str, np.ndarray] | Damaged] = []
     rows = max(1, _CROPS_IN_BATCH // (TEN_CROPS if ten_crops else 1))
     for name, content in images:
@@ -141,8 +141,12 @@ def crop_probabilities(classifier: Classifier, squares: np.ndarray, ten_crops: b
     return each.reshape(len(squares), TEN_CROPS, -1).mean(axis=1)
 
 
-class _Reader:
-    """Makes squares of encoded images, by the same operations as training."""
+class SquareReader:
+    """Makes squares of encoded images, by the same operations as training.
+
+    Args:
+      preprocessing: The classifier's.
+    """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         @tf.function(input_signature=[tf.TensorSpec((), tf.string)])

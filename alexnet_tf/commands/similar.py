@@ -1,0 +1,194 @@
+"""`similar`: the images of a data set that a network finds nearest to one."""
+
+import contextlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.image_files import STANDARD_INPUT, find_images, read_images
+from alexnet_tf.runs import model_file, newest_run, read_run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from alexnet_tf.evaluation.similarity import Neighbour
+
+_MOST_DRAWN = 10
+_EXAMPLES = """\b
+Examples:
+  python cli.py similar photo.jpg
+  python cli.py similar photo.jpg --in photos/ --top 5 --picture similar.png
+  python cli.py similar photo.jpg --in cifar10 --distance cosine --json"""
+
+
+@click.command(
+    epilog=_EXAMPLES, short_help="Find the images most like one, as the network sees it."
+)
+@click.argument("image", metavar="IMAGE")
+@option(
+    "--in",
+    "Where to look: a TFDS name, a data set's folder, or any folder of images.",
+    default="the run's own training images",
+    example="photos/",
+    metavar="NAME|PATH",
+)
+@option(
+    "--run",
+    "The run whose network compares.",
+    default="the newest under saved_models/",
+    example="saved_models/first",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--model",
+    "A .keras file in place of a run; needs --in.",
+    default="the run's best",
+    example="caffe.keras",
+    type=click.Path(dir_okay=False),
+)
+@option(
+    "--data-dir",
+    "Folder of prepared TFDS data sets.",
+    default="the run's own",
+    example="/data/tfds",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--split",
+    "train, validation or test.",
+    default="train",
+    example="test",
+    type=click.Choice(["train", "validation", "test"]),
+    metavar="NAME",
+)
+@option("--top", "How many images to name.", default="10", example="5", type=click.IntRange(min=1))
+@option(
+    "--distance",
+    "Between the features of the last hidden layer: euclidean (the paper's) or cosine.",
+    default="euclidean",
+    example="cosine",
+    type=click.Choice(["euclidean", "cosine"]),
+    metavar="NAME",
+)
+@option(
+    "--picture",
+    f"Draw the image and those nearest to it, the first {_MOST_DRAWN}: a .png, .pdf or .svg file.",
+    default="none",
+    example="similar.png",
+    type=click.Path(dir_okay=False),
+)
+@json_option()
+def command(image: str, **options: Any) -> None:
+    """Find the images nearest to one by the features of the last hidden layer.
+
+    IMAGE is a file, or - for standard input. The features of the data set are computed once, and
+    kept beside the model until it or the data changes.
+    """
+    content = _read(image)
+    if options["run"] is not None and options["model"] is not None:
+        raise InputError("give --run or --model, not both")
+    source, data_dir = options["in"], options["data_dir"]
+    if options["model"] is not None:
+        path = options["model"]
+        if source is None:
+            raise InputError("--model needs --in: a .keras file does not know a data set")
+    else:
+        run = options["run"] or newest_run()
+        own = read_run(run)["options"]
+        path = model_file(run)
+        source, data_dir = source or own["dataset"], data_dir or own["data_dir"]
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow()
+    from rich.console import Console
+
+    from alexnet_tf.evaluation.classifiers import preprocessing_of
+    from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
+    from alexnet_tf.evaluation.predict import Damaged, SquareReader
+    from alexnet_tf.evaluation.prediction_picture import check_picture_name
+    from alexnet_tf.evaluation.similarity import nearest
+    from alexnet_tf.model.persistence import load_model
+    from alexnet_tf.training.reporting import Screen
+
+    if options["picture"] is not None:
+        check_picture_name(options["picture"])
+    extractor = FeatureExtractor(load_model(path))
+    square = SquareReader(preprocessing_of(extractor.model)).read(image, content)
+    if isinstance(square, Damaged):
+        raise InputError(f"{image} cannot be read: {square.reason}")
+    _, pixels = square
+    with (
+        # Preparing a data set prints to stdout, where the result alone belongs.
+        contextlib.redirect_stdout(sys.stderr),
+        Screen().counting("computing features") as on_progress,
+    ):
+        index = open_index(
+            path,
+            source,
+            extractor=extractor,
+            data_dir=data_dir,
+            split=options["split"],
+            on_progress=on_progress,
+        )
+    distance = options["distance"] or "euclidean"
+    (found,) = nearest(index, extractor(pixels[None]), options["top"] or 10, distance)
+    if options["picture"] is not None:
+        from alexnet_tf.evaluation.similarity_picture import draw_similar
+
+        draw_similar(pixels, index, found[:_MOST_DRAWN], options["picture"])
+        click.echo(f"drawn: {options['picture']}", err=True)
+    if options["as_json"]:
+        values = {
+            "image": image,
+            "model": str(path),
+            "dataset": index.dataset,
+            "split": index.split,
+            "images": len(index),
+            "distance": distance,
+            "nearest": [neighbour.to_json() for neighbour in found],
+        }
+        click.echo(json.dumps(values, ensure_ascii=False))
+        return
+    where = f"{index.dataset}, {index.split}" if index.split else index.dataset
+    click.echo(f"nearest to {image} among the {len(index):,} images of {where}")
+    Console().print(_table(found))
+
+
+def _read(image: str) -> bytes:
+    """Returns the content of the one image asked about.
+
+    Raises:
+      InputError: There is no such file, or it is not one.
+    """
+    names = find_images([image])
+    if image != STANDARD_INPUT and names != [image] and len(names) != 1:
+        raise InputError(f"{image}: name one image, not {len(names)}")
+    ((name, content),) = read_images(names, sys.stdin.buffer)
+    if isinstance(content, str):
+        raise InputError(f"{name} cannot be read: {content}")
+    return content
+
+
+def _table(found: "list[Neighbour]") -> "Table":
+    """Returns the nearest images, the nearest first."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("", justify="right")
+    table.add_column("distance", justify="right")
+    has_classes = any(neighbour.class_name is not None for neighbour in found)
+    if has_classes:
+        table.add_column("class")
+    table.add_column("image", overflow="fold")
+    for place, neighbour in enumerate(found, 1):
+        cells = [str(place), f"{neighbour.distance:.4g}"]
+        if has_classes:
+            cells.append(escape(neighbour.class_name or ""))
+        table.add_row(*cells, escape(neighbour.name))
+    return table

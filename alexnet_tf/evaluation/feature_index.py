@@ -1,0 +1,228 @@
+"""The features of a whole data set, computed once and kept beside the model."""
+
+import contextlib
+import dataclasses
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.examples import ArrayExamples, Examples, FileExamples, fingerprint_of
+from alexnet_tf.data.images import centre_crop
+from alexnet_tf.data.pipeline import evaluation_batches
+from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.statistics import fit_statistics
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.image_files import find_images, is_image
+from alexnet_tf.evaluation.subject import PathLike, Progress, resized_pixels
+from alexnet_tf.model.features import feature_output
+from alexnet_tf.model.persistence import load_model
+
+_BATCH_SIZE = 128
+_VERSION = "1"  # of what is kept
+_FEATURES, _GOOD = "features.npy", "good.npy"
+
+
+class FeatureExtractor:
+    """A network up to its last hidden layer.
+
+    Args:
+      model: From `build_model` or `load_model`.
+
+    Attributes:
+      model: The whole network.
+      resize_pixels: Side of the square that it takes its centre crop from.
+      units: Numbers for an image: 4096 for AlexNet.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self.resize_pixels = resized_pixels(model)
+        output = feature_output(model)
+        self.units = int(output.shape[-1])
+        body, pixels = keras.Model(model.input, output), int(model.input_shape[1])
+
+        @tf.function(reduce_retracing=True)
+        def extract(images: tf.Tensor) -> tf.Tensor:
+            crops = tf.cast(centre_crop(images, pixels), tf.float32)
+            return tf.cast(body(crops, training=False), tf.float32)
+
+        self._extract = extract
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Returns float32 [b, units] of squares uint8 [b, r, r, c], r being `resize_pixels`."""
+        return self._extract(tf.convert_to_tensor(images)).numpy()
+
+    def of_examples(
+        self, examples: Examples, into: np.ndarray, on_progress: Progress | None = None
+    ) -> None:
+        """Fills an array with the features of all examples.
+
+        Args:
+          examples: At least one, none of them damaged.
+          into: float32 [n, units], in memory or not.
+          on_progress: Called with the images done so far and the images in all.
+        """
+        rows = min(_BATCH_SIZE, len(examples))
+        done = 0
+        for batch in evaluation_batches(examples, self.resize_pixels, rows):
+            part = self._extract(batch["image"]).numpy()[: len(examples) - done]
+            into[done : done + len(part)] = part
+            done += len(part)
+            if on_progress is not None:
+                on_progress(done, len(examples))
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureIndex:
+    """Images and their features.
+
+    Attributes:
+      features: float32 [n, units], read from the disk as needed.
+      examples: The n images, without damaged ones.
+      class_names: By class number; None for a folder of images without classes.
+      dataset: The data set's name, or the folder.
+      split: "train", "validation" or "test"; "" for a folder without classes.
+      folder: Where the features are kept.
+    """
+
+    features: np.ndarray
+    examples: Examples
+    class_names: tuple[str, ...] | None
+    dataset: str
+    split: str
+    folder: Path
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return len(self.features)
+
+
+def open_index(
+    model_path: PathLike,
+    dataset: PathLike,
+    *,
+    extractor: FeatureExtractor | None = None,
+    data_dir: PathLike | None = None,
+    split: str | None = None,
+    on_progress: Progress | None = None,
+) -> FeatureIndex:
+    """Opens the features of a data set, computing them if they are not there or not right any more.
+
+    They are kept in `<model>.features/` beside the model, under a name that has a checksum of the
+    model and of the data: what either has changed under is computed again, and the old removed.
+
+    Args:
+      model_path: The `.keras` file.
+      dataset: A name or folder as `train` takes them, or a folder of images without classes.
+      extractor: Of this model, if it is loaded already.
+      data_dir: Folder of prepared TFDS data sets, or None: TFDS's own.
+      split: "train", "validation" or "test"; None: train, or what there is.
+      on_progress: Called while images are read, and while features are computed.
+
+    Returns:
+      The index.
+
+    Raises:
+      InputError: Something cannot be used; the message names it.
+      OSError: The features cannot be written.
+    """
+    model_path = Path(model_path)
+    extractor = extractor or FeatureExtractor(load_model(model_path))
+    channels = int(extractor.model.input_shape[-1])
+    examples, class_names, split = _open(dataset, data_dir, split, channels)
+    name = os.fspath(dataset)
+    key = fingerprint_of(
+        _VERSION, _checksum(model_path), examples.fingerprint(), str(extractor.resize_pixels)
+    )
+    place = _place(name, split)
+    root = model_path.with_suffix(".features")
+    folder = root / f"{place}-{key}"
+    if not folder.is_dir():
+        root.mkdir(exist_ok=True)
+        with _whole_folder(folder) as temporary:
+            _compute(extractor, examples, split, temporary, on_progress)
+        for old in root.glob(f"{place}-*"):
+            if old != folder:
+                shutil.rmtree(old)
+    try:
+        good = np.load(folder / _GOOD)
+        features = np.load(folder / _FEATURES, mmap_mode="r")
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{folder} is damaged ({error}): remove it") from None
+    if len(good) < len(examples):
+        examples = examples.subset(good)
+    return FeatureIndex(features, examples, class_names, name, split, folder)
+
+
+def _compute(
+    extractor: FeatureExtractor,
+    examples: Examples,
+    split: str,
+    folder: Path,
+    on_progress: Progress | None,
+) -> None:
+    """Writes features and the numbers of the images that can be read."""
+    good = np.arange(len(examples))
+    if not isinstance(examples, ArrayExamples):
+        what = split or "indexed"
+        statistics = fit_statistics(examples, extractor.resize_pixels, on_progress, what=what)
+        good, examples = statistics.good, statistics.usable(examples)
+    np.save(folder / _GOOD, good)
+    features = np.lib.format.open_memmap(
+        folder / _FEATURES, "w+", np.float32, (len(examples), extractor.units)
+    )
+    extractor.of_examples(examples, features, on_progress)
+    features.flush()
+
+
+def _open(
+    dataset: PathLike, data_dir: PathLike | None, split: str | None, channels: int
+) -> tuple[Examples, tuple[str, ...] | None, str]:
+    """Returns examples, class names and the split's name."""
+    folder = Path(dataset).expanduser()
+    if folder.is_dir() and any(is_image(path.name) for path in folder.iterdir()):
+        if split is not None:
+            raise InputError(f"--split {split}: {dataset} is a folder of images without splits")
+        paths = find_images([str(folder)])
+        return FileExamples(paths, np.zeros(len(paths)), channels=channels), None, ""
+    opened = open_dataset(dataset, data_dir=data_dir, channels=channels)
+    split = split or next(s for s in ("train", "validation", "test") if s in opened.splits)
+    if split not in opened.splits:
+        raise InputError(
+            f"data set {opened.name} has no split {split!r}: choose one of "
+            f"{', '.join(opened.splits)}"
+        )
+    return opened.splits[split], opened.class_names, split
+
+
+def _checksum(path: Path) -> str:
+    """Returns a short name for what a file holds."""
+    return fingerprint_of(np.fromfile(path, np.uint8))
+
+
+def _place(name: str, split: str) -> str:
+    """Returns how the folders of a data set's features begin, whatever state it is in."""
+    is_folder = Path(name).expanduser().is_dir()
+    whole = str(Path(name).expanduser().resolve()) if is_folder else name
+    word = re.sub(r"\W+", "-", Path(name).name).strip("-")
+    return "-".join(part for part in (word, split, fingerprint_of(whole)[:8]) if part)
+
+
+@contextlib.contextmanager
+def _whole_folder(path: Path) -> Iterator[Path]:
+    """Gives a folder beside `path` to write into, and renames it to `path` at the end."""
+    for leftover in path.parent.glob(".*.writing"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    temporary.mkdir()
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,44 @@
+"""An image and those nearest to it, side by side, as in figure 4 (right) of the paper."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.images import resize_and_crop
+from alexnet_tf.evaluation.feature_index import FeatureIndex
+from alexnet_tf.evaluation.similarity import Neighbour
+from alexnet_tf.pictures.figure import save_picture
+from alexnet_tf.pictures.tiles import draw_neighbours
+
+
+def draw_similar(
+    pixels: np.ndarray,
+    index: FeatureIndex,
+    found: Sequence[Neighbour],
+    path: str | os.PathLike[str],
+) -> None:
+    """Draws an image and its nearest, each with its class, or its file's name, and the distance.
+
+    Args:
+      pixels: uint8 [r, r, c], the image.
+      index: Where they were found.
+      found: From `nearest`; at least one.
+      path: The picture, `.png`, `.pdf` or `.svg`; replaced only by a complete one.
+    """
+    side = pixels.shape[0]
+    near = [(neighbour_pixels(index, n, side), f"{short_name(n)} {n.distance:.3g}") for n in found]
+    save_picture(draw_neighbours([(pixels, "")], [near]), path)
+
+
+def neighbour_pixels(index: FeatureIndex, neighbour: Neighbour, side: int) -> np.ndarray:
+    """Returns an image of the index as a network sees it: uint8 [side, side, c]."""
+    image = index.examples.load(tf.constant(neighbour.number, tf.int64))
+    return resize_and_crop(image, side).numpy()
+
+
+def short_name(neighbour: Neighbour) -> str:
+    """Returns an image's class, or its file's name where there are no classes."""
+    return neighbour.class_name or Path(neighbour.name).name

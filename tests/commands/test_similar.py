@@ -1,0 +1,102 @@
+"""The command `similar`."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf.cli import main
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.persistence import save_model
+from alexnet_tf.runs import write_run
+from alexnet_tf.settings import Convolution, Network
+
+NAMES = ("blue", "green", "red")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A working folder with photos in three colours, and a run that was trained on them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    for label, colour in enumerate(NAMES):
+        (tmp_path / "photos" / colour).mkdir(parents=True)
+        for i in range(4):
+            image = random.integers(0, 80, (16, 16, 3)).astype(np.uint8)
+            image[..., 2 - label] += 170
+            Image.fromarray(image).save(tmp_path / "photos" / colour / f"{i}.png")
+    network = Network(
+        convolutions=(Convolution(8, 3, strides=2),), hidden_units=(16,), input_size=16
+    )
+    run = tmp_path / "saved_models" / "first"
+    run.mkdir(parents=True)
+    model = build_model(network, class_names=NAMES, resize_pixels=16, init="he", seed=1)
+    save_model(model, run / "best.keras")
+    options = {"dataset": str(tmp_path / "photos"), "data_dir": None}
+    write_run(run, {"recipe": {}, "options": options, "started": "now"})
+    return tmp_path
+
+
+def outcome(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["similar", *words])
+    out, err = capsys.readouterr()
+    return left.value.code, out, err
+
+
+def test_the_nearest_of_the_newest_runs_own_training_images_as_table_json_and_picture(home, capsys):
+    image = "photos/green/2.png"
+    code, out, err = outcome([image, "--json", "--picture", "seen.png"], capsys)
+    assert (code, out.count("\n"), err) == (0, 1, "drawn: seen.png\n")
+    values = json.loads(out)
+    assert (values["images"], values["distance"]) == (12, "euclidean")
+    first, *others = values["nearest"]
+    assert (first["image"], first["class"]) == (str(home / image), "green")
+    assert first["distance"] < 1e-2 < others[0]["distance"]
+    assert [n["class"] for n in values["nearest"][:4]] == ["green"] * 4  # told apart by colour
+    with Image.open("seen.png") as picture:
+        assert picture.width > picture.height > 100
+    code, out, _ = outcome([image, "--top", "3", "--distance", "cosine"], capsys)
+    assert code == 0
+    assert "among the 12 images" in out
+    assert out.count(".png") == 4 and out.count("green") == 7
+
+
+def test_a_model_and_a_folder_without_classes(home, capsys):
+    shutil.copytree("photos/red", "loose")
+    words = ["--model", "saved_models/first/best.keras", "--in", "loose", "--json"]
+    code, out, _ = outcome(["photos/red/0.png", *words], capsys)
+    assert code == 0
+    values = json.loads(out)
+    assert (values["images"], values["split"]) == (4, "")
+    assert values["nearest"][0] == {
+        "index": 0,
+        "image": "loose/0.png",
+        "class": None,
+        "distance": pytest.approx(0, abs=1e-2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("none.png", "none.png"),
+        ("photos", "name one image"),
+        ("cut.png", "cut.png cannot be read: damaged"),
+        ("photos/red/0.png --model saved_models/first/best.keras", "needs --in"),
+        ("photos/red/0.png --model m.keras --run saved_models/first", "not both"),
+        ("photos/red/0.png --in elsewhere/", "elsewhere"),
+        ("photos/red/0.png --split test", "no split 'test'"),
+        ("photos/red/0.png --top 0", "--top"),
+        ("photos/red/0.png --distance far", "--distance"),
+        ("photos/red/0.png --picture seen.txt", "seen.txt"),
+    ],
+)
+def test_bad_input_is_one_line(words, expected, home, capsys):
+    (home / "cut.png").write_bytes((home / "photos/red/0.png").read_bytes()[:50])
+    code, out, err = outcome(words.split(), capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert expected in err

@@ -1,0 +1,125 @@
+"""Features kept beside a model: computed once, and again when model or data have changed."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation import feature_index
+from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
+from alexnet_tf.model.persistence import save_model
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture
+def extractor(small_model):
+    return FeatureExtractor(small_model)
+
+
+def test_features_are_the_last_hidden_layers_of_the_centre_crop(extractor, small_model):
+    random = np.random.default_rng(0)
+    squares = random.integers(0, 256, (3, 14, 14, 3), dtype=np.uint8)
+    names = [layer.name for layer in small_model.layers]
+    hidden = small_model.layers[names.index("fc3") + 1]
+    body = keras.Model(small_model.input, hidden.output)
+    expected = body(squares[:, 1:13, 1:13].astype(np.float32), training=False)
+    found = extractor(squares)
+    assert (found.shape, found.dtype) == ((3, 12), np.float32)
+    np.testing.assert_allclose(found, keras.ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-6)
+    assert found.min() == 0 < found.max()
+
+
+def test_an_index_holds_each_images_features_in_order(extractor, small_model_file, coloured):
+    seen = []
+    index = open_index(
+        small_model_file, coloured, extractor=extractor, on_progress=lambda *c: seen.append(c)
+    )
+    assert (len(index), index.split, index.class_names) == (24, "train", ("blue", "green", "red"))
+    assert seen[-1] == (24, 24)
+    assert index.folder.parent == small_model_file.with_suffix(".features")
+    for number in (0, 13, 23):
+        pixels = np.asarray(Image.open(index.examples.name(number)))[:, 1:15]
+        np.testing.assert_allclose(extractor(pixels[None])[0], index.features[number], atol=1e-5)
+
+
+def test_it_is_reused_until_the_data_or_the_model_changes(
+    extractor, small_model, small_model_file, coloured, monkeypatch
+):
+    computed = []
+    compute = feature_index._compute
+
+    def counted(*arguments):
+        computed.append(1)
+        compute(*arguments)
+
+    monkeypatch.setattr(feature_index, "_compute", counted)
+    first = open_index(small_model_file, coloured, extractor=extractor)
+    again = open_index(small_model_file, str(coloured) + "/", extractor=extractor)
+    assert (len(computed), again.folder) == (1, first.folder)
+    np.testing.assert_array_equal(first.features, again.features)
+    (coloured / "red" / "7.png").unlink()
+    fewer = open_index(small_model_file, coloured, extractor=extractor)
+    assert (len(computed), len(fewer)) == (2, 23)
+    assert list(fewer.folder.parent.iterdir()) == [fewer.folder]  # the old one is gone
+    changed = keras.models.clone_model(small_model)
+    changed.set_weights([weight * 1.5 for weight in small_model.get_weights()])
+    save_model(changed, small_model_file)
+    other = open_index(small_model_file, coloured)
+    assert len(computed) == 3
+    assert np.abs(other.features - fewer.features).max() > 0.1
+
+
+def test_a_folder_without_classes_is_taken_with_all_below_it(
+    extractor, small_model_file, coloured, tmp_path
+):
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for i in range(3):
+        os.link(coloured / "red" / f"{i}.png", loose / f"{i}.png")
+    (loose / "deeper").mkdir()
+    os.link(coloured / "blue" / "0.png", loose / "deeper" / "0.png")
+    index = open_index(small_model_file, loose, extractor=extractor)
+    assert (len(index), index.class_names, index.split) == (4, None, "")
+    with pytest.raises(InputError, match="without splits"):
+        open_index(small_model_file, loose, extractor=extractor, split="test")
+
+
+def test_damaged_images_are_left_out_of_it_and_of_the_names(extractor, small_model_file, coloured):
+    content = (coloured / "red" / "1.png").read_bytes()
+    for i in range(100):
+        (coloured / "red" / f"more-{i:03}.png").write_bytes(content)
+    (coloured / "green" / "2.png").write_bytes(content[:40])
+    for _ in range(2):  # computed, and read
+        index = open_index(small_model_file, coloured, extractor=extractor)
+        assert len(index) == len(index.examples) == 123
+        assert not any("green/2.png" in index.examples.name(i) for i in range(123))
+
+
+def test_stopped_on_the_way_it_leaves_nothing_and_begins_again(
+    extractor, small_model_file, coloured, monkeypatch
+):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureExtractor, "of_examples", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_index(small_model_file, coloured, extractor=extractor)
+    root = small_model_file.with_suffix(".features")
+    assert list(root.iterdir()) == []
+    (root / ".coloured.1.writing").mkdir()  # as a killed process leaves it
+    open_index(small_model_file, coloured, extractor=extractor)
+    assert [path.name[0] for path in root.iterdir()] == ["c"]
+
+
+def test_damaged_features_and_unknown_splits_are_refused(extractor, small_model_file, coloured):
+    with pytest.raises(InputError, match="no split 'test'"):
+        open_index(small_model_file, coloured, extractor=extractor, split="test")
+    index = open_index(small_model_file, coloured, extractor=extractor)
+    (index.folder / "features.npy").write_bytes(b"no array")
+    with pytest.raises(InputError, match="remove it"):
+        open_index(small_model_file, coloured, extractor=extractor)
