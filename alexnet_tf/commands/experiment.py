@@ -129,7 +129,7 @@ def _list(as_json: bool) -> None:
     from alexnet_tf.experiments.catalogue import EXPERIMENTS
     from alexnet_tf.experiments.stored import hours
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": experiment.name,
             "claim": experiment.claim,

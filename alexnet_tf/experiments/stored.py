@@ -1,11 +1,18 @@
-"""Results that are kept with the code, in docs/results, and the page that is made of them."""
+"""Results that are kept with the code, in docs/results, and the part of a page made of them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from alexnet_tf.errors import InputError
+from alexnet_tf.experiments.catalogue import EXPERIMENTS
+from alexnet_tf.experiments.table import table
+
 DOCS = Path(__file__).parents[2] / "docs"
 STORED = DOCS / "results"
+PICTURES = "pictures"
+BEGIN, END = "<!-- experiments -->", "<!-- end of experiments -->"
 
 
 def read_stored(folder: Path = STORED) -> dict[str, dict[str, Any]]:
@@ -22,3 +29,28 @@ def hours(name: str, folder: Path = STORED) -> float | None:
     if not path.is_file():
         return None
     return json.loads(path.read_text(encoding="utf-8"))["seconds"] / 3600
+
+
+def block(stored: dict[str, dict[str, Any]]) -> str:
+    """Returns the results as Markdown, in the catalogue's order, between the two marks.
+
+    Args:
+      stored: What results.json holds, by experiment.
+    """
+    parts = [BEGIN, "<!-- made by `python benchmarks/results.py` from docs/results/*.json -->"]
+    for name in EXPERIMENTS:
+        if name in stored:
+            parts += [f"### {name}", table(stored[name]), f"![{name}]({PICTURES}/{name}.png)"]
+    return "\n\n".join([*parts, END])
+
+
+def with_block(page: str, made: str) -> str:
+    """Returns a page with what is between its marks replaced.
+
+    Raises:
+      InputError: The page has no marks.
+    """
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    if not pattern.search(page):
+        raise InputError(f"the page has no lines {BEGIN} and {END} to write between")
+    return pattern.sub(lambda _: made, page, count=1)

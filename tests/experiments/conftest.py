@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf import recipes, runs
+from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments.definition import Experiment, Variant
+from alexnet_tf.settings import Convolution
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of small images in three classes, told apart by colour."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 30), ("val", 9)):
+        for label, colour in enumerate(("blue", "green", "red")):
+            folder = tmp_path / "photos" / split / colour
+            folder.mkdir(parents=True)
+            for i in range(count):
+                image = rng.integers(0, 120, (20, 20, 3)).astype(np.uint8)
+                image[..., 2 - label] += 120
+                Image.fromarray(image).save(folder / f"{i:02d}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """An experiment on 16 pixels that is listed like the others."""
+    small = recipes.get_recipe("cifar10-small")
+    network = small.network.replace(
+        convolutions=(Convolution(8, 5, strides=2, then=("activation", "norm", "pool")),),
+        hidden_units=(16,),
+        input_size=16,
+    )
+    recipe = small.replace(name="tiny", network=network, batch_size=16, resize_pixels=20)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
+    experiment = Experiment(
+        name="tiny",
+        claim="One is better than two.",
+        section="3.1",
+        paper="six times",
+        recipe="tiny",
+        variants=(Variant("one"), Variant("two", {"norm": "none"})),
+        metrics=("test_error", "training_error"),
+        expected=(("one", "two"),),
+        limit_train=None,
+        epochs=2,
+        seeds=1,
+        how="In milliseconds.",
+        reason="It is small.",
+    )
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", experiment)
+    return experiment
+
+
+def entry(epoch, training, test=0.5):
+    return {
+        "epoch": epoch,
+        "learning_rate": 0.01,
+        "training_loss": 2 * training,
+        "training_top1_error": training,
+        "validation_loss": 2 * test,
+        "validation_top1_error": test,
+        "seconds": 1.5,
+        "images_per_second": 100.0,
+    }
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Stands for `train`: writes what a run leaves, with errors from a function of the run."""
+
+    class Scripted:
+        def __init__(self):
+            self.runs = []
+            self.errors = lambda recipe, seed: [0.4, 0.3]
+            self.before = lambda folder: None
+
+        def __call__(self, dataset=None, *, run_dir, on_epoch, recipe=None, seed=0, **options):
+            self.runs.append((run_dir.name, options))
+            self.before(run_dir)
+            run_dir.mkdir(parents=True, exist_ok=True)
+            history = []
+            for epoch, error in enumerate(self.errors(recipe, seed), 1):
+                history.append(entry(epoch, error, error + 0.1))
+                if on_epoch(history[-1]):
+                    break
+            record = {
+                "recipe": {},
+                "dataset": {
+                    "name": dataset,
+                    "classes": 3,
+                    "train_examples": 90,
+                    "validation_examples": 27,
+                    "validation_split": "validation",
+                },
+                "parameters": 1234,
+                "precision": "float32",
+                "devices": ["/CPU:0"],
+                "versions": {"alexnet_tf": "0"},
+                "started": "2026-01-01T00:00:00+00:00",
+                "finished": "2026-01-01T00:01:00+00:00",
+            }
+            runs.write_run(run_dir, record)
+            lines = "".join(json.dumps(record) + "\n" for record in history)
+            (run_dir / "history.jsonl").write_text(lines)
+            (run_dir / "best.keras").write_bytes(b"large")
+
+    script = Scripted()
+    monkeypatch.setattr("alexnet_tf.experiments.runner.train", script)
+    return script

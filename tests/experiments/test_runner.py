@@ -1,0 +1,159 @@
+import dataclasses
+import json
+import os
+import signal
+
+import pytest
+
+from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
+from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments.plan import new_plan
+from alexnet_tf.experiments.runner import run_experiment
+
+
+def run(experiment, root, **given):
+    plan = new_plan(experiment, dataset="photos", **given)
+    return run_experiment(experiment, plan, root, quiet=True, command="python cli.py")
+
+
+def names(scripted):
+    return [name for name, _ in scripted.runs]
+
+
+def test_every_variant_and_seed_is_run_once_and_only_its_numbers_are_kept(tiny, tmp_path, scripted):
+    scripted.errors = lambda recipe, seed: [0.5, 0.2 + 0.1 * seed]
+    results = run(tiny, tmp_path, seeds=2)
+    assert names(scripted) == ["one-seed-0", "two-seed-0", "one-seed-1", "two-seed-1"]
+    assert [v["metrics"]["test_error"]["values"] for v in results["variants"]] == [
+        [pytest.approx(0.3), pytest.approx(0.4)]
+    ] * 2
+    assert results["seconds"] == 4 * 2 * 1.5
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "figure.png",
+        "plan.json",
+        "results.json",
+        "runs",
+        "table.md",
+    ]
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    assert not list(tmp_path.rglob("*.keras"))
+
+
+def test_stopped_between_runs_it_goes_on_with_the_next(tiny, tmp_path, scripted):
+    def stop(folder):
+        if folder.name == "two-seed-0":
+            raise KeyboardInterrupt
+
+    scripted.before = stop
+    with pytest.raises(TrainingStopped, match="The same command goes on"):
+        run(tiny, tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    scripted.before = lambda folder: None
+    run(tiny, tmp_path)
+    assert names(scripted) == ["one-seed-0", "two-seed-0", "two-seed-0"]
+    run(tiny, tmp_path)
+    assert len(scripted.runs) == 3
+
+
+def test_other_settings_in_the_same_folder_are_refused_and_nothing_is_run(tiny, tmp_path, scripted):
+    run(tiny, tmp_path)
+    with pytest.raises(InputError, match="epochs 2, not 5"):
+        run(tiny, tmp_path, epochs=5)
+    assert len(scripted.runs) == 2
+
+
+def test_the_best_rate_is_found_with_the_first_seed_and_kept(tiny, tmp_path, scripted, monkeypatch):
+    searching = dataclasses.replace(
+        tiny, metrics=("epochs_to_training_error",), rates=(0.1, 0.2, 0.4), ratio=True, epochs=9
+    )
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", searching)
+    after = {0.1: 6, 0.2: 3, 0.4: 9}  # epochs
+
+    def errors(recipe, seed):
+        slower = 2 if recipe.network.norm == "none" and recipe.learning_rate == 0.2 else 0
+        return [0.5] * (after[recipe.learning_rate] + slower - 1) + [0.25] * 9
+
+    scripted.errors = errors
+    results = run(searching, tmp_path, seeds=2)
+    assert names(scripted)[-2:] == ["one-seed-1-rate-0.2", "two-seed-1-rate-0.2"]
+    assert len(scripted.runs) == 2 * 3 + 2
+    rows = results["variants"]
+    assert [row["learning_rate"] for row in rows] == [0.2, 0.2]
+    assert [row["metrics"]["epochs_to_training_error"]["values"] for row in rows] == [
+        [3, 3],
+        [5, 5],
+    ]
+    lengths = {
+        (run["variant"], run["seed"], run["learning_rate"]): len(run["history"])
+        for run in results["runs"]
+    }
+    assert lengths["one", 0, 0.1] == 6
+    assert lengths["one", 0, 0.4] == 3  # it had lost by then
+    assert sum(run["counts"] for run in results["runs"]) == 4
+
+
+def test_a_run_that_diverges_is_a_result(tiny, tmp_path, scripted):
+    def diverge(folder):
+        if folder.name == "two-seed-0":
+            folder.mkdir(parents=True)
+            raise TrainingError("the loss is not a number any more")
+
+    scripted.before = diverge
+    results = run(tiny, tmp_path)
+    assert [run["diverged"] for run in results["runs"]] == [False, True]
+    assert "| two | never in 1 of 1 |" in (tmp_path / "table.md").read_text()
+    run(tiny, tmp_path)
+    assert len(scripted.runs) == 2
+
+
+def test_a_variant_that_judges_anothers_runs_trains_nothing(tiny, tmp_path, scripted, monkeypatch):
+    crops = dataclasses.replace(catalogue.EXPERIMENTS["ten-crop"], name="tiny", recipe="tiny")
+    crops = dataclasses.replace(crops, changes={}, epochs=2, limit_train=None, seeds=1)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", crops)
+
+    class Errors:
+        def __init__(self, error):
+            self.top1_error = error
+
+    class Found:
+        centre_crop, ten_crop = Errors(0.5), Errors(0.4)
+
+    monkeypatch.setattr("alexnet_tf.experiments.runner.evaluate", lambda *given, **options: Found)
+    results = run(crops, tmp_path)
+    assert names(scripted) == ["centre-crop-seed-0"]
+    table = (tmp_path / "table.md").read_text()
+    assert "| centre crop | 50.00% |" in table
+    assert "| ten crops | 40.00% |" in table
+    assert "The claim holds here: ten crops is ahead of centre crop in the one seed" in table
+    assert len(results["runs"]) == 1
+
+
+@pytest.mark.slow
+def test_really_trained_killed_inside_a_run_and_shortened(tiny, tmp_path, photos, monkeypatch):
+    plan = new_plan(tiny, dataset=str(photos), epochs=6, budget_seconds=600)
+    ended = []
+
+    def kill(self, record):
+        ended.append(record)
+        if len(ended) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("alexnet_tf.experiments.progress.RunsBar.epoch", kill)
+        # So 3 epochs of each fit.
+        patch.setattr(
+            "alexnet_tf.experiments.plan.Speed.seconds", lambda self, epochs, images: 100.0 * epochs
+        )
+        with pytest.raises(TrainingStopped):
+            run_experiment(tiny, plan, tmp_path / "out", quiet=True)
+    stored = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert stored["epochs"] == 3
+    folder = tmp_path / "out" / "runs" / "one-seed-0"
+    assert (folder / "checkpoints").is_dir()
+    results = run_experiment(tiny, plan, tmp_path / "out", quiet=True)
+    assert results["plan"]["shortened"] in (tmp_path / "out" / "table.md").read_text()
+    for one in results["runs"]:
+        assert [record["epoch"] for record in one["history"]] == list(
+            range(1, stored["epochs"] + 1)
+        )
+    assert not (folder / "checkpoints").exists()

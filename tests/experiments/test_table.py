@@ -1,0 +1,93 @@
+import dataclasses
+import re
+
+import pytest
+
+from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments.results import summaries
+from alexnet_tf.experiments.table import format_value, minutes, table
+
+
+def results_of(experiment, values, **more):
+    """What results.json holds for test errors by variant and seed."""
+    runs = [
+        {
+            "variant": name,
+            "seed": seed,
+            "learning_rate": 0.01,
+            "counts": True,
+            "parameters": 10,
+            "values": dict.fromkeys(experiment.metrics, error),
+            "history": [{}] * 4,
+        }
+        for name, errors in values.items()
+        for seed, error in enumerate(errors)
+    ]
+    return {
+        "experiment": experiment.name,
+        "data": {"name": "photos", "train_examples": 1000, "judged_examples": 200},
+        "plan": {"seeds": len(runs) // 2, "shortened": ""},
+        "variants": summaries(experiment, runs),
+        "runs": runs,
+        "precision": "float32",
+        "commit": "abc",
+        "seconds": 754,
+        "machine": "2 cores",
+        "command": "python cli.py",
+        **more,
+    }
+
+
+def test_the_numbers_are_the_runs_own(tiny):
+    text = table(results_of(tiny, {"one": [0.1, 0.2, 0.33], "two": [0.4, 0.5, 0.6]}))
+    assert "| one | 21.00% (10.00% to 33.00%) | 21.00% (10.00% to 33.00%) |" in text
+    assert "| two | 50.00% (40.00% to 60.00%) |" in text
+    assert "The claim holds here: one is ahead of two in all 3 seeds by 29.00 points" in text
+    assert "(27.00 to 30.00)" in text
+    assert "1,000 training and 200 test images of photos, at most 4 epochs, seeds 0 to 2" in text
+    assert "13 minutes" in text
+    assert tiny.reason not in text
+
+
+def test_a_claim_that_fails_is_reported_with_a_reason(tiny):
+    text = table(results_of(tiny, {"one": [0.5, 0.6], "two": [0.4, 0.3]}))
+    assert "The claim is not seen here: one is behind two in all 2 seeds by 20.00 points" in text
+    assert tiny.reason in text
+
+
+def test_a_mixed_result_shows_every_seed(tiny):
+    text = table(results_of(tiny, {"one": [0.5, 0.2], "two": [0.4, 0.3]}))
+    assert "one is ahead of two in 1 of 2 seeds" in text
+    assert "-10.00, +10.00" in text
+
+
+def test_never_is_worse_than_any_number_and_is_shown(tiny, monkeypatch):
+    epochs = dataclasses.replace(tiny, metrics=("epochs_to_training_error",), ratio=True)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", epochs)
+    text = table(results_of(epochs, {"one": [4.0, 5.0], "two": [None, 20.0]}))
+    assert "| two | 20.0; never in 1 of 2 |" in text
+    assert "one is ahead of two in all 2 seeds by 4.0 times" in text
+    text = table(results_of(epochs, {"one": [4.0, 5.0], "two": [24.0, 20.0]}))
+    assert "by 5.0 times (4.0 to 6.0)" in text
+
+
+def test_what_a_budget_took_is_said(tiny):
+    plan = {"seeds": 1, "shortened": "Shortened to fit 30 minutes."}
+    text = table(results_of(tiny, {"one": [0.1], "two": [0.2]}, plan=plan))
+    assert re.search(r"Shortened to fit 30 minutes\. 1,000 training", text)
+    assert "seed 0," in text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.22391, "%", "22.39%"), (7.25, "epochs", "7.2"), (1.5, "", "1.500"), (None, "%", "never")],
+)
+def test_values(value, unit, text):
+    assert format_value(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(45, "45 seconds"), (754, "13 minutes"), (7560, "2.1 hours")]
+)
+def test_minutes(seconds, text):
+    assert minutes(seconds) == text
