@@ -1,11 +1,19 @@
 """Files that are there whole or not at all: written beside, then renamed."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_SEAL = "sha256"
+_BLANK = "0" * 64  # what stands in the place of the checksum while it is computed
+
+
+class DamagedFileError(ValueError):
+    """A file is not what was written; the message says in what way."""
 
 
 @contextlib.contextmanager
@@ -41,3 +49,36 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_sealed_json(path: str | os.PathLike[str], value: dict[str, Any]) -> None:
+    """Writes `value` as `write_json` does, with a checksum of the whole file as its last entry."""
+    text = json.dumps({**value, _SEAL: _BLANK}, indent=2, ensure_ascii=False) + "\n"
+    before, _, after = text.rpartition(_BLANK)
+    write_text(path, before + sha256(text.encode()) + after)
+
+
+def read_sealed_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns what `write_sealed_json` wrote, without the checksum.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      DamagedFileError: A byte of it is not as it was written, or it has no checksum.
+    """
+    try:
+        text = Path(path).read_bytes().decode()
+        value = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DamagedFileError(str(error)) from None
+    seal = value.pop(_SEAL, None) if isinstance(value, dict) else None
+    if not isinstance(seal, str) or len(seal) != len(_BLANK):
+        raise DamagedFileError("it has no checksum, or was written by an earlier version")
+    before, _, after = text.rpartition(seal)
+    if sha256((before + _BLANK + after).encode()) != seal:
+        raise DamagedFileError("its checksum is another")
+    return dict(value)
+
+
+def sha256(content: bytes) -> str:
+    """Returns the SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()

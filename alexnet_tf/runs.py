@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import DamagedFileError, read_sealed_json, sha256, write_sealed_json
 
 SAVED_MODELS = "saved_models"
 BEST = "best.keras"
@@ -14,6 +15,7 @@ HISTORY = "history.jsonl"
 CURVES = "curves.png"
 STATISTICS = "statistics.npz"
 CHECKPOINTS = "checkpoints"
+LOCK = ".lock"  # held by the process that trains; says which run the folder is of
 SEEDS = "seeds.json"  # in the folder of the runs that `train --seeds` made
 
 
@@ -39,22 +41,71 @@ def newest_run(root: str | Path = SAVED_MODELS) -> Path:
     return max(runs, key=lambda folder: (read_run(folder).get("started", ""), folder.name))
 
 
+def is_free(folder: Path) -> bool:
+    """Returns whether a run can begin in a folder: nothing, or what one killed at once left."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(
+        path.name == LOCK or path.match(".*.writing*") for path in folder.iterdir()
+    )
+
+
+def write_run(folder: str | Path, record: dict[str, Any]) -> None:
+    """Writes run.json, with a checksum in it."""
+    write_sealed_json(Path(folder) / RUN, record)
+
+
 def read_run(folder: str | Path) -> dict[str, Any]:
     """Returns a run's record.
 
     Raises:
-      InputError: The folder is missing, is no run, or its run.json is damaged.
+      InputError: The folder is missing, is no run, or its run.json is damaged or another run's.
     """
     path = Path(folder) / RUN
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_sealed_json(path)
     except FileNotFoundError:
         raise InputError(f"{folder} is no run folder: it has no {RUN}") from None
+    except DamagedFileError as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    if "recipe" not in record:
+        raise InputError(f"{path} is damaged: it does not describe a run")
+    lock = Path(folder) / LOCK
+    owner = lock.read_text(encoding="ascii", errors="replace").strip() if lock.is_file() else ""
+    if owner and owner != record.get("id"):
+        raise InputError(
+            f"{path} is another run's: it is of run {record.get('id')}, but the folder ({LOCK}) is "
+            f"of run {owner}"
+        )
+    return record
+
+
+def history_text(history: list[dict[str, Any]]) -> str:
+    """Returns history.jsonl: a line an epoch."""
+    return "".join(json.dumps(record) + "\n" for record in history)
+
+
+def read_history(folder: str | Path) -> list[dict[str, Any]]:
+    """Returns a run's records, one an epoch.
+
+    Raises:
+      InputError: history.jsonl is missing or damaged, or run.json is.
+    """
+    path = Path(folder) / HISTORY
+    seal = read_run(folder).get("history_sha256")  # of a finished run
+    try:
+        content = path.read_bytes()
+        history = [json.loads(line) for line in content.decode().splitlines()]
+    except FileNotFoundError:
+        raise InputError(f"{folder} has no {HISTORY} yet") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    if not isinstance(record, dict) or "recipe" not in record:
-        raise InputError(f"{path} is damaged: it does not describe a run")
-    return record
+    if seal is not None and sha256(content) != seal:
+        raise InputError(
+            f"{path} is damaged: its checksum is not the one in {RUN}; "
+            "`train --resume` writes it again from the checkpoint"
+        )
+    return history
 
 
 def seed_folder(folder: str | Path, seed: int) -> Path:

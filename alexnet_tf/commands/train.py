@@ -175,7 +175,7 @@ Examples:
 )
 @option(
     "--parallelism",
-    "What several devices divide: data (the batch), or towers (the network's two, as in the paper).",
+    "What devices divide: data (the batch), or towers (the network's two, as in the paper).",
     default="data",
     example="towers --devices 0,1",
     type=click.Choice(["data", "towers"]),
@@ -357,12 +357,12 @@ def check(options: dict[str, Any]) -> None:
     if options["freeze"] and not options["weights"]:
         raise InputError("--freeze needs --weights: layers that have learned nothing must move")
     folder = options["run_dir"]
+    from alexnet_tf.runs import is_free
     from alexnet_tf.training.cluster import worker_index
 
-    if folder is not None and not options["resume"] and worker_index() == 0:
-        path = Path(folder)
-        if path.is_dir() and any(path.iterdir()):
-            raise InputError(
-                f"the run folder {folder} is not empty: name a new one, or add --resume to go on "
-                "with the run in it"
-            )
+    begins = folder is not None and not options["resume"] and worker_index() == 0
+    if begins and not is_free(Path(folder)):
+        raise InputError(
+            f"the run folder {folder} is not empty: name a new one, or add --resume to go on "
+            "with the run in it"
+        )

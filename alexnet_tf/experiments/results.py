@@ -42,10 +42,7 @@ def read_measured(job: Job) -> Run:
 
 
 def _history(folder: Path) -> list[dict[str, Any]]:
-    path = folder / runs.HISTORY
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return runs.read_history(folder) if (folder / runs.HISTORY).exists() else []
 
 
 def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dict[str, Any]:

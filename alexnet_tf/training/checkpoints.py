@@ -31,13 +31,14 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -
     Args:
       folder: Where checkpoints lie; made if need be.
       tensors: By name.
-      state: Plain values, "epoch" (epochs done) and "step" (updates done) among them.
+      state: Plain values, "epoch" (epochs done), "step" (updates done) and "run" (the run's id)
+        among them.
 
     Returns:
       The checkpoint's path.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"epoch-{state['epoch']:04d}-step-{state['step']:08d}.safetensors"
+    path = folder / _name(state)
     with atomic_path(path) as temporary:
         contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
         _save(contiguous, {"state": json.dumps(state)}, temporary)
@@ -53,13 +54,16 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -
     return path
 
 
-def read_newest(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
+def read_newest(
+    folder: Path, run: str | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
     """Reads the newest checkpoint that is whole.
 
     A damaged one is renamed to `*.damaged` and the one before it is taken.
 
     Args:
       folder: Where checkpoints lie.
+      run: The run's id; a checkpoint of another run counts as damaged. None: any run's will do.
 
     Returns:
       Tensors, state, and a line about each damaged checkpoint; None if there is no checkpoint.
@@ -70,7 +74,7 @@ def read_newest(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], li
     complaints = []
     for path in _complete(folder):
         try:
-            tensors, state = _read(path)
+            tensors, state = _read(path, run)
         except DamagedCheckpointError as error:
             aside = path.with_suffix(".damaged")
             path.replace(aside)
@@ -96,7 +100,12 @@ def _save(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) 
         raise OSError(number, os.strerror(number), str(path)) from None
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _name(state: dict[str, Any]) -> str:
+    """Returns a checkpoint's file name."""
+    return f"epoch-{state['epoch']:04d}-step-{state['step']:08d}.safetensors"
+
+
+def _read(path: Path, run: str | None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads and verifies one checkpoint."""
     expected = _checksum_file(path).read_text(encoding="utf-8", errors="replace").split()
     if not expected or _sha256(path) != expected[0]:
@@ -104,9 +113,15 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             state = json.loads(file.metadata()["state"])
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise DamagedCheckpointError(f"{path} is damaged: {error}") from None
+    # Whole files, checksums and all, can lie in the wrong place.
+    if path.name != _name(state):
+        raise DamagedCheckpointError(f"{path} is damaged: inside it is {_name(state)}")
+    if run is not None and state.get("run") != run:
+        raise DamagedCheckpointError(f"{path} is another run's ({state.get('run')}, not {run})")
+    return tensors, state
 
 
 def _complete(folder: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 import datetime
 import errno
 import fcntl
-import json
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import IO, Any
 
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import atomic_path, write_json, write_text
+from alexnet_tf.files import atomic_path, write_text
 from alexnet_tf.training.cluster import worker_index
 
 
@@ -30,7 +29,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path / ".lock")
+        self._lock = _lock(path / runs.LOCK)
         for leftover in [*path.glob(".*.writing*"), *path.glob(f"{runs.CHECKPOINTS}/.*.writing*")]:
             leftover.unlink(missing_ok=True)
 
@@ -40,13 +39,35 @@ class RunFolder:
         return self.path / runs.CHECKPOINTS
 
     def write_run(self, record: dict[str, Any]) -> None:
-        """Writes run.json."""
-        write_json(self.path / runs.RUN, record)
+        """Writes run.json; from then on the folder is this run's, by its "id"."""
+        self._lock.seek(0)
+        if self._lock.read() != record["id"]:
+            self._lock.truncate(0)
+            self._lock.write(record["id"])
+            self._lock.flush()
+            os.fsync(self._lock.fileno())
+        runs.write_run(self.path, record)
 
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Writes history.jsonl, a line an epoch."""
-        text = "".join(json.dumps(record) + "\n" for record in history)
-        write_text(self.path / runs.HISTORY, text)
+        write_text(self.path / runs.HISTORY, runs.history_text(history))
+
+    def repair_history(self, history: list[dict[str, Any]]) -> str | None:
+        """Makes history.jsonl what the checkpoint says, and returns what was wrong with it, if any.
+
+        A run killed after a checkpoint lacks its last line, and one that takes an older checkpoint
+        has lines too many: both are in order.
+        """
+        path = self.path / runs.HISTORY
+        found = path.read_bytes() if path.is_file() else b""
+        expected = runs.history_text(history).encode()
+        if found == expected:
+            return None
+        self.write_history(history)
+        without_last = runs.history_text(history[:-1]).encode()
+        if found == without_last or found.startswith(expected):
+            return None
+        return f"{path} is damaged: it is not what the checkpoint says; written again from that"
 
     def last_becomes_best(self) -> None:
         """Makes best.keras what last.keras is, without writing it twice where links work."""
@@ -85,7 +106,7 @@ def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
         return path  # the chief looks at the folder, and may have begun to write
     if path.exists() and not path.is_dir():
         raise InputError(f"--run-dir {path} is a file: name a folder")
-    if path.is_dir() and any(path.iterdir()):
+    if not runs.is_free(path):
         raise InputError(
             f"--run-dir {path} is not empty: add --resume to go on with it, or name another"
         )
@@ -97,7 +118,7 @@ def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
 
 def _lock(path: Path) -> IO[str]:
     """Returns the locked file, which must stay open."""
-    file = path.open("w")
+    file = path.open("a+", encoding="ascii", errors="replace")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

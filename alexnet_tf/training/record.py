@@ -68,11 +68,9 @@ def run_record(
     splits: TrainingSplits,
     machine: Machine,
     model: keras.Model,
-    started: str,
 ) -> dict[str, Any]:
-    """Returns run.json as it is before the results are in."""
+    """Returns run.json, without which run it is, as it is before the results are in."""
     return {
-        "started": started,
         "recipe_name": options.recipe.name,
         "overrides": options.overrides,
         "options": options.to_json(),

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -141,6 +140,6 @@ def _finished(path: Path, epochs: int | None) -> TrainingResult | None:
     results = record.get("results")
     if not results or (epochs or record["options"]["epochs"]) != results["last"]["epoch"]:
         return None
-    lines = (path / runs.HISTORY).read_text(encoding="utf-8").splitlines()
-    history = [json.loads(line) for line in lines]
-    return TrainingResult(path, history, results["best"]["epoch"], results["stalled"])
+    return TrainingResult(
+        path, runs.read_history(path), results["best"]["epoch"], results["stalled"]
+    )

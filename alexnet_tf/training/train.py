@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -155,11 +156,12 @@ def train(
         path = Path(run_dir) if run_dir is not None else runs.newest_run()
         recorded = runs.read_run(path)
         options = resumed_options(RunOptions.from_json(recorded["options"]), **asked)
-        started = recorded["started"]
+        identity = {"id": recorded["id"], "started": recorded["started"]}
     else:
         options = new_options(**asked)
         path = new_run_path(run_dir, options.recipe.name)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        identity = {"id": secrets.token_hex(8), "started": started}
     machine = choose_machine(strategy, devices, options.precision, parallelism)
     if machine.worker != 0:
         screen = Screen(quiet=True)
@@ -220,8 +222,11 @@ def train(
     try:
         screen.settings(settings_rows(options, data, splits, machine, model, str(path)))
         if resume:
-            _restore(trainer, path, machine, screen)
-        record = run_record(options, data, splits, machine, model, started)
+            _restore(trainer, path, identity["id"], machine, screen)
+            complaint = folder.repair_history(trainer.history) if folder is not None else None
+            if complaint is not None:
+                screen.warn(complaint)
+        record = identity | run_record(options, data, splits, machine, model)
         saver = Saver(trainer, folder, record, every, tensorboard)
         if folder is not None:
             statistics.save(path / runs.STATISTICS)
@@ -264,12 +269,12 @@ def _prepare(
     return checked, dataclasses.replace(statistics, images=None)
 
 
-def _restore(trainer: Trainer, path: Path, machine: Machine, screen: Screen) -> None:
+def _restore(trainer: Trainer, path: Path, run: str, machine: Machine, screen: Screen) -> None:
     """Goes on from the newest whole checkpoint; without any, from the beginning."""
     if machine.worker != 0:
         machine.sum_over_workers([0.0])  # the chief sets damaged ones aside first
     try:
-        checkpoint = checkpoints.read_newest(path / runs.CHECKPOINTS)
+        checkpoint = checkpoints.read_newest(path / runs.CHECKPOINTS, run)
     except checkpoints.DamagedCheckpointError as error:
         raise InputError(f"no checkpoint can be read: {error}") from None
     if machine.worker == 0:

@@ -14,7 +14,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
-from alexnet_tf.runs import SEEDS
+from alexnet_tf.runs import SEEDS, write_run
 from alexnet_tf.settings import Convolution, Network
 
 NAMES = tuple("abcdefg")
@@ -148,7 +148,7 @@ def series(networks, photos, tmp_path, monkeypatch):
             "options": {"dataset": str(photos), "data_dir": None},
             "dataset": {"validation_split": "train (held out)"},
         }
-        (run / "run.json").write_text(json.dumps(record))
+        write_run(run, record)
     (tmp_path / "both" / SEEDS).write_text('{"seeds": [1, 2], "options": {}}')
     return tmp_path / "both"
 

@@ -1,21 +1,23 @@
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from alexnet_tf.training import checkpoints
 
 
-def write(folder, step, value=None):
-    tensors = {"model/w": np.full((3, 4), step if value is None else value, np.float32)}
-    return checkpoints.write(folder, tensors, {"epoch": step // 10, "step": step, "best": None})
+def write(folder, step, run="a"):
+    tensors = {"model/w": np.full((3, 4), step, np.float32)}
+    return checkpoints.write(folder, tensors, {"epoch": step // 10, "step": step, "run": run})
 
 
 def test_what_was_written_is_read(tmp_path):
     write(tmp_path, 10)
     tensors, state, complaints = checkpoints.read_newest(tmp_path)
     np.testing.assert_array_equal(tensors["model/w"], np.full((3, 4), 10, np.float32))
-    assert state == {"epoch": 1, "step": 10, "best": None}
+    assert state == {"epoch": 1, "step": 10, "run": "a"}
     assert complaints == []
 
 
@@ -76,6 +78,39 @@ def test_swapped_checkpoints_are_noticed(tmp_path):
     second.write_bytes(content)
     with pytest.raises(checkpoints.DamagedCheckpointError, match=r"step-00000020.*step-00000010"):
         checkpoints.read_newest(tmp_path)
+
+
+def test_a_whole_checkpoint_in_the_wrong_place_is_noticed(tmp_path):
+    write(tmp_path, 10)
+    newest = write(tmp_path, 20)
+    # Under another's name, checksum and all; then one of another run.
+    older = newest.with_name("epoch-0001-step-00000010.safetensors")
+    moved = newest.with_name("epoch-0003-step-00000030.safetensors")
+    moved.write_bytes(older.read_bytes())
+    checksum = (tmp_path / f"{older.name}.sha256").read_text()
+    (tmp_path / f"{moved.name}.sha256").write_text(checksum.replace(older.name, moved.name))
+    theirs = write(tmp_path / "other", 40, run="b")
+    for path in theirs.parent.iterdir():
+        path.rename(tmp_path / path.name)
+    _, state, complaints = checkpoints.read_newest(tmp_path, "a")
+    assert state["step"] == 20
+    assert [theirs.name in complaints[0], moved.name in complaints[1]] == [True, True]
+    assert "another run's (b, not a)" in complaints[0]
+    assert f"inside it is {older.name}" in complaints[1]
+
+
+def test_a_disk_that_is_full_leaves_the_checkpoints_before(tmp_path, monkeypatch):
+    write(tmp_path, 10)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(tensors, path, metadata):
+        Path(path).write_bytes(b"a part of it")
+        raise SafetensorError("Error while serializing: I/O error: (os error 28)")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        write(tmp_path, 20)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_one_without_its_checksum_does_not_count_and_is_removed_by_the_next(tmp_path):

@@ -89,9 +89,9 @@ def test_two_workers_train_as_one_and_go_on_after_one_is_killed(
     assert "a worker was lost: start all of them again with --resume" in error
     # The checkpoint of the first epochs is whole; a restarted cluster takes it up.
     done = len(curves(folder))
-    record = json.loads((folder / runs.RUN).read_text())
+    record = runs.read_run(folder)
     record["options"]["epochs"] = done + 1
-    (folder / runs.RUN).write_text(json.dumps(record))
+    runs.write_run(folder, record)
     again = start_workers({"run_dir": str(folder), "resume": True})
     assert [worker.wait(timeout=120) for worker in again] == [0, 0]
     assert len(curves(folder)) >= done + 1

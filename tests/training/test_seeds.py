@@ -1,7 +1,5 @@
 """Runs by seeds: the same as one by one, and a resume that leaves nothing out."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -47,7 +45,7 @@ def calls(monkeypatch):
         if run_dir.name not in stop_at:
             last = {"epoch": epochs}
             record["results"] = {"best": last, "last": last, "stalled": None}
-        (run_dir / runs.RUN).write_text(json.dumps(record))
+        runs.write_run(run_dir, record)
         (run_dir / runs.HISTORY).write_text('{"epoch": 1}\n{"epoch": 2}\n')
         if run_dir.name in stop_at:
             raise TrainingStopped("stopped in epoch 1")

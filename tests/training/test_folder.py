@@ -1,0 +1,126 @@
+"""A run's folder: damage to its records is noticed and named, whatever byte it is."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from alexnet_tf import runs
+from alexnet_tf.errors import InputError
+from alexnet_tf.training.folder import RunFolder, new_run_path
+
+RECORD = {"id": "a" * 16, "recipe": {"name": "tiny"}, "started": "2026-01-01T00:00:00+00:00"}
+HISTORY = [{"epoch": epoch, "training_loss": 1 / epoch} for epoch in (1, 2, 3)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.write_run(RECORD)
+    run.write_history(HISTORY)
+    yield run
+    run.close()
+
+
+def test_the_record_is_read_as_it_was_written(folder):
+    assert runs.read_run(folder.path) == RECORD
+    assert json.loads((folder.path / runs.RUN).read_text())["recipe"] == RECORD["recipe"]
+
+
+def test_every_changed_byte_of_the_record_is_noticed(folder):
+    path = folder.path / runs.RUN
+    content = path.read_bytes()
+    for place in range(len(content)):
+        for change in (0x01, 0x20, 0x80, content[place], content[place] ^ 0x0A):
+            if change:
+                damaged = bytearray(content)
+                damaged[place] ^= change
+                path.write_bytes(damaged)
+                with pytest.raises(InputError, match=r"run\.json is"):
+                    runs.read_run(folder.path)
+
+
+def test_every_truncated_record_is_noticed(folder):
+    path = folder.path / runs.RUN
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"run\.json is damaged"):
+            runs.read_run(folder.path)
+    path.write_bytes(bytes(len(content)))
+    with pytest.raises(InputError, match=r"run\.json is damaged"):
+        runs.read_run(folder.path)
+
+
+def test_the_record_of_another_run_is_noticed(folder):
+    runs.write_run(folder.path, {**RECORD, "id": "b" * 16})
+    with pytest.raises(InputError, match=r"another run's: it is of run bbb.* is of run aaa"):
+        runs.read_run(folder.path)
+
+
+def test_a_history_as_a_kill_leaves_it_is_in_order(folder):
+    for history in (HISTORY, HISTORY[:2], [*HISTORY, {"epoch": 4}]):
+        folder.write_history(history)
+        assert folder.repair_history(HISTORY) is None
+        assert runs.read_history(folder.path) == HISTORY
+    (folder.path / runs.HISTORY).unlink()
+    assert folder.repair_history(HISTORY[:1]) is None  # killed before the first was written
+
+
+def test_a_damaged_history_is_named_and_written_again(folder):
+    path = folder.path / runs.HISTORY
+    content = path.read_bytes()
+    flipped = [
+        content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        for place in range(0, len(content), 5)
+    ]
+    lines = len(runs.history_text(HISTORY[:2]))
+    truncated = [content[:length] for length in range(0, len(content), 5) if length != lines]
+    swapped = b'{"epoch": 1, "training_loss": 7.0}\n'
+    for damaged in (*flipped, *truncated, bytes(len(content)), swapped):
+        path.write_bytes(damaged)
+        assert str(path) in folder.repair_history(HISTORY)
+        assert path.read_bytes() == content
+    path.unlink()
+    assert str(path) in folder.repair_history(HISTORY)
+
+
+def test_the_history_of_a_finished_run_is_verified_when_read(folder):
+    path = folder.path / runs.HISTORY
+    seal = runs.sha256(path.read_bytes())
+    folder.write_run({**RECORD, "history_sha256": seal})
+    assert runs.read_history(folder.path) == HISTORY
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
+    with pytest.raises(InputError, match=r"history\.jsonl is damaged: its checksum"):
+        runs.read_history(folder.path)
+    path.write_bytes(b"\x00\x00")
+    with pytest.raises(InputError, match=r"history\.jsonl is damaged"):
+        runs.read_history(folder.path)
+
+
+def test_a_run_can_begin_where_one_was_killed_at_once(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    (run.path / ".run.123.writing.json").write_text("{")
+    run.close()
+    assert new_run_path(run.path, "tiny") == run.path
+    (run.path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        new_run_path(run.path, "tiny")
+
+
+def test_the_lock_goes_with_the_process_that_held_it(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from alexnet_tf.training.folder import RunFolder\n"
+        "folder = RunFolder(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another process is training in"):
+            RunFolder(tmp_path / "run")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    RunFolder(tmp_path / "run").close()
