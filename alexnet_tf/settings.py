@@ -151,6 +151,8 @@ class Recipe:
       epochs: Passes over the training set.
       batch_size: Images in a global batch.
       learning_rate: The first rate.
+      warm_up_epochs: Over so many first epochs the rate rises evenly, update by update, to what the
+        schedule says; 0: it is that at once.
       bias_rate_factor: The biases' constant rate as a multiple of `learning_rate`, or None: biases
         follow the weights.
       momentum: Of the velocity.
@@ -159,6 +161,8 @@ class Recipe:
       init: One of `INITS`.
       resize_pixels: Shorter side after rescaling, and side of the central crop that random crops
         are taken from.
+      pad_pixels: Width of a border, reflected from the image, that training images get before the
+        random crop; images that are judged get none.
       flip: Whether training images are reflected at random.
       lighting_std: Standard deviation of the PCA lighting's alpha (section 4.1); 0 is off.
       lighting_units: "std" (alpha times the standard deviation along each component) or "variance"
@@ -183,6 +187,7 @@ class Recipe:
     schedule: Schedule = Schedule()
     init: str = "stable"
     resize_pixels: int = paper.RESIZED_PIXELS
+    pad_pixels: int = 0
     flip: bool = True
     lighting_std: float = paper.LIGHTING_STD
     lighting_units: str = "std"
@@ -190,6 +195,7 @@ class Recipe:
     hold_out: float = 0.1
     frozen_layers: tuple[str, ...] = ()
     classifier_rate_factor: float = 1.0
+    warm_up_epochs: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks the values a user can set.
@@ -205,10 +211,17 @@ class Recipe:
             raise InputError(f"batch size must be at least 1. Received: {self.batch_size}")
         if not self.learning_rate > 0:
             raise InputError(f"learning rate must be above 0. Received: {self.learning_rate}")
+        if not self.warm_up_epochs >= 0:
+            raise InputError(f"warm-up epochs must not be negative. Received: {self.warm_up_epochs}")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be at least 0 and below 1. Received: {self.momentum}")
         if not self.weight_decay >= 0:
             raise InputError(f"weight decay must not be negative. Received: {self.weight_decay}")
+        if not 0 <= self.pad_pixels < self.resize_pixels:
+            raise InputError(
+                f"a border must be at least 0 and below the image's {self.resize_pixels} pixels. "
+                f"Received: {self.pad_pixels}"
+            )
         if self.resize_pixels < self.network.input_size:
             raise InputError(
                 f"images resized to {self.resize_pixels} pixels are smaller than the network's "

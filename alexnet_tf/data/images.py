@@ -169,6 +169,22 @@ def crop_and_flip(
     return cut
 
 
+def mirror_padded(images: tf.Tensor, pixels: int) -> tf.Tensor:
+    """Adds a border in which the image is reflected, its outermost pixels not repeated.
+
+    Args:
+      images: [batch, height, width, channels] of any type.
+      pixels: Width of the border, less than the images' sides; 0 changes nothing.
+
+    Returns:
+      [batch, height + 2 * pixels, width + 2 * pixels, channels].
+    """
+    if not pixels:
+        return images
+    border = (pixels, pixels)
+    return tf.pad(images, ((0, 0), border, border, (0, 0)), mode="REFLECT")
+
+
 def centre_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     """Cuts the central square.
 

@@ -8,7 +8,12 @@ import tensorflow as tf
 from alexnet_tf.data.augment import Draws, draw, lighting_offsets
 from alexnet_tf.data.counter_random import permutation
 from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.images import crop_and_flip, resize_and_crop, resize_crop_flip
+from alexnet_tf.data.images import (
+    crop_and_flip,
+    mirror_padded,
+    resize_and_crop,
+    resize_crop_flip,
+)
 from alexnet_tf.data.prepared import PreparedExamples
 from alexnet_tf.data.records import StoredExamples
 from alexnet_tf.data.statistics import Statistics
@@ -80,7 +85,7 @@ def training_batches(
 
     Args:
       examples: The training examples.
-      recipe: Its resize_pixels, input size, flip and lighting are used.
+      recipe: Its resize_pixels, pad_pixels, input size, flip and lighting are used.
       statistics: Those of the training set: its principal components.
       seed: Of the run.
       epoch: From 0.
@@ -122,7 +127,7 @@ def training_batches(
         seed,
         epoch,
         indices.ravel(),
-        margin=recipe.resize_pixels - pixels,
+        margin=recipe.resize_pixels + 2 * recipe.pad_pixels - pixels,
         flip=recipe.flip,
         lighting_std=recipe.lighting_std if lighting and examples.channels == 3 else 0.0,
     )
@@ -141,7 +146,7 @@ def training_batches(
 
     if not reflect:
         plan["reflect"], plan["flip"] = plan["flip"], np.zeros_like(plan["flip"])
-    with_images = _with_crops(plan, examples, recipe.resize_pixels, pixels)
+    with_images = _with_crops(plan, examples, recipe.resize_pixels, pixels, recipe.pad_pixels)
     given = [key for key in plan if key not in ("index", "top", "left", "flip")]
     return _finish(
         with_images.map(lambda rows, images: {"image": images, **{k: rows[k] for k in given}})
@@ -192,15 +197,20 @@ Rows = dict[str, tf.Tensor]
 
 
 def _with_crops(
-    plan: dict[str, np.ndarray], examples: Examples, resized: int, pixels: int
+    plan: dict[str, np.ndarray], examples: Examples, resized: int, pixels: int, padding: int
 ) -> tf.data.Dataset:
     """Returns pairs of a plan's rows (each [b, ...]) and their crops uint8 [b, pixels, pixels, c].
 
     Where images are in memory, or as good as, a batch is cut at once; else each image is decoded,
-    and only its crop is rescaled.
+    and only its crop is rescaled, unless it is padded first.
     """
     batches = tf.data.Dataset.from_tensor_slices(plan)
-    if isinstance(examples, PreparedExamples) and examples.is_raw and examples.size == resized:
+    if (
+        isinstance(examples, PreparedExamples)
+        and examples.is_raw
+        and examples.size == resized
+        and not padding
+    ):
 
         def copy(rows: Rows) -> tuple[Rows, tf.Tensor]:
             places = (rows["index"], rows["top"], rows["left"], rows["flip"])
@@ -211,12 +221,16 @@ def _with_crops(
 
         def cut(rows: Rows) -> tuple[Rows, tf.Tensor]:
             images = resize_and_crop(examples.load_batch(rows["index"]), resized)
+            images = mirror_padded(images, padding)
             return rows, crop_and_flip(images, rows["top"], rows["left"], rows["flip"], pixels)
 
         return batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE)
 
     def crop(rows: Rows, image: tf.Tensor) -> tuple[Rows, tf.Tensor]:
         place = (rows["top"], rows["left"], rows["flip"])
+        if padding:
+            padded = mirror_padded(resize_and_crop(image, resized)[tf.newaxis], padding)
+            return rows, crop_and_flip(padded, *(at[tf.newaxis] for at in place), pixels)[0]
         return rows, resize_crop_flip(image, *place, resized, pixels)
 
     return _one_by_one(plan, examples, crop)

@@ -10,6 +10,7 @@ from PIL import Image
 from alexnet_tf.data.images import (
     centre_crop,
     crop_and_flip,
+    mirror_padded,
     resize_and_crop,
     ten_crop,
     to_channels,
@@ -151,3 +152,12 @@ def test_colours():
     transparent = np.concatenate([colour, colour[..., :1]], axis=-1)
     np.testing.assert_array_equal(to_channels(tf.constant(transparent), 3), colour)
     np.testing.assert_array_equal(to_channels(tf.constant(transparent), 1), grey)
+
+
+@pytest.mark.parametrize("border", [0, 1, 3])
+def test_a_border_is_the_image_reflected(border):
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
+    wanted = np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)), mode="reflect")
+    got = mirror_padded(tf.constant(images), border)
+    assert got.dtype == tf.uint8
+    np.testing.assert_array_equal(got, wanted)

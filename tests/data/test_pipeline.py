@@ -197,3 +197,25 @@ def test_evaluation_of_nothing_is_refused():
         evaluation_batches(numbered(0), 9, 4)
     with pytest.raises(InputError, match="at least 1"):
         evaluation_batches(numbered(3), 9, 0)
+
+
+def test_crops_come_out_of_the_border_too_from_memory_and_from_files(tmp_path):
+    recipe = dataclasses.replace(RECIPE, pad_pixels=2, lighting_std=0.0)
+    examples = numbered(24)
+    images = np.stack([examples.load(tf.constant(i)).numpy() for i in range(24)])
+    paths = []
+    for i, image in enumerate(images):
+        paths.append(str(tmp_path / f"{i}.png"))
+        Image.fromarray(image).save(paths[-1])
+    files = FileExamples(paths, np.arange(24))
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    drawn = draw(0, 0, np.arange(24), margin=9 + 4 - 6)
+    assert drawn.tops.max() > 9 - 6  # some begin beyond where they could without a border
+    for kind in (examples, files):
+        for batch in batches(kind, recipe, batch_size=8):
+            for image, label in zip(batch["image"], batch["label"], strict=True):
+                y, x = drawn.tops[label], drawn.lefts[label]
+                wanted = padded[label, y : y + 6, x : x + 6]
+                np.testing.assert_array_equal(
+                    image, wanted[:, ::-1] if drawn.flips[label] else wanted
+                )
