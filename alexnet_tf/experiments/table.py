@@ -94,8 +94,9 @@ def verdicts(experiment: Experiment, results: dict[str, Any]) -> list[str]:
             sentences.append(
                 f"{better} is ahead of {worse} in {wins} of {len(pairs)} seeds{measured}."
             )
+    published, met = _against_published(experiment, rows, metric.unit)
     if not experiment.expected:
-        return sentences
+        return published if met else [*published, experiment.reason]
     if holds:
         return [
             "The claim holds here:" if len(sentences) == 1 else "The claims hold here:",
@@ -103,6 +104,26 @@ def verdicts(experiment: Experiment, results: dict[str, Any]) -> list[str]:
         ]
     verdict = "Not all of it is seen here:" if len(sentences) > 1 else "The claim is not seen here:"
     return [verdict, *sentences, experiment.reason]
+
+
+def _against_published(
+    experiment: Experiment, rows: dict[str, Any], unit: str
+) -> tuple[list[str], bool]:
+    """Returns a sentence for each variant that has a published number, and whether all meet it."""
+    sentences, met = [], True
+    for variant in experiment.variants:
+        if variant.published is None:
+            continue
+        values = rows[variant.name]["values"]
+        # As exactly as it was published, which is to four digits at most.
+        good = sum(
+            value is not None and round(value - variant.published, 4) <= 0 for value in values
+        )
+        met = met and good == len(values)
+        where = "" if len(values) == 1 else f" in {good} of {len(values)} seeds"
+        verdict = "met or beaten" if good else "not met"
+        sentences.append(f"Published: {format_value(variant.published, unit)}; {verdict}{where}.")
+    return sentences, met
 
 
 def _below(a: float | None, b: float | None) -> bool:

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments.definition import Variant
 from alexnet_tf.experiments.results import summaries
 from alexnet_tf.experiments.table import format_value, minutes, table
 
@@ -69,6 +70,21 @@ def test_never_is_worse_than_any_number_and_is_shown(tiny, monkeypatch):
     assert "one is ahead of two in all 2 seeds by 4.0 times" in text
     text = table(results_of(epochs, {"one": [4.0, 5.0], "two": [24.0, 20.0]}))
     assert "by 5.0 times (4.0 to 6.0)" in text
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [
+        ([0.2239], "Published: 22.39%; met or beaten."),
+        ([0.2241], "Published: 22.39%; not met. It is small."),
+        ([0.2, 0.3], "Published: 22.39%; met or beaten in 1 of 2 seeds. It is small."),
+    ],
+)
+def test_a_published_number_is_met_or_not(errors, verdict, tiny, monkeypatch):
+    variants = (Variant("one", published=1 - 0.7761),)
+    alone = dataclasses.replace(tiny, variants=variants, expected=())
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", alone)
+    assert verdict in table(results_of(alone, {"one": errors}))
 
 
 def test_what_a_budget_took_is_said(tiny):

@@ -1,0 +1,77 @@
+"""What people ask beyond the paper: other norms, activations, poolings. No TensorFlow."""
+
+import itertools
+
+from alexnet_tf.experiments.claims import SMALL
+from alexnet_tf.experiments.definition import Experiment, Variant
+
+_TRAINING_AND_TEST = ("test_error", "training_error")
+
+ABLATIONS = (
+    Experiment(
+        name="batch-norm",
+        claim="Batch normalization in the place of local response normalization learns faster and "
+        "ends better.",
+        section="",
+        paper="",
+        recipe="cifar10-small",
+        variants=(
+            Variant("batch", {"norm": "batch"}),
+            Variant("lrn"),
+            Variant("none", {"norm": "none"}),
+        ),
+        metrics=_TRAINING_AND_TEST,
+        expected=(("batch", "lrn"), ("batch", "none")),
+        how=f"After the ReLU, where the paper has its norm. With {SMALL}.",
+        reason="It stands after two layers of five only, and with dropout in the hidden layers.",
+    ),
+    Experiment(
+        name="activations",
+        claim="Rectifiers, also soft and leaky ones, learn faster than tanh and the sigmoid.",
+        section="3.1",
+        paper="",
+        recipe="cifar10-small",
+        variants=(
+            Variant("relu"),
+            *(
+                Variant(name, {"activation": name})
+                for name in ("leaky_relu", "elu", "gelu", "tanh", "sigmoid")
+            ),
+        ),
+        metrics=("training_error", "test_error"),
+        expected=(("relu", "tanh"), ("relu", "sigmoid")),
+        epochs=12,
+        rates=(0.003, 0.01, 0.03),
+        how=f"Each at the best of three rates for its training error. With {SMALL}.",
+        reason="`stable` gives every activation first weights that suit it, and LRN keeps tanh "
+        "from saturating.",
+    ),
+    Experiment(
+        name="pooling",
+        claim="Overlapping, plain and average pooling on the same network.",
+        section="3.4",
+        paper="",
+        recipe="cifar10-small",
+        variants=tuple(
+            Variant(name, {"pooling": name}) for name in ("overlapping", "plain", "average")
+        ),
+        metrics=_TRAINING_AND_TEST,
+        how=f"With {SMALL}.",
+    ),
+    Experiment(
+        name="dropout-by-decay",
+        claim="Dropout and weight decay, each alone, together and neither.",
+        section="4.2, 5",
+        paper="",
+        recipe="cifar10-small",
+        variants=tuple(
+            Variant(
+                f"dropout {dropout:g}, decay {decay:g}",
+                {"dropout": dropout, "weight_decay": decay},
+            )
+            for dropout, decay in itertools.product((0.0, 0.5), (0.0, 0.0005, 0.005))
+        ),
+        metrics=_TRAINING_AND_TEST,
+        how=f"With {SMALL}. Training error is counted with dropout on.",
+    ),
+)
