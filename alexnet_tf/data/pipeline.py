@@ -230,7 +230,8 @@ def _with_crops(
         place = (rows["top"], rows["left"], rows["flip"])
         if padding:
             padded = mirror_padded(resize_and_crop(image, resized)[tf.newaxis], padding)
-            return rows, crop_and_flip(padded, *(at[tf.newaxis] for at in place), pixels)[0]
+            top, left, flip = (at[tf.newaxis] for at in place)
+            return rows, crop_and_flip(padded, top, left, flip, pixels)[0]
         return rows, resize_crop_flip(image, *place, resized, pixels)
 
     return _one_by_one(plan, examples, crop)
