@@ -212,7 +212,9 @@ class Recipe:
         if not self.learning_rate > 0:
             raise InputError(f"learning rate must be above 0. Received: {self.learning_rate}")
         if not self.warm_up_epochs >= 0:
-            raise InputError(f"warm-up epochs must not be negative. Received: {self.warm_up_epochs}")
+            raise InputError(
+                f"warm-up epochs must not be negative. Received: {self.warm_up_epochs}"
+            )
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be at least 0 and below 1. Received: {self.momentum}")
         if not self.weight_decay >= 0:

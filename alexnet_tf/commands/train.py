@@ -15,6 +15,7 @@ _OVERRIDES = (
     "epochs",
     "batch_size",
     "learning_rate",
+    "warm_up_epochs",
     "weight_decay",
     "momentum",
     "init",
@@ -66,6 +67,21 @@ Examples:
     default=_RECIPES_OWN,
     example="0.01",
     type=click.FloatRange(min=0, min_open=True),
+)
+@option(
+    "--learning-rate-scaling",
+    "none, or linear: the rate times --batch-size over the recipe's batch size.",
+    default="none",
+    example="linear --batch-size 1024",
+    type=click.Choice(["none", "linear"]),
+    metavar="NAME",
+)
+@option(
+    "--warm-up-epochs",
+    "Over so many first epochs the rate rises evenly from 0, for large batches.",
+    default="the recipe's: 0",
+    example="5",
+    type=click.FloatRange(min=0),
 )
 @option(
     "--weight-decay",

@@ -3,26 +3,26 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.pipeline import steps_per_epoch, training_batches
+from alexnet_tf.data.pipeline import steps_per_epoch
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import TrainingError
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.clock import StepClock
+from alexnet_tf.training.input import TrainingInput
 from alexnet_tf.training.machine import Machine
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.reporting import EpochBar, Screen
 from alexnet_tf.training.schedule import RateSchedule
-from alexnet_tf.training.steps import Totals, TrainingStep
+from alexnet_tf.training.steps import Totals
 from alexnet_tf.training.stopping import StopRequest
-from alexnet_tf.training.towers import TowerStep
+from alexnet_tf.training.towers import step_for
 from alexnet_tf.training.trouble import divergence_message, guessing_loss, stall_message
 from alexnet_tf.training.validation import validate
 
@@ -85,20 +85,21 @@ class Trainer:
         self._train = train
         self._validation = validation
         self._decides = decides
-        self._statistics = statistics
-        self._seed = seed
         self._screen = screen
-        self._class_weights = class_weights
+        self._input = TrainingInput(machine, train, recipe, statistics, seed, class_weights)
         self._schedule = RateSchedule(recipe)
         self._steps = steps_per_epoch(len(train), recipe.batch_size)
         self._guessing_loss = guessing_loss(train.labels)
         self._validation_seconds = 0.0
         with machine.strategy.scope():
             self.optimizer = PaperMomentum(
-                recipe.learning_rate, recipe.momentum, recipe.weight_decay
+                recipe.learning_rate,
+                recipe.momentum,
+                recipe.weight_decay,
+                warm_up_steps=round(recipe.warm_up_epochs * self._steps),
             )
             self.optimizer.build(model.trainable_variables)
-        self._step = _step(model, self.optimizer, machine, recipe, seed)
+        self._step = step_for(machine, model, self.optimizer, recipe, seed)
 
     def run(
         self,
@@ -194,33 +195,6 @@ class Trainer:
             variables[f"velocity/{v.path}"] = velocity
         return variables
 
-    def _batches(self, lighting: bool) -> Iterator[Any]:
-        """Returns an iterator over this epoch's batches, distributed if need be."""
-        strategy = self._machine.strategy
-
-        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            workers = context.num_input_pipelines
-            return training_batches(
-                self._train,
-                self._recipe,
-                self._statistics,
-                seed=self._seed,
-                epoch=self._epoch,
-                batch_size=self._recipe.batch_size,
-                skip_batches=self._done,
-                worker=context.input_pipeline_id,
-                workers=workers,
-                replicas=context.num_replicas_in_sync // workers,
-                lighting=lighting,
-                class_weights=self._class_weights,
-                # On a CPU the input's threads do it on the way; a GPU has time for it.
-                reflect=not any("GPU" in device for device in self._machine.devices),
-            )
-
-        if self._machine.strategy_name in ("single", "towers"):
-            return iter(dataset(tf.distribute.InputContext()))
-        return iter(strategy.distribute_datasets_from_function(dataset))
-
     @property
     def _epoch_seconds(self) -> float:
         """Spent on this epoch's updates so far."""
@@ -232,7 +206,7 @@ class Trainer:
         self._step.set_rates(rates)
         colours = self._train.channels == 3 and self._recipe.lighting_std > 0
         lighting = rates.lighting and colours
-        batches = self._batches(lighting)
+        batches = self._input.epoch(self._epoch, lighting, skip_batches=self._done)
         totals, self._clock = self._totals, StepClock(self._totals.examples)
         with self._screen.epoch_bar(self._epoch + 1, self.epochs, self._steps) as bar:
             while self._done < self._steps:
@@ -254,11 +228,11 @@ class Trainer:
                 if self._done < self._steps:
                     alone = self._machine.workers == 1
                     self._save_inside_epoch(saver, stop.asked if alone else sums[-1] > 0)
-        seconds = self._epoch_seconds
+        seconds, step = self._epoch_seconds, int(self.optimizer.iterations.numpy())
         return {
             "epoch": self._epoch + 1,
-            "step": int(self.optimizer.iterations.numpy()),
-            "learning_rate": rates.learning_rate,
+            "step": step,
+            "learning_rate": rates.learning_rate * self.optimizer.warm_up(step),
             "training_loss": totals.loss,
             "training_top1_error": totals.top1_error,
             "training_top5_error": totals.top5_error,
@@ -322,13 +296,3 @@ class Trainer:
                 f"validation error has stopped improving: learning rate is now {rate:.2g}"
             )
         return improved
-
-
-def _step(
-    model: keras.Model, optimizer: PaperMomentum, machine: Machine, recipe: Recipe, seed: int
-) -> TrainingStep:
-    """Returns the step that the machine takes."""
-    divisor = recipe.lighting_divisor
-    if machine.strategy_name == "towers":
-        return TowerStep(model, optimizer, machine.devices, seed=seed, lighting_divisor=divisor)
-    return TrainingStep(model, optimizer, machine.strategy, seed=seed, lighting_divisor=divisor)

@@ -1,6 +1,6 @@
 """The paper's update rule, as a pure function and as a Keras optimizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -56,11 +56,13 @@ class PaperMomentum(keras.optimizers.Optimizer):
       learning_rate: A float, a schedule or a callable, as for any Keras optimizer.
       momentum: Between 0 and 1.
       weight_decay: The paper's, inside the velocity.
+      warm_up_steps: Over so many first updates every rate rises evenly to what it is set to; 0: it
+        is that at once (Goyal et al., 2017, section 2.2).
       name: Of the optimizer.
       **kwargs: Of `keras.optimizers.Optimizer`.
 
     Raises:
-      ValueError: `momentum` or `weight_decay` is out of range.
+      ValueError: `momentum`, `weight_decay` or `warm_up_steps` is out of range.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class PaperMomentum(keras.optimizers.Optimizer):
         learning_rate: Any = paper.LEARNING_RATE,
         momentum: float = paper.MOMENTUM,
         weight_decay: float = paper.WEIGHT_DECAY,
+        warm_up_steps: int = 0,
         name: str = "paper_momentum",
         **kwargs: Any,
     ) -> None:
@@ -75,10 +78,13 @@ class PaperMomentum(keras.optimizers.Optimizer):
             raise ValueError(f"momentum must be at least 0 and below 1. Received: {momentum}")
         if not weight_decay >= 0:
             raise ValueError(f"weight_decay must not be negative. Received: {weight_decay}")
+        if warm_up_steps < 0:
+            raise ValueError(f"warm_up_steps must not be negative. Received: {warm_up_steps}")
         # Keras' own weight_decay stays unset: it is the decoupled one.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum = momentum
         self.velocity_decay = weight_decay
+        self.warm_up_steps = warm_up_steps
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes one velocity a variable, and the vector of rate factors."""
@@ -128,12 +134,23 @@ class PaperMomentum(keras.optimizers.Optimizer):
         self.learning_rate = learning_rate
         self.rate_factors.assign(shares)
 
+    def warm_up(self, update: Any, minimum: Callable[..., Any] = min) -> Any:
+        """Returns what the rates of an update are multiplied by: in the end 1.
+
+        Args:
+          update: Counted from 1, a number or a float tensor.
+          minimum: For a tensor, `tf.minimum`.
+        """
+        return minimum(1.0, update / self.warm_up_steps) if self.warm_up_steps else 1.0
+
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
         """Moves one variable and its velocity, a large one in one pass over memory."""
         index = self._get_variable_index(variable)
         velocity = _resource(self.velocities[index])
         factor = tf.cast(tf.convert_to_tensor(self.rate_factors)[index], variable.dtype)
         rate = tf.cast(learning_rate, variable.dtype) * factor
+        update = tf.cast(tf.convert_to_tensor(self.iterations) + 1, variable.dtype)
+        rate *= self.warm_up(update, tf.minimum)
         momentum = self.momentum * tf.cast(factor > 0, variable.dtype)
         is_kernel = self._trainable_variables[index].name == "kernel"
         weight_decay = self.velocity_decay if is_kernel else 0.0
@@ -157,7 +174,11 @@ class PaperMomentum(keras.optimizers.Optimizer):
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""
         config = super().get_config()
-        config.update(momentum=self.momentum, weight_decay=self.velocity_decay)
+        config.update(
+            momentum=self.momentum,
+            weight_decay=self.velocity_decay,
+            warm_up_steps=self.warm_up_steps,
+        )
         return config
 
 

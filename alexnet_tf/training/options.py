@@ -10,6 +10,7 @@ from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
 
 CLASS_WEIGHTS = ("none", "balanced")
+RATE_SCALINGS = ("none", "linear")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,8 @@ class RunOptions:
       limit_train: Use at most so many training examples, or None.
       limit_val: Likewise for validation.
       class_weights: "none", or "balanced": rare classes count for more in the loss.
+      learning_rate_scaling: "none", or "linear": the rate was multiplied by the batch size over the
+        recipe's (Goyal et al., 2017, section 2.1).
     """
 
     dataset: str
@@ -40,6 +43,7 @@ class RunOptions:
     limit_train: int | None
     limit_val: int | None
     class_weights: str = "none"
+    learning_rate_scaling: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values."""
@@ -61,6 +65,7 @@ def new_options(
     limit_train: int | None,
     limit_val: int | None,
     class_weights: str | None = None,
+    learning_rate_scaling: str | None = None,
     **overrides: Any,
 ) -> RunOptions:
     """Returns the options of a new run.
@@ -77,7 +82,13 @@ def new_options(
         if limit is not None and limit < 1:
             raise InputError(f"{name} must be at least 1. Received: {limit}")
     class_weights = choose(class_weights or "none", CLASS_WEIGHTS, "--class-weights")
+    scaling = choose(learning_rate_scaling or "none", RATE_SCALINGS, "--learning-rate-scaling")
+    own_batch_size = chosen.batch_size
     chosen = chosen.replace(**given)
+    if scaling == "linear":
+        factor = chosen.batch_size / own_batch_size
+        chosen = chosen.replace(learning_rate=chosen.learning_rate * factor)
+        given["learning_rate_scaling"] = scaling
     return RunOptions(
         dataset=dataset,
         data_dir=None if data_dir is None else _absolute(data_dir),
@@ -89,6 +100,7 @@ def new_options(
         limit_train=limit_train,
         limit_val=limit_val,
         class_weights=class_weights,
+        learning_rate_scaling=scaling,
     )
 
 
@@ -103,6 +115,7 @@ def resumed_options(
     limit_train: int | None,
     limit_val: int | None,
     class_weights: str | None = None,
+    learning_rate_scaling: str | None = None,
     epochs: int | None = None,
     **overrides: Any,
 ) -> RunOptions:
@@ -121,6 +134,7 @@ def resumed_options(
         "limit_train": limit_train,
         "limit_val": limit_val,
         "class_weights": class_weights,
+        "learning_rate_scaling": learning_rate_scaling,
         **overrides,
     }
     had = {
@@ -128,6 +142,8 @@ def resumed_options(
         **{name: _value(recorded.recipe, name) for name in overrides},
         "recipe": recorded.recipe.name,
     }
+    if recorded.learning_rate_scaling != "none" and "learning_rate" in recorded.overrides:
+        had["learning_rate"] = recorded.overrides["learning_rate"]  # before the scaling
     for name, value in asked.items():
         if value is not None and value != had[name]:
             option = "--" + name.replace("_", "-")

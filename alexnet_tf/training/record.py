@@ -28,6 +28,7 @@ def settings_rows(
     if splits.validation is not None:
         validation = f"{len(splits.validation):,} {splits.validation_name}"
         validation += "" if splits.decides else " (watched only)"
+    warm_up = f", warm-up {recipe.warm_up_epochs:g} epochs" if recipe.warm_up_epochs else ""
     changed = ", ".join(f"{name} {value}" for name, value in options.overrides.items())
     device = f"{', '.join(machine.devices)} ({machine.strategy_name}"
     if machine.replicas > 1:
@@ -42,7 +43,7 @@ def settings_rows(
         "data": f"{data.name}: {len(splits.train):,} training, {validation} images, "
         f"{len(data.class_names)} classes{_imbalance(options, data, splits)}",
         "training": f"{options.epochs} epochs, batch {recipe.batch_size}, "
-        f"rate {recipe.learning_rate:g} ({recipe.schedule.kind}), init {recipe.init}",
+        f"rate {recipe.learning_rate:g} ({recipe.schedule.kind}{warm_up}), init {recipe.init}",
         "device": device + ")",
         "precision": machine.precision,
         "seed": str(options.seed),

@@ -18,7 +18,8 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.model.dropout import dropout_scope
 from alexnet_tf.model.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
-from alexnet_tf.settings import Network
+from alexnet_tf.settings import Network, Recipe
+from alexnet_tf.training.machine import Machine
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import TrainingStep
 
@@ -195,6 +196,16 @@ class TowerStep(TrainingStep):
         """Gives each tower and the scope that puts operations on its device."""
         for tower, device in enumerate(self._devices):
             yield tower, tf.device(device)
+
+
+def step_for(
+    machine: Machine, model: keras.Model, optimizer: PaperMomentum, recipe: Recipe, seed: int
+) -> TrainingStep:
+    """Returns the training step for a machine: in towers, or on its replicas."""
+    divisor = recipe.lighting_divisor
+    if machine.strategy_name == "towers":
+        return TowerStep(model, optimizer, machine.devices, seed=seed, lighting_divisor=divisor)
+    return TrainingStep(model, optimizer, machine.strategy, seed=seed, lighting_divisor=divisor)
 
 
 def _cross(x: Pair, reach: int, devices: Sequence[str]) -> Pair:

@@ -55,6 +55,8 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    learning_rate_scaling: str | None = None,
+    warm_up_epochs: float | None = None,
     weight_decay: float | None = None,
     momentum: float | None = None,
     dropout: float | None = None,
@@ -88,6 +90,9 @@ def train(
       epochs: Instead of the recipe's; when resuming, may be more than the run's.
       batch_size: Images in a global batch, instead of the recipe's; so for the next ones.
       learning_rate: The first rate.
+      learning_rate_scaling: "none" (the default), or "linear": that rate times the batch size over
+        the recipe's.
+      warm_up_epochs: Over so many first epochs the rate rises evenly from 0, update by update.
       weight_decay: Inside the velocity, on weights only.
       momentum: Of the velocity.
       dropout: Share of units dropped.
@@ -140,6 +145,8 @@ def train(
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "learning_rate_scaling": learning_rate_scaling,
+        "warm_up_epochs": warm_up_epochs,
         "weight_decay": weight_decay,
         "momentum": momentum,
         "dropout": dropout,

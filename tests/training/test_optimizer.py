@@ -98,7 +98,27 @@ def test_unknown_layer_is_named():
         optimizer.set_rates(0.1, frozen=("conv9",))
 
 
-@pytest.mark.parametrize("arguments", [{"momentum": 1.0}, {"weight_decay": -1.0}])
+def test_the_rate_rises_evenly_over_the_warm_up_also_after_a_resume():
+    moves = []
+    for begun_at in (0, 2):
+        model = dense_model()
+        optimizer = PaperMomentum(0.1, 0.0, 0.0, warm_up_steps=4)
+        optimizer.build(model.trainable_variables)
+        optimizer.iterations.assign(begun_at)
+        before = model.trainable_variables[0].numpy()
+        for _ in range(begun_at, 6):
+            apply(optimizer, model, [np.ones(v.shape, "f") for v in model.trainable_variables])
+            after = model.trainable_variables[0].numpy()
+            moves.append(float((before - after).mean()))
+            before = after
+    shares = [0.25, 0.5, 0.75, 1, 1, 1]
+    np.testing.assert_allclose(moves, 0.1 * np.array(shares + shares[2:]), rtol=1e-4)
+    assert [optimizer.warm_up(update) for update in (1, 4, 9)] == [0.25, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"momentum": 1.0}, {"weight_decay": -1.0}, {"warm_up_steps": -1}]
+)
 def test_arguments_out_of_range(arguments):
     with pytest.raises(ValueError, match="Received"):
         PaperMomentum(**arguments)
@@ -106,11 +126,11 @@ def test_arguments_out_of_range(arguments):
 
 def test_fit_and_config_round_trip():
     model, rng = dense_model(), np.random.default_rng(0)
-    optimizer = PaperMomentum(0.05, 0.8, 0.001)
+    optimizer = PaperMomentum(0.05, 0.8, 0.001, warm_up_steps=2)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     x = rng.normal(size=(64, 3)).astype(np.float32)
     history = model.fit(x, (x[:, 0] > 0).astype(int), epochs=5, verbose=0).history["loss"]
     assert history[-1] < history[0] / 2
     again = PaperMomentum.from_config(optimizer.get_config())
-    assert (again.momentum, again.velocity_decay) == (0.8, 0.001)
+    assert (again.momentum, again.velocity_decay, again.warm_up_steps) == (0.8, 0.001, 2)
     assert float(again.learning_rate.numpy()) == pytest.approx(0.05)

@@ -60,3 +60,33 @@ def test_a_resume_may_repeat_the_overrides_and_not_change_them(asked, message):
     assert resumed_options(recorded, **NOTHING) == recorded
     with pytest.raises(InputError, match=message):
         resumed_options(recorded, **NOTHING, **asked)
+
+
+def test_linear_scaling_multiplies_the_rate_by_the_growth_of_the_batch():
+    given = {"batch_size": 256, "learning_rate_scaling": "linear", "warm_up_epochs": 2.0}
+    options = new_options(**NOTHING, **given)
+    assert options.recipe.learning_rate == pytest.approx(0.01 * 256 / 64)  # shapes: 64
+    assert options.recipe.warm_up_epochs == 2
+    assert options.overrides == given
+    assert RunOptions.from_json(json.loads(json.dumps(options.to_json()))) == options
+    assert resumed_options(options, **NOTHING, **given) == options
+    with pytest.raises(InputError, match="--learning-rate-scaling none differs from"):
+        resumed_options(options, **NOTHING, learning_rate_scaling="none")
+    with pytest.raises(InputError, match=r"--warm-up-epochs 1\.0 differs from the run's 2\.0"):
+        resumed_options(options, **NOTHING, warm_up_epochs=1.0)
+    # What was given is the rate before it was multiplied, also when it is given again.
+    scaled = new_options(**NOTHING, **given, learning_rate=0.02)
+    assert scaled.recipe.learning_rate == pytest.approx(0.08)
+    assert resumed_options(scaled, **NOTHING, **given, learning_rate=0.02) == scaled
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"learning_rate_scaling": "square"}, "--learning-rate-scaling 'square'.*none, linear"),
+        ({"warm_up_epochs": -1.0}, "warm-up epochs must not be negative"),
+    ],
+)
+def test_scaling_and_warm_up_are_checked(override, message):
+    with pytest.raises(InputError, match=message):
+        new_options(**NOTHING, **override)

@@ -12,6 +12,7 @@ from alexnet_tf import runs
 from alexnet_tf.errors import TrainingStopped
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Schedule
+from alexnet_tf.training import input as module
 from alexnet_tf.training import loop
 from alexnet_tf.training.steps import TrainingStep
 
@@ -81,11 +82,11 @@ def test_the_2012_run_from_end_to_end_and_across_a_stop(
     recipe_2012, photos, tmp_path, watched, monkeypatch
 ):
     asked = []
-    batches = loop.training_batches
+    batches = module.training_batches
     options = {"recipe": recipe_2012, "precision": "float32", "quiet": True}
     with monkeypatch.context() as patch:
         patch.setattr(
-            loop,
+            module,
             "training_batches",
             lambda *a, **k: asked.append((k["epoch"], k["lighting"])) or batches(*a, **k),
         )

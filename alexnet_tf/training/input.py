@@ -1,0 +1,67 @@
+"""What the updates of an epoch are made on: batches, divided as the machine is."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.pipeline import training_batches
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.settings import Recipe
+from alexnet_tf.training.machine import Machine
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingInput:
+    """The training examples on their way to the devices.
+
+    Attributes:
+      machine: Where they go.
+      train: The examples.
+      recipe: How they are augmented, and the size of the global batch.
+      statistics: Of the training set.
+      seed: Of order and augmentation.
+      class_weights: What a class counts for in the loss, float32 by class number; None: all alike.
+    """
+
+    machine: Machine
+    train: Examples
+    recipe: Recipe
+    statistics: Statistics
+    seed: int
+    class_weights: np.ndarray | None = None
+
+    def epoch(self, epoch: int, lighting: bool, skip_batches: int = 0) -> Iterator[Any]:
+        """Returns an iterator over an epoch's batches, distributed if need be.
+
+        Args:
+          epoch: From 0.
+          lighting: Whether PCA lighting is on.
+          skip_batches: Global batches that were seen before a resume.
+        """
+
+        def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            workers = context.num_input_pipelines
+            return training_batches(
+                self.train,
+                self.recipe,
+                self.statistics,
+                seed=self.seed,
+                epoch=epoch,
+                batch_size=self.recipe.batch_size,
+                skip_batches=skip_batches,
+                worker=context.input_pipeline_id,
+                workers=workers,
+                replicas=context.num_replicas_in_sync // workers,
+                lighting=lighting,
+                class_weights=self.class_weights,
+                # On a CPU the input's threads do it on the way; a GPU has time for it.
+                reflect=not any("GPU" in device for device in self.machine.devices),
+            )
+
+        if self.machine.strategy_name in ("single", "towers"):
+            return iter(dataset(tf.distribute.InputContext()))
+        return iter(self.machine.strategy.distribute_datasets_from_function(dataset))
