@@ -1,6 +1,7 @@
 """What of an experiment is run: data, seeds, epochs, what a budget takes away. No TensorFlow."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,18 @@ def new_plan(
         precision=precision,
         budget_seconds=budget_seconds,
     )
+
+
+def read_plan(path: Path) -> Plan:
+    """Returns the plan in a file.
+
+    Raises:
+      InputError: The file is damaged.
+    """
+    try:
+        return Plan(**json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): name another --out") from None
 
 
 def check_same(stored: Plan, asked: Plan, folder: Path) -> Plan:

@@ -1,7 +1,6 @@
 """Runs an experiment: every variant and seed through `train`, in one folder that can be resumed."""
 
 import gc
-import json
 import shutil
 import tempfile
 import time
@@ -13,13 +12,22 @@ import keras
 
 from alexnet_tf import runs
 from alexnet_tf.data.sources import open_dataset
-from alexnet_tf.data.splits import split_dataset
-from alexnet_tf.errors import TrainingError, TrainingStopped
+from alexnet_tf.data.splits import TrainingSplits, split_dataset
+from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.experiments.definition import Experiment, Variant
 from alexnet_tf.experiments.figure import draw_figure
 from alexnet_tf.experiments.measures import METRICS
-from alexnet_tf.experiments.plan import Job, Plan, Speed, all_jobs, check_same, job, shorten
+from alexnet_tf.experiments.plan import (
+    Job,
+    Plan,
+    Speed,
+    all_jobs,
+    check_same,
+    job,
+    read_plan,
+    shorten,
+)
 from alexnet_tf.experiments.progress import RunsBar, Teller
 from alexnet_tf.experiments.results import (
     FIGURE,
@@ -108,12 +116,16 @@ class _Runner:
         """Returns the plan to run: the folder's own, or the new one made to fit its budget."""
         path = self._root / PLAN
         if path.is_file():
-            stored = Plan(**json.loads(path.read_text(encoding="utf-8")))
-            plan = check_same(stored, asked, self._root)
+            plan = check_same(read_plan(path), asked, self._root)
         else:
-            plan = asked
+            plan, splits = asked, self._splits(asked)
+            if splits.validation is None:
+                raise InputError(
+                    f"{plan.dataset} has neither a test nor a validation split to judge on: "
+                    "name another --dataset"
+                )
             if plan.budget_seconds is not None:
-                plan = self._fit(plan)
+                plan = self._fit(plan, len(splits.train))
         self._root.mkdir(parents=True, exist_ok=True)
         write_json(path, plan.to_json())
         return plan
@@ -215,19 +227,20 @@ class _Runner:
         write_json(job.folder / JUDGED, judged)
         _clear()
 
-    def _fit(self, plan: Plan) -> Plan:
+    def _splits(self, plan: Plan) -> TrainingSplits:
+        """Returns what the first seed trains on and is judged on."""
+        recipe = self._experiment.recipe_of(self._experiment.trained()[0])
+        data = open_dataset(plan.dataset, data_dir=self._data_dir, channels=recipe.network.channels)
+        return split_dataset(data, hold_out=recipe.hold_out, seed=0, limit_train=plan.limit_train)
+
+    def _fit(self, plan: Plan, images: int) -> Plan:
         """Measures how fast the variants train and makes the plan fit its budget."""
-        jobs = list(all_jobs(self._experiment, plan, self._root))
-        channels = jobs[0].recipe.network.channels
-        data = open_dataset(plan.dataset, data_dir=self._data_dir, channels=channels)
-        splits = split_dataset(
-            data, hold_out=jobs[0].recipe.hold_out, seed=0, limit_train=plan.limit_train
-        )
         speeds = {}
         for variant in self._experiment.trained():
             self._teller.message(f"measuring how fast {variant.name} trains")
             speeds[variant.name] = self._speed(plan, variant)
-        return shorten(plan, jobs, speeds, len(splits.train))
+        jobs = list(all_jobs(self._experiment, plan, self._root))
+        return shorten(plan, jobs, speeds, images)
 
     def _speed(self, plan: Plan, variant: Variant) -> Speed:
         """Trains a variant for a few batches, twice; the first time compiles."""

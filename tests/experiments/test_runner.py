@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -9,6 +10,11 @@ from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.experiments import catalogue
 from alexnet_tf.experiments.plan import new_plan
 from alexnet_tf.experiments.runner import run_experiment
+
+
+@pytest.fixture(autouse=True)
+def in_the_folder_of_photos(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
 
 
 def run(experiment, root, **given):
@@ -22,20 +28,20 @@ def names(scripted):
 
 def test_every_variant_and_seed_is_run_once_and_only_its_numbers_are_kept(tiny, tmp_path, scripted):
     scripted.errors = lambda recipe, seed: [0.5, 0.2 + 0.1 * seed]
-    results = run(tiny, tmp_path, seeds=2)
+    results = run(tiny, tmp_path / "out", seeds=2)
     assert names(scripted) == ["one-seed-0", "two-seed-0", "one-seed-1", "two-seed-1"]
     assert [v["metrics"]["test_error"]["values"] for v in results["variants"]] == [
         [pytest.approx(0.3), pytest.approx(0.4)]
     ] * 2
     assert results["seconds"] == 4 * 2 * 1.5
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "figure.png",
         "plan.json",
         "results.json",
         "runs",
         "table.md",
     ]
-    assert json.loads((tmp_path / "results.json").read_text()) == results
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
     assert not list(tmp_path.rglob("*.keras"))
 
 
@@ -60,6 +66,19 @@ def test_other_settings_in_the_same_folder_are_refused_and_nothing_is_run(tiny, 
     with pytest.raises(InputError, match="epochs 2, not 5"):
         run(tiny, tmp_path, epochs=5)
     assert len(scripted.runs) == 2
+
+
+def test_a_data_set_without_anything_to_judge_on_is_refused(tiny, tmp_path, photos, scripted):
+    shutil.rmtree(photos / "val")
+    with pytest.raises(InputError, match="photos has neither a test nor a validation split"):
+        run(tiny, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_plan_is_named(tiny, tmp_path, scripted):
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(InputError, match=r"plan\.json is damaged"):
+        run(tiny, tmp_path)
 
 
 def test_the_best_rate_is_found_with_the_first_seed_and_kept(tiny, tmp_path, scripted, monkeypatch):
@@ -129,8 +148,8 @@ def test_a_variant_that_judges_anothers_runs_trains_nothing(tiny, tmp_path, scri
 
 
 @pytest.mark.slow
-def test_really_trained_killed_inside_a_run_and_shortened(tiny, tmp_path, photos, monkeypatch):
-    plan = new_plan(tiny, dataset=str(photos), epochs=6, budget_seconds=600)
+def test_really_trained_killed_inside_a_run_and_shortened(tiny, tmp_path, monkeypatch):
+    plan = new_plan(tiny, dataset="photos", epochs=6, budget_seconds=600)
     ended = []
 
     def kill(self, record):
