@@ -1,0 +1,23 @@
+"""What tests of every part may use."""
+
+import shutil
+
+import pytest
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, by playwright; skips where either is missing."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="no browser test: playwright is missing (extra `browser`)"
+    )
+    path = next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(f"no browser test: none of {', '.join(CHROMIUMS)} is installed")
+    with playwright.sync_playwright() as started:
+        # Containers often run as root, where Chromium's own sandbox does not.
+        opened = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
