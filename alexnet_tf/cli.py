@@ -14,13 +14,16 @@ import click
 
 from alexnet_tf import __version__
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
+from alexnet_tf.huge_pages import restart_with_huge_pages
 
 COMMANDS = (
     "train",
     "evaluate",
+    "report",
     "summary",
     "predict",
     "similar",
+    "demo",
     "export",
     "import-weights",
     "prepare",
@@ -28,6 +31,8 @@ COMMANDS = (
     "bench",
     "experiment",
 )
+# Worth another start of the process for faster memory.
+_LONG = ("train", "evaluate", "report", "bench", "experiment")
 _FAILED = 1
 _BAD_INPUT = 2
 _STOPPED = 3  # asked to stop, and saved
@@ -81,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
       arguments: The command line's words, or None: the process's.
     """
+    if arguments is None and sys.argv[1:2] and sys.argv[1] in _LONG:
+        restart_with_huge_pages()
     try:
         code = cli.main(args=arguments, prog_name="alexnet-tf", standalone_mode=False)
     except click.ClickException as error:

@@ -4,6 +4,7 @@ A contender is a function that builds something and returns what makes one step.
 waits for its turn, so that the others have the machine to themselves.
 """
 
+import argparse
 import json
 import os
 import resource
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+
+from alexnet_tf.huge_pages import huge_page_environment
 
 Step = Callable[[], object]
 READY_SECONDS = 900  # for building, compiling and the first steps
@@ -50,9 +53,10 @@ class Contender:
 
     Args:
       command: Starts it.
+      environment: Its variables.
     """
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self.seconds_per_step: list[float] = []
         self.memory = 0
         self._process = subprocess.Popen(
@@ -61,7 +65,7 @@ class Contender:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={**environment, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         answer = self._answer()
         if "missing" in answer:
@@ -95,8 +99,23 @@ class Contender:
         return json.loads(line)
 
 
+def add_huge_pages(parser: argparse.ArgumentParser) -> None:
+    """Adds the option --huge-pages: whose memory is in large pages."""
+    parser.add_argument(
+        "--huge-pages",
+        choices=("ours", "all", "none"),
+        default="ours",
+        help="ours: as this package's command line starts, and the others as they come",
+    )
+
+
 def run_rounds(
-    script: str, names: list[str], arguments: list[str], rounds: int, steps: int
+    script: str,
+    names: list[str],
+    arguments: list[str],
+    rounds: int,
+    steps: int,
+    huge_pages: str = "ours",
 ) -> dict[str, Contender]:
     """Starts all contenders and lets them take turns.
 
@@ -106,6 +125,7 @@ def run_rounds(
       arguments: Further arguments for each.
       rounds: Turns of each.
       steps: In a turn.
+      huge_pages: Whose memory is in large pages: "ours" (names that begin so), "all" or "none".
 
     Returns:
       The contenders that are installed, by name, ended; a line on stderr names the others.
@@ -113,7 +133,10 @@ def run_rounds(
     contenders: dict[str, Contender] = {}
     for name in names:
         try:
-            contenders[name] = Contender([sys.executable, script, "--serve", name, *arguments])
+            huge = huge_pages == "all" or (huge_pages == "ours" and name.startswith("our"))
+            environment = huge_page_environment() if huge else dict(os.environ)
+            command = [sys.executable, script, "--serve", name, *arguments]
+            contenders[name] = Contender(command, environment)
             print(f"{name}: ready", file=sys.stderr)
         except MissingPeerError as error:
             print(f"{name}: left out, {error} is not installed", file=sys.stderr)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from contenders import Step, run_rounds, serve
+from contenders import Step, add_huge_pages, run_rounds, serve
 
 
 def images(batch_size: int) -> np.ndarray:
@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--json", action="store_true")
+    add_huge_pages(parser)
     parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -132,7 +133,9 @@ def main() -> None:
     for batch_size in options.batch_sizes:
         steps = max(1, 64 // batch_size)
         arguments = ["--batch-sizes", str(batch_size)]
-        runs = run_rounds(str(Path(__file__)), options.only, arguments, options.rounds, steps)
+        runs = run_rounds(
+            str(Path(__file__)), options.only, arguments, options.rounds, steps, options.huge_pages
+        )
         speeds = {name: batch_size / run.median_seconds for name, run in runs.items()}
         result["images_per_second"][batch_size] = speeds
         result["ratios"].update(ratios(speeds, batch_size))

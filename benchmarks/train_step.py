@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from contenders import Step, run_rounds, serve
+from contenders import Step, add_huge_pages, run_rounds, serve
 
 
 def ours(precision: str, batch_size: int) -> Step:
@@ -125,13 +125,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--json", action="store_true")
+    add_huge_pages(parser)
     parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(lambda: CONTENDERS[options.serve](options.batch_size))
         return
     arguments = ["--batch-size", str(options.batch_size)]
-    runs = run_rounds(str(Path(__file__)), options.only, arguments, options.rounds, steps=1)
+    runs = run_rounds(
+        str(Path(__file__)), options.only, arguments, options.rounds, 1, options.huge_pages
+    )
     speeds = {name: options.batch_size / run.median_seconds for name, run in runs.items()}
     memory = {name: run.memory for name, run in runs.items()}
     result = {

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -41,28 +40,20 @@ def assert_refused(arguments, capsys, *words):
 
 
 @pytest.mark.parametrize("words", HELPS)
-def test_help_imports_no_tensorflow_and_is_quick(words):
+def test_help_imports_nothing_that_is_slow(words):
     code = (
         "import sys\n"
         "from alexnet_tf.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as left: code = left.code\n"
-        "heavy = ('tensorflow', 'keras', 'numpy', 'matplotlib', 'tensorflow_datasets')\n"
+        "heavy = ('tensorflow', 'keras', 'numpy', 'matplotlib', 'tensorflow_datasets', 'rich')\n"
         "print(code, [m for m in heavy if m in sys.modules], file=sys.stderr)\n"
     )
-    seconds = []
-    for _ in range(3):  # the best of three: other work on the machine is not our import time
-        start = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words, "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        seconds.append(time.perf_counter() - start)
-        assert done.stderr.strip() == "0 []"
-        assert done.stdout.startswith("Usage: ")
-    assert min(seconds) < 0.5
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr.strip() == "0 []"
+    assert done.stdout.startswith("Usage: ")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -22,6 +22,7 @@ RANKS = {
     "files": 0,
     "runs": 0,
     "quiet": 0,
+    "huge_pages": 0,
     "imagenet": 0,
     "optional": 0,
     "data": 1,
