@@ -37,8 +37,8 @@ _FAILED = 1
 _BAD_INPUT = 2
 _STOPPED = 3  # asked to stop, and saved
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-# What the user's disk refuses: no space, no quota, mounted read-only.
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What the user's disk refuses: no space, no quota, too large a file, mounted read-only.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class _LazyGroup(click.Group):

@@ -108,8 +108,9 @@ def test_a_disk_that_is_full_leaves_the_checkpoints_before(tmp_path, monkeypatch
         raise SafetensorError("Error while serializing: I/O error: (os error 28)")
 
     monkeypatch.setattr(checkpoints, "save_file", full)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(OSError, match="No space left on device") as raised:
         write(tmp_path, 20)
+    assert Path(raised.value.filename).name == "epoch-0002-step-00000020.safetensors"
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
