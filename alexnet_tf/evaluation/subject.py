@@ -76,8 +76,12 @@ def open_subject(
     split: str | None = None,
     batch_size: int | None = None,
     on_progress: Progress | None = None,
+    loaded: keras.Model | None = None,
 ) -> Subject:
-    """Opens a model and a split; see `evaluate.evaluate` for the arguments and errors."""
+    """Opens a model and a split; see `evaluate.evaluate` for the arguments and errors.
+
+    `loaded` is the run's model where the caller has it already.
+    """
     if run is not None and model is not None:
         raise InputError("give a run or a model to evaluate, not both")
     record: dict[str, Any] = {}
@@ -90,7 +94,7 @@ def open_subject(
     if isinstance(model, keras.Model):
         network, name = model, model.name
     else:
-        network, name = load_model(model), os.fspath(model)
+        network, name = loaded or load_model(model), os.fspath(model)
     own = _own(record)
     is_own = dataset is None or _same_dataset(dataset, own.get("dataset"))
     opened = open_dataset(

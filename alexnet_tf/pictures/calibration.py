@@ -49,7 +49,7 @@ def draw_calibration(
         100 * accuracies[filled],
         "o-",
         color=theme.series[1],
-        label="mean confidence",
+        label="at the mean confidence",
     )
     above.set(xlim=(0, 100), ylim=(0, 100))
     above.set_ylabel("right (%)", color=theme.ink)

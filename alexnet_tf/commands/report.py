@@ -1,0 +1,140 @@
+"""`report`: a run as a page to look at, or single pictures of it."""
+
+import contextlib
+import json
+import sys
+
+import click
+
+from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.runs import newest_run, read_run
+
+# As in alexnet_tf.report.pictures, which imports too much for a help text; a test compares.
+PICTURES = (
+    "curves",
+    "kernels",
+    "confusion",
+    "errors",
+    "calibration",
+    "mistakes",
+    "unsure",
+    "similar",
+    "activations",
+    "features",
+)
+_EXAMPLES = """\b
+Examples:
+  python cli.py report
+  python cli.py report --run saved_models/first --split test
+  python cli.py report --only kernels
+  python cli.py report --only activations --image photo.jpg --out maps.png"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Show a run as one HTML page with pictures.")
+@option(
+    "--run",
+    "The run's folder.",
+    default="the newest under saved_models/",
+    example="saved_models/first",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--only",
+    f"Make this picture, no page; can be given again. One of {', '.join(PICTURES)}.",
+    default="the page and all pictures",
+    example="kernels",
+    multiple=True,
+    type=click.Choice(PICTURES),
+    metavar="PICTURE",
+)
+@option(
+    "--image",
+    "The image file whose activations are shown, layer by layer.",
+    default="the split's first image",
+    example="photo.jpg",
+    type=click.Path(dir_okay=False),
+)
+@option(
+    "--split",
+    "train, validation (also where it was held out from train) or test.",
+    default="the one that the run was watched on",
+    example="test",
+    type=click.Choice(["train", "validation", "test"]),
+    metavar="NAME",
+)
+@option(
+    "--data-dir",
+    "Folder of prepared TFDS data sets.",
+    default="the run's own",
+    example="/data/tfds",
+    type=click.Path(file_okay=False),
+)
+@option(
+    "--batch-size",
+    "Crops in a step.",
+    default="128, or the split's size if smaller",
+    example="32",
+    type=click.IntRange(min=1),
+)
+@option(
+    "--no-ten-crop",
+    "Leave out the errors over ten crops, which take ten times as long as those of the centre.",
+    default="off: both are there",
+    example="",
+    is_flag=True,
+)
+@option(
+    "--out",
+    "The page (.html; its pictures go into pictures/ beside it), or with one --only the picture "
+    "(.png, .pdf or .svg).",
+    default="report.html in the run's folder",
+    example="lesson/report.html",
+    type=click.Path(dir_okay=False),
+)
+@json_option()
+def command(
+    run: str | None,
+    only: tuple[str, ...],
+    image: str | None,
+    split: str | None,
+    data_dir: str | None,
+    batch_size: int | None,
+    no_ten_crop: bool,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Show a run as one HTML page that needs no network, and its pictures as PNG files.
+
+    Settings, curves, kernels, errors with confidence intervals, confusions, calibration, the most
+    confident mistakes, the nearest training images, activations and a map of features.
+    """
+    folder = run or newest_run()
+    read_run(folder)  # tells a wrong folder before TensorFlow loads
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow()
+    from alexnet_tf.report.report import make_report
+    from alexnet_tf.training.reporting import Screen
+
+    # Preparing a data set prints to stdout, where the result alone belongs.
+    with contextlib.redirect_stdout(sys.stderr):
+        report = make_report(
+            folder,
+            only=only,
+            out=out,
+            counting=Screen().counting,
+            ten_crop=not no_ten_crop,
+            data_dir=data_dir,
+            split=split,
+            batch_size=batch_size,
+            image=image,
+        )
+    for name, reason in report.evaluation.left_out if report.evaluation else ():
+        click.echo(f"left out: {name}: {reason}", err=True)
+    if as_json:
+        click.echo(json.dumps(report.to_json(), ensure_ascii=False))
+    elif report.page is not None:
+        click.echo(report.page)
+    else:
+        for path in report.pictures.values():
+            click.echo(path)
