@@ -37,7 +37,7 @@ def run_local_cluster(arguments: Sequence[str], workers: int) -> int:
     Returns:
       The exit code: the first one that is not 0.
     """
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     processes = []
     for index in range(workers):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -84,7 +84,7 @@ def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
     return 128 - code if code < 0 else code
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Returns ports that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:

@@ -12,7 +12,7 @@ import pytest
 
 import alexnet_tf as an
 from alexnet_tf import runs
-from alexnet_tf.training.cluster import _free_ports, run_local_cluster, worker_index
+from alexnet_tf.training.cluster import free_ports, run_local_cluster, worker_index
 
 BOUND = 2e-4  # of each number of the curves, relative, after 54 updates
 
@@ -37,7 +37,7 @@ def start(options, environment=None):
 
 
 def start_workers(options, count=2):
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(count)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     configs = [
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         for index in range(count)

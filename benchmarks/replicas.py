@@ -1,0 +1,271 @@
+"""Devices and workers against one: the same losses, and what dividing the batch costs.
+
+    python benchmarks/replicas.py --data-dir DIR            (real CIFAR-10; some minutes)
+    python benchmarks/replicas.py --dataset shapes --updates 10 --json
+
+Losses: the same updates, dropout and augmentation on, float32, on one device, on two logical
+devices, on two workers (processes), and in two towers; the largest relative difference of any
+update's loss to one device. Costs: one and two logical devices take turns, as do the loop and the
+bare step, and the median of the rounds counts; so run it on a machine that does nothing else.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scaling import two_processes_seconds
+
+from alexnet_tf.quiet import import_tensorflow
+from alexnet_tf.recipes import get_recipe
+from alexnet_tf.settings import Recipe
+from alexnet_tf.training.cluster import free_ports
+
+import_tensorflow(start_devices=False)
+
+import tensorflow as tf  # noqa: E402
+
+import alexnet_tf as an  # noqa: E402
+from alexnet_tf.data.sources import open_dataset  # noqa: E402
+from alexnet_tf.data.splits import split_dataset  # noqa: E402
+from alexnet_tf.data.statistics import fit_statistics  # noqa: E402
+from alexnet_tf.training.input import TrainingInput  # noqa: E402
+from alexnet_tf.training.loop import Trainer  # noqa: E402
+from alexnet_tf.training.machine import Machine, choose_machine  # noqa: E402
+from alexnet_tf.training.reporting import Screen  # noqa: E402
+from alexnet_tf.training.saving import CheckpointEvery, Saver  # noqa: E402
+from alexnet_tf.training.schedule import RateSchedule  # noqa: E402
+from alexnet_tf.training.stopping import StopRequest  # noqa: E402
+from alexnet_tf.training.towers import step_for  # noqa: E402
+
+SEED = 0
+LIMITS = {"replicas": 0.05, "loop": 0.02}
+
+
+class Setting:
+    """A network on a machine, ready to train.
+
+    Args:
+      machine: Where.
+      options: Of the command line.
+    """
+
+    def __init__(self, machine: Machine, options: argparse.Namespace) -> None:
+        recipe: Recipe = get_recipe(options.recipe).replace(batch_size=options.batch_size)
+        data = open_dataset(options.dataset, data_dir=options.data_dir, channels=3)
+        examples = options.updates * options.batch_size
+        splits = split_dataset(data, hold_out=0.1, seed=SEED, limit_train=examples, limit_val=8)
+        fitted = fit_statistics(splits.train, recipe.resize_pixels)
+        known = dataclasses.replace(fitted, images=None)
+        with machine.strategy.scope():
+            self.model = an.build_model(
+                recipe,
+                classes=len(data.class_names),
+                mean=known.mean_image if recipe.network.mean == "image" else None,
+                seed=SEED,
+            )
+        self.machine, self.recipe = machine, recipe
+        self.trainer = Trainer(
+            self.model,
+            recipe,
+            machine,
+            train=splits.train,
+            validation=None,
+            decides=False,
+            statistics=known,
+            seed=SEED,
+            epochs=1,
+            screen=Screen(quiet=True),
+        )
+        self.optimizer = self.trainer.optimizer
+        self.step = step_for(machine, self.model, self.optimizer, recipe, SEED)
+        self.step.set_rates(RateSchedule(recipe).rates(0))
+        self.input = TrainingInput(machine, splits.train, recipe, known, SEED)
+        self.gradients = [tf.zeros(v.shape) for v in self.model.trainable_variables]
+
+    def losses(self, updates: int) -> list[float]:
+        """Returns the loss of each of the first updates."""
+        batches = self.input.epoch(0, lighting=True)
+        sums = [self.step(batches, 1) for _ in range(updates)]
+        return [float(values[0] / values[3]) for values in sums]
+
+    def steps(self, updates: int) -> None:
+        """Makes updates in one call, input and all."""
+        self.step(self.input.epoch(0, lighting=True), updates)
+
+    def loop(self) -> None:
+        """Trains an epoch as `train` does, without writing."""
+        saver = Saver(self.trainer, None, {}, CheckpointEvery(), tensorboard=False)
+        self.trainer.run(saver, StopRequest())
+        self.trainer.epochs += 1
+
+    def apply(self) -> None:
+        """Sums a gradient over the replicas and updates the weights on each."""
+        self._apply(self.gradients)
+
+    @tf.function
+    def _apply(self, gradients: list[tf.Tensor]) -> None:
+        def update(gradients: list[tf.Tensor]) -> None:
+            own = [tf.identity(gradient) for gradient in gradients]  # on this replica's device
+            self.optimizer.apply(own, self.model.trainable_variables)
+
+        self.machine.strategy.run(update, args=(gradients,))
+
+    def reduce(self) -> None:
+        """Sums a gradient over the replicas."""
+        self._reduce(self.gradients)
+
+    @tf.function
+    def _reduce(self, gradients: list[tf.Tensor]) -> Any:
+        def sums(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+            context = tf.distribute.get_replica_context()
+            own = [tf.identity(gradient) for gradient in gradients]
+            found = context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+            return [tf.reshape(value, [-1])[:1] for value in found]
+
+        return self.machine.strategy.run(sums, args=(gradients,))
+
+
+def in_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Returns the median seconds of each job; a first round does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for number in range(rounds + 1):
+        for name, job in jobs.items():
+            started = time.perf_counter()
+            job()
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def measure(one: Setting, two: Setting, options: argparse.Namespace) -> dict[str, float]:
+    """Returns seconds and shares: what two replicas and the loop cost."""
+    some = options.updates_a_round
+    seconds = in_turns(
+        {
+            "one": lambda: one.steps(some),
+            "two": lambda: two.steps(some),
+            "update_of_one": one.apply,
+            "update_of_two": two.apply,
+            "sum": two.reduce,
+        },
+        options.rounds,
+    )
+    seconds = {name: s / (some if name in ("one", "two") else 1) for name, s in seconds.items()}
+    both = in_turns({"bare": lambda: one.steps(options.updates), "loop": one.loop}, options.rounds)
+    work = seconds["two"] - seconds["update_of_two"], seconds["one"] - seconds["update_of_one"]
+    return {
+        **{f"{name}_seconds": value for name, value in seconds.items()},
+        "second_update_seconds": max(
+            0.0, seconds["update_of_two"] - seconds["update_of_one"] - seconds["sum"]
+        ),
+        "replicas_overhead": work[0] / work[1] - 1,
+        "bare_seconds": both["bare"] / options.updates,
+        "loop_seconds": both["loop"] / options.updates,
+        "loop_overhead": both["loop"] / both["bare"] - 1,
+    }
+
+
+def serve_worker(options: argparse.Namespace) -> None:
+    """Trains as one of two workers, as TF_CONFIG says; prints what the chief found."""
+    machine = choose_machine("multiworker", precision="float32")
+    setting = Setting(machine, options)
+    losses = setting.losses(options.updates)
+    some = options.updates_a_round
+    jobs = {"step": lambda: setting.steps(some), "update": setting.apply, "sum": setting.reduce}
+    seconds = in_turns(jobs, options.rounds)
+    seconds["step"] /= some
+    if machine.worker == 0:
+        print(json.dumps({"losses": losses, "seconds": seconds}))
+
+
+def two_workers() -> dict[str, Any]:
+    """Runs this with the same options as two processes that train together."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    processes = []
+    for index in range(2):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, str(Path(__file__)), "--worker", *sys.argv[1:]],
+                env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    found = processes[0].communicate()[0]
+    if processes[1].wait() or processes[0].returncode:
+        sys.exit("a worker failed")
+    return dict(json.loads(found.splitlines()[-1]))
+
+
+def apart(losses: list[float], reference: list[float]) -> float:
+    """Returns the largest relative difference."""
+    return max(abs(a - b) / abs(b) for a, b in zip(losses, reference, strict=True))
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--recipe", default="shapes", help="a network in two groups")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--updates", type=int, default=50)
+    parser.add_argument("--updates-a-round", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        serve_worker(options)
+        return
+    mirrored = choose_machine("mirrored", "2", "float32")
+    one = Setting(choose_machine("single", None, "float32"), options)
+    two = Setting(mirrored, options)
+    towers = Setting(
+        choose_machine(devices="2", precision="float32", parallelism="towers"), options
+    )
+    losses = {"one device": one.losses(options.updates)}
+    losses["two logical devices"] = two.losses(options.updates)
+    losses["towers"] = towers.losses(options.updates)
+    costs = measure(one, two, options)
+    workers = two_workers()
+    losses["two workers"] = workers["losses"]
+    predicted = two_processes_seconds(
+        costs["one_seconds"], workers["seconds"]["sum"], costs["update_of_one_seconds"]
+    )
+    result = {
+        "dataset": options.dataset,
+        "recipe": options.recipe,
+        "updates": options.updates,
+        "losses": losses,
+        "apart": {name: apart(curve, losses["one device"]) for name, curve in losses.items()},
+        "costs": costs,
+        "two_workers": {**workers["seconds"], "predicted_step": predicted},
+        "limits": LIMITS,
+    }
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"{options.updates} updates of {options.recipe} on {options.dataset}:")
+    print(f"loss {losses['one device'][0]:.4f} at first, {losses['one device'][-1]:.4f} at last\n")
+    for name, value in result["apart"].items():
+        print(f"{name:24} {value:.1e} apart from one device")
+    print()
+    for name, value in costs.items():
+        shown = f"{value:.1%}" if name.endswith("overhead") else f"{1000 * value:.2f} ms"
+        print(f"{name.replace('_', ' '):24} {shown}")
+    step = 1000 * workers["seconds"]["step"]
+    print(f"\nstep of two workers: {step:.1f} ms; predicted {1000 * predicted:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
