@@ -1,0 +1,169 @@
+"""What the page answers for an image: classes, kernels that fired, similar images. No Gradio."""
+
+import dataclasses
+import io
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from alexnet_tf.data.images import centre_crop
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.classifiers import from_model
+from alexnet_tf.evaluation.feature_index import FeatureExtractor, FeatureIndex, open_index
+from alexnet_tf.evaluation.predict import Damaged, Guess, predict
+from alexnet_tf.evaluation.similarity import Neighbour, nearest
+from alexnet_tf.evaluation.similarity_picture import neighbour_pixels
+from alexnet_tf.evaluation.subject import PathLike, Progress
+from alexnet_tf.model.grouped_convolution import GroupedConv2D
+from alexnet_tf.model.kernels import first_kernels
+from alexnet_tf.model.persistence import load_model
+from alexnet_tf.pictures.kernels import mosaic
+
+MOST_BYTES = 20 * 2**20
+_MOST_PIXELS = 80 * 10**6  # a small file can hold more than fits in memory
+_KERNELS = 8
+_SIMILAR = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class FiredKernel:
+    """A kernel of conv1 that an image made fire.
+
+    Attributes:
+      number: From 1, as in the picture of all kernels.
+      pixels: uint8 [h, w, 3], the kernel.
+      where: float32 [rows, columns], 0..1: how strongly it fired where, 1 at its strongest.
+      activation: Its largest activation.
+    """
+
+    number: int
+    pixels: np.ndarray
+    where: np.ndarray
+    activation: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What is said about one image.
+
+    Attributes:
+      top: The most probable classes.
+      kernels: Those of conv1 with the largest activations.
+      similar: Images uint8 [r, r, c] and what is known of them, the nearest first.
+    """
+
+    top: tuple[Guess, ...]
+    kernels: tuple[FiredKernel, ...]
+    similar: tuple[tuple[np.ndarray, Neighbour], ...]
+
+
+class Asker:
+    """A network that can be asked about images.
+
+    Args:
+      model_path: The `.keras` file.
+      dataset: Where to look for similar images, as of `open_index`, or None: nowhere.
+      data_dir: Folder of prepared TFDS data sets, or None: TFDS's own.
+      on_progress: Called while the data set's features are computed.
+
+    Attributes:
+      name: The model's file.
+      class_names: By class number.
+      index: Of the data set, or None.
+    """
+
+    def __init__(
+        self,
+        model_path: PathLike,
+        dataset: PathLike | None = None,
+        *,
+        data_dir: PathLike | None = None,
+        on_progress: Progress | None = None,
+    ) -> None:
+        model = load_model(model_path)
+        self.name = os.fspath(model_path)
+        self._classifier = from_model(model, self.name)
+        self.class_names = self._classifier.class_names
+        self._features = FeatureExtractor(model)
+        self._kernels, _ = first_kernels(model)
+        conv1 = next(layer for layer in model.layers if isinstance(layer, GroupedConv2D))
+        self._conv1 = keras.Model(model.input, conv1.output)
+        self.index: FeatureIndex | None = None
+        if dataset is not None:
+            self.index = open_index(
+                model_path,
+                dataset,
+                extractor=self._features,
+                data_dir=data_dir,
+                on_progress=on_progress,
+            )
+
+    def ask(self, path: PathLike, ten_crops: bool = False) -> Reply:
+        """Answers for an image file.
+
+        Args:
+          path: A JPEG, PNG, GIF (first frame), BMP or WebP file.
+          ten_crops: Whether to average over ten crops (section 4.1) in place of the centre crop.
+
+        Raises:
+          InputError: It is too large, damaged, or no image; the message is for the page.
+        """
+        named = [("the image", _content(Path(path)))]
+        (found,) = predict(self._classifier, named, ten_crops=ten_crops)
+        if isinstance(found, Damaged):
+            raise InputError(f"This image cannot be read: {found.reason}.")
+        return Reply(found.top, self._fired(found.pixels), self._similar(found.pixels))
+
+    def _fired(self, square: np.ndarray) -> tuple[FiredKernel, ...]:
+        """Returns the kernels with the largest activations, the largest first."""
+        pixels = self._classifier.preprocessing.input_pixels
+        crop = tf.cast(centre_crop(square[None], pixels), tf.float32)
+        maps = np.maximum(self._conv1(crop, training=False).numpy()[0], 0)
+        largest = maps.max(axis=(0, 1))
+        return tuple(
+            FiredKernel(
+                int(n) + 1,
+                np.round(255 * mosaic(self._kernels[..., n : n + 1])[1:-1, 1:-1]).astype(np.uint8),
+                maps[..., n] / (largest[n] or 1),
+                float(largest[n]),
+            )
+            for n in np.argsort(-largest, kind="stable")[:_KERNELS]
+        )
+
+    def _similar(self, square: np.ndarray) -> tuple[tuple[np.ndarray, Neighbour], ...]:
+        """Returns the nearest images of the data set."""
+        if self.index is None:
+            return ()
+        (found,) = nearest(self.index, self._features(square[None]), _SIMILAR)
+        side = square.shape[0]
+        return tuple((neighbour_pixels(self.index, n, side), n) for n in found)
+
+
+def _content(path: Path) -> bytes:
+    """Returns an image file's content, WebP (as browsers make it) turned into PNG.
+
+    Raises:
+      InputError: It is too large, or not even begins like an image.
+    """
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"This file is too large: more than {MOST_BYTES // 2**20} MB.")
+    most = f"{_MOST_PIXELS // 10**6} million pixels"
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise InputError(f"This image is too large: it has more than {most}.")
+            if image.format != "WEBP":
+                return path.read_bytes()
+            buffer = io.BytesIO()
+            image.convert("RGB").save(buffer, "PNG")
+            return buffer.getvalue()
+    except Image.DecompressionBombError as error:  # Pillow's own limit is above ours
+        raise InputError(f"This image is too large: it has more than {most}.") from error
+    except (OSError, SyntaxError) as error:  # UnidentifiedImageError is an OSError
+        raise InputError(
+            "This image cannot be read: it is damaged, or no JPEG, PNG, GIF, BMP or WebP."
+        ) from error

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf.demo.asking import Asker
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.persistence import save_model
+from alexnet_tf.settings import Convolution, Network
+
+NAMES = ("blue", "green <b>", "red")  # a name is no HTML
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Images in three classes, told apart by colour."""
+    root = tmp_path_factory.mktemp("demo") / "photos"
+    random = np.random.default_rng(0)
+    for label, colour in enumerate(NAMES):
+        (root / colour).mkdir(parents=True)
+        for i in range(4):
+            image = random.integers(0, 80, (20, 24, 3)).astype(np.uint8)
+            image[..., 2 - label] += 170
+            Image.fromarray(image).save(root / colour / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def model():
+    network = Network(
+        convolutions=(Convolution(10, 5, strides=2),), hidden_units=(16,), input_size=16
+    )
+    return build_model(network, class_names=NAMES, resize_pixels=20, init="he", seed=1)
+
+
+@pytest.fixture(scope="module")
+def asker(model, photos):
+    path = photos.parent / "m.keras"
+    save_model(model, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(photos.parent / "cache"))
+        return Asker(path, photos)

@@ -1,0 +1,66 @@
+"""What the page answers, without a page."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from alexnet_tf.demo import asking
+from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.classifiers import from_model
+from alexnet_tf.evaluation.predict import predict
+
+
+@pytest.mark.parametrize("ten_crops", [False, True])
+def test_the_classes_are_those_of_predict(asker, model, photos, ten_crops):
+    path = photos / "red" / "1.png"
+    found = asker.ask(path, ten_crops)
+    content = [("x", path.read_bytes())]
+    (expected,) = predict(from_model(model, "m"), content, ten_crops=ten_crops)
+    assert found.top == expected.top
+    assert len(found.top) == 3
+
+
+def test_the_kernels_are_those_with_the_largest_activations(asker, model, photos):
+    path = photos / "red" / "1.png"
+    crop = np.asarray(Image.open(path), np.float32)[None, 2:18, 4:20]
+    conv1 = keras.Model(model.input, model.get_layer("conv1").output)
+    maps = np.maximum(keras.ops.convert_to_numpy(conv1(crop, training=False))[0], 0)
+    largest = maps.max(axis=(0, 1))
+    found = asker.ask(path).kernels
+    assert [kernel.number - 1 for kernel in found] == np.argsort(-largest)[:8].tolist()
+    first = found[0]
+    assert first.activation == pytest.approx(largest.max(), rel=1e-4)
+    np.testing.assert_allclose(first.where, maps[..., first.number - 1] / largest.max(), atol=1e-4)
+    assert (first.pixels.shape, first.pixels.dtype) == ((5, 5, 3), np.uint8)
+
+
+def test_similar_images_begin_with_the_image_itself(asker, photos):
+    similar = asker.ask(photos / "blue" / "2.png").similar
+    assert len(similar) == 8
+    pixels, neighbour = similar[0]
+    assert neighbour.name == str(photos / "blue" / "2.png")
+    np.testing.assert_array_equal(
+        pixels, np.asarray(Image.open(photos / "blue" / "2.png"))[:, 2:22]
+    )
+
+
+def test_webp_as_browsers_make_it_is_read(asker, photos, tmp_path):
+    image = Image.open(photos / "red" / "1.png")
+    image.save(tmp_path / "a.webp", lossless=True)
+    assert asker.ask(tmp_path / "a.webp").top == asker.ask(photos / "red" / "1.png").top
+
+
+def test_what_is_no_image_or_too_large_is_told_in_a_sentence(asker, photos, tmp_path, monkeypatch):
+    whole = (photos / "red" / "1.png").read_bytes()
+    for content in (b"", b"text", whole[:60], whole[: len(whole) // 2]):
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(InputError, match=r"^This image cannot be read: .*damaged.*\.$"):
+            asker.ask(tmp_path / "a.png")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    assert (tmp_path / "bomb.png").stat().st_size < 10**6
+    with pytest.raises(InputError, match="too large"):
+        asker.ask(tmp_path / "bomb.png")
+    monkeypatch.setattr(asking, "MOST_BYTES", 100)
+    with pytest.raises(InputError, match="file is too large"):
+        asker.ask(photos / "red" / "1.png")

@@ -1,0 +1,119 @@
+"""The page's handler, and the page in a real browser."""
+
+import re
+import socket
+import sys
+
+import pytest
+
+from alexnet_tf.cli import main
+from alexnet_tf.demo.page import answer, build_page, launch
+from alexnet_tf.errors import InputError
+
+pytest.importorskip("gradio", reason="no demo: gradio is missing (extra `demo`)")
+
+
+def test_an_image_gives_bars_kernels_and_similar_images_with_alternative_texts(asker, photos):
+    problem, top, kernels, similar = answer(asker, str(photos / "red" / "0.png"), "centre crop")
+    assert problem == ""
+    assert set(top) == {"blue", "green <b>", "red"}
+    assert sum(top.values()) == pytest.approx(1, abs=1e-5)
+    assert len(re.findall(r"<img[^>]+alt='kernel \d+, 5 by 5 pixels'", kernels)) == 8
+    assert similar.count("<img") == len(re.findall(r"alt='[^']+, at distance [\d.e-]+: ", similar))
+    assert "green &lt;b&gt;" in similar and "<b>" not in similar
+
+
+def test_ten_crops_are_another_answer_and_no_image_is_none(asker, photos):
+    path = str(photos / "red" / "0.png")
+    assert answer(asker, path, "centre crop")[1] != answer(asker, path, "ten crops averaged")[1]
+    assert answer(asker, None, "centre crop") == ("", None, "", "")
+
+
+def test_a_damaged_upload_is_a_message(asker, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"<script>")
+    problem, top, kernels, similar = answer(asker, str(tmp_path / "a.png"), "centre crop")
+    assert "role='alert'" in problem and "cannot be read" in problem
+    assert (top, kernels, similar) == (None, "", "")
+
+
+def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    (tmp_path / "m.keras").touch()
+    with pytest.raises(SystemExit) as left:
+        main(["demo", "--model", str(tmp_path / "m.keras")])
+    assert left.value.code == 2
+    assert "alexnet-tf[demo]" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def url(asker):
+    page = build_page(asker)
+    yield launch(page)
+    page.close(verbose=False)
+
+
+def test_it_listens_on_the_loopback_address_alone(url):
+    assert url.startswith("http://127.0.0.1:")
+    port = int(url.rstrip("/").rsplit(":", 1)[1])
+    # All of 127.0.0.0/8 is this machine: another address of its than the one listened on.
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.2", port), timeout=2):
+        pass
+
+
+def test_a_port_in_use_is_named(asker):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=str(port)):
+            launch(build_page(asker), port=port)
+
+
+UPLOAD = "input[type=file]"
+
+
+@pytest.fixture
+def hosts():
+    return set()
+
+
+@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
+def page(request, browser, url, hosts):
+    width, scheme = request.param
+    opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    opened.on("request", lambda asked: hosts.add(asked.url.split("/")[2]))
+    opened.goto(url)
+    opened.wait_for_selector(UPLOAD, state="attached")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(page, photos, hosts, url, tmp_path):
+    page.set_input_files(UPLOAD, photos / "red" / "1.png")
+    page.wait_for_selector("#similar img")
+    images = page.evaluate("[...document.images].map(i => [i.alt, i.complete && i.naturalWidth])")
+    assert len(images) == 1 + 2 * 8 + 8
+    assert all(alt and width for alt, width in images)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(int(n) for n in re.findall(r"\d+", background)[:3]) < 200) == dark
+    # By the keyboard alone to the other way of cropping.
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.value") == "ten crops averaged":
+            break
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelectorAll('input[type=radio]')[1].checked")
+    (tmp_path / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
+    page.get_by_label("Remove Image").click()
+    page.wait_for_selector("#similar img", state="detached")
+    page.set_input_files(UPLOAD, tmp_path / "damaged.png")
+    page.wait_for_selector("[role=alert]")
+    assert "cannot be read" in page.locator("#problem").inner_text()
+    assert page.locator("#kernels img").count() == 0
+    page.get_by_label("Remove Image").click()
+    page.set_input_files(UPLOAD, photos / "blue" / "1.png")  # and it goes on
+    page.wait_for_selector("#kernels img")
+    assert hosts <= {url.split("/")[2], ""}
