@@ -47,6 +47,7 @@ from alexnet_tf.training.towers import step_for  # noqa: E402
 
 SEED = 0
 LIMITS = {"replicas": 0.05, "loop": 0.02}
+Job = Callable[[], object]
 
 
 class Setting:
@@ -96,8 +97,14 @@ class Setting:
         sums = [self.step(batches, 1) for _ in range(updates)]
         return [float(values[0] / values[3]) for values in sums]
 
-    def steps(self, updates: int) -> None:
-        """Makes updates in one call, input and all."""
+    def steps(self, updates: int) -> Job:
+        """Gets input to flow, and returns what makes updates in one call."""
+        batches = self.input.epoch(0, lighting=True)
+        self.step(batches, 1)
+        return lambda: self.step(batches, updates)
+
+    def epoch(self, updates: int) -> None:
+        """Makes updates in one call, from the first batch on."""
         self.step(self.input.epoch(0, lighting=True), updates)
 
     def loop(self) -> None:
@@ -133,11 +140,12 @@ class Setting:
         return self.machine.strategy.run(sums, args=(gradients,))
 
 
-def in_turns(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Returns the median seconds of each job; a first round does not count."""
+def in_turns(jobs: dict[str, Callable[[], Job]], rounds: int) -> dict[str, float]:
+    """Returns the median seconds of each job, given by what prepares it; a first round is extra."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(rounds + 1):
-        for name, job in jobs.items():
+        for name, prepared in jobs.items():
+            job = prepared()
             started = time.perf_counter()
             job()
             if number:
@@ -152,14 +160,15 @@ def measure(one: Setting, two: Setting, options: argparse.Namespace) -> dict[str
         {
             "one": lambda: one.steps(some),
             "two": lambda: two.steps(some),
-            "update_of_one": one.apply,
-            "update_of_two": two.apply,
-            "sum": two.reduce,
+            "update_of_one": lambda: one.apply,
+            "update_of_two": lambda: two.apply,
+            "sum": lambda: two.reduce,
         },
         options.rounds,
     )
     seconds = {name: s / (some if name in ("one", "two") else 1) for name, s in seconds.items()}
-    both = in_turns({"bare": lambda: one.steps(options.updates), "loop": one.loop}, options.rounds)
+    whole = {"bare": lambda: lambda: one.epoch(options.updates), "loop": lambda: one.loop}
+    both = in_turns(whole, options.rounds)
     work = seconds["two"] - seconds["update_of_two"], seconds["one"] - seconds["update_of_one"]
     return {
         **{f"{name}_seconds": value for name, value in seconds.items()},
@@ -179,7 +188,11 @@ def serve_worker(options: argparse.Namespace) -> None:
     setting = Setting(machine, options)
     losses = setting.losses(options.updates)
     some = options.updates_a_round
-    jobs = {"step": lambda: setting.steps(some), "update": setting.apply, "sum": setting.reduce}
+    jobs: dict[str, Callable[[], Job]] = {
+        "step": lambda: setting.steps(some),
+        "update": lambda: setting.apply,
+        "sum": lambda: setting.reduce,
+    }
     seconds = in_turns(jobs, options.rounds)
     seconds["step"] /= some
     if machine.worker == 0:
@@ -224,6 +237,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.updates_a_round >= options.updates:
+        parser.error("--updates-a-round must be less than --updates")
     if options.worker:
         serve_worker(options)
         return
