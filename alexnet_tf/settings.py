@@ -12,6 +12,7 @@ from alexnet_tf.errors import InputError, choose
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "tanh", "sigmoid")
 NORMS = ("lrn", "batch", "none")
+OPTIMIZERS = ("momentum", "nesterov", "adamw")
 POOLINGS = ("overlapping", "plain", "average")
 INITS = ("paper", "2012", "stable", "caffe", "torchvision", "xavier", "he")
 STEPS_IN_BLOCK = ("activation", "norm", "spatial_norm", "pool")
@@ -155,6 +156,7 @@ class Recipe:
         schedule says; 0: it is that at once.
       bias_rate_factor: The biases' constant rate as a multiple of `learning_rate`, or None: biases
         follow the weights.
+      optimizer: One of `OPTIMIZERS`; "momentum" is the paper's, of "adamw" the decay is decoupled.
       momentum: Of the velocity.
       weight_decay: Inside the velocity, on weights only (section 5).
       schedule: How the rate falls.
@@ -182,6 +184,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     bias_rate_factor: float | None = None
+    optimizer: str = "momentum"
     momentum: float = paper.MOMENTUM
     weight_decay: float = paper.WEIGHT_DECAY
     schedule: Schedule = Schedule()
@@ -204,6 +207,7 @@ class Recipe:
           InputError: One is out of its range; the message names it.
         """
         choose(self.init, INITS, "init")
+        choose(self.optimizer, OPTIMIZERS, "optimizer")
         choose(self.lighting_units, ("std", "variance"), "lighting units")
         if self.epochs < 1:
             raise InputError(f"epochs must be at least 1. Received: {self.epochs}")

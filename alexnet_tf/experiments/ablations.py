@@ -4,7 +4,9 @@ import itertools
 
 from alexnet_tf.experiments.claims import SMALL
 from alexnet_tf.experiments.definition import Experiment, Variant
+from alexnet_tf.settings import Schedule
 
+_ADAMW = {"optimizer": "adamw", "weight_decay": 0.05}
 _TRAINING_AND_TEST = ("test_error", "training_error")
 
 ABLATIONS = (
@@ -57,6 +59,24 @@ ABLATIONS = (
         ),
         metrics=_TRAINING_AND_TEST,
         how=f"With {SMALL}.",
+    ),
+    Experiment(
+        name="optimizers",
+        claim="Nesterov's momentum, AdamW and a cosine against the paper's momentum and steps.",
+        section="5",
+        paper="",
+        recipe="cifar10-small",
+        variants=(
+            Variant("momentum"),
+            Variant("momentum, cosine", {"schedule": Schedule(kind="cosine")}),
+            Variant("nesterov", {"optimizer": "nesterov"}),
+            Variant("adamw", {**_ADAMW}),
+            Variant("adamw, cosine", {**_ADAMW, "schedule": Schedule(kind="cosine")}),
+        ),
+        metrics=("training_error", "test_error"),
+        rates=(0.001, 0.003, 0.01, 0.03),
+        how="Each at the best of four rates for its training error; the decay of AdamW is 0.05, "
+        f"times the rate. With {SMALL}.",
     ),
     Experiment(
         name="dropout-by-decay",

@@ -17,7 +17,7 @@ from alexnet_tf.settings import Recipe
 from alexnet_tf.training.clock import StepClock
 from alexnet_tf.training.input import TrainingInput
 from alexnet_tf.training.machine import Machine
-from alexnet_tf.training.optimizer import PaperMomentum
+from alexnet_tf.training.optimizers import make_optimizer
 from alexnet_tf.training.reporting import EpochBar, Screen
 from alexnet_tf.training.schedule import RateSchedule
 from alexnet_tf.training.steps import Totals
@@ -92,12 +92,7 @@ class Trainer:
         self._guessing_loss = guessing_loss(train.labels)
         self._validation_seconds = 0.0
         with machine.strategy.scope():
-            self.optimizer = PaperMomentum(
-                recipe.learning_rate,
-                recipe.momentum,
-                recipe.weight_decay,
-                warm_up_steps=round(recipe.warm_up_epochs * self._steps),
-            )
+            self.optimizer = make_optimizer(recipe, self._steps)
             self.optimizer.build(model.trainable_variables)
         self._step = step_for(machine, model, self.optimizer, recipe, seed)
 
@@ -158,6 +153,10 @@ class Trainer:
         """Returns the model's weights and the velocities, by name."""
         return {name: variable.numpy() for name, variable in self._variables().items()}
 
+    def preview(self, count: int) -> np.ndarray:
+        """Returns the run's first images, augmented; see `TrainingInput.preview`."""
+        return self._input.preview(count, self.model.get_layer("mean").mean)
+
     def restore(self, tensors: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Goes on from what `tensors` and `state` gave.
 
@@ -189,10 +188,9 @@ class Trainer:
         """
         lasting = (v for v in self.model.variables if "seed_generator" not in v.path)
         variables = {f"model/{v.path}": v for v in lasting}
-        for velocity, v in zip(
-            self.optimizer.velocities, self.model.trainable_variables, strict=True
-        ):
-            variables[f"velocity/{v.path}"] = velocity
+        for name, slots in self.optimizer.slots().items():
+            for slot, v in zip(slots, self.model.trainable_variables, strict=True):
+                variables[f"{name}/{v.path}"] = slot
         return variables
 
     @property
@@ -216,7 +214,8 @@ class Trainer:
                 updates = int(self.optimizer.iterations.numpy())
                 limits = (self._steps - self._done, saver.steps_until_due(updates))
                 steps = min([steps, *(limit for limit in limits if limit is not None)])
-                sums = self._step(batches, steps, stop.asked, lighting)
+                with saver.watching():
+                    sums = self._step(batches, steps, stop.asked, lighting)
                 totals.add(sums)
                 self._done += steps
                 if not math.isfinite(totals.loss_sum):

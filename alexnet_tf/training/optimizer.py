@@ -146,7 +146,6 @@ class PaperMomentum(keras.optimizers.Optimizer):
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
         """Moves one variable and its velocity, a large one in one pass over memory."""
         index = self._get_variable_index(variable)
-        velocity = _resource(self.velocities[index])
         factor = tf.cast(tf.convert_to_tensor(self.rate_factors)[index], variable.dtype)
         rate = tf.cast(learning_rate, variable.dtype) * factor
         update = tf.cast(tf.convert_to_tensor(self.iterations) + 1, variable.dtype)
@@ -155,21 +154,51 @@ class PaperMomentum(keras.optimizers.Optimizer):
         is_kernel = self._trainable_variables[index].name == "kernel"
         weight_decay = self.velocity_decay if is_kernel else 0.0
 
-        def move(gradient: tf.Tensor, rate: tf.Tensor, momentum: tf.Tensor) -> None:
-            weight, moved = momentum_step(
-                variable,
-                velocity,
-                gradient,
-                learning_rate=rate,
-                momentum=momentum,
-                weight_decay=weight_decay,
-            )
-            velocity.assign(moved)
-            variable.assign(weight)
+        def move(
+            gradient: tf.Tensor, rate: tf.Tensor, momentum: tf.Tensor, update: tf.Tensor
+        ) -> None:
+            self.move(index, variable, gradient, rate, momentum, weight_decay, update)
 
         if variable.shape.num_elements() >= _COMPILED_FROM:
             move = tf.function(move, jit_compile=True)
-        move(gradient, rate, momentum)
+        move(gradient, rate, momentum, update)
+
+    def move(
+        self,
+        index: int,
+        variable: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        momentum: tf.Tensor,
+        weight_decay: float,
+        update: tf.Tensor,
+    ) -> None:
+        """Makes one variable's update; other rules have their own.
+
+        Args:
+          index: The variable's place among the optimizer's.
+          variable: To be moved.
+          gradient: Of the variable's shape.
+          rate: Its own; 0 if it is frozen.
+          momentum: 0 if it is frozen.
+          weight_decay: 0 for biases.
+          update: Counted from 1.
+        """
+        velocity = resource(self.velocities[index])
+        weight, moved = momentum_step(
+            variable,
+            velocity,
+            gradient,
+            learning_rate=rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+        )
+        velocity.assign(moved)
+        variable.assign(weight)
+
+    def slots(self) -> dict[str, list[keras.Variable]]:
+        """Returns what is remembered for each variable, in their order, by name."""
+        return {"velocity": self.velocities}
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""
@@ -182,7 +211,7 @@ class PaperMomentum(keras.optimizers.Optimizer):
         return config
 
 
-def _resource(variable: keras.Variable) -> tf.Variable:
+def resource(variable: keras.Variable) -> tf.Variable:
     """Returns the tf.Variable behind a Keras variable: this device's copy, if it is mirrored."""
     value = variable.value
     return value._get() if hasattr(value, "_get") else value

@@ -114,7 +114,7 @@ class TowerStep(TrainingStep):
         self._halves: list[PaperMomentum] = []
         for device, variables in zip(self._devices, self._variables, strict=True):
             with tf.device(device):
-                half = PaperMomentum.from_config(optimizer.get_config())
+                half = type(optimizer).from_config(optimizer.get_config())
                 half.build(variables)
             self._halves.append(half)
         self._optimizers = [optimizer, *self._halves]
@@ -139,8 +139,9 @@ class TowerStep(TrainingStep):
         yield from zip(
             self._model.trainable_variables, zip(*self._variables, strict=True), strict=True
         )
-        velocities = [half.velocities for half in self._halves]
-        yield from zip(self._optimizer.velocities, zip(*velocities, strict=True), strict=True)
+        for name, wholes in self._optimizer.slots().items():
+            halves = [half.slots()[name] for half in self._halves]
+            yield from zip(wholes, zip(*halves, strict=True), strict=True)
 
     def _update(
         self, images: tf.Tensor, first_row: tf.Tensor, loss: Callable[[tf.Tensor], tf.Tensor]

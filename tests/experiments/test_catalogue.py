@@ -8,7 +8,7 @@ from alexnet_tf.model.geometry import check_groups, check_size
 ASKED_FOR = {
     *("relu-vs-tanh", "lrn", "overlapping-pooling", "dropout", "augmentation", "ten-crop", "depth"),
     *("towers", "weight-decay", "init", "paper-vs-2012", "batch-norm", "activations"),
-    *("pooling", "dropout-by-decay", "cifar10-alexnet", "cifar10-best"),
+    *("pooling", "optimizers", "dropout-by-decay", "cifar10-alexnet", "cifar10-best"),
     *("fashion-mnist-alexnet", "fashion-mnist-lenet"),
 }
 
