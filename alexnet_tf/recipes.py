@@ -243,7 +243,7 @@ _RECIPES = (
         name="cifar10-small",
         description="the paper's AlexNet made small for 32 pixels: what the experiments change",
         network=_SMALL_NETWORK,
-        epochs=24,
+        epochs=16,
         batch_size=128,
         learning_rate=0.01,
         schedule=Schedule(kind="steps", at_epochs=(0.8,)),

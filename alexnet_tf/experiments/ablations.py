@@ -42,7 +42,7 @@ ABLATIONS = (
         ),
         metrics=("training_error", "test_error"),
         expected=(("relu", "tanh"), ("relu", "sigmoid")),
-        epochs=12,
+        epochs=10,
         rates=(0.003, 0.01, 0.03),
         how=f"Each at the best of three rates for its training error. With {SMALL}.",
         reason="`stable` gives every activation first weights that suit it, and LRN keeps tanh "

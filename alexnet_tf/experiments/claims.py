@@ -65,7 +65,7 @@ CLAIMS = (
         recipe="four-layer",
         variants=(Variant("lrn"), Variant("none", {"norm": "none"})),
         expected=(("lrn", "none"),),
-        epochs=20,
+        epochs=16,
         how="After the ReLU of the first two convolutions, as in the paper's network.",
         reason="The paper's four layers were trained on all 50,000 images for hundreds of epochs "
         "with crops; its gain is smaller than what few images and epochs can show.",
