@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.augment import apply_lighting
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import training_batches
 from alexnet_tf.data.statistics import Statistics
@@ -65,3 +66,27 @@ class TrainingInput:
         if self.machine.strategy_name in ("single", "towers"):
             return iter(dataset(tf.distribute.InputContext()))
         return iter(self.machine.strategy.distribute_datasets_from_function(dataset))
+
+    def preview(self, count: int, mean: Any = None) -> np.ndarray:
+        """Returns the run's first images as the network sees them, augmented.
+
+        Args:
+          count: How many, at most.
+          mean: What the network subtracts; needed where lighting has a divisor.
+
+        Returns:
+          uint8 [n, p, p, c]: lighting that leaves 0..255 is clipped, for showing.
+        """
+        batches = training_batches(
+            self.train,
+            self.recipe,
+            self.statistics,
+            seed=self.seed,
+            epoch=0,
+            batch_size=min(count, len(self.train)),
+        )
+        batch = next(iter(batches))
+        images = tf.cast(batch["image"], tf.float32)
+        if self.train.channels == 3 and self.recipe.lighting_std > 0:
+            images = apply_lighting(images, batch["offset"], self.recipe.lighting_divisor, mean)
+        return np.round(np.clip(images, 0, 255)).astype(np.uint8)

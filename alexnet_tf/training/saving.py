@@ -1,5 +1,6 @@
 """Putting a run away: models, checkpoints, history, curves, TensorBoard."""
 
+import contextlib
 import dataclasses
 import time
 from typing import Any
@@ -16,6 +17,7 @@ from alexnet_tf.training.loop import Trainer
 from alexnet_tf.training.tensorboard import TensorBoardWriter
 
 _DRAW_SECONDS = 20
+_SHOWN_INPUTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +86,8 @@ class Saver:
             folder.write_run(record)
         if folder is not None and tensorboard:
             self._board = TensorBoardWriter(folder.path, len(trainer.history))
+            if not trainer.history:
+                self._board.begin(trainer.model, trainer.preview(_SHOWN_INPUTS))
 
     def steps_until_due(self, step: int) -> int | None:
         """Returns the updates until a checkpoint is due by count, or None."""
@@ -96,6 +100,10 @@ class Saver:
         if self._every.seconds is not None:
             return time.monotonic() - self._saved_at >= self._every.seconds
         return False
+
+    def watching(self) -> contextlib.AbstractContextManager[None]:
+        """Returns what is to stand around a call into the graph."""
+        return contextlib.nullcontext() if self._board is None else self._board.profiling()
 
     def checkpoint(self) -> None:
         """Saves the state as it is, inside an epoch."""
@@ -118,7 +126,7 @@ class Saver:
         self.checkpoint()
         self._folder.write_history(self._trainer.history)
         if self._board is not None:
-            self._board.write(self._trainer.history)
+            self._board.write(self._trainer.history, self._trainer.model)
         # Drawing takes as long as an epoch of a small network, so it is not done at each.
         curves = self._folder.path / runs.CURVES
         if not curves.exists() or time.time() - curves.stat().st_mtime > _DRAW_SECONDS:

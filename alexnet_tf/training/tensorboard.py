@@ -1,24 +1,32 @@
-"""`train --tensorboard`: a run's numbers as TensorBoard reads them."""
+"""`train --tensorboard`: what TensorBoard shows of a run."""
 
-import importlib.util
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.errors import InputError
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.model.kernels import first_kernels
+from alexnet_tf.optional import needed
+from alexnet_tf.pictures.figure import png_bytes
+from alexnet_tf.pictures.kernels import draw_kernels
 
 FOLDER = "tensorboard"
+_PROFILED_CALL = 2  # the first call into the graph compiles it
+_BUCKETS = 30
+_DOTS_PER_INCH = 80
 
 
 def check_tensorboard() -> None:
     """Raises InputError, with what to install, if the package is missing."""
-    if importlib.util.find_spec("tensorboard") is None:
-        raise InputError(
-            "--tensorboard needs the package tensorboard: pip install -e '.[tensorboard]'"
-        )
+    needed("tensorboard", "--tensorboard", "tensorboard")
 
 
 class TensorBoardWriter:
-    """Writes each epoch's numbers into the run's folder.
+    """Writes into the run's folder: curves, kernels, histograms, inputs, the graph, a profile.
 
     Args:
       run_dir: The run's folder.
@@ -26,20 +34,83 @@ class TensorBoardWriter:
     """
 
     def __init__(self, run_dir: Path, epochs_done: int) -> None:
-        import tensorflow as tf
-
-        self._summary = tf.summary
-        self._writer = tf.summary.create_file_writer(str(run_dir / FOLDER))
+        self._folder = run_dir / FOLDER
+        self._writer = tf.summary.create_file_writer(str(self._folder))
         self._epochs_done = epochs_done
+        self._calls = 0
 
-    def write(self, history: list[dict[str, Any]]) -> None:
-        """Writes the records that have not been written yet, the step being the epoch."""
+    def begin(self, model: keras.Model, inputs: np.ndarray) -> None:
+        """Writes what there is before the first update.
+
+        Args:
+          model: The network that is trained.
+          inputs: uint8 [n, p, p, c]: augmented images, as the network will see them.
+        """
+
+        @tf.function
+        def forward(images: tf.Tensor) -> tf.Tensor:
+            return model(images, training=False)
+
+        shape = (None, *model.input_shape[1:])
+        graph = forward.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
+        with self._writer.as_default():
+            tf.summary.graph(graph)
+            tf.summary.image("inputs, augmented", inputs, step=0, max_outputs=len(inputs))
+            self._weights(model, 0)
+        self._writer.flush()
+
+    def write(self, history: list[dict[str, Any]], model: keras.Model) -> None:
+        """Writes the records that have not been written yet, the step being the epoch.
+
+        Args:
+          history: A record an epoch.
+          model: As it is after the last of them.
+        """
         with self._writer.as_default():
             for record in history[self._epochs_done :]:
                 for name, value in record.items():
                     if name != "epoch" and value is not None:
                         tag = name.replace("training_", "training/", 1)
                         tag = tag.replace("validation_", "validation/", 1)
-                        self._summary.scalar(tag, value, step=record["epoch"])
+                        tf.summary.scalar(tag, value, step=record["epoch"])
+            self._weights(model, len(history))
         self._writer.flush()
         self._epochs_done = len(history)
+
+    @contextlib.contextmanager
+    def profiling(self) -> Iterator[None]:
+        """Profiles the updates made inside the block, if they are the ones to profile.
+
+        Those of one call into the graph are: the second, and once in a run.
+        """
+        self._calls += 1
+        if self._calls != _PROFILED_CALL or (self._folder / "plugins" / "profile").exists():
+            yield
+            return
+        # What Python does meanwhile is no part of the updates, and would fill the profile.
+        options = tf.profiler.experimental.ProfilerOptions(python_tracer_level=0)
+        with tf.profiler.experimental.Profile(str(self._folder), options):
+            yield
+
+    def _weights(self, model: keras.Model, step: int) -> None:
+        """Writes conv1's kernels as a picture, and a histogram for each weight."""
+        kernels, groups = first_kernels(model)
+        png = png_bytes(draw_kernels(kernels, groups), _DOTS_PER_INCH)
+        picture = tf.io.decode_png(png, channels=3)[tf.newaxis]
+        tf.summary.image("conv1's kernels", picture, step=step)
+        for variable in model.trainable_variables:
+            _histogram(f"weights/{variable.path}", variable.numpy(), step)
+
+
+def _histogram(tag: str, values: np.ndarray, step: int) -> None:
+    """Writes a histogram.
+
+    TensorBoard's own functions hold thirty numbers for every weight while they count: 9 GB for fc6.
+    """
+    from tensorboard.plugins.histogram import metadata
+
+    finite = values[np.isfinite(values)]
+    counts, edges = np.histogram(finite, _BUCKETS)
+    buckets = np.stack([edges[:-1], edges[1:], counts], axis=1)
+    about = metadata.create_summary_metadata(display_name=None, description=None)
+    tf.summary.write(tag, tf.constant(buckets, tf.float64), step=step, metadata=about)

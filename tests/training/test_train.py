@@ -6,7 +6,6 @@ import signal
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 import alexnet_tf as an
@@ -135,20 +134,6 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
 def test_checkpoint_every_says_what_it_takes(text):
     with pytest.raises(InputError, match=r"updates .* or minutes"):
         an.train(checkpoint_every=text)
-
-
-def test_tensorboard_gets_each_epoch_once(tiny_recipe, photos, tmp_path):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    go(tiny_recipe, photos, tmp_path / "run", epochs=1, tensorboard=True)
-    result = an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True, tensorboard=True)
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
-    events.Reload()
-    losses = [(e.step, e.tensor_proto) for e in events.Tensors("training/loss")]
-    assert [step for step, _ in losses] == [1, 2]
-    for (_, value), record in zip(losses, result.history, strict=True):
-        assert tf.make_ndarray(value) == pytest.approx(record["training_loss"], rel=1e-6)
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(tiny_recipe, photos, tmp_path):
