@@ -236,7 +236,7 @@ _OPTIONS = (
     ),
     option(
         "--tensorboard",
-        "Write curves for TensorBoard into the run's folder.",
+        "Write curves, kernels, histograms, inputs, the graph and a profile for TensorBoard.",
         default="off",
         example="",
         is_flag=True,

@@ -39,9 +39,19 @@ def open_dataset(
         raise InputError(f"channels must be 1 (grey) or 3 (RGB). Received: {channels}")
     if not name.strip():
         raise InputError("--dataset needs a name or a folder")
-    is_path = isinstance(name_or_path, os.PathLike) or name.startswith((".", "/", "~"))
-    if is_path or (Path(name).is_dir() and ("/" in name or not is_tfds_name(name))):
+    if means_folder(name_or_path):
         if is_prepared(Path(name).expanduser()):
             return open_prepared(name, channels=channels)
         return open_folder(name, channels=channels)
     return open_tfds(name, data_dir=data_dir, channels=channels)
+
+
+def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
+    """Returns whether a data set is named by its folder, there or not, rather than by TFDS's name.
+
+    A word without a slash that is both is TFDS's name.
+    """
+    name = os.fspath(name_or_path)
+    if isinstance(name_or_path, os.PathLike) or name.startswith((".", "/", "~")):
+        return True
+    return Path(name).is_dir() and ("/" in name or not is_tfds_name(name))

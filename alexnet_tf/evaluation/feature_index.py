@@ -15,7 +15,7 @@ import tensorflow as tf
 from alexnet_tf.data.examples import ArrayExamples, Examples, FileExamples, fingerprint_of
 from alexnet_tf.data.images import centre_crop
 from alexnet_tf.data.pipeline import evaluation_batches
-from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.sources import means_folder, open_dataset
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import find_images, is_image
@@ -186,7 +186,8 @@ def _open(
 ) -> tuple[Examples, tuple[str, ...] | None, str]:
     """Returns examples, class names and the split's name."""
     folder = Path(dataset).expanduser()
-    if folder.is_dir() and any(is_image(path.name) for path in folder.iterdir()):
+    is_folder = means_folder(dataset) and folder.is_dir()
+    if is_folder and any(is_image(path.name) for path in folder.iterdir()):
         if split is not None:
             raise InputError(f"--split {split}: {dataset} is a folder of images without splits")
         paths = find_images([str(folder)])
@@ -208,8 +209,7 @@ def _checksum(path: Path) -> str:
 
 def _place(name: str, split: str) -> str:
     """Returns how the folders of a data set's features begin, whatever state it is in."""
-    is_folder = Path(name).expanduser().is_dir()
-    whole = str(Path(name).expanduser().resolve()) if is_folder else name
+    whole = str(Path(name).expanduser().resolve()) if means_folder(name) else name
     word = re.sub(r"\W+", "-", Path(name).name).strip("-")
     return "-".join(part for part in (word, split, fingerprint_of(whole)[:8]) if part)
 

@@ -117,7 +117,8 @@ def train(
         but for the new classifier.
       freeze: Layers of these weights that are not to move, such as "conv1".
       checkpoint_every: Also save inside an epoch: after so many updates ("500") or minutes ("10m").
-      tensorboard: Write each epoch's numbers for TensorBoard into the run's folder too.
+      tensorboard: Write for TensorBoard into the run's folder too: curves, conv1's kernels, histograms
+        of weights, a few augmented inputs, the graph, and a profile of some updates.
       quiet: Show only warnings.
       on_epoch: Called with each epoch's record, once it is saved; True ends the run there.
 

@@ -88,6 +88,24 @@ def test_a_folder_without_classes_is_taken_with_all_below_it(
         open_index(small_model_file, loose, extractor=extractor, split="test")
 
 
+def test_a_folder_with_the_name_of_a_tfds_set_is_meant_only_with_a_slash(
+    extractor, small_model_file, coloured, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (coloured / "red").rename(tmp_path / "mnist")
+    named = []
+
+    def opened(name, **options):
+        named.append(name)
+        raise InputError("TFDS is asked")
+
+    monkeypatch.setattr(feature_index, "open_dataset", opened)
+    with pytest.raises(InputError, match="TFDS is asked"):
+        open_index(small_model_file, "mnist", extractor=extractor)
+    assert named == ["mnist"]
+    assert len(open_index(small_model_file, "./mnist", extractor=extractor)) == 8
+
+
 def test_damaged_images_are_left_out_of_it_and_of_the_names(extractor, small_model_file, coloured):
     content = (coloured / "red" / "1.png").read_bytes()
     for i in range(100):
