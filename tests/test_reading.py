@@ -1,0 +1,107 @@
+"""The guided reading, in both languages: its places, commands and numbers are what there is."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from alexnet_tf import paper
+from alexnet_tf.cli import COMMANDS
+from alexnet_tf.experiments.catalogue import EXPERIMENTS
+from alexnet_tf.experiments.claims import CLAIMS
+from alexnet_tf.recipes import get_recipe
+
+ROOT = Path(__file__).parents[1]
+GUIDES = {"guide.md": "## Reading the paper\n", "guide.zh-CN.md": "## 读论文\n"}
+RUN = get_recipe("2012")
+CONV1 = RUN.network.convolutions[0]
+PLACES = 1 + math.ceil((paper.INPUT_PIXELS - CONV1.kernel_size) / CONV1.strides)
+OVERHANG = (PLACES - 1) * CONV1.strides + CONV1.kernel_size - paper.INPUT_PIXELS
+MARGIN = paper.RESIZED_PIXELS - paper.INPUT_PIXELS
+ERROR, IMAGES = 0.38, 10_000
+DENSE = 256 * 6 * 6 * 4096 + 4096 * 4096 + 4096 * 1000
+SQUARES = {paper.RESIZED_PIXELS, paper.INPUT_PIXELS}
+
+# What each section may and must say; the paper's own results are section 6's and tables 1 and 2's.
+NUMBERS = {
+    "§2": SQUARES,
+    "§3.1": {0, 1, 25},
+    "§3.2": {3},
+    "§3.3": {paper.LRN_K, paper.LRN_N, paper.LRN_ALPHA, paper.LRN_BETA},
+    "§3.4": {paper.POOL_SIZE, paper.POOL_STRIDE, 0.4, 38, ERROR, 1 - ERROR, IMAGES, 150_000}
+    | {round(100 * math.sqrt(ERROR * (1 - ERROR) / IMAGES), 2)},
+    "§3.5": {paper.PARAMETERS, paper.INPUT_PIXELS, CONV1.kernel_size, CONV1.strides}
+    | {PLACES, OVERHANG}
+    | {round(100 * (DENSE + 4096 + 4096 + 1000) / paper.PARAMETERS)}
+    | {round(100 * DENSE / paper.MULTIPLY_ADDS)},
+    "§4.1": SQUARES | {0, 32, MARGIN, MARGIN + 1, paper.RUN_LIGHTING_DIVISOR},
+    "§4.2": {0},
+    "§5": {paper.MOMENTUM, paper.WEIGHT_DECAY, paper.BATCH_SIZE, paper.LEARNING_RATE}
+    | {paper.RATE_DIVISOR, paper.EPOCHS, paper.RUN_BIAS_RATE, *paper.RUN_RATE_EPOCHS}
+    | {paper.RUN_EPOCHS, paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_FROZEN_EPOCH},
+    "§6": {37.5, 17.0, 39.0, 18.3, 18.2, 16.4, paper.HIDDEN_UNITS[-1]},
+    "§7": {2},
+}
+
+
+def sections(name):
+    """The sections of a guide's reading: heading to text."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    reading = text.split(GUIDES[name])[1].split("\n## ")[0]
+    found = re.split(r"^### (§[\d.]+)[^\n]*\n", reading, flags=re.MULTILINE)
+    return dict(zip(found[1::2], found[2::2], strict=True))
+
+
+def numbers(text):
+    """The numbers in a text, but those of names, figures, data sets, top-k, and links."""
+    names = r"`[^`]*`|\]\([^)]*\)|[Ff]igure \d+|图 \d+|CIFAR-10|ILSVRC-\d+|2012|top-\d|\*\*.*?\*\*"
+    text = re.sub(names, " ", text, flags=re.DOTALL)
+    found = re.findall(r"(?<![A-Za-z\d.])\d+(?:,\d{3})*(?:\.\d+)?", text)
+    return {float(number.replace(",", "")) for number in found}
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_sections_are_those_known_here(name):
+    assert list(sections(name)) == list(NUMBERS)
+
+
+@pytest.mark.parametrize("section", NUMBERS)
+@pytest.mark.parametrize("name", GUIDES)
+def test_every_number_is_the_codes_or_the_papers(name, section):
+    expected = sorted({float(number) for number in NUMBERS[section]})
+    assert sorted(numbers(sections(name)[section])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_every_place_in_the_code_is_there(name):
+    text = "".join(sections(name).values())
+    places = re.findall(r"`(alexnet_tf/[\w/]+\.py)`:\s((?:`\w+`(?:, )?)+)", text)
+    assert len(places) == text.count("`alexnet_tf/")
+    for path, defined in places:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        for each in re.findall(r"`(\w+)`", defined):
+            assert re.search(rf"^(def|class) {each}\b", source, re.MULTILINE), (path, each)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_every_command_and_experiment_is_there(name):
+    text = "".join(sections(name).values()).replace("\n", " ")
+    assert set(re.findall(r"python cli\.py (\w+)", text)) <= set(COMMANDS)
+    named = set(re.findall(r"python cli\.py experiment ([\w-]+)", text))
+    assert named <= set(EXPERIMENTS)
+    assert named == {claim.name for claim in CLAIMS}
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_every_section_asks_and_answers(name):
+    for heading, text in sections(name).items():
+        assert text.count("<details><summary>") == text.count("</details>") == 1, heading
+        assert re.search(r"\*\*(Question|问题)[.。]\*\*", text), heading
+
+
+def test_both_name_the_same_code_and_commands():
+    for heading in NUMBERS:
+        code = [re.findall(r"`[^`]*`", sections(name)[heading]) for name in GUIDES]
+        cleaned = [[re.sub(r"\s+", " ", c) for c in each] for each in code]
+        assert cleaned[0] == cleaned[1], heading
