@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from PIL import Image
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
-from alexnet_tf.training import loop
+from alexnet_tf.training import checkpoints, loop
 from alexnet_tf.training.saving import Saver
 from alexnet_tf.training.steps import TrainingStep
 
@@ -167,6 +168,52 @@ def test_resume_with_other_settings_is_refused(tiny_recipe, photos, tmp_path, ch
     go(tiny_recipe, photos, tmp_path / "run", epochs=1)
     with pytest.raises(InputError, match=message):
         an.train(run_dir=tmp_path / "run", resume=True, quiet=True, **changed)
+
+
+def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_path, capfd):
+    folder = tmp_path / "run"
+    whole = go(tiny_recipe, photos, folder)
+    newest = max((folder / "checkpoints").glob("*.safetensors"))
+    history = (folder / "history.jsonl").read_text()
+    for path in (newest, folder / "history.jsonl"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 1
+        path.write_bytes(content)
+    again = an.train(run_dir=folder, resume=True, quiet=True)
+    said = capfd.readouterr().err
+    assert f"{newest} is damaged: its checksum is another; set aside as" in said
+    assert f"{folder / 'history.jsonl'} is damaged: it is not what the checkpoint says" in said
+    assert numbers(again.history) == numbers(whole.history)
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert numbers(lines) == numbers([json.loads(line) for line in history.splitlines()])
+    # The record of another run is refused by all that read it.
+    record = runs.read_run(folder)
+    runs.write_run(folder, {**record, "id": "another"})
+    for read in (lambda: an.train(run_dir=folder, resume=True), lambda: an.evaluate(folder)):
+        with pytest.raises(InputError, match=r"run\.json is another run's"):
+            read()
+
+
+def test_a_full_disk_ends_the_run_and_the_checkpoint_before_goes_on(
+    tiny_recipe, photos, tmp_path, monkeypatch
+):
+    whole = go(tiny_recipe, photos, tmp_path / "whole")
+    save, saved = checkpoints._save, []
+
+    def full(*arguments):
+        saved.append(1)
+        if len(saved) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[-1]))
+        save(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_save", full)
+        with pytest.raises(OSError, match="No space left") as raised:
+            go(tiny_recipe, photos, tmp_path / "parts")
+    assert raised.value.filename.endswith("epoch-0002-step-00000012.safetensors")
+    parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
+    assert numbers(parts.history) == numbers(whole.history)
+    same_model(tmp_path / "parts" / "last.keras", tmp_path / "whole" / "last.keras")
 
 
 def test_resume_without_options_takes_the_newest_run(tiny_recipe, photos, tmp_path, monkeypatch):

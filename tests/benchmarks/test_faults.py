@@ -1,0 +1,68 @@
+"""The benchmark of faults: what it takes for intact, for the same, and for an interrupted write."""
+
+import hashlib
+import importlib.util
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from alexnet_tf import runs
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location("faults", ROOT / "benchmarks" / "faults.py")
+faults = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(faults)
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    runs.write_run(tmp_path, {"id": "a", "recipe": {}})
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("left", "what"),
+    [
+        ("checkpoints/.epoch-0001.7.writing.safetensors", "in a checkpoint write"),
+        ("checkpoints/epoch-0001-step-00000003.safetensors", "in a checkpoint write"),
+        (".last.7.writing.keras", "writing last"),
+        (".history.7.writing.jsonl", "writing history"),
+        ("curves.png", "in a step, or between steps"),
+    ],
+)
+def test_what_a_kill_hit_is_told_by_what_it_left(run, left, what):
+    (run / left).write_text("")
+    assert faults.what_is_left(run) == what
+
+
+def test_a_checkpoint_is_intact_if_its_checksum_is_that_of_its_bytes(run):
+    path = run / "checkpoints" / "epoch-0001-step-00000003.safetensors"
+    path.write_bytes(b"weights")
+    checksum = path.with_name(path.name + ".sha256")
+    checksum.write_text(f"{hashlib.sha256(b'weights').hexdigest()}  {path.name}\n")
+    assert faults.what_is_left(run) == "in a step, or between steps"
+    assert faults.is_intact(checksum)
+    path.write_bytes(b"weighty")
+    assert not faults.is_intact(checksum)
+
+
+def test_curves_are_compared_without_their_times(run):
+    record = {"epoch": 1, "training_loss": 0.5, "seconds": 3.0}
+    (run / runs.HISTORY).write_text(runs.history_text([record]))
+    assert faults.curves(run) == [{"epoch": 1, "training_loss": 0.5}]
+
+
+def test_a_process_is_forked_killed_and_leaves_its_last_line(tmp_path):
+    def speak():
+        os.write(2, b"first\nlast\n")
+        time.sleep(60)
+
+    process = faults.Process(["summary"], tmp_path / "log", speak)
+    while "last" not in (tmp_path / "log").read_text() if (tmp_path / "log").exists() else True:
+        time.sleep(0.01)
+    assert process.poll() is None
+    process.kill()
+    assert (process.poll(), process.last_line) == (-9, "last")
