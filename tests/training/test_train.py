@@ -170,6 +170,7 @@ def test_resume_with_other_settings_is_refused(tiny_recipe, photos, tmp_path, ch
         an.train(run_dir=tmp_path / "run", resume=True, quiet=True, **changed)
 
 
+@pytest.mark.slow
 def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_path, capfd):
     folder = tmp_path / "run"
     whole = go(tiny_recipe, photos, folder)
@@ -194,6 +195,7 @@ def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_
             read()
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_the_checkpoint_before_goes_on(
     tiny_recipe, photos, tmp_path, monkeypatch
 ):
