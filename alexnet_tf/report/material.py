@@ -36,7 +36,8 @@ from alexnet_tf.settings import Recipe
 
 Counting = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
-MOST_TRAINING_IMAGES = 5000  # among which the nearest are looked for
+# Among which the nearest are looked for: so many, and so many as fit.
+MOST_TRAINING_IMAGES, MOST_TRAINING_BYTES = 5000, 2**28
 MOST_POINTS = 1500  # of the map of features
 QUERIES, NEIGHBOURS = 6, 6  # figure 4 (right) has five test images with six each
 
@@ -242,7 +243,8 @@ class Material:
         training = self.subject.training_examples
         if training is None:
             return None
-        sample = some(training, MOST_TRAINING_IMAGES, self.seed)
+        fit = MOST_TRAINING_BYTES // (self.resize_pixels**2 * training.channels)
+        sample = some(training, min(MOST_TRAINING_IMAGES, max(NEIGHBOURS, fit)), self.seed)
         if not isinstance(sample, ArrayExamples):
             with self._counting("reading training images") as on_progress:
                 pixels = self.resize_pixels

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from alexnet_tf import __version__
 from alexnet_tf.evaluation.intervals import wilson_interval
@@ -89,7 +88,7 @@ def _values(material: Material, charts: Mapping[str, Chart]) -> dict[str, Any]:
         "seen": _seen(material),
         "plane": material.plane,
         "band": _band(material),
-        "evaluation": Markup(json_for_script(evaluation.to_json())),
+        "evaluation": json_for_script(evaluation.to_json()),
     }
 
 
