@@ -187,7 +187,7 @@ def _table(found: "list[Neighbour]") -> "Table":
         table.add_column("class")
     table.add_column("image", overflow="fold")
     for place, neighbour in enumerate(found, 1):
-        cells = [str(place), f"{neighbour.distance:.4g}"]
+        cells = [str(place), f"{neighbour.distance:.3f}"]
         if has_classes:
             cells.append(escape(neighbour.class_name or ""))
         table.add_row(*cells, escape(neighbour.name))

@@ -66,7 +66,7 @@ def _kernel(kernel: FiredKernel) -> str:
 
 def _neighbour(pixels: np.ndarray, neighbour: Neighbour) -> str:
     """Returns one similar image's tile."""
-    name, distance = short_name(neighbour), f"{neighbour.distance:.3g}"
+    name, distance = short_name(neighbour), f"{neighbour.distance:.2f}"
     alt = f"{name}, at distance {distance}: {neighbour.name}"
     return f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
 

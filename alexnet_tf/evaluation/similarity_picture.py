@@ -29,7 +29,7 @@ def draw_similar(
       path: The picture, `.png`, `.pdf` or `.svg`; replaced only by a complete one.
     """
     side = pixels.shape[0]
-    near = [(neighbour_pixels(index, n, side), f"{short_name(n)} {n.distance:.3g}") for n in found]
+    near = [(neighbour_pixels(index, n, side), f"{short_name(n)} {n.distance:.2f}") for n in found]
     save_picture(draw_neighbours([(pixels, "")], [near]), path)
 
 
