@@ -108,6 +108,7 @@ def test_no_command_shows_the_help(capsys):
         (["train", "--pooling", "max"], ("--pooling", "max", "average")),
         (["train", "--precision", "int8"], ("--precision", "int8", "bfloat16")),
         (["train", "--parallelism", "pipeline"], ("--parallelism", "pipeline", "towers")),
+        (["train", "--parallelism", "towers", "--recipe", "lenet"], ("two groups", "paper")),
         (["train", "--learning-rate-scaling", "square"], ("--learning-rate-scaling", "linear")),
         (["train", "--warm-up-epochs", "-1"], ("--warm-up-epochs",)),
         (["train", "--strategy", "tpu"], ("--strategy", "tpu", "mirrored")),

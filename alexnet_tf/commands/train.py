@@ -132,13 +132,18 @@ def check(options: dict[str, Any]) -> None:
     """
     from pathlib import Path
 
+    from alexnet_tf.model.geometry import check_towers
     from alexnet_tf.recipes import get_recipe, recipe_for
 
     if options["recipe"] is not None:
         recipe = get_recipe(options["recipe"])
     else:
         recipe = recipe_for(options["dataset"] or "shapes")
-    recipe.replace(**{name: options[name] for name in _OVERRIDES if options[name] is not None})
+    given = {name: options[name] for name in _OVERRIDES if options[name] is not None}
+    recipe = recipe.replace(**given)
+    # Of a run to go on with, or a model to start from, the network is not known yet.
+    if options["parallelism"] == "towers" and not options["resume"] and not options["weights"]:
+        check_towers(recipe.network)
     if options["freeze"] and not options["weights"]:
         raise InputError("--freeze needs --weights: layers that have learned nothing must move")
     folder = options["run_dir"]

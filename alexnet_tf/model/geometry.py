@@ -4,6 +4,7 @@ from alexnet_tf import paper
 from alexnet_tf.errors import InputError
 from alexnet_tf.settings import Network
 
+TOWERS = 2  # of the paper
 _PLAIN_POOL = 2  # side and stride of pooling that does not overlap
 
 
@@ -86,3 +87,22 @@ def check_groups(network: Network) -> None:
                 f"norm{number}: {towers} towers do not divide {convolution.filters} maps"
             )
         maps = convolution.filters
+
+
+def check_towers(network: Network) -> None:
+    """Checks that a network falls into two towers.
+
+    Raises:
+      InputError: It does not; the message says why.
+    """
+    groups = {convolution.groups for convolution in network.convolutions}
+    if groups != {1, TOWERS}:
+        raise InputError(
+            "--parallelism towers needs a network in two groups, such as --recipe paper or 2012: "
+            f"this one's convolutions have groups of {', '.join(map(str, sorted(groups)))}"
+        )
+    if network.norm == "batch":
+        raise InputError("--parallelism towers does not go with --norm batch: take lrn or none")
+    widths = [c.filters for c in network.convolutions] + list(network.hidden_units)
+    if any(width % TOWERS for width in widths):
+        raise InputError(f"--parallelism towers needs even numbers of maps and units: {widths}")

@@ -14,36 +14,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from alexnet_tf.errors import InputError
 from alexnet_tf.model.dropout import dropout_scope
+from alexnet_tf.model.geometry import TOWERS
 from alexnet_tf.model.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
-from alexnet_tf.settings import Network, Recipe
+from alexnet_tf.settings import Recipe
+from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.machine import Machine
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import TrainingStep
 
-TOWERS = 2
 Pair = list[Any]  # of each tower, one
-
-
-def check_towers(network: Network) -> None:
-    """Checks that a network falls into two towers.
-
-    Raises:
-      InputError: It does not; the message says why.
-    """
-    groups = {convolution.groups for convolution in network.convolutions}
-    if groups != {1, TOWERS}:
-        raise InputError(
-            "--parallelism towers needs a network in two groups, such as --recipe paper or 2012: "
-            f"this one's convolutions have groups of {', '.join(map(str, sorted(groups)))}"
-        )
-    if network.norm == "batch":
-        raise InputError("--parallelism towers does not go with --norm batch: take lrn or none")
-    widths = [c.filters for c in network.convolutions] + list(network.hidden_units)
-    if any(width % TOWERS for width in widths):
-        raise InputError(f"--parallelism towers needs even numbers of maps and units: {widths}")
 
 
 @dataclasses.dataclass
@@ -83,7 +64,7 @@ class TowerStep(TrainingStep):
     """`TrainingStep` on two devices, a tower on each.
 
     Args:
-      model: The whole network, from `build_model`; `check_towers` has passed its description.
+      model: The whole network, from `build_model`, which `check_towers` takes.
       optimizer: The whole network's.
       devices: Two, by name.
       seed: Of the dropout masks.
@@ -206,7 +187,16 @@ def step_for(
     divisor = recipe.lighting_divisor
     if machine.strategy_name == "towers":
         return TowerStep(model, optimizer, machine.devices, seed=seed, lighting_divisor=divisor)
-    return TrainingStep(model, optimizer, machine.strategy, seed=seed, lighting_divisor=divisor)
+    with machine.strategy.scope():
+        loss_scale = LossScale() if machine.precision == "float16" else None
+    return TrainingStep(
+        model,
+        optimizer,
+        machine.strategy,
+        seed=seed,
+        lighting_divisor=divisor,
+        loss_scale=loss_scale,
+    )
 
 
 def _cross(x: Pair, reach: int, devices: Sequence[str]) -> Pair:

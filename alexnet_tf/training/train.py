@@ -14,6 +14,7 @@ from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
+from alexnet_tf.model.geometry import check_towers
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training import checkpoints
@@ -27,7 +28,6 @@ from alexnet_tf.training.reporting import Screen
 from alexnet_tf.training.saving import CheckpointEvery, Saver
 from alexnet_tf.training.stopping import stop_on_signals
 from alexnet_tf.training.tensorboard import check_tensorboard
-from alexnet_tf.training.towers import check_towers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ def train(
       pooling: One of `settings.POOLINGS`.
       init: One of `settings.INITS`.
       seed: Of everything random; 0 if None.
-      precision: "auto", "float32" or "bfloat16".
+      precision: "auto", "float32", "bfloat16" or "float16".
       strategy: "auto", "single", "mirrored" or "multiworker".
       devices: GPUs by number ("0,1"), or how many logical CPU devices to make.
       parallelism: "data" (devices divide the batch) or "towers" (two devices divide the network, as
