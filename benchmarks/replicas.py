@@ -6,8 +6,10 @@
 Losses: the same updates, dropout and augmentation on, float32, on one device, on two logical
 devices, on two workers (processes), and in two towers; the largest relative difference of any
 update's loss to one device. Sums made in another order round otherwise, and training makes that
-grow: so one device is also tried with its first kernel moved by 2e-7 of itself. Costs: one and two logical devices take turns, as do the loop and the
-bare step, and the median of the rounds counts; so run it on a machine that does nothing else.
+grow: so one device is also tried with its first kernel moved by 2e-7 of itself.
+
+Costs: one and two logical devices take turns, as do the loop and the bare step, and the median of
+the rounds counts; so run it on a machine that does nothing else.
 """
 
 import argparse
