@@ -27,7 +27,7 @@ class Plan:
       epochs: Of every variant; None: each variant's recipe's.
       limit_train: Training images, or None: all.
       limit_val: Test images, or None: all.
-      precision: "auto", "float32" or "bfloat16".
+      precision: "auto", "float32", "bfloat16" or "float16".
       budget_seconds: What was asked for, or None.
       shortened: What the budget took away, a sentence; "" for nothing.
     """
