@@ -12,7 +12,7 @@ from alexnet_tf.evaluation.report import Evaluation
 from alexnet_tf.files import write_text
 from alexnet_tf.pictures.figure import png_bytes, save_picture
 from alexnet_tf.pictures.theme import DARK, LIGHT
-from alexnet_tf.report.material import Material
+from alexnet_tf.report.material import Counting, Material
 from alexnet_tf.report.page import Chart, render_page
 from alexnet_tf.report.pictures import PICTURES
 from alexnet_tf.runs import newest_run
@@ -22,8 +22,6 @@ FOLDER = "pictures"
 SUFFIXES = (".png", ".pdf", ".svg")
 # The page lays out these itself, from the images.
 _NOT_AS_CHARTS = ("mistakes", "unsure", "similar")
-
-Counting = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,24 +35,6 @@ def outputs(draw):
 
 @SETTINGS
 @given(outputs())
-def test_answers_are_the_first_five_in_order(given):
-    probabilities, labels = given
-    said = answers_of(probabilities, labels)
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    k = min(5, probabilities.shape[1])
-    np.testing.assert_array_equal(said.classes, order[:, :k])
-    np.testing.assert_array_equal(
-        said.probabilities, np.take_along_axis(probabilities, order, 1)[:, :k]
-    )
-    ranks = [list(row).index(label) for row, label in zip(order, labels, strict=True)]
-    np.testing.assert_array_equal(said.ranks, ranks)
-    np.testing.assert_array_equal(
-        said.label_probabilities, probabilities[np.arange(len(labels)), labels]
-    )
-
-
-@SETTINGS
-@given(outputs())
 def test_classes_and_confusions_are_what_a_loop_counts(given):
     probabilities, labels = given
     classes = probabilities.shape[1]
@@ -126,12 +108,3 @@ def test_outputs_that_are_no_numbers_are_errors_and_nothing_else():
     assert len(confident_mistakes(said, 5)) == 0
     nothing = answers_of([[np.nan, np.nan]], [0])
     assert np.isnan(calibration(nothing).expected_error)
-
-
-def test_parts_are_joined_in_order():
-    first, second = answers_of([[0.9, 0.1]], [1]), answers_of([[0.3, 0.7], [0.6, 0.4]], [1, 0])
-    both = Answers.join([first, second])
-    assert len(both) == 3
-    np.testing.assert_array_equal(both.labels, [1, 1, 0])
-    np.testing.assert_array_equal(both.predicted, [0, 1, 0])
-    np.testing.assert_array_equal(both.is_right, [False, True, True])
