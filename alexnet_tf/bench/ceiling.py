@@ -16,7 +16,7 @@ class Ceiling:
     """The highest rate seen.
 
     Attributes:
-      precision: "float32" or "bfloat16".
+      precision: "float32", "bfloat16" or "float16".
       matrix_product: Rate of a product of two 2048 x 2048 matrices, in FLOP/s.
       convolution: Rate of a 5x5 convolution of the shape of conv2 without towers, in FLOP/s.
     """
@@ -35,7 +35,7 @@ def measure_ceiling(precision: str, rounds: int = 5) -> Ceiling:
     """Measures the ceiling of one precision.
 
     Args:
-      precision: "float32" or "bfloat16".
+      precision: "float32", "bfloat16" or "float16".
       rounds: Of each; the best counts.
     """
     dtype = tf.dtypes.as_dtype(precision)

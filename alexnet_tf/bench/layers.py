@@ -36,11 +36,11 @@ def measure_layers(
 
     Args:
       recipe: Its network, with 1000 classes.
-      precision: "float32" or "bfloat16".
+      precision: "float32", "bfloat16" or "float16".
       batch_size: Images in a batch.
       rounds: Of each; the fastest counts.
     """
-    dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    dtype = precision if precision == "float32" else f"mixed_{precision}"
     model = build_model(recipe, classes=1000, dtype=dtype)
     work = {row.name: row.multiply_adds for row in layer_table(model).layers}
     passive = (keras.layers.InputLayer, keras.layers.Flatten)

@@ -28,7 +28,7 @@ class Benchmark:
       inference: Speeds of inference.
       layers: Times per layer, of `layers_batch_size` images in `layers_precision`.
       layers_batch_size: Images.
-      layers_precision: "float32" or "bfloat16".
+      layers_precision: "float32", "bfloat16" or "float16".
     """
 
     recipe: str

@@ -13,6 +13,7 @@ from alexnet_tf.model.inference import inference_function
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.summary import layer_table
 from alexnet_tf.settings import Recipe
+from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import TrainingStep
 
@@ -23,7 +24,7 @@ class Speed:
 
     Attributes:
       batch_size: Images in a step.
-      precision: "float32" or "bfloat16".
+      precision: "float32", "bfloat16" or "float16".
       images_per_second: The median of the rounds.
       share_of_peak: Of the machine's ceiling in that precision, 0..1.
     """
@@ -52,7 +53,7 @@ def measure_training(
 
     Args:
       recipe: Its network, with 1000 classes, and its rule of update.
-      precision: "float32" or "bfloat16".
+      precision: "float32", "bfloat16" or "float16".
       batch_size: Images in an update.
       rounds: Updates timed; the median counts.
       peak: The ceiling in FLOP/s.
@@ -60,7 +61,8 @@ def measure_training(
     model = _model(recipe, precision)
     optimizer = PaperMomentum(recipe.learning_rate, recipe.momentum, recipe.weight_decay)
     optimizer.build(model.trainable_variables)
-    step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0)
+    scale = LossScale() if precision == "float16" else None
+    step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0, loss_scale=scale)
     images = _images(model, batch_size)
     batch = {
         "image": images,
@@ -86,7 +88,7 @@ def measure_inference(
 
 def _model(recipe: Recipe, precision: str) -> keras.Model:
     """Builds the recipe's network with 1000 classes."""
-    dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    dtype = precision if precision == "float32" else f"mixed_{precision}"
     return build_model(recipe, classes=1000, dtype=dtype)
 
 

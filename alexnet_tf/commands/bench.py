@@ -25,10 +25,10 @@ Examples:
 )
 @option(
     "--precision",
-    "auto, float32 or bfloat16.",
+    "auto, float32, bfloat16 or float16.",
     default="auto: bfloat16 where the hardware has it",
     example="float32",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
 )
 @option(
     "--rounds",

@@ -149,10 +149,10 @@ _OPTIONS = (
     ),
     option(
         "--precision",
-        "auto, float32 or bfloat16 (saved models are float32 all the same).",
-        default="auto: bfloat16 where the hardware has it",
+        "auto, float32, bfloat16 or float16 (saved models are float32 all the same).",
+        default="auto: bfloat16, or else float16, where the hardware is faster in it",
         example="float32",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
         metavar="NAME",
     ),
     option(

@@ -6,7 +6,7 @@ import tensorflow as tf
 from alexnet_tf.errors import choose
 from alexnet_tf.model.local_response_normalization import compiled_normalization
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def inference_function(
@@ -15,13 +15,13 @@ def inference_function(
     """Returns a model's forward pass compiled for this machine; the model itself is not changed.
 
     Nothing of training is in it, and what local response normalization does to each number is
-    compiled into one pass over memory. In bfloat16 a copy of the weights is kept in bfloat16: a
+    compiled into one pass over memory. In half precision a copy of the weights is kept in it: a
     fully connected layer reads each weight once for a batch, so for a single image half of the
     bytes is half of the time.
 
     Args:
-      model: From `build_model` or `load_model`, in float32; its weights as they are now are taken
-        in bfloat16, and shared in float32.
+      model: From `build_model` or `load_model`, in float32; its weights as they are now are
+        copied into half precision, or shared in float32.
       precision: One of `PRECISIONS`.
 
     Returns:
@@ -32,7 +32,7 @@ def inference_function(
       InputError: The precision is unknown.
     """
     choose(precision, PRECISIONS, "precision")
-    network = model if precision == "float32" else _in_bfloat16(model)
+    network = model if precision == "float32" else _in_half(model, precision)
 
     @tf.function
     def infer(images: tf.Tensor) -> tf.Tensor:
@@ -42,11 +42,11 @@ def inference_function(
     return infer
 
 
-def _in_bfloat16(model: keras.Model) -> keras.Model:
-    """Returns a copy whose weights are bfloat16; the mean and the softmax stay in float32."""
+def _in_half(model: keras.Model, precision: str) -> keras.Model:
+    """Returns a copy with weights in half precision; the mean and the softmax stay in float32."""
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        return type(layer).from_config({**layer.get_config(), "dtype": "bfloat16"})
+        return type(layer).from_config({**layer.get_config(), "dtype": precision})
 
     network = keras.models.clone_model(model, clone_function=copy)
     network.set_weights(model.get_weights())

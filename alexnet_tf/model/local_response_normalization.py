@@ -103,6 +103,9 @@ class LocalResponseNormalization(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the normalised activations."""
         inputs = tf.convert_to_tensor(inputs)
+        if inputs.dtype == tf.float16:  # whose largest number, 65504, is no large square
+            wide = self.call(tf.cast(inputs, tf.float32), training=training)
+            return tf.cast(wide, tf.float16)
         window = tf.constant(self._window, inputs.dtype)
         if training or _compiled.get():
             return self._with_gradient(inputs, window)

@@ -21,7 +21,7 @@ from alexnet_tf.model.spatial_response_normalization import SpatialResponseNorma
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Network, Recipe
 
-DTYPES = ("float32", "mixed_bfloat16", "float64")
+DTYPES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 # Size of the largest of a few neighbouring activations to theirs, about, at the start of training.
 _MAX_POOL_GROWTH = math.sqrt(2)
 
@@ -48,7 +48,8 @@ def build_model(
       network: A recipe's name, a recipe, or a network.
       classes: How many; None: as many as there are names, else the paper's 1000.
       class_names: One name per class, kept in the model.
-      dtype: "float32", "mixed_bfloat16" (computes in bfloat16, weights in float32) or "float64".
+      dtype: "float32", "mixed_bfloat16" (computes in bfloat16, weights in float32),
+        "mixed_float16" likewise, or "float64".
       init: What the weights start from, one of `settings.INITS`; None: the recipe's, or "stable".
       seed: Of the weights. The same seed gives the same weights.
       mean: What is subtracted from the pixels where the network wants a mean image:

@@ -64,6 +64,8 @@ class SpatialResponseNormalization(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the normalised activations."""
         inputs = tf.convert_to_tensor(inputs)
+        if inputs.dtype == tf.float16:  # whose largest number, 65504, is no large square
+            return tf.cast(self.call(tf.cast(inputs, tf.float32)), tf.float16)
         window = tf.constant(self.alpha, inputs.dtype, [self.size, self.size, self._maps, 1])
         scaled = tf.nn.depthwise_conv2d(tf.square(inputs), window, [1, 1, 1, 1], "SAME")
         biases = tf.constant(self.bias, inputs.dtype, [self._maps])

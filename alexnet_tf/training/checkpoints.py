@@ -40,7 +40,7 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _name(state)
     with atomic_path(path) as temporary:
-        contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+        contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         _save(contiguous, {"state": json.dumps(state)}, temporary)
         digest = _sha256(temporary)
         # What stands at this name must not be beside another file's checksum at any moment.

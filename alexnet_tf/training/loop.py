@@ -191,6 +191,9 @@ class Trainer:
         for name, slots in self.optimizer.slots().items():
             for slot, v in zip(slots, self.model.trainable_variables, strict=True):
                 variables[f"{name}/{v.path}"] = slot
+        scale = self._step.loss_scale
+        if scale is not None:
+            variables |= {"loss_scale/value": scale.value, "loss_scale/in_row": scale.good_in_row}
         return variables
 
     @property

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from alexnet_tf.errors import InputError, choose
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+_HALF_PRECISIONS = ("bfloat16", "float16")
 WORKER_TIMEOUT_SECONDS = 120  # how long workers wait for one that does not answer
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 PARALLELISMS = ("data", "towers")
@@ -33,7 +34,8 @@ class Machine:
       strategy_name: "single", "mirrored", "multiworker", or "towers": half the network on each of
         two devices.
       devices: Names for the screen.
-      precision: "float32" or "bfloat16" (float32 weights and updates, bfloat16 layers).
+      precision: "float32"; "bfloat16" (float32 weights and updates, bfloat16 layers); or "float16",
+        likewise, with a scaled loss.
       worker: Which of the workers this process is, from 0; worker 0 is the chief, which writes.
       workers: Processes that train together.
     """
@@ -48,7 +50,7 @@ class Machine:
     @property
     def dtype_policy(self) -> str:
         """The Keras policy of the network that is trained."""
-        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+        return f"mixed_{self.precision}" if self.precision in _HALF_PRECISIONS else "float32"
 
     @property
     def replicas(self) -> int:
@@ -123,13 +125,18 @@ def _towers(strategy: str, devices: str | None, precision: str) -> Machine:
             "--parallelism towers divides the network between two devices of one machine: "
             "leave out --strategy and --workers (TF_CONFIG)"
         )
+    if precision == "float16":
+        raise InputError("--parallelism towers does not go with --precision float16: take bfloat16")
     names = _device_names(devices)
     if len(names) != 2:
         raise InputError(
             "--parallelism towers needs two devices: name two GPUs by --devices 0,1, or without "
             f"GPUs make two logical CPU devices by --devices 2. Here: {', '.join(names)}"
         )
-    return Machine(tf.distribute.get_strategy(), "towers", tuple(names), _precision(precision))
+    resolved = _precision(precision)
+    if resolved == "float16":  # what "auto" takes on GPUs that have no bfloat16
+        resolved = "float32"
+    return Machine(tf.distribute.get_strategy(), "towers", tuple(names), resolved)
 
 
 def _multiworker(precision: str) -> Machine:
@@ -190,13 +197,16 @@ def _device_names(devices: str | None) -> list[str]:
 
 
 def _precision(asked: str) -> str:
-    """Resolves "auto": bfloat16 only where it is faster."""
+    """Resolves "auto": half precision only where it is faster."""
     if asked != "auto":
         return asked
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
-        return "bfloat16" if details.get("compute_capability", (0, 0)) >= (8, 0) else "float32"
+        capability = details.get("compute_capability", (0, 0))
+        if capability >= (8, 0):
+            return "bfloat16"
+        return "float16" if capability >= (7, 0) else "float32"  # 7.0: the first matrix units
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -61,6 +61,9 @@ class PaperMomentum(keras.optimizers.Optimizer):
       name: Of the optimizer.
       **kwargs: Of `keras.optimizers.Optimizer`.
 
+    Attributes:
+      only_if: bool scalar variable, or None: an update moves nothing where it is False.
+
     Raises:
       ValueError: `momentum`, `weight_decay` or `warm_up_steps` is out of range.
     """
@@ -85,6 +88,7 @@ class PaperMomentum(keras.optimizers.Optimizer):
         self.momentum = momentum
         self.velocity_decay = weight_decay
         self.warm_up_steps = warm_up_steps
+        self.only_if: tf.Variable | None = None
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes one velocity a variable, and the vector of rate factors."""
@@ -154,10 +158,17 @@ class PaperMomentum(keras.optimizers.Optimizer):
         is_kernel = self._trainable_variables[index].name == "kernel"
         weight_decay = self.velocity_decay if is_kernel else 0.0
 
+        moving = [variable, *(resource(slots[index]) for slots in self.slots().values())]
+        allowed = True if self.only_if is None else tf.convert_to_tensor(self.only_if)
+
         def move(
             gradient: tf.Tensor, rate: tf.Tensor, momentum: tf.Tensor, update: tf.Tensor
         ) -> None:
+            before = [each.read_value() for each in moving]
             self.move(index, variable, gradient, rate, momentum, weight_decay, update)
+            if self.only_if is not None:
+                for each, old in zip(moving, before, strict=True):
+                    each.assign(tf.where(allowed, each, old))
 
         if variable.shape.num_elements() >= _COMPILED_FROM:
             move = tf.function(move, jit_compile=True)

@@ -25,7 +25,7 @@ class RunOptions:
       epochs: To train for. The recipe's are those that its schedule was scaled to; these may be
         more after a resume.
       seed: Of the initialisation, the held-out examples, the order, augmentation and dropout.
-      precision: "float32" or "bfloat16".
+      precision: "float32", "bfloat16" or "float16".
       limit_train: Use at most so many training examples, or None.
       limit_val: Likewise for validation.
       class_weights: "none", or "balanced": rare classes count for more in the loss.

@@ -11,6 +11,7 @@ import tensorflow as tf
 from alexnet_tf.data.augment import apply_lighting, reflected
 from alexnet_tf.evaluation.topk import count_errors
 from alexnet_tf.model.dropout import dropout_scope
+from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.schedule import EpochRates
 
@@ -68,6 +69,7 @@ class TrainingStep:
       strategy: Where it runs.
       seed: Of the dropout masks, which depend on (seed, update, position in the global batch).
       lighting_divisor: Of `apply_lighting`, while lighting is on.
+      loss_scale: For a network that computes in float16; made under the strategy's scope.
     """
 
     def __init__(
@@ -78,7 +80,11 @@ class TrainingStep:
         *,
         seed: int,
         lighting_divisor: float = 1.0,
+        loss_scale: LossScale | None = None,
     ) -> None:
+        self.loss_scale = loss_scale
+        if loss_scale is not None:
+            optimizer.only_if = loss_scale.good
         self._model = keras.Model(model.input, model.get_layer("prob").input)
         self._mean = model.get_layer("mean").mean
         self._optimizer = optimizer
@@ -169,8 +175,13 @@ class TrainingStep:
         with dropout_scope(self._seed, step, first_row), tf.GradientTape() as tape:
             logits = tf.cast(self._model(images, training=True), tf.float32)
             value = loss(logits)
+            if self.loss_scale is not None:
+                value = self.loss_scale.scaled(value)
         variables = self._model.trainable_variables
-        self._optimizer.apply(tape.gradient(value, variables), variables)
+        gradients = tape.gradient(value, variables)
+        if self.loss_scale is not None:
+            gradients = self.loss_scale.unscaled(gradients)
+        self._optimizer.apply(gradients, variables)
         return logits
 
     def set_rates(self, rates: EpochRates) -> None:

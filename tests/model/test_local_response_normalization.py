@@ -137,3 +137,12 @@ def test_arguments_out_of_range_are_named(arguments, message):
 def test_maps_that_cannot_be_cut_are_named():
     with pytest.raises(ValueError, match="Received: groups=2, maps=3"):
         LocalResponseNormalization(groups=2)(np.zeros((1, 2, 2, 3)))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_float16_takes_activations_whose_squares_it_cannot_hold(training):
+    x = np.random.default_rng(0).uniform(300, 1000, (2, 3, 3, 8)).astype(np.float32)
+    expected = LocalResponseNormalization()(x, training=training).numpy()
+    got = LocalResponseNormalization(dtype="float16")(x, training=training)
+    assert got.dtype == "float16"
+    np.testing.assert_allclose(got, expected, rtol=2e-3)
