@@ -119,7 +119,7 @@ def _read(path: Path, run: str | None) -> tuple[dict[str, np.ndarray], dict[str,
     # Whole files, checksums and all, can lie in the wrong place.
     if path.name != _name(state):
         raise DamagedCheckpointError(f"{path} is damaged: inside it is {_name(state)}")
-    if run is not None and state.get("run") != run:
+    if run is not None and state.get("run", run) != run:
         raise DamagedCheckpointError(f"{path} is another run's ({state.get('run')}, not {run})")
     return tensors, state
 

@@ -117,8 +117,8 @@ def train(
         but for the new classifier.
       freeze: Layers of these weights that are not to move, such as "conv1".
       checkpoint_every: Also save inside an epoch: after so many updates ("500") or minutes ("10m").
-      tensorboard: Write for TensorBoard into the run's folder too: curves, conv1's kernels, histograms
-        of weights, a few augmented inputs, the graph, and a profile of some updates.
+      tensorboard: Write for TensorBoard into the run's folder too: curves, conv1's kernels,
+        histograms of weights, a few augmented inputs, the graph, and a profile of some updates.
       quiet: Show only warnings.
       on_epoch: Called with each epoch's record, once it is saved; True ends the run there.
 
@@ -160,16 +160,17 @@ def train(
         raise InputError("--freeze needs --weights: layers that have learned nothing must move")
     if resume and weights is not None:
         raise InputError("--weights starts a new run: leave it out, or leave out --resume")
+    new_id = secrets.token_hex(8)
     if resume:
         path = Path(run_dir) if run_dir is not None else runs.newest_run()
         recorded = runs.read_run(path)
         options = resumed_options(RunOptions.from_json(recorded["options"]), **asked)
-        identity = {"id": recorded["id"], "started": recorded["started"]}
+        identity = {"id": recorded.get("id", new_id), "started": recorded["started"]}
     else:
         options = new_options(**asked)
         path = new_run_path(run_dir, options.recipe.name)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        identity = {"id": secrets.token_hex(8), "started": started}
+        identity = {"id": new_id, "started": started}
     machine = choose_machine(strategy, devices, options.precision, parallelism)
     if machine.worker != 0:
         screen = Screen(quiet=True)
