@@ -59,7 +59,8 @@ def read_newest(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
     """Reads the newest checkpoint that is whole.
 
-    A damaged one is renamed to `*.damaged` and the one before it is taken.
+    A damaged one is renamed to `*.damaged` and the one before it is taken; if none is whole, all
+    stay as they are.
 
     Args:
       folder: Where checkpoints lie.
@@ -71,20 +72,25 @@ def read_newest(
     Raises:
       DamagedCheckpointError: There are checkpoints and all of them are damaged.
     """
-    complaints = []
+    damaged: dict[Path, str] = {}
     for path in _complete(folder):
         try:
             tensors, state = _read(path, run)
         except DamagedCheckpointError as error:
-            aside = path.with_suffix(".damaged")
-            path.replace(aside)
-            _checksum_file(path).unlink()
-            complaints.append(f"{error}; set aside as {aside.name}")
+            damaged[path] = str(error)
             continue
-        return tensors, state, complaints
-    if complaints:
-        raise DamagedCheckpointError("; ".join(complaints))
+        return tensors, state, [_set_aside(bad, why) for bad, why in damaged.items()]
+    if damaged:  # all stay where they are: it may be the run's record that is wrong
+        raise DamagedCheckpointError("; ".join(damaged.values()))
     return None
+
+
+def _set_aside(path: Path, why: str) -> str:
+    """Renames a damaged checkpoint and returns the line about it."""
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    _checksum_file(path).unlink()
+    return f"{why}; set aside as {aside.name}"
 
 
 def _save(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) -> None:
