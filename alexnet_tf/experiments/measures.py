@@ -20,7 +20,7 @@ class Run:
       classes: How many there are.
       diverged: Whether its loss was no number in the end.
       judged: Errors of its model on the test images as `evaluate` counts them: "centre_crop" and
-        "ten_crop"; empty where no metric asks for them.
+        "ten_crop", with the "examples" judged; empty where no metric asks for them.
     """
 
     history: History

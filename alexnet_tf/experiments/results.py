@@ -56,6 +56,7 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
     """
     found: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
+    measured: list[Run] = []
     for variant in experiment.trained():
         rates: tuple[float | None, ...] = experiment.rates or (None,)
         jobs = [job(experiment, plan, root, variant, 0, rate) for rate in rates]
@@ -64,18 +65,20 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
         jobs += [job(experiment, plan, root, variant, s, rate) for s in range(1, plan.seeds)]
         for one in jobs:
             counts = not one.tried or one == chosen
-            found.append(_run(experiment, variant, one, counts))
+            measured.append(read_measured(one))
+            found.append(_run(experiment, variant, one, counts, measured[-1]))
             if runs.is_run(one.folder):
                 records.append(runs.read_run(one.folder))
     first = records[0]
     data = first["dataset"]
+    judged = next((one.judged for one in measured if one.judged), {})
     return {
         "experiment": experiment.name,
         "metrics": list(experiment.metrics),
         "data": {
             "name": data["name"],
             "train_examples": data["train_examples"],
-            "judged_examples": data["validation_examples"],
+            "judged_examples": judged.get("examples", data["validation_examples"]),
             "judged_split": data["validation_split"],
         },
         "plan": plan.to_json(),
@@ -93,9 +96,10 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
     }
 
 
-def _run(experiment: Experiment, variant: Variant, one: Job, counts: bool) -> dict[str, Any]:
+def _run(
+    experiment: Experiment, variant: Variant, one: Job, counts: bool, measured: Run
+) -> dict[str, Any]:
     """Returns one run's entry."""
-    measured = read_measured(one)
     record = runs.read_run(one.folder) if runs.is_run(one.folder) else {}
     names = dict.fromkeys(
         [

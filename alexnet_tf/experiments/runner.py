@@ -223,6 +223,7 @@ class _Runner:
         judged = {
             "centre_crop": found.centre_crop.top1_error,
             "ten_crop": found.ten_crop.top1_error,
+            "examples": found.centre_crop.examples,
         }
         write_json(job.folder / JUDGED, judged)
         _clear()

@@ -132,7 +132,7 @@ def test_a_variant_that_judges_anothers_runs_trains_nothing(tiny, tmp_path, scri
 
     class Errors:
         def __init__(self, error):
-            self.top1_error = error
+            self.top1_error, self.examples = error, 1000
 
     class Found:
         centre_crop, ten_crop = Errors(0.5), Errors(0.4)
@@ -144,6 +144,7 @@ def test_a_variant_that_judges_anothers_runs_trains_nothing(tiny, tmp_path, scri
     assert "| centre crop | 50.00% |" in table
     assert "| ten crops | 40.00% |" in table
     assert "The claim holds here: ten crops is ahead of centre crop in the one seed" in table
+    assert "1,000 test images" in table
     assert len(results["runs"]) == 1
 
 
