@@ -147,11 +147,12 @@ def _list(as_json: bool) -> None:
         click.echo(json.dumps({"experiments": rows}, ensure_ascii=False))
         return
     for row in rows:
+        seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
         images = "all" if row["train_examples"] is None else f"{row['train_examples']:,}"
         facts = [
             f"section {row['section']}" if row["section"] else "not in the paper",
             f"the paper's number: {row['paper']}" if row["paper"] else "",
-            f"data: {row['dataset']}, {images} images, {row['seeds']} seeds",
+            f"data: {row['dataset']}, {images} images, {seeds}",
             "" if row["hours"] is None else f"hours here: {row['hours']:.2f}",
         ]
         click.echo(row["name"])
