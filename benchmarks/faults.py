@@ -14,31 +14,34 @@ stands in for a full disk, and the folder's rights for a read-only mount.
 """
 
 import argparse
-import hashlib
-import io
-import itertools
 import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
+from fault_tools import (
+    Process,
+    curves,
+    digest,
+    disk,
+    fill,
+    is_intact,
+    jumping_clock,
+    limit_files,
+    newest_write,
+    remount,
+    what_is_left,
+)
 
 from alexnet_tf import runs
-from alexnet_tf.cli import main as command_line
 from alexnet_tf.files import write_json
 from alexnet_tf.quiet import import_tensorflow
 
@@ -50,87 +53,6 @@ AIMS = {  # what a kill waits for, by the temporary file that is there then
     "checkpoint write": f"{runs.CHECKPOINTS}/.*.writing*",
     "between epochs": ".*.writing*",
 }
-DISK_BYTES = 24 << 20
-
-
-class Process:
-    """A training process: forked from this one, which has imported TensorFlow but not started it.
-
-    Args:
-      arguments: Of the command line.
-      log: Where its screen goes.
-      first: Called in it before anything else.
-    """
-
-    def __init__(
-        self, arguments: list[str], log: Path, first: Callable[[], None] | None = None
-    ) -> None:
-        self.log = log
-        self._code: int | None = None
-        self._id = os.fork()
-        if self._id:
-            return
-        code = 1
-        try:
-            screen = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(screen, 1)
-            os.dup2(screen, 2)
-            if first is not None:
-                first()
-            sys.argv = ["alexnet-tf", *arguments]
-            command_line(arguments)
-        except SystemExit as left:
-            code = left.code if isinstance(left.code, int) else 1
-        finally:
-            os._exit(code)
-
-    def poll(self) -> int | None:
-        """Returns the exit code, None while it runs, -9 after a kill."""
-        if self._code is None:
-            done, status = os.waitpid(self._id, os.WNOHANG)
-            if done:
-                self._code = os.waitstatus_to_exitcode(status)
-        return self._code
-
-    def wait(self) -> int:
-        """Waits for its end and returns the exit code."""
-        while self.poll() is None:
-            time.sleep(0.01)
-        return self._code or 0
-
-    def kill(self) -> None:
-        """Kills it."""
-        if self.poll() is None:
-            os.kill(self._id, signal.SIGKILL)
-            self.wait()
-
-    @property
-    def last_line(self) -> str:
-        """Returns what it said last."""
-        lines = self.log.read_text(errors="replace").strip().splitlines() or [""]
-        return lines[-1]
-
-
-def digest(run: Path) -> str:
-    """Returns a checksum of the weights in last.keras and best.keras."""
-    found = hashlib.sha256()
-    for name in (runs.LAST, runs.BEST):
-        with zipfile.ZipFile(run / name) as file:
-            content = io.BytesIO(file.read("model.weights.h5"))
-
-        def add(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset):
-                found.update(name.encode() + item[()].tobytes())
-
-        with h5py.File(content) as weights:
-            weights.visititems(add)
-    return found.hexdigest()
-
-
-def curves(run: Path) -> list[dict[str, Any]]:
-    """Returns a run's history without the times in it."""
-    times = ("seconds", "images_per_second", "waiting_share")
-    return [{k: v for k, v in r.items() if k not in times} for r in runs.read_history(run)]
 
 
 def arguments(run: Path, resume: bool) -> list[str]:
@@ -297,10 +219,12 @@ class Faults:
         run = self.out / "shared"
         shutil.rmtree(run, ignore_errors=True)
         first = self.begin(run)
-        os.kill(first._id, signal.SIGSTOP)  # so that it does not end before the second has looked
+        os.kill(
+            first.number, signal.SIGSTOP
+        )  # so that it does not end before the second has looked
         second = Process(arguments(run, True), self.out / "second.log")
         code, line = second.wait(), second.last_line
-        os.kill(first._id, signal.SIGCONT)
+        os.kill(first.number, signal.SIGCONT)
         first.wait()
         return self.judge(run, code, line, "lock")
 
@@ -319,74 +243,6 @@ class Faults:
         resumed = process.wait()
         same = resumed == 0 and self.is_as_the_reference(run)
         return {"code": code, "line": line, "how": how, "intact": intact, "as_without": same}
-
-
-def what_is_left(run: Path) -> str:
-    """Returns in what a killed run was, by the temporary files that it left."""
-    if any(run.glob(f"{runs.CHECKPOINTS}/.*.writing*")):
-        return "in a checkpoint write"
-    written = {path.name.split(".")[1] for path in run.glob(".*.writing*")}
-    if written:
-        return f"writing {', '.join(sorted(written))}"
-    names = {path.name for path in run.glob(f"{runs.CHECKPOINTS}/epoch-*")}
-    if any(name.endswith(".safetensors") and f"{name}.sha256" not in names for name in names):
-        return "in a checkpoint write"
-    return "in a step, or between steps" if runs.is_run(run) else "before the first step"
-
-
-def newest_write(run: Path) -> int:
-    """Returns when run.json was written last, 0 if it is not there."""
-    path = run / runs.RUN
-    return path.stat().st_mtime_ns if path.exists() else 0
-
-
-def is_intact(checksum: Path) -> bool:
-    """Returns whether a checkpoint has the checksum beside it."""
-    content = checksum.with_suffix("").read_bytes()
-    return hashlib.sha256(content).hexdigest() == checksum.read_text().split()[0]
-
-
-@contextmanager
-def disk(out: Path) -> Iterator[tuple[Path, bool]]:
-    """Gives an empty folder on a small disk of its own, and whether that could be had."""
-    folder = Path(tempfile.mkdtemp(dir=out, prefix="disk-"))
-    options = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    mounted = shutil.which("mount") is not None and (
-        subprocess.run(options, capture_output=True).returncode == 0
-    )
-    try:
-        yield folder, mounted
-    finally:
-        if mounted:
-            subprocess.run(["umount", str(folder)], check=True)
-        shutil.rmtree(folder)
-
-
-def remount(folder: Path, how: str) -> None:
-    """Mounts a tmpfs anew, "ro" or "rw"."""
-    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
-
-
-def fill(file: io.BufferedWriter) -> None:
-    """Writes until the disk is full."""
-    for _ in itertools.count():
-        try:
-            file.write(bytes(1 << 16))
-            file.flush()
-        except OSError:
-            return
-
-
-def limit_files(size: int) -> None:
-    """Forbids this process files of more than `size` bytes."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def jumping_clock() -> None:
-    """Makes time.time of this process jump at each call."""
-    real, jumps = time.time, random.Random(0)
-    time.time = lambda: real() + jumps.uniform(-864_000, 864_000)
 
 
 def tell(line: str) -> None:

@@ -1,4 +1,4 @@
-"""The cluster's files: they parse, and the commands in them are ones that the command line takes."""
+"""The cluster's files: they parse, and so do the commands in them."""
 
 import re
 import shlex

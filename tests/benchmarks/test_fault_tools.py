@@ -11,9 +11,9 @@ import pytest
 from alexnet_tf import runs
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("faults", ROOT / "benchmarks" / "faults.py")
-faults = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(faults)
+SPEC = importlib.util.spec_from_file_location("tools", ROOT / "benchmarks" / "fault_tools.py")
+tools = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(tools)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def run(tmp_path):
 )
 def test_what_a_kill_hit_is_told_by_what_it_left(run, left, what):
     (run / left).write_text("")
-    assert faults.what_is_left(run) == what
+    assert tools.what_is_left(run) == what
 
 
 def test_a_checkpoint_is_intact_if_its_checksum_is_that_of_its_bytes(run):
@@ -43,16 +43,16 @@ def test_a_checkpoint_is_intact_if_its_checksum_is_that_of_its_bytes(run):
     path.write_bytes(b"weights")
     checksum = path.with_name(path.name + ".sha256")
     checksum.write_text(f"{hashlib.sha256(b'weights').hexdigest()}  {path.name}\n")
-    assert faults.what_is_left(run) == "in a step, or between steps"
-    assert faults.is_intact(checksum)
+    assert tools.what_is_left(run) == "in a step, or between steps"
+    assert tools.is_intact(checksum)
     path.write_bytes(b"weighty")
-    assert not faults.is_intact(checksum)
+    assert not tools.is_intact(checksum)
 
 
 def test_curves_are_compared_without_their_times(run):
     record = {"epoch": 1, "training_loss": 0.5, "seconds": 3.0}
     (run / runs.HISTORY).write_text(runs.history_text([record]))
-    assert faults.curves(run) == [{"epoch": 1, "training_loss": 0.5}]
+    assert tools.curves(run) == [{"epoch": 1, "training_loss": 0.5}]
 
 
 def test_a_process_is_forked_killed_and_leaves_its_last_line(tmp_path):
@@ -60,7 +60,7 @@ def test_a_process_is_forked_killed_and_leaves_its_last_line(tmp_path):
         os.write(2, b"first\nlast\n")
         time.sleep(60)
 
-    process = faults.Process(["summary"], tmp_path / "log", speak)
+    process = tools.Process(["summary"], tmp_path / "log", speak)
     while "last" not in (tmp_path / "log").read_text() if (tmp_path / "log").exists() else True:
         time.sleep(0.01)
     assert process.poll() is None
