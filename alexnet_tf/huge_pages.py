@@ -26,7 +26,7 @@ def restart_with_huge_pages() -> None:
     environment = huge_page_environment()
     if environment == dict(os.environ) or not _on_request():
         return
-    os.execve(sys.executable, sys.orig_argv, environment)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def _on_request() -> bool:
