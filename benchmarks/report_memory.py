@@ -7,10 +7,12 @@ few files, so that the disk holds little; every one of them is read, decoded and
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -36,10 +38,15 @@ def write_split(folder: Path, images: list[Path], per_class: int) -> None:
 def peak_megabytes(command: list[str], environment: dict[str, str]) -> float:
     """Runs a command and returns the most memory that it held, in MB."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    status, peak = Path(f"/proc/{process.pid}/status"), 0.0
+    # Not the resource usage of the child: that counts what this process held at the fork.
+    while process.poll() is None:
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
+        peak = float(found[1]) * 1024 / 1e6 if found else peak
+        time.sleep(0.1)
+    if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed")
-    return usage.ru_maxrss / 1000  # Linux counts in kB
+    return peak
 
 
 @click.command()

@@ -12,7 +12,7 @@ from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import evaluation_split
-from alexnet_tf.data.statistics import fit_statistics
+from alexnet_tf.data.statistics import KEEP_BYTES, fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.report import Evaluation, Judgement
 from alexnet_tf.imagenet import readable
@@ -77,10 +77,12 @@ def open_subject(
     batch_size: int | None = None,
     on_progress: Progress | None = None,
     loaded: keras.Model | None = None,
+    keep_bytes: int = KEEP_BYTES,
 ) -> Subject:
     """Opens a model and a split; see `evaluate.evaluate` for the arguments and errors.
 
-    `loaded` is the run's model where the caller has it already.
+    `loaded` is the run's model where the caller has it already; images are kept in memory where
+    they take at most `keep_bytes`, else they are read anew by whoever goes through them.
     """
     if run is not None and model is not None:
         raise InputError("give a run or a model to evaluate, not both")
@@ -114,7 +116,9 @@ def open_subject(
         )
     left_out: tuple[tuple[str, str], ...] = ()
     if not isinstance(examples, ArrayExamples):
-        statistics = fit_statistics(examples, resized_pixels(network), on_progress, what=split)
+        statistics = fit_statistics(
+            examples, resized_pixels(network), on_progress, what=split, keep_bytes=keep_bytes
+        )
         examples, left_out = statistics.usable(examples), statistics.bad
     return Subject(network, name, opened, split, examples, left_out, hold_out, seed)
 

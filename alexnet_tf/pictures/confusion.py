@@ -122,6 +122,6 @@ def _write_numbers(axes: Axes, shares: np.ndarray, worst: float, theme: Theme) -
         if share == 0:
             continue
         full = share if row == column else share / worst
-        percent = f"{100 * share:.0f}" if share >= 0.005 else "<1"
+        percent = str(int(100 * share + 0.5)) if share >= 0.005 else "<1"
         colour = theme.background if full > 0.55 else theme.ink
         axes.text(column, row, percent, ha="center", va="center", fontsize=9, color=colour)

@@ -34,7 +34,7 @@ def draw_feature_map(
     present, counts = np.unique(labels, return_counts=True)
     named = np.sort(present[np.argsort(-counts, kind="stable")[:_MOST_NAMED]])
     others = ~np.isin(labels, named)
-    size = float(np.clip(12_000 / max(len(points), 1), 8, 40))
+    size = float(np.clip(24_000 / max(len(points), 1), 14, 44))
     grey = points[others]
     axes.scatter(grey[:, 0], grey[:, 1], s=size / 2, color=theme.faint, linewidths=0)
     names = shortened(class_names, 20)

@@ -38,6 +38,8 @@ Counting = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 # Among which the nearest are looked for: so many, and so many as fit.
 MOST_TRAINING_IMAGES, MOST_TRAINING_BYTES = 5000, 2**28
+# Decoded images are kept where they take little: a pass over 50,000 must not take gigabytes.
+KEEP_BYTES = 2**26
 MOST_POINTS = 1500  # of the map of features
 QUERIES, NEIGHBOURS = 6, 6  # figure 4 (right) has five test images with six each
 
@@ -155,6 +157,7 @@ class Material:
                 batch_size=self._batch_size,
                 on_progress=on_progress,
                 loaded=self.network,
+                keep_bytes=KEEP_BYTES,
             )
 
     @functools.cached_property
@@ -247,8 +250,8 @@ class Material:
         sample = some(training, min(MOST_TRAINING_IMAGES, max(NEIGHBOURS, fit)), self.seed)
         if not isinstance(sample, ArrayExamples):
             with self._counting("reading training images") as on_progress:
-                pixels = self.resize_pixels
-                sample = fit_statistics(sample, pixels, on_progress).usable(sample)
+                checked = fit_statistics(sample, self.resize_pixels, on_progress, keep_bytes=0)
+                sample = checked.usable(sample)
         labels = self.subject.examples.labels
         asked = of_each_class(labels, QUERIES)
         queries = self.subject.examples.subset(asked)
