@@ -112,7 +112,7 @@ def fit_statistics(
     *,
     what: str = "training",
     cache: bool = True,
-    keep_bytes: int = KEEP_BYTES,
+    keep_bytes: int | None = None,
 ) -> Statistics:
     """Goes through a split once.
 
@@ -124,7 +124,7 @@ def fit_statistics(
       on_progress: Called with the images done and the number of all, from time to time.
       what: What a message calls the split.
       cache: Whether the result may come from, and goes to, the user's cache folder.
-      keep_bytes: Images are kept if they take at most so much.
+      keep_bytes: Images are kept if they take at most so much; None: 1 GiB.
 
     Returns:
       The statistics.
@@ -135,7 +135,8 @@ def fit_statistics(
     if isinstance(examples, ArrayExamples) and examples.images.shape[1:3] == (pixels, pixels):
         return _fit(examples, pixels, on_progress, what=what, keep=False)
     stored = _stored(examples, pixels)
-    keep = len(examples) * pixels * pixels * examples.channels <= keep_bytes
+    most = KEEP_BYTES if keep_bytes is None else keep_bytes
+    keep = len(examples) * pixels * pixels * examples.channels <= most
     path = cache_path(examples, pixels) if cache else None
     known = _cached(path)
     # What fits in memory is decoded for training anyway, and gives its statistics on the way.

@@ -12,7 +12,7 @@ from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import evaluation_split
-from alexnet_tf.data.statistics import KEEP_BYTES, fit_statistics
+from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.report import Evaluation, Judgement
 from alexnet_tf.imagenet import readable
@@ -77,12 +77,12 @@ def open_subject(
     batch_size: int | None = None,
     on_progress: Progress | None = None,
     loaded: keras.Model | None = None,
-    keep_bytes: int = KEEP_BYTES,
+    keep_bytes: int | None = None,
 ) -> Subject:
     """Opens a model and a split; see `evaluate.evaluate` for the arguments and errors.
 
-    `loaded` is the run's model where the caller has it already; images are kept in memory where
-    they take at most `keep_bytes`, else they are read anew by whoever goes through them.
+    `loaded` is the run's model where the caller has it already; `keep_bytes` is that of
+    `fit_statistics`: images that are not kept are read anew each time someone goes through them.
     """
     if run is not None and model is not None:
         raise InputError("give a run or a model to evaluate, not both")
