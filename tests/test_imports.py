@@ -18,6 +18,7 @@ RANKS = {
     "paper": 0,
     "errors": 0,
     "settings": 0,
+    "architectures": 0,
     "recipes": 0,
     "files": 0,
     "runs": 0,

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from alexnet_tf.commands.options import option
+from alexnet_tf.commands.options import data_dir_option, model_option, option, run_option
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import model_file, newest_run, read_run
 
@@ -18,20 +18,8 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Open a local page: drop an image, see what it sees.")
-@option(
-    "--run",
-    "The run whose network is asked.",
-    default="the newest under saved_models/",
-    example="saved_models/first",
-    type=click.Path(file_okay=False),
-)
-@option(
-    "--model",
-    "A .keras file in place of a run.",
-    default="the run's best",
-    example="caffe.keras",
-    type=click.Path(dir_okay=False),
-)
+@run_option("The run whose network is asked.")
+@model_option()
 @option(
     "--in",
     "Show similar images of this set too: a TFDS name, a data set's folder, or any folder of "
@@ -40,13 +28,7 @@ Examples:
     example="cifar10",
     metavar="NAME|PATH",
 )
-@option(
-    "--data-dir",
-    "Folder of prepared TFDS data sets.",
-    default="the run's own",
-    example="/data/tfds",
-    type=click.Path(file_okay=False),
-)
+@data_dir_option()
 @option(
     "--host",
     "The address to listen on. Any but the default lets others in who can reach this machine: "

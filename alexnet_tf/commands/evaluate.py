@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.commands.options import (
+    crops_option,
+    data_dir_option,
+    json_option,
+    model_option,
+    option,
+    run_option,
+    split_option,
+)
 from alexnet_tf.runs import has_seeds, is_run, newest_run, read_run, read_seeds, seed_folder
 
 if TYPE_CHECKING:
@@ -28,22 +36,14 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Judge a trained network: top-1 and top-5 error.")
-@option(
-    "--run",
+@run_option(
     "The run's folder. Given several times, or as a folder that train --seeds made: each network "
     "alone, and their predictions averaged.",
-    default="the newest under saved_models/",
-    example="saved_models/first",
-    type=click.Path(file_okay=False),
     multiple=True,
 )
-@option(
-    "--model",
+@model_option(
     "A .keras file in place of a run or beside it, such as import-weights writes; without a run it "
     "needs --dataset.",
-    default="the run's best",
-    example="caffe.keras",
-    type=click.Path(dir_okay=False),
     multiple=True,
 )
 @option(
@@ -53,28 +53,9 @@ Examples:
     example="photos/",
     metavar="NAME|PATH",
 )
-@option(
-    "--data-dir",
-    "Folder of prepared TFDS data sets.",
-    default="the run's own",
-    example="/data/tfds",
-    type=click.Path(file_okay=False),
-)
-@option(
-    "--split",
-    "train, validation (also where it was held out from train) or test.",
-    default="the one that the run was watched on",
-    example="test",
-    type=click.Choice(["train", "validation", "test"]),
-    metavar="NAME",
-)
-@option(
-    "--batch-size",
-    "Crops in a step.",
-    default="128, or the split's size if smaller",
-    example="32",
-    type=click.IntRange(min=1),
-)
+@data_dir_option()
+@split_option()
+@crops_option()
 @option(
     "--ten-crop",
     "Also average over ten crops: corners, centre, and their reflections.",
@@ -124,19 +105,22 @@ def command(
     ):
         if len(members) > 1 or _is_series(members[0]):
             found = evaluate_ensemble(members, on_progress=on_progress, **options)
-            whole, table = found.ensemble, _ensemble_table(found)
+            whole, tables = found.ensemble, [_ensemble_table(found, c) for c in found.crops]
         else:
             (member,) = members
             given: dict[str, Any] = {"model": member} if model else {"run": member}
             found = whole = evaluate(**given, on_progress=on_progress, **options)
-            table = _table(found)
+            tables = [_table(found)]
     for name, reason in whole.left_out:
         click.echo(f"left out: {name}: {reason}", err=True)
     if as_json:
         click.echo(json.dumps(found.to_json()))
         return
     click.echo(f"{whole.model} on {whole.dataset}, {whole.split} images")
-    Console().print(table)
+    for number, member in enumerate(getattr(found, "members", ()), 1):
+        click.echo(f"  {number}: {member.model}")
+    for table in tables:
+        Console().print(table)
 
 
 def _is_series(folder: str) -> bool:
@@ -153,36 +137,30 @@ def _check_run(folder: str) -> None:
         read_run(seed_folder(folder, seed))
 
 
-def _ensemble_table(found: "EnsembleEvaluation") -> "Table":
+def _ensemble_table(found: "EnsembleEvaluation", crop: str) -> "Table":
     """Returns the errors of each network, of their average, and what that gains."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title_justify="left")
-    table.add_column("network")
-    names = {"centre_crop": "centre crop", "ten_crop": "ten crops"}
-    for crop in found.crops:
-        for error in ("top-1 error", "top-5 error", "loss"):
-            table.add_column(f"{names[crop]}\n{error}", justify="right")
+    table = Table(box=SIMPLE_HEAD)  # lines between the columns would not fit in 80 letters
+    table.add_column({"centre_crop": "centre crop", "ten_crop": "ten crops"}[crop])
+    for name in ("top-1 error", "top-5 error", "loss"):
+        table.add_column(name, justify="right")
 
-    def cells(evaluation: "Evaluation") -> list[str]:
-        texts = []
-        for crop in found.crops:
-            errors: Errors = getattr(evaluation, crop)
-            texts += [_share(errors.top1_errors, errors.examples)]
-            texts += [_share(errors.top5_errors, errors.examples), f"{errors.loss:.4f}"]
-        return texts
+    def add(name: str, errors: "Errors") -> None:
+        shares = ((errors.top1_errors, errors.examples), (errors.top5_errors, errors.examples))
+        table.add_row(name, *(_share(*share) for share in shares), f"{errors.loss:.4f}")
 
-    for member in found.members:
-        table.add_row(member.model, *cells(member))
+    for number, member in enumerate(found.members, 1):
+        add(str(number), getattr(member, crop))
     table.add_section()
-    table.add_row(found.ensemble.model, *cells(found.ensemble))
-    for over, label in (("over_best", "less than the best"), ("over_mean", "less than their mean")):
-        gains = []
-        for crop in found.crops:
-            for error in ("top1_error", "top5_error"):
-                gains.append(f"{100 * getattr(found.gain(crop, error), over):+.2f} points")
-            gains.append("")
-        table.add_row(label, *gains)
+    add(found.ensemble.model, getattr(found.ensemble, crop))
+    top1, top5 = found.gain(crop, "top1_error"), found.gain(crop, "top5_error")
+    for name, gains in (
+        ("gain over the best", (top1.over_best, top5.over_best)),
+        ("gain over the mean", (top1.over_mean, top5.over_mean)),
+    ):
+        table.add_row(name, *(f"{100 * gain:+.2f} points" for gain in gains))
     return table
 
 

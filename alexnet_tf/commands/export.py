@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.commands.options import (
+    data_dir_option,
+    json_option,
+    model_option,
+    option,
+    run_option,
+)
 from alexnet_tf.runs import newest_run, read_run
 
 if TYPE_CHECKING:
@@ -25,20 +31,8 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Write a SavedModel for TF Serving and a TFLite file.")
-@option(
-    "--run",
-    "The run's folder.",
-    default="the newest under saved_models/",
-    example="saved_models/first",
-    type=click.Path(file_okay=False),
-)
-@option(
-    "--model",
-    "A .keras file in place of a run.",
-    default="the run's best",
-    example="model.keras",
-    type=click.Path(dir_okay=False),
-)
+@run_option()
+@model_option()
 @option(
     "--format",
     f"One of {', '.join(_FORMATS)}; may be given several times.",
@@ -85,13 +79,7 @@ Examples:
     example="photos/",
     metavar="NAME|PATH",
 )
-@option(
-    "--data-dir",
-    "Folder of prepared TFDS data sets.",
-    default="the run's own",
-    example="/data/tfds",
-    type=click.Path(file_okay=False),
-)
+@data_dir_option()
 @option(
     "--check-images",
     "How many images to check the files on.",

@@ -47,3 +47,64 @@ def json_option() -> Decorator:
         is_flag=True,
         help="Print exactly one JSON object on stdout.  [default: off; e.g. --json]",
     )
+
+
+def run_option(help_text: str = "The run's folder.", **settings: Any) -> Decorator:
+    """Returns the option --run."""
+    return option(
+        "--run",
+        help_text,
+        default="the newest under saved_models/",
+        example="saved_models/first",
+        type=click.Path(file_okay=False),
+        **settings,
+    )
+
+
+def model_option(help_text: str = "A .keras file in place of a run.", **settings: Any) -> Decorator:
+    """Returns the option --model."""
+    return option(
+        "--model",
+        help_text,
+        default="the run's best",
+        example="caffe.keras",
+        type=click.Path(dir_okay=False),
+        **settings,
+    )
+
+
+def data_dir_option() -> Decorator:
+    """Returns the option --data-dir of what looks at a run."""
+    return option(
+        "--data-dir",
+        "Folder of prepared TFDS data sets.",
+        default="the run's own",
+        example="/data/tfds",
+        type=click.Path(file_okay=False),
+    )
+
+
+def split_option(
+    help_text: str = "train, validation (also where it was held out from train) or test.",
+    default: str = "the one that the run was watched on",
+) -> Decorator:
+    """Returns the option --split."""
+    return option(
+        "--split",
+        help_text,
+        default=default,
+        example="test",
+        type=click.Choice(["train", "validation", "test"]),
+        metavar="NAME",
+    )
+
+
+def crops_option() -> Decorator:
+    """Returns the option --batch-size of what judges."""
+    return option(
+        "--batch-size",
+        "Crops in a step.",
+        default="128, or the split's size if smaller",
+        example="32",
+        type=click.IntRange(min=1),
+    )

@@ -6,7 +6,14 @@ import sys
 
 import click
 
-from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.commands.options import (
+    crops_option,
+    data_dir_option,
+    json_option,
+    option,
+    run_option,
+    split_option,
+)
 from alexnet_tf.runs import newest_run, read_run
 
 # As in alexnet_tf.report.pictures, which imports too much for a help text; a test compares.
@@ -31,13 +38,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Show a run as one HTML page with pictures.")
-@option(
-    "--run",
-    "The run's folder.",
-    default="the newest under saved_models/",
-    example="saved_models/first",
-    type=click.Path(file_okay=False),
-)
+@run_option()
 @option(
     "--only",
     f"Make this picture, no page; can be given again. One of {', '.join(PICTURES)}.",
@@ -54,28 +55,9 @@ Examples:
     example="photo.jpg",
     type=click.Path(dir_okay=False),
 )
-@option(
-    "--split",
-    "train, validation (also where it was held out from train) or test.",
-    default="the one that the run was watched on",
-    example="test",
-    type=click.Choice(["train", "validation", "test"]),
-    metavar="NAME",
-)
-@option(
-    "--data-dir",
-    "Folder of prepared TFDS data sets.",
-    default="the run's own",
-    example="/data/tfds",
-    type=click.Path(file_okay=False),
-)
-@option(
-    "--batch-size",
-    "Crops in a step.",
-    default="128, or the split's size if smaller",
-    example="32",
-    type=click.IntRange(min=1),
-)
+@split_option()
+@data_dir_option()
+@crops_option()
 @option(
     "--no-ten-crop",
     "Leave out the errors over ten crops, which take ten times as long as those of the centre.",

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.commands.options import (
+    data_dir_option,
+    json_option,
+    model_option,
+    option,
+    run_option,
+    split_option,
+)
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import STANDARD_INPUT, find_images, read_images
 from alexnet_tf.runs import model_file, newest_run, read_run
@@ -36,35 +43,10 @@ Examples:
     example="photos/",
     metavar="NAME|PATH",
 )
-@option(
-    "--run",
-    "The run whose network compares.",
-    default="the newest under saved_models/",
-    example="saved_models/first",
-    type=click.Path(file_okay=False),
-)
-@option(
-    "--model",
-    "A .keras file in place of a run; needs --in.",
-    default="the run's best",
-    example="caffe.keras",
-    type=click.Path(dir_okay=False),
-)
-@option(
-    "--data-dir",
-    "Folder of prepared TFDS data sets.",
-    default="the run's own",
-    example="/data/tfds",
-    type=click.Path(file_okay=False),
-)
-@option(
-    "--split",
-    "train, validation or test.",
-    default="train",
-    example="test",
-    type=click.Choice(["train", "validation", "test"]),
-    metavar="NAME",
-)
+@run_option("The run whose network compares.")
+@model_option("A .keras file in place of a run; needs --in.")
+@data_dir_option()
+@split_option("train, validation or test.", default="train")
 @option("--top", "How many images to name.", default="10", example="5", type=click.IntRange(min=1))
 @option(
     "--distance",
