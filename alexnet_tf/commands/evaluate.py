@@ -145,7 +145,7 @@ def _ensemble_table(found: "EnsembleEvaluation", crop: str) -> "Table":
     table = Table(box=SIMPLE_HEAD)  # lines between the columns would not fit in 80 letters
     table.add_column({"centre_crop": "centre crop", "ten_crop": "ten crops"}[crop])
     for name in ("top-1 error", "top-5 error", "loss"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
 
     def add(name: str, errors: "Errors") -> None:
         shares = ((errors.top1_errors, errors.examples), (errors.top5_errors, errors.examples))
