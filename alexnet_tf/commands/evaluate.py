@@ -157,8 +157,8 @@ def _ensemble_table(found: "EnsembleEvaluation", crop: str) -> "Table":
     add(found.ensemble.model, getattr(found.ensemble, crop))
     top1, top5 = found.gain(crop, "top1_error"), found.gain(crop, "top5_error")
     for name, gains in (
-        ("gain over the best", (top1.over_best, top5.over_best)),
-        ("gain over the mean", (top1.over_mean, top5.over_mean)),
+        ("gain over best", (top1.over_best, top5.over_best)),
+        ("gain over mean", (top1.over_mean, top5.over_mean)),
     ):
         table.add_row(name, *(f"{100 * gain:+.2f} points" for gain in gains))
     return table
