@@ -23,7 +23,9 @@ def images():
     return blocks.repeat(32, axis=1).repeat(32, axis=2)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2), ("float16", 2e-3)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2), ("float16", 2e-3)]
+)
 def test_it_gives_the_models_probabilities(model, images, precision, tolerance):
     expected = model(images.astype(np.float32), training=False).numpy()
     got = inference_function(model, precision)(images)

@@ -67,7 +67,9 @@ def test_good_updates_in_a_row_double_the_scale(tiny_recipe, monkeypatch):
 
 def test_a_run_in_float16_goes_on_where_it_was(tiny_recipe, photos, tmp_path):
     def run(folder, **more):
-        return an.train(str(photos), recipe=tiny_recipe, run_dir=tmp_path / folder, quiet=True, **more)
+        return an.train(
+            str(photos), recipe=tiny_recipe, run_dir=tmp_path / folder, quiet=True, **more
+        )
 
     whole = run("whole", epochs=2, precision="float16")
     run("cut", epochs=1, precision="float16")
