@@ -8,15 +8,14 @@ devices, on two workers (processes), and in two towers; the largest relative dif
 update's loss to one device. Sums made in another order round otherwise, and training makes that
 grow: so one device is also tried with its first kernel moved by 2e-7 of itself.
 
-Costs: one and two logical devices take turns, as do the loop and the bare step, and the median of
-the rounds counts; so run it on a machine that does nothing else.
+Costs: one and two logical devices take turns, as do the loop and the bare step, and the fastest of
+the rounds counts, since what else a machine does only adds; run it on one that does nothing else.
 """
 
 import argparse
 import dataclasses
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -145,7 +144,7 @@ class Setting:
 
 
 def in_turns(jobs: dict[str, Callable[[], Job]], rounds: int) -> dict[str, float]:
-    """Returns the median seconds of each job, given by what prepares it; a first round is extra."""
+    """Returns the least seconds of each job, given by what prepares it; a first round is extra."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(rounds + 1):
         for name, prepared in jobs.items():
@@ -154,7 +153,7 @@ def in_turns(jobs: dict[str, Callable[[], Job]], rounds: int) -> dict[str, float
             job()
             if number:
                 seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return {name: min(values) for name, values in seconds.items()}
 
 
 def measure(one: Setting, two: Setting, options: argparse.Namespace) -> dict[str, float]:
