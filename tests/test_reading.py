@@ -1,5 +1,6 @@
 """The guided reading, in both languages: its places, commands and numbers are what there is."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -21,6 +22,7 @@ OVERHANG = (PLACES - 1) * CONV1.strides + CONV1.kernel_size - paper.INPUT_PIXELS
 MARGIN = paper.RESIZED_PIXELS - paper.INPUT_PIXELS
 ERROR, IMAGES = 0.38, 10_000
 DENSE = 256 * 6 * 6 * 4096 + 4096 * 4096 + 4096 * 1000
+MEASURED = json.loads((ROOT / "docs" / "results" / "init.json").read_text(encoding="utf-8"))
 SQUARES = {paper.RESIZED_PIXELS, paper.INPUT_PIXELS}
 
 # What each section may and must say; the paper's own results are section 6's and tables 1 and 2's.
@@ -39,7 +41,8 @@ NUMBERS = {
     "§4.2": {0},
     "§5": {paper.MOMENTUM, paper.WEIGHT_DECAY, paper.BATCH_SIZE, paper.LEARNING_RATE}
     | {paper.RATE_DIVISOR, paper.EPOCHS, paper.RUN_BIAS_RATE, *paper.RUN_RATE_EPOCHS}
-    | {paper.RUN_EPOCHS, paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_FROZEN_EPOCH},
+    | {paper.RUN_EPOCHS, paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_FROZEN_EPOCH}
+    | {MEASURED["data"]["train_examples"]},
     "§6": {37.5, 17.0, 39.0, 18.3, 18.2, 16.4, paper.HIDDEN_UNITS[-1]},
     "§7": {2},
 }
@@ -105,3 +108,12 @@ def test_both_name_the_same_code_and_commands():
         code = [re.findall(r"`[^`]*`", sections(name)[heading]) for name in GUIDES]
         cleaned = [[re.sub(r"\s+", " ", c) for c in each] for each in code]
         assert cleaned[0] == cleaned[1], heading
+
+
+def test_what_is_said_of_first_weights_was_measured():
+    stuck: dict[str, list[float]] = {}
+    for run in MEASURED["runs"]:
+        stuck.setdefault(run["variant"], []).append(run["values"]["stuck"])
+    assert set(stuck["paper"] + stuck["2012"]) == {1.0}
+    assert set(stuck["stable"]) == {0.0}
+    assert min(len(seeds) for seeds in stuck.values()) >= 5
