@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from alexnet_tf.errors import InputError
 from alexnet_tf.experiments.figure import draw_figure
 from alexnet_tf.experiments.results import RESULTS
 from alexnet_tf.experiments.stored import DOCS, PICTURES, STORED, block, read_stored, with_block
@@ -30,7 +29,9 @@ def main(folders: tuple[Path, ...]) -> None:
         try:
             results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{folder} has no {RESULTS}: let the experiment finish") from None
+            raise click.ClickException(
+                f"{folder} has no {RESULTS}: let the experiment finish"
+            ) from None
         name = results["experiment"]
         STORED.mkdir(exist_ok=True)
         (DOCS / PICTURES).mkdir(exist_ok=True)

@@ -118,16 +118,18 @@ def _command(name: str, options: dict[str, Any]) -> str:
     words = ["python", "cli.py", "experiment", name]
     for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "budget", "precision"):
         if options[key] is not None:
-            words += ["--" + key.replace("_", "-"), Path(str(options[key])).name]
+            value = str(options[key])
+            known = Path(value).resolve().name if Path(value).is_dir() else value
+            words += ["--" + key.replace("_", "-"), known]
     if options["data_dir"] is not None:
         words += ["--data-dir", "DIR"]
     return shlex.join(words)
 
 
 def _list(as_json: bool) -> None:
-    """Prints the experiments: claim, section, data, and the hours they took where it was stored."""
+    """Prints the experiments: claim, section, data, and what they took where it is stored."""
     from alexnet_tf.experiments.catalogue import EXPERIMENTS
-    from alexnet_tf.experiments.stored import hours
+    from alexnet_tf.experiments.stored import cost
 
     rows: list[dict[str, Any]] = [
         {
@@ -139,7 +141,7 @@ def _list(as_json: bool) -> None:
             "train_examples": experiment.limit_train,
             "seeds": experiment.seeds,
             "variants": [variant.name for variant in experiment.variants],
-            "hours": hours(experiment.name),
+            "cost": cost(experiment.name),
         }
         for experiment in EXPERIMENTS.values()
     ]
@@ -153,7 +155,7 @@ def _list(as_json: bool) -> None:
             f"section {row['section']}" if row["section"] else "not in the paper",
             f"the paper's number: {row['paper']}" if row["paper"] else "",
             f"data: {row['dataset']}, {images} images, {seeds}",
-            "" if row["hours"] is None else f"hours here: {row['hours']:.2f}",
+            "" if row["cost"] is None else "{:.2f} hours on {}".format(*row["cost"]),
         ]
         click.echo(row["name"])
         for text in (row["claim"], "; ".join(fact for fact in facts if fact)):

@@ -3,11 +3,11 @@
 import itertools
 
 from alexnet_tf.experiments.claims import SMALL
-from alexnet_tf.experiments.definition import Experiment, Variant
+from alexnet_tf.experiments.definition import Experiment, Pair, Variant
 from alexnet_tf.settings import Schedule
 
 _ADAMW = {"optimizer": "adamw", "weight_decay": 0.05}
-_TRAINING_AND_TEST = ("test_error", "training_error")
+_TEST_AND_TRAINING = ("test_error", "training_error")
 
 ABLATIONS = (
     Experiment(
@@ -22,15 +22,15 @@ ABLATIONS = (
             Variant("lrn"),
             Variant("none", {"norm": "none"}),
         ),
-        metrics=_TRAINING_AND_TEST,
-        expected=(("batch", "lrn"), ("batch", "none")),
+        metrics=_TEST_AND_TRAINING,
+        expected=(Pair("batch", "lrn"), Pair("batch", "none")),
         how=f"After the ReLU, where the paper has its norm. With {SMALL}.",
         reason="It stands after two layers of five only, and with dropout in the hidden layers.",
     ),
     Experiment(
         name="activations",
         claim="Rectifiers, also soft and leaky ones, learn faster than tanh and the sigmoid.",
-        section="3.1",
+        section="",
         paper="",
         recipe="cifar10-small",
         variants=(
@@ -41,7 +41,7 @@ ABLATIONS = (
             ),
         ),
         metrics=("training_error", "test_error"),
-        expected=(("relu", "tanh"), ("relu", "sigmoid")),
+        expected=(Pair("relu", "tanh"), Pair("relu", "sigmoid")),
         epochs=10,
         rates=(0.003, 0.01, 0.03),
         how=f"Each at the best of three rates for its training error. With {SMALL}.",
@@ -51,19 +51,19 @@ ABLATIONS = (
     Experiment(
         name="pooling",
         claim="Overlapping, plain and average pooling on the same network.",
-        section="3.4",
+        section="",
         paper="",
         recipe="cifar10-small",
         variants=tuple(
             Variant(name, {"pooling": name}) for name in ("overlapping", "plain", "average")
         ),
-        metrics=_TRAINING_AND_TEST,
+        metrics=_TEST_AND_TRAINING,
         how=f"With {SMALL}.",
     ),
     Experiment(
         name="optimizers",
         claim="Nesterov's momentum, AdamW and a cosine against the paper's momentum and steps.",
-        section="5",
+        section="",
         paper="",
         recipe="cifar10-small",
         variants=(
@@ -81,7 +81,7 @@ ABLATIONS = (
     Experiment(
         name="dropout-by-decay",
         claim="Dropout and weight decay, each alone, together and neither.",
-        section="4.2, 5",
+        section="",
         paper="",
         recipe="cifar10-small",
         variants=tuple(
@@ -91,7 +91,7 @@ ABLATIONS = (
             )
             for dropout, decay in itertools.product((0.0, 0.5), (0.0, 0.0005, 0.005))
         ),
-        metrics=_TRAINING_AND_TEST,
+        metrics=_TEST_AND_TRAINING,
         how=f"With {SMALL}. Training error is counted with dropout on.",
     ),
 )

@@ -14,8 +14,7 @@ class Variant:
 
     Attributes:
       name: For the table and the run folders.
-      changes: What `Recipe.replace` takes. Two names more: "recipe", another recipe to start from;
-        and "network", a dict of what `Network.replace` takes.
+      changes: What `Recipe.replace` takes, and "network", a dict of what `Network.replace` takes.
       runs_of: A variant whose runs this one judges by `metric`, instead of training its own.
       metric: Instead of the experiment's first.
       published: The number to be met or beaten, in the metric's unit; None: there is none.
@@ -29,19 +28,37 @@ class Variant:
 
 
 @dataclasses.dataclass(frozen=True)
+class Pair:
+    """Two variants of which a claim says that one is better.
+
+    Attributes:
+      better: The name of the one that the claim says is better.
+      worse: The name of the other.
+      paper: By how much in the paper, in points, or times with the experiment's `ratio`; None: it
+        gives no number.
+    """
+
+    better: str
+    worse: str
+    paper: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """A claim, and how it is put to the test.
 
     Attributes:
       name: What `experiment` takes.
       claim: One sentence.
-      section: Of the paper, "" where the claim is not its.
+      section: Of the paper, "" where the claim is not the paper's.
       paper: The paper's number, in words.
       recipe: What the variants change.
-      variants: The first is the one that the others are compared with, where nothing is expected.
+      variants: What is compared.
       metrics: Names in `measures.METRICS`; the first is what the claim is judged by. Lower is
         better in all of them.
-      expected: Pairs of variants, the one that the claim says is better first.
+      expected: What the claim says is better than what.
+      alike_within: Where the claim is that all variants are alike: how many points their means may
+        lie apart.
       ratio: Whether a pair is compared by how many times as much, instead of by a difference.
       dataset: As `train` takes it.
       limit_train: Training images, drawn by seed; None: all.
@@ -62,7 +79,8 @@ class Experiment:
     recipe: str
     variants: tuple[Variant, ...]
     metrics: tuple[str, ...] = ("test_error",)
-    expected: tuple[tuple[str, str], ...] = ()
+    expected: tuple[Pair, ...] = ()
+    alike_within: float | None = None
     ratio: bool = False
     dataset: str = "cifar10"
     limit_train: int | None = 10_000
@@ -96,12 +114,11 @@ class Experiment:
           epochs: Instead of the experiment's.
           rate: Instead of the recipe's.
         """
-        recipe = get_recipe(variant.changes.get("recipe", self.recipe))
+        recipe = get_recipe(self.recipe)
         network = recipe.network
         fields: dict[str, Any] = {}
         for changes in (self.changes, variant.changes):
             given = dict(changes)
-            given.pop("recipe", None)
             network = network.replace(**given.pop("network", {}))
             fields.update(given)
         recipe = recipe.replace(network=network).replace(**fields)

@@ -27,7 +27,9 @@ class Plan:
       epochs: Of every variant; None: each variant's recipe's.
       limit_train: Training images, or None: all.
       limit_val: Test images, or None: all.
-      precision: "auto", "float32", "bfloat16" or "float16".
+      asked_epochs: `epochs` before a budget took any.
+      asked_limit_train: `limit_train` before a budget took any.
+      precision: "auto", "float32" or "bfloat16".
       budget_seconds: What was asked for, or None.
       shortened: What the budget took away, a sentence; "" for nothing.
     """
@@ -38,6 +40,8 @@ class Plan:
     epochs: int | None
     limit_train: int | None
     limit_val: int | None
+    asked_epochs: int | None = None
+    asked_limit_train: int | None = None
     precision: str = "auto"
     budget_seconds: float | None = None
     shortened: str = ""
@@ -59,13 +63,17 @@ def new_plan(
     budget_seconds: float | None = None,
 ) -> Plan:
     """Returns the experiment's own values, but for those given."""
+    epochs = epochs or experiment.epochs
+    limit_train = limit_train or experiment.limit_train
     return Plan(
         experiment=experiment.name,
         dataset=dataset or experiment.dataset,
         seeds=seeds or experiment.seeds,
-        epochs=epochs or experiment.epochs,
-        limit_train=limit_train or experiment.limit_train,
+        epochs=epochs,
+        limit_train=limit_train,
         limit_val=limit_val or experiment.limit_val,
+        asked_epochs=epochs,
+        asked_limit_train=limit_train,
         precision=precision,
         budget_seconds=budget_seconds,
     )
@@ -94,15 +102,17 @@ def check_same(stored: Plan, asked: Plan, folder: Path) -> Plan:
     Raises:
       InputError: They are not one experiment's.
     """
-    budgeted = () if stored.budget_seconds is None else ("epochs", "limit_train")
+    # More seeds are more runs than a budget was made for.
+    free = ("seeds",) if stored.budget_seconds is None else ()
     for field in dataclasses.fields(Plan):
         name = field.name
-        if name in ("seeds", "shortened", *budgeted):
+        if name in ("epochs", "limit_train", "shortened", *free):
             continue
         had, wanted = getattr(stored, name), getattr(asked, name)
         if had != wanted:
+            called = name.removeprefix("asked_").replace("_", " ")
             raise InputError(
-                f"{folder} holds this experiment with {name.replace('_', ' ')} {had}, not {wanted}:"
+                f"{folder} holds this experiment with {called} {had}, not {wanted}:"
                 " give the same command to go on, or another --out"
             )
     return dataclasses.replace(stored, seeds=asked.seeds)
@@ -165,7 +175,7 @@ class Speed:
     """What a variant's training takes here.
 
     Attributes:
-      startup_seconds: Before the first update.
+      startup_seconds: Before the first update, and of judging the trained model, if need be.
       epoch_seconds: Of an epoch beside its updates: judging, saving.
       images_per_second: Of the updates.
     """
@@ -181,7 +191,9 @@ class Speed:
         )
 
 
-def shorten(plan: Plan, jobs: list[Job], speeds: dict[str, Speed], images: int) -> Plan:
+def shorten(
+    plan: Plan, jobs: list[Job], speeds: dict[str, Speed], images: int, spent: float = 0.0
+) -> Plan:
     """Returns the plan that fits its budget: fewer epochs, then fewer images, for all alike.
 
     Args:
@@ -189,11 +201,13 @@ def shorten(plan: Plan, jobs: list[Job], speeds: dict[str, Speed], images: int) 
       jobs: All runs.
       speeds: By variant name.
       images: Training images of the plan, with all of the set counted.
+      spent: Seconds of the budget that are gone.
 
     Raises:
       InputError: The budget is too small for anything.
     """
-    budget = plan.budget_seconds or 0.0
+    asked = plan.budget_seconds or 0.0
+    budget = asked - spent
     full_epochs = max(job.recipe.epochs for job in jobs)
 
     def seconds(epochs: int, images: int) -> float:
@@ -216,12 +230,12 @@ def shorten(plan: Plan, jobs: list[Job], speeds: dict[str, Speed], images: int) 
     if kept < fewest_images:
         least = seconds(fewest_epochs, fewest_images)
         raise InputError(
-            f"--budget {budget / 60:g}m is too short for {len(jobs)} runs: {fewest_epochs} epochs "
+            f"--budget {asked / 60:g}m is too short for {len(jobs)} runs: {fewest_epochs} epochs "
             f"of {fewest_images:,} images take about {least / 60:.0f} minutes here"
         )
     speed = min(speed.images_per_second for speed in speeds.values())
     sentence = (
-        f"Shortened to fit {budget / 60:g} minutes: {epochs} epochs of {kept:,} images instead of "
+        f"Shortened to fit {asked / 60:g} minutes: {epochs} epochs of {kept:,} images instead of "
         f"{full_epochs} of {images:,}, which would take about {full / 60:.0f} minutes at the "
         f"{speed:,.0f} images/s measured before the start."
     )

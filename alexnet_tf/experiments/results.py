@@ -15,6 +15,7 @@ from alexnet_tf.experiments.measures import METRICS, Run
 from alexnet_tf.experiments.plan import Job, Plan, job
 
 PLAN, RESULTS, TABLE, FIGURE = "plan.json", "results.json", "table.md", "figure.png"
+COMMITS = "commits.json"  # by run folder, what it was begun with
 JUDGED = "judged.json"
 _KEPT = (
     "epoch",
@@ -45,6 +46,23 @@ def _history(folder: Path) -> list[dict[str, Any]]:
     return runs.read_history(folder) if (folder / runs.HISTORY).exists() else []
 
 
+def best_of(experiment: Experiment, tried: list[Job]) -> Job:
+    """Returns the best of the runs with one seed and several learning rates.
+
+    Among runs that never got where they should, the one with the lowest training error in the end.
+    """
+
+    def rank(one: Job) -> tuple[float, float]:
+        measured = read_measured(one)
+        value = METRICS[experiment.metrics[0]].measure(measured)
+        error = math.inf
+        if measured.history and not measured.diverged:
+            error = measured.history[-1]["training_top1_error"]
+        return math.inf if value is None else value, error
+
+    return min(tried, key=rank)
+
+
 def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dict[str, Any]:
     """Returns what results.json holds; all runs must be finished.
 
@@ -60,7 +78,7 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
     for variant in experiment.trained():
         rates: tuple[float | None, ...] = experiment.rates or (None,)
         jobs = [job(experiment, plan, root, variant, 0, rate) for rate in rates]
-        chosen = min(jobs, key=lambda tried: _or_infinite(_value(experiment, variant, tried)))
+        chosen = best_of(experiment, jobs)
         rate = chosen.recipe.learning_rate if experiment.rates else None
         jobs += [job(experiment, plan, root, variant, s, rate) for s in range(1, plan.seeds)]
         for one in jobs:
@@ -71,6 +89,7 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
                 records.append(runs.read_run(one.folder))
     first = records[0]
     data = first["dataset"]
+    begun = read_commits(root)
     judged = next((one.judged for one in measured if one.judged), {})
     return {
         "experiment": experiment.name,
@@ -83,14 +102,14 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
         },
         "plan": plan.to_json(),
         "variants": summaries(experiment, found),
-        "commit": commit(),
+        "commit": ", ".join(dict.fromkeys(name or "none" for name in begun.values())) or None,
         "command": command,
         "started": min(record["started"] for record in records),
         "finished": max(record.get("finished", "") for record in records),
         "seconds": round(sum(run["seconds"] for run in found), 1),
         "precision": first["precision"],
         "devices": first["devices"],
-        "machine": f"{os.cpu_count()} {platform.machine()} cores",
+        "machine": _machine(first["devices"]),
         "versions": first["versions"],
         "runs": found,
     }
@@ -115,7 +134,7 @@ def _run(
         "diverged": measured.diverged,
         "values": {name: METRICS[name].measure(measured) for name in names},
         "parameters": record.get("parameters"),
-        "seconds": _training_seconds(measured.history),
+        "seconds": round(record.get("seconds", 0.0), 1),
         "images_per_second": _median([r["images_per_second"] for r in measured.history]),
         "history": [{name: _rounded(entry[name]) for name in _KEPT} for entry in measured.history],
     }
@@ -134,6 +153,7 @@ def summaries(experiment: Experiment, found: list[dict[str, Any]]) -> list[dict[
             values = [run["values"][measured] for run in mine]
             have = [value for value in values if value is not None]
             shown[name] = {
+                "metric": measured,
                 "values": values,
                 "mean": statistics.mean(have) if len(have) == len(values) and have else None,
                 "least": min(have, default=None),
@@ -144,10 +164,17 @@ def summaries(experiment: Experiment, found: list[dict[str, Any]]) -> list[dict[
                 "name": variant.name,
                 "learning_rate": mine[0]["learning_rate"] if mine else None,
                 "parameters": mine[0]["parameters"] if mine else None,
+                "diverged": sum(run["diverged"] for run in mine),
                 "metrics": shown,
             }
         )
     return rows
+
+
+def read_commits(root: Path) -> dict[str, str | None]:
+    """Returns the commit that each run of an experiment was begun with, by its folder's name."""
+    path = root / COMMITS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def commit() -> str | None:
@@ -167,23 +194,16 @@ def commit() -> str | None:
         return None
 
 
-def _value(experiment: Experiment, variant: Variant, one: Job) -> float | None:
-    return METRICS[experiment.metrics[0]].measure(read_measured(one))
-
-
-def _or_infinite(value: float | None) -> float:
-    return math.inf if value is None else value
-
-
 def _median(values: list[float]) -> float | None:
     return round(statistics.median(values), 1) if values else None
 
 
-def _training_seconds(history: list[dict[str, Any]]) -> float:
-    """Returns epochs times their median seconds: what a run takes where it is not held up."""
-    if not history:
-        return 0.0
-    return round(len(history) * statistics.median(record["seconds"] for record in history), 1)
+def _machine(devices: list[str]) -> str:
+    """Returns what it ran on: "2 x86_64 cores", or "2 GPUs"."""
+    gpus = sum("GPU" in device for device in devices)
+    if gpus:
+        return f"{gpus} GPU{'s' if gpus > 1 else ''}"
+    return f"{os.cpu_count()} {platform.machine()} cores"
 
 
 def _rounded(value: Any) -> Any:

@@ -1,14 +1,10 @@
 """Runs an experiment: every variant and seed through `train`, in one folder that can be resumed."""
 
-import gc
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import keras
 
 from alexnet_tf import runs
 from alexnet_tf.data.sources import open_dataset
@@ -21,28 +17,31 @@ from alexnet_tf.experiments.measures import METRICS
 from alexnet_tf.experiments.plan import (
     Job,
     Plan,
-    Speed,
     all_jobs,
     check_same,
     job,
     read_plan,
     shorten,
 )
+from alexnet_tf.experiments.probe import clear, measure_speeds
 from alexnet_tf.experiments.progress import RunsBar, Teller
 from alexnet_tf.experiments.results import (
+    COMMITS,
     FIGURE,
     JUDGED,
     PLAN,
     RESULTS,
     TABLE,
+    best_of,
     collect,
+    commit,
+    read_commits,
     read_measured,
 )
 from alexnet_tf.experiments.table import table
 from alexnet_tf.files import write_json, write_text
+from alexnet_tf.settings import Recipe
 from alexnet_tf.training.train import train
-
-_PROBE_BATCHES = 12
 
 
 def run_experiment(
@@ -124,15 +123,26 @@ class _Runner:
                     f"{plan.dataset} has neither a test nor a validation split to judge on: "
                     "name another --dataset"
                 )
+            largest = max(job.recipe.batch_size for job in self._all_jobs(plan))
+            if len(splits.train) < largest:
+                raise InputError(
+                    f"{len(splits.train)} training images of {plan.dataset} are fewer than a batch "
+                    f"of {largest}: give more, or a larger --limit-train"
+                )
             if plan.budget_seconds is not None:
-                plan = self._fit(plan, len(splits.train))
+                started = time.monotonic()
+                speeds = measure_speeds(
+                    self._experiment, plan, self._data_dir, self._judges, self._teller
+                )
+                spent = time.monotonic() - started
+                plan = shorten(plan, self._all_jobs(plan), speeds, len(splits.train), spent)
         self._root.mkdir(parents=True, exist_ok=True)
         write_json(path, plan.to_json())
         return plan
 
     def run(self, plan: Plan) -> None:
         """Runs all that is not finished."""
-        jobs = list(all_jobs(self._experiment, plan, self._root))
+        jobs = self._all_jobs(plan)
         epochs = sum(job.recipe.epochs for job in jobs)
         with self._teller.bar(len(jobs), epochs) as bar:
             rates: dict[str, float | None] = {}
@@ -147,17 +157,19 @@ class _Runner:
     def _job(self, plan: Plan, variant: Variant, seed: int, rate: float | None) -> Job:
         return job(self._experiment, plan, self._root, variant, seed, rate)
 
+    def _all_jobs(self, plan: Plan) -> list[Job]:
+        return list(all_jobs(self._experiment, plan, self._root))
+
     def _search(self, plan: Plan, variant: Variant, bar: RunsBar) -> float:
         """Tries the rates with the first seed and returns the best."""
-        found: dict[float, float] = {}
-        for rate in self._experiment.rates:
-            tried = self._job(plan, variant, 0, rate)
-            best = min(found.values(), default=float("inf"))
+        tried = [self._job(plan, variant, 0, rate) for rate in self._experiment.rates]
+        best = None
+        for one in tried:
             # For a count of epochs a run that is already longer than the best has lost.
-            self._do(plan, tried, bar, epochs=best if self._metric.unit == "epochs" else None)
-            value = self._metric.measure(read_measured(tried))
-            found[rate] = float("inf") if value is None else value
-        return min(found, key=lambda rate: found[rate])
+            self._do(plan, one, bar, epochs=best if self._metric.unit == "epochs" else None)
+            value = self._metric.measure(read_measured(one))
+            best = value if best is None or (value is not None and value < best) else best
+        return best_of(self._experiment, tried).recipe.learning_rate
 
     def _do(self, plan: Plan, job: Job, bar: RunsBar, epochs: float | None = None) -> None:
         """Runs one job, unless it is finished.
@@ -171,6 +183,7 @@ class _Runner:
         what = f"{job.variant.name}, seed {job.seed}"
         what += f", rate {job.recipe.learning_rate:g}" if self._experiment.rates else ""
         bar.start(what, job.recipe.epochs)
+        self._check_recipe(job)
         if not job.finished:
 
             def watch(record: dict[str, Any]) -> bool:
@@ -182,11 +195,22 @@ class _Runner:
                 self._train(plan, job, watch)
             except TrainingError as error:
                 write_json(job.diverged_file, {"diverged": str(error)})
-            _clear()
-            self._judge(job)
+            clear()
+        self._judge(job)
         if not self._keep_models:
             strip(job.folder)
-        bar.finish(what, self._metric, self._metric.measure(read_measured(job)))
+        metric = METRICS[job.variant.metric or self._experiment.metrics[0]]
+        bar.finish(what, metric, metric.measure(read_measured(job)))
+
+    def _check_recipe(self, job: Job) -> None:
+        """Refuses a run that began with another recipe, as after a change of the code."""
+        if not runs.is_run(job.folder):
+            return
+        if Recipe.from_json(runs.read_run(job.folder)["recipe"]) != job.recipe:
+            raise InputError(
+                f"{job.folder} was trained with another recipe than the experiment now has: "
+                "give another --out"
+            )
 
     def _train(self, plan: Plan, job: Job, watch: Callable[[dict[str, Any]], bool]) -> None:
         if runs.is_run(job.folder):
@@ -201,6 +225,8 @@ class _Runner:
             return
         if job.folder.is_dir():  # killed before it had anything to go on from
             shutil.rmtree(job.folder)
+        begun = {**read_commits(self._root), job.folder.name: commit()}
+        write_json(self._root / COMMITS, begun)
         train(
             plan.dataset,
             data_dir=self._data_dir,
@@ -216,17 +242,18 @@ class _Runner:
 
     def _judge(self, job: Job) -> None:
         """Judges a trained model by the centre crop and ten crops, where that is asked for."""
-        if not self._judges or job.diverged_file.exists():
+        judged_file = job.folder / JUDGED
+        if not self._judges or job.diverged_file.exists() or judged_file.exists():
             return
-        found = evaluate(job.folder, data_dir=self._data_dir, split="test", ten_crop=True)
+        found = evaluate(job.folder, data_dir=self._data_dir, ten_crop=True)
         assert found.ten_crop is not None
         judged = {
             "centre_crop": found.centre_crop.top1_error,
             "ten_crop": found.ten_crop.top1_error,
             "examples": found.centre_crop.examples,
         }
-        write_json(job.folder / JUDGED, judged)
-        _clear()
+        write_json(judged_file, judged)
+        clear()
 
     def _splits(self, plan: Plan) -> TrainingSplits:
         """Returns what the first seed trains on and is judged on."""
@@ -234,57 +261,9 @@ class _Runner:
         data = open_dataset(plan.dataset, data_dir=self._data_dir, channels=recipe.network.channels)
         return split_dataset(data, hold_out=recipe.hold_out, seed=0, limit_train=plan.limit_train)
 
-    def _fit(self, plan: Plan, images: int) -> Plan:
-        """Measures how fast the variants train and makes the plan fit its budget."""
-        speeds = {}
-        for variant in self._experiment.trained():
-            self._teller.message(f"measuring how fast {variant.name} trains")
-            speeds[variant.name] = self._speed(plan, variant)
-        jobs = list(all_jobs(self._experiment, plan, self._root))
-        return shorten(plan, jobs, speeds, images)
-
-    def _speed(self, plan: Plan, variant: Variant) -> Speed:
-        """Trains a variant for a few batches, twice; the first time compiles."""
-        ends: list[float] = []
-        records: list[dict[str, Any]] = []
-
-        def watch(record: dict[str, Any]) -> bool:
-            ends.append(time.monotonic())
-            records.append(record)
-            return False
-
-        recipe = self._experiment.recipe_of(variant, epochs=2)
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            train(
-                plan.dataset,
-                data_dir=self._data_dir,
-                recipe=recipe,
-                precision=plan.precision,
-                limit_train=_PROBE_BATCHES * recipe.batch_size,
-                limit_val=plan.limit_val,
-                run_dir=Path(folder) / "run",
-                quiet=True,
-                on_epoch=watch,
-            )
-        _clear()
-        last = records[-1]
-        epoch_seconds = ends[1] - ends[0]
-        return Speed(
-            startup_seconds=max(0.0, ends[0] - started - epoch_seconds),
-            epoch_seconds=max(0.0, epoch_seconds - last["seconds"]),
-            images_per_second=last["images_per_second"],
-        )
-
 
 def strip(folder: Path) -> None:
     """Removes a run's models, checkpoints and statistics, and keeps what it tells."""
     shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)
     for name in (runs.BEST, runs.LAST, runs.STATISTICS):
         (folder / name).unlink(missing_ok=True)
-
-
-def _clear() -> None:
-    """Frees the graph and the weights of the run before."""
-    keras.backend.clear_session()
-    gc.collect()

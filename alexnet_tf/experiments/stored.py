@@ -23,12 +23,13 @@ def read_stored(folder: Path = STORED) -> dict[str, dict[str, Any]]:
     }
 
 
-def hours(name: str, folder: Path = STORED) -> float | None:
-    """Returns the hours of training that an experiment took, None where it is not stored."""
+def cost(name: str, folder: Path = STORED) -> tuple[float, str] | None:
+    """Returns the hours that a stored experiment took and the machine; None: it is not stored."""
     path = folder / f"{name}.json"
     if not path.is_file():
         return None
-    return json.loads(path.read_text(encoding="utf-8"))["seconds"] / 3600
+    results = json.loads(path.read_text(encoding="utf-8"))
+    return results["seconds"] / 3600, results["machine"]
 
 
 def block(stored: dict[str, dict[str, Any]]) -> str:

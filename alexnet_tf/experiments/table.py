@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 from alexnet_tf.experiments.catalogue import get_experiment
-from alexnet_tf.experiments.definition import Experiment
+from alexnet_tf.experiments.definition import Experiment, Pair
 from alexnet_tf.experiments.measures import METRICS
 
 
@@ -26,7 +26,9 @@ def table(results: dict[str, Any]) -> str:
     experiment = get_experiment(results["experiment"])
     metrics = [METRICS[name] for name in experiment.metrics]
     rates = bool(experiment.rates)
-    titles = ["variant", *(["rate"] if rates else []), *(metric.title for metric in metrics)]
+    split = results["data"]["judged_split"]
+    shown = (metric.title.replace("test", split) for metric in metrics)
+    titles = ["variant", *(["rate"] if rates else []), *shown]
     lines = [
         f"**{experiment.name}.** {experiment.claim}{_source(experiment)}",
         "",
@@ -36,19 +38,27 @@ def table(results: dict[str, Any]) -> str:
     for row in results["variants"]:
         cells = [row["name"], *([f"{row['learning_rate']:g}"] if rates else [])]
         for name, metric in zip(experiment.metrics, metrics, strict=True):
-            cells.append(spread(row["metrics"][name], metric.unit))
+            cells.append(spread(row["metrics"][name], metric.unit, row["diverged"]))
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", " ".join([*verdicts(experiment, results), experiment.how]).strip(), ""]
     lines.append(_origin(results))
     return "\n".join(lines)
 
 
-def spread(measured: dict[str, Any], unit: str) -> str:
-    """Returns the mean and, of several seeds, the least and the most: "22.1% (21.5% to 22.9%)"."""
+def spread(measured: dict[str, Any], unit: str, diverged: int = 0) -> str:
+    """Returns the mean and, of several seeds, the least and the most: "22.1% (21.5% to 22.9%)".
+
+    Args:
+      measured: A variant's values of a metric.
+      unit: The metric's.
+      diverged: In how many of the seeds the loss was no number in the end.
+    """
     values = measured["values"]
     have = [value for value in values if value is not None]
     if len(have) < len(values):
-        missing = f"never in {len(values) - len(have)} of {len(values)}"
+        never = len(values) - len(have)
+        what = "diverged" if diverged == never else "never or diverged" if diverged else "never"
+        missing = f"{what} in {never} of {len(values)}"
         if not have:
             return missing
         shown = ", ".join(format_value(value, unit) for value in have)
@@ -61,49 +71,81 @@ def spread(measured: dict[str, Any], unit: str) -> str:
 
 
 def verdicts(experiment: Experiment, results: dict[str, Any]) -> list[str]:
-    """Returns a sentence for each pair the claim speaks of, and why it may not hold if it does not.
+    """Returns whether the claim is seen, a sentence for each comparison, and why it may not be.
 
-    Pairs are compared seed by seed: a claim holds if it does so in every seed.
+    Pairs are compared seed by seed: a claim's direction is seen if it is in every seed, its size if
+    the mean over the seeds is at least the paper's.
     """
-    metric = METRICS[experiment.metrics[0]]
     rows = {row["name"]: row["metrics"][experiment.metrics[0]] for row in results["variants"]}
-    sentences, holds = [], True
-    for better, worse in experiment.expected:
-        pairs = list(zip(rows[better]["values"], rows[worse]["values"], strict=True))
-        wins = sum(_below(a, b) for a, b in pairs)
-        losses = sum(_below(b, a) for a, b in pairs)
-        known = [(a, b) for a, b in pairs if a is not None and b is not None]
-        measured = ""
-        if known and experiment.ratio:
-            ratios = [b / a for a, b in known]
-            measured = f" by {statistics.mean(ratios):.1f} times{_range(ratios, '{:.1f}')}"
-        elif known and metric.unit == "%":
-            points = [100 * (b - a) for a, b in known]
-            mean = statistics.mean(points)
-            measured = f" by {abs(mean):.2f} points{_range([abs(p) for p in points], '{:.2f}')}"
-            if len(pairs) not in (wins, losses):
-                shown = ", ".join(f"{p:+.2f}" for p in points)
-                measured = f" (differences by seed in points: {shown})"
-        if wins == len(pairs):
-            sentences.append(f"{better} is ahead of {worse} in {_seeds(pairs)}{measured}.")
-        elif losses == len(pairs):
-            holds = False
-            sentences.append(f"{better} is behind {worse} in {_seeds(pairs)}{measured}.")
-        else:
-            holds = False
-            sentences.append(
-                f"{better} is ahead of {worse} in {wins} of {len(pairs)} seeds{measured}."
-            )
-    published, met = _against_published(experiment, rows, metric.unit)
+    reason = [experiment.reason] if experiment.reason else []
+    if results["plan"]["shortened"]:
+        reason.insert(0, "The budget shortened the training.")
+    if experiment.alike_within is not None:
+        sentence, alike = _alike(rows, experiment.alike_within)
+        if alike:
+            return ["The claim holds here:", sentence]
+        return ["The claim is not seen here:", sentence, *reason]
     if not experiment.expected:
-        return published if met else [*published, experiment.reason]
-    if holds:
-        return [
-            "The claim holds here:" if len(sentences) == 1 else "The claims hold here:",
-            *sentences,
-        ]
-    verdict = "Not all of it is seen here:" if len(sentences) > 1 else "The claim is not seen here:"
-    return [verdict, *sentences, experiment.reason]
+        published, met = _against_published(experiment, rows, METRICS[experiment.metrics[0]].unit)
+        return published if met else [*published, *reason]
+    compared = [_compare(experiment, pair, rows) for pair in experiment.expected]
+    sentences = [sentence for sentence, _, _ in compared]
+    ahead = [is_ahead for _, is_ahead, _ in compared]
+    if results["plan"]["seeds"] == 1:
+        sentences.append("One seed decides little.")
+    if all(is_enough for _, _, is_enough in compared):
+        return ["The claim holds here:", *sentences]
+    if all(ahead):
+        return ["The claim's direction is seen here, its size is not:", *sentences, *reason]
+    if any(ahead):
+        return ["Not all of it is seen here:", *sentences, *reason]
+    return ["The claim is not seen here:", *sentences, *reason]
+
+
+def _compare(experiment: Experiment, pair: Pair, rows: dict[str, Any]) -> tuple[str, bool, bool]:
+    """Returns a sentence, whether the pair's better is ahead in all seeds, and by enough."""
+    pairs = list(zip(rows[pair.better]["values"], rows[pair.worse]["values"], strict=True))
+    wins = sum(_below(a, b) for a, b in pairs)
+    losses = sum(_below(b, a) for a, b in pairs)
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    unit = " times" if experiment.ratio else " points"
+    margins = [b / a if experiment.ratio else 100 * (b - a) for a, b in known]
+    if not experiment.ratio and METRICS[experiment.metrics[0]].unit != "%":
+        margins = []
+    measured = ""
+    if margins and len(pairs) not in (wins, losses):
+        shown = ", ".join(f"{m:.1f}" if experiment.ratio else f"{m:+.2f}" for m in margins)
+        measured = f" ({'ratios' if experiment.ratio else 'differences'} by seed: {shown}{unit})"
+    elif margins:
+        form = "{:.1f}" if experiment.ratio else "{:.2f}"
+        shown_as = [abs(m) for m in margins]
+        mean = form.format(statistics.mean(shown_as))
+        measured = f" by {mean}{unit}{_range(shown_as, form)}"
+    if measured and len(known) < len(pairs):
+        measured += f" in the {len(known)} where both have a number"
+    paper = "" if pair.paper is None else f"; in the paper by {pair.paper:g}{unit}"
+    if losses == len(pairs):
+        sentence = f"{pair.better} is behind {pair.worse} in {_seeds(pairs)}{measured}{paper}."
+    else:
+        where = _seeds(pairs) if wins == len(pairs) else f"{wins} of {len(pairs)} seeds"
+        sentence = f"{pair.better} is ahead of {pair.worse} in {where}{measured}{paper}."
+    is_ahead = wins == len(pairs)
+    # A seed in which the other never got there is no number to compare, but no less.
+    far = pair.paper is None or not margins or round(statistics.mean(margins), 2) >= pair.paper
+    return sentence, is_ahead, is_ahead and far
+
+
+def _alike(rows: dict[str, Any], within: float) -> tuple[str, bool]:
+    """Returns a sentence on how far the means lie apart, and whether that is within the points."""
+    means = [row["mean"] for row in rows.values()]
+    if None in means:
+        return "Not all runs have a number.", False
+    apart = 100 * (max(means) - min(means))
+    best = min(rows, key=lambda name: rows[name]["mean"])
+    return (
+        f"the means are {apart:.2f} points apart, {best} ahead; up to {within:g} counts as alike.",
+        apart <= within,
+    )
 
 
 def _against_published(
@@ -154,9 +196,10 @@ def _origin(results: dict[str, Any]) -> str:
     epochs = max(len(run["history"]) for run in results["runs"])
     seeds = "seed 0" if plan["seeds"] == 1 else f"seeds 0 to {plan['seeds'] - 1}"
     text = (
-        f"{data['train_examples']:,} training and {data['judged_examples']:,} test images of "
-        f"{data['name']}, at most {epochs} epochs, {seeds}, {results['precision']}, commit "
-        f"{results['commit']}, {minutes(results['seconds'])} of training on {results['machine']}: "
+        f"{data['train_examples']:,} training and {data['judged_examples']:,} "
+        f"{data['judged_split']} images of {data['name']}, at most {epochs} epochs, {seeds}, "
+        f"{results['precision']}, commit {results['commit']}, {minutes(results['seconds'])} on "
+        f"{results['machine']}: "
         f"`{results['command']}`"
     )
     return f"{plan['shortened']} {text}".strip()

@@ -6,7 +6,7 @@ from PIL import Image
 
 from alexnet_tf import recipes, runs
 from alexnet_tf.experiments import catalogue
-from alexnet_tf.experiments.definition import Experiment, Variant
+from alexnet_tf.experiments.definition import Experiment, Pair, Variant
 from alexnet_tf.settings import Convolution
 
 
@@ -44,7 +44,7 @@ def tiny(monkeypatch):
         recipe="tiny",
         variants=(Variant("one"), Variant("two", {"norm": "none"})),
         metrics=("test_error", "training_error"),
-        expected=(("one", "two"),),
+        expected=(Pair("one", "two"),),
         limit_train=None,
         epochs=2,
         seeds=1,
@@ -88,7 +88,8 @@ def scripted(monkeypatch):
                 if on_epoch(history[-1]):
                     break
             record = {
-                "recipe": {},
+                "recipe": recipe.to_json(),
+                "seconds": 1.5 * len(history),
                 "dataset": {
                     "name": dataset,
                     "classes": 3,

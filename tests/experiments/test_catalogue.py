@@ -24,9 +24,12 @@ def test_an_experiment_fits_together(name):
     assert experiment.claim.endswith(".")
     names = [variant.name for variant in experiment.variants]
     assert len(set(names)) == len(names)
-    assert {side for pair in experiment.expected for side in pair} <= set(names)
+    assert {side for pair in experiment.expected for side in (pair.better, pair.worse)} <= set(
+        names
+    )
     assert set(experiment.metrics) <= set(METRICS)
-    if experiment.expected:
+    published = any(variant.published is not None for variant in experiment.variants)
+    if experiment.expected or published or experiment.alike_within is not None:
         assert experiment.reason
     if experiment.rates:
         assert METRICS[experiment.metrics[0]].of_training  # test images choose nothing

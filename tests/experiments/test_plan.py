@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from alexnet_tf.errors import InputError
@@ -49,6 +51,13 @@ def test_then_it_takes_images(tiny, tmp_path):
     assert f"{plan.limit_train:,} images instead of 30 of 9,000" in plan.shortened
 
 
+def test_what_is_spent_on_measuring_is_gone(tiny, tmp_path):
+    plan = new_plan(tiny, dataset="photos", epochs=30, budget_seconds=6600)
+    speeds = {"one": Speed(10, 1, 100), "two": Speed(20, 2, 50)}
+    jobs = list(all_jobs(tiny, plan, tmp_path))
+    assert shorten(plan, jobs, speeds, 9000, spent=600).epochs == 21
+
+
 def test_a_budget_that_is_too_small_says_what_would_do(tiny, tmp_path):
     with pytest.raises(InputError, match=r"--budget 1m is too short for 2 runs: 10 epochs of 128"):
         budgeted(tiny, 1, tmp_path, images=9000)
@@ -65,5 +74,10 @@ def test_what_a_budget_took_stays_taken(tiny, tmp_path):
     stored = budgeted(tiny, 100, tmp_path, images=9000)
     asked = new_plan(tiny, dataset="photos", epochs=30, budget_seconds=6000)
     assert check_same(stored, asked, tmp_path) == stored
+    with pytest.raises(InputError, match="epochs 30, not 20"):
+        other = new_plan(tiny, dataset="photos", epochs=20, budget_seconds=6000)
+        check_same(stored, other, tmp_path)
+    with pytest.raises(InputError, match="seeds 1, not 2"):
+        check_same(stored, dataclasses.replace(asked, seeds=2), tmp_path)
     with pytest.raises(InputError, match="budget seconds"):
         check_same(stored, new_plan(tiny, dataset="photos", epochs=30), tmp_path)

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from alexnet_tf import recipes
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.experiments import catalogue
 from alexnet_tf.experiments.plan import new_plan
@@ -35,6 +36,7 @@ def test_every_variant_and_seed_is_run_once_and_only_its_numbers_are_kept(tiny, 
     ] * 2
     assert results["seconds"] == 4 * 2 * 1.5
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "commits.json",
         "figure.png",
         "plan.json",
         "results.json",
@@ -75,6 +77,31 @@ def test_a_data_set_without_anything_to_judge_on_is_refused(tiny, tmp_path, phot
     assert not (tmp_path / "out").exists()
 
 
+def test_fewer_images_than_a_batch_are_refused_and_the_correction_is_taken(
+    tiny, tmp_path, scripted
+):
+    with pytest.raises(InputError, match=r"9 training images of photos are fewer .* --limit-train"):
+        run(tiny, tmp_path / "out", limit_train=9)
+    run(tiny, tmp_path / "out", limit_train=30)  # nothing stands in the correction's way
+    assert len(scripted.runs) == 2
+
+
+def test_runs_of_another_recipe_are_not_taken_for_this_one(tiny, tmp_path, scripted, monkeypatch):
+    run(tiny, tmp_path)
+    changed = recipes.RECIPES["tiny"].replace(learning_rate=0.5)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", changed)
+    with pytest.raises(InputError, match="trained with another recipe than the experiment now has"):
+        run(tiny, tmp_path, seeds=2)
+    assert len(scripted.runs) == 2
+
+
+def test_the_commit_is_the_one_that_a_run_began_with(tiny, tmp_path, scripted, monkeypatch):
+    for seeds, name in ((1, "abc"), (2, "def"), (2, "ghi")):
+        monkeypatch.setattr("alexnet_tf.experiments.runner.commit", lambda name=name: name)
+        results = run(tiny, tmp_path, seeds=seeds)
+    assert results["commit"] == "abc, def"
+
+
 def test_a_damaged_plan_is_named(tiny, tmp_path, scripted):
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(InputError, match=r"plan\.json is damaged"):
@@ -111,6 +138,22 @@ def test_the_best_rate_is_found_with_the_first_seed_and_kept(tiny, tmp_path, scr
     assert sum(run["counts"] for run in results["runs"]) == 4
 
 
+def test_where_no_rate_gets_there_the_lowest_training_error_wins(
+    tiny, tmp_path, scripted, monkeypatch
+):
+    never = dataclasses.replace(
+        tiny, metrics=("epochs_to_training_error",), rates=(0.1, 0.2, 0.4), ratio=True
+    )
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", never)
+    scripted.errors = lambda recipe, seed: [
+        0.9,
+        {0.1: 0.8, 0.2: 0.6, 0.4: 0.7}[recipe.learning_rate],
+    ]
+    results = run(never, tmp_path, seeds=2)
+    assert names(scripted)[-2:] == ["one-seed-1-rate-0.2", "two-seed-1-rate-0.2"]
+    assert [row["learning_rate"] for row in results["variants"]] == [0.2, 0.2]
+
+
 def test_a_run_that_diverges_is_a_result(tiny, tmp_path, scripted):
     def diverge(folder):
         if folder.name == "two-seed-0":
@@ -120,15 +163,24 @@ def test_a_run_that_diverges_is_a_result(tiny, tmp_path, scripted):
     scripted.before = diverge
     results = run(tiny, tmp_path)
     assert [run["diverged"] for run in results["runs"]] == [False, True]
-    assert "| two | never in 1 of 1 |" in (tmp_path / "table.md").read_text()
+    assert "| two | diverged in 1 of 1 |" in (tmp_path / "table.md").read_text()
     run(tiny, tmp_path)
     assert len(scripted.runs) == 2
 
 
-def test_a_variant_that_judges_anothers_runs_trains_nothing(tiny, tmp_path, scripted, monkeypatch):
+@pytest.fixture
+def crops(tiny, monkeypatch):
+    """The experiment with ten crops, tiny."""
     crops = dataclasses.replace(catalogue.EXPERIMENTS["ten-crop"], name="tiny", recipe="tiny")
     crops = dataclasses.replace(crops, changes={}, epochs=2, limit_train=None, seeds=1)
     monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", crops)
+    return crops
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Stands for `evaluate`: 50% and 40% errors; what is called first may be changed."""
+    before = [lambda: None]
 
     class Errors:
         def __init__(self, error):
@@ -137,20 +189,44 @@ def test_a_variant_that_judges_anothers_runs_trains_nothing(tiny, tmp_path, scri
     class Found:
         centre_crop, ten_crop = Errors(0.5), Errors(0.4)
 
-    monkeypatch.setattr("alexnet_tf.experiments.runner.evaluate", lambda *given, **options: Found)
+    def evaluate(run, **options):
+        before[0]()
+        assert (run / "best.keras").exists()
+        return Found
+
+    monkeypatch.setattr("alexnet_tf.experiments.runner.evaluate", evaluate)
+    return before
+
+
+def test_stopped_while_it_judges_it_judges_again(crops, tmp_path, scripted, judged):
+    def stop():
+        raise KeyboardInterrupt
+
+    judged[0] = stop
+    with pytest.raises(TrainingStopped):
+        run(crops, tmp_path)
+    judged[0] = lambda: None
+    run(crops, tmp_path)
+    assert len(scripted.runs) == 1
+    assert "| ten crops | 40.00% |" in (tmp_path / "table.md").read_text()
+    assert not list(tmp_path.rglob("*.keras"))
+
+
+def test_a_variant_that_judges_anothers_runs_trains_nothing(crops, tmp_path, scripted, judged):
     results = run(crops, tmp_path)
     assert names(scripted) == ["centre-crop-seed-0"]
     table = (tmp_path / "table.md").read_text()
+    assert "| variant | validation error |" in table
     assert "| centre crop | 50.00% |" in table
     assert "| ten crops | 40.00% |" in table
     assert "The claim holds here: ten crops is ahead of centre crop in the one seed" in table
-    assert "1,000 test images" in table
+    assert "1,000 validation images" in table
     assert len(results["runs"]) == 1
 
 
 @pytest.mark.slow
 def test_really_trained_killed_inside_a_run_and_shortened(tiny, tmp_path, monkeypatch):
-    plan = new_plan(tiny, dataset="photos", epochs=6, budget_seconds=600)
+    plan = new_plan(tiny, dataset="photos", epochs=6, budget_seconds=790)
     ended = []
 
     def kill(self, record):
@@ -160,7 +236,7 @@ def test_really_trained_killed_inside_a_run_and_shortened(tiny, tmp_path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr("alexnet_tf.experiments.progress.RunsBar.epoch", kill)
-        # So 3 epochs of each fit.
+        # So 3 epochs of each fit, beside what measuring the speed takes.
         patch.setattr(
             "alexnet_tf.experiments.plan.Speed.seconds", lambda self, epochs, images: 100.0 * epochs
         )

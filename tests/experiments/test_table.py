@@ -4,7 +4,7 @@ import re
 import pytest
 
 from alexnet_tf.experiments import catalogue
-from alexnet_tf.experiments.definition import Variant
+from alexnet_tf.experiments.definition import Pair, Variant
 from alexnet_tf.experiments.results import summaries
 from alexnet_tf.experiments.table import format_value, minutes, table
 
@@ -17,6 +17,7 @@ def results_of(experiment, values, **more):
             "seed": seed,
             "learning_rate": 0.01,
             "counts": True,
+            "diverged": False,
             "parameters": 10,
             "values": dict.fromkeys(experiment.metrics, error),
             "history": [{}] * 4,
@@ -26,7 +27,12 @@ def results_of(experiment, values, **more):
     ]
     return {
         "experiment": experiment.name,
-        "data": {"name": "photos", "train_examples": 1000, "judged_examples": 200},
+        "data": {
+            "name": "photos",
+            "train_examples": 1000,
+            "judged_examples": 200,
+            "judged_split": "test",
+        },
         "plan": {"seeds": len(runs) // 2, "shortened": ""},
         "variants": summaries(experiment, runs),
         "runs": runs,
@@ -67,9 +73,61 @@ def test_never_is_worse_than_any_number_and_is_shown(tiny, monkeypatch):
     monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", epochs)
     text = table(results_of(epochs, {"one": [4.0, 5.0], "two": [None, 20.0]}))
     assert "| two | 20.0; never in 1 of 2 |" in text
-    assert "one is ahead of two in all 2 seeds by 4.0 times" in text
+    assert "one is ahead of two in all 2 seeds by 4.0 times in the 1 where both have" in text
     text = table(results_of(epochs, {"one": [4.0, 5.0], "two": [24.0, 20.0]}))
     assert "by 5.0 times (4.0 to 6.0)" in text
+
+
+@pytest.mark.parametrize(
+    ("paper", "verdict", "reasoned"),
+    [
+        (None, "The claim holds here: one is ahead of two in all 2 seeds by 2.50 points", False),
+        (2.5, "The claim holds here: one is ahead of two in all 2 seeds by 2.50 points", False),
+        (3.0, "The claim's direction is seen here, its size is not: one is ahead of two", True),
+    ],
+)
+def test_a_claim_of_a_size_holds_if_the_mean_is_as_large(
+    paper, verdict, reasoned, tiny, monkeypatch
+):
+    claim = dataclasses.replace(tiny, expected=(Pair("one", "two", paper),))
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", claim)
+    text = table(results_of(claim, {"one": [0.20, 0.20], "two": [0.22, 0.23]}))
+    assert verdict in text
+    assert (tiny.reason in text) == reasoned
+    assert ("; in the paper by 3 points" in text) == reasoned
+
+
+def test_one_seed_decides_little(tiny):
+    assert "One seed decides little." in table(results_of(tiny, {"one": [0.1], "two": [0.2]}))
+
+
+def test_of_two_comparisons_one_both_or_none_may_be_seen(tiny, monkeypatch):
+    both = dataclasses.replace(tiny, expected=(Pair("one", "two"), Pair("two", "one")))
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", both)
+    assert "Not all of it is seen here:" in table(results_of(both, {"one": [0.1], "two": [0.2]}))
+    assert "The claim is not seen here:" in table(results_of(both, {"one": [0.2], "two": [0.2]}))
+
+
+@pytest.mark.parametrize(
+    ("two", "verdict"),
+    [
+        (0.21, "The claim holds here: the means are 1.00 points apart, one ahead"),
+        (0.22, "The claim is not seen here: the means are 2.00 points apart, one ahead"),
+    ],
+)
+def test_a_claim_that_variants_are_alike(two, verdict, tiny, monkeypatch):
+    alike = dataclasses.replace(tiny, expected=(), alike_within=1.5)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", alike)
+    text = table(results_of(alike, {"one": [0.20, 0.20], "two": [two, two]}))
+    assert f"{verdict}; up to 1.5 counts as alike." in text
+
+
+def test_what_it_was_judged_on_is_named(tiny):
+    results = results_of(tiny, {"one": [0.1], "two": [0.2]})
+    results["data"]["judged_split"] = "validation"
+    text = table(results)
+    assert "| variant | validation error | training error |" in text
+    assert "200 validation images of photos" in text
 
 
 @pytest.mark.parametrize(
@@ -89,7 +147,8 @@ def test_a_published_number_is_met_or_not(errors, verdict, tiny, monkeypatch):
 
 def test_what_a_budget_took_is_said(tiny):
     plan = {"seeds": 1, "shortened": "Shortened to fit 30 minutes."}
-    text = table(results_of(tiny, {"one": [0.1], "two": [0.2]}, plan=plan))
+    text = table(results_of(tiny, {"one": [0.3], "two": [0.2]}, plan=plan))
+    assert f"The budget shortened the training. {tiny.reason}" in text
     assert re.search(r"Shortened to fit 30 minutes\. 1,000 training", text)
     assert "seed 0," in text
 
