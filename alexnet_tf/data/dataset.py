@@ -1,16 +1,27 @@
 """What every source gives: a data set with its classes and splits."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from alexnet_tf.data.examples import Examples
 
-# What other names a split goes by, in folders and in TFDS.
+# What other names a split goes by, in folders (in capitals, too), tables and TFDS.
 SPLIT_NAMES = {
-    "train": ("train",),
+    "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
-    "test": ("test",),
+    "test": ("test", "testing"),
 }
+
+
+def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
+    """Returns those of the folders that are splits, by split; none where they are classes."""
+    by_name = {folder.name.lower(): folder for folder in folders}
+    found = {
+        split: next((by_name[name] for name in names if name in by_name), None)
+        for split, names in SPLIT_NAMES.items()
+    }
+    return {split: folder for split, folder in found.items() if folder is not None}
 
 
 class Splits(Mapping[str, Examples]):

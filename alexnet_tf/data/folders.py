@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
+from alexnet_tf.data.dataset import DataSet, Splits, split_folders
 from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.errors import InputError
 
@@ -15,9 +15,9 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 def open_folder(name: str, *, channels: int = 3) -> DataSet:
     """Opens a folder of images.
 
-    Either `<split>/<class>/<image>` with splits train, val (or validation, valid) and test, or
-    `<class>/<image>`, which is a train split alone. Hidden
-    files and files that are no images by their extension are passed over.
+    Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
+    test (testing), or `<class>/<image>`, which is a train split alone. Hidden files and files that
+    are no images by their extension are passed over.
 
     Args:
       name: The folder.
@@ -39,13 +39,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
             f"--dataset {name}: the folder has no class folders: "
             "expected train/<class>/<image> and val/<class>/<image>, or <class>/<image>"
         )
-    split_folders = {
-        split: next((f for f in folders if f.name in names), None)
-        for split, names in SPLIT_NAMES.items()
-    }
-    found = {split: folder for split, folder in split_folders.items() if folder is not None}
-    if not found:
-        found = {"train": root}
+    found = split_folders(folders) or {"train": root}
     if "train" not in found:
         raise InputError(f"--dataset {name}: there is no train/ beside {_listed(found.values())}")
     class_names = tuple(folder.name for folder in _class_folders(found["train"]))

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -244,7 +245,7 @@ def _read_split(
     try:
         with np.load(path, allow_pickle=False) as file:
             index = Index(**{column: file[column] for column in INDEX_COLUMNS})
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is missing or damaged ({error}): prepare it again") from None
     shards = [folder / file for file in said["shards"]]
     for shard, size in zip(shards, said["shard_bytes"], strict=True):

@@ -36,13 +36,21 @@ def test_train_and_val(toys):
     assert data.origin == str(toys)
 
 
-@pytest.mark.parametrize("name", ["validation", "valid"])
+@pytest.mark.parametrize("name", ["validation", "valid", "Val"])
 def test_other_names_of_val_and_a_test_split(toys, name):
     (toys / "val").rename(toys / name)
     add(toys / "test" / "bee", "0.png")
     splits = open_folder(str(toys)).splits
     assert list(splits) == ["train", "validation", "test"]
     np.testing.assert_array_equal(splits["test"].labels, [1])
+
+
+def test_other_names_of_train_are_no_classes(toys):
+    (toys / "train").rename(toys / "Training")
+    (toys / "val").rename(toys / "Testing")
+    data = open_folder(str(toys))
+    assert data.class_names == ("ant", "bee", "cat")
+    assert list(data.splits) == ["train", "test"]
 
 
 def test_class_folders_alone_are_a_train_split(toys):

@@ -1,7 +1,9 @@
 """Sources that are one folder of images with a CSV file of file and label."""
 
+import contextlib
 import csv
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_tf.data.dataset import SPLIT_NAMES
@@ -19,9 +21,18 @@ def find_csv(root: Path) -> Path | None:
     """Returns the CSV file of file and label in a folder, or None if there is none.
 
     Raises:
-      InputError: There are several.
+      InputError: There are several, or the only thing there is a table that cannot be read.
     """
-    tables = [path for path in sorted(root.glob("*.csv")) if _columns(_header(path))]
+    has_folders = any(path.is_dir() for path in root.iterdir())
+    tables = []
+    for path in sorted(root.glob("*.csv")):
+        try:
+            found = _columns(_header(path)) is not None
+        except InputError:
+            if not has_folders:  # else it may be about anything
+                raise
+            found = False
+        tables += [path] if found else []
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)
         raise InputError(f"{root} has several CSV files of file and label ({names}): name the one")
@@ -55,6 +66,9 @@ def list_csv(table: Path) -> Source:
             splits[split].append(item)
         else:
             problems.append(Problem(split, printable(name), item, SKIPPED))
+    if not any(splits.values()):
+        why = f", as {problems[0].name}: {problems[0].problem}" if problems else ""
+        raise InputError(f"{table} names no image that is there{why}")
     listed = {os.path.normpath(item.name) for items in splits.values() for item in items}
     listed.update(os.path.normpath(problem.name) for problem in problems)
     ignored: list[Problem] = []
@@ -75,7 +89,7 @@ def _rows(
     rows: dict[str, tuple[int, str, str]] = {}
     problems: list[Problem] = []
     contradicted: set[str] = set()
-    with table.open(encoding="utf-8-sig", newline="") as file:
+    with _readable(table), table.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter=_delimiter(table))
         for row in reader:
             where = f"{table.name} line {reader.line_num}"
@@ -112,9 +126,15 @@ def _with_ending(root: Path, name: str, label: int) -> Item | str:
 
 def _header(table: Path) -> list[str]:
     """Returns the first row."""
+    with _readable(table), table.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file, delimiter=_delimiter(table)), [])
+
+
+@contextlib.contextmanager
+def _readable(table: Path) -> Iterator[None]:
+    """Says what is wrong with a file that is no table, or no text."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            return next(csv.reader(file, delimiter=_delimiter(table)), [])
+        yield
     except UnicodeDecodeError:
         raise InputError(f"{table} is no UTF-8 text: save it as UTF-8") from None
     except csv.Error as error:

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from alexnet_tf.data.dataset import SPLIT_NAMES
+from alexnet_tf.data.dataset import split_folders
 from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printable
 from alexnet_tf.errors import InputError
 
@@ -23,11 +23,7 @@ def list_folder(root: Path) -> Source:
     """
     problems: list[Problem] = []
     folders = _folders(root)
-    splits = {
-        split: next(folder for folder in folders if folder.name in names)
-        for split, names in SPLIT_NAMES.items()
-        if any(folder.name in names for folder in folders)
-    }
+    splits = split_folders(folders)
     if splits and "train" not in splits:
         found = ", ".join(f"{folder.name}/" for folder in splits.values())
         raise InputError(f"{root} has {found} and no train/")
@@ -65,10 +61,17 @@ def list_folder(root: Path) -> Source:
     return source
 
 
+def has_classes(root: Path) -> bool:
+    """Returns whether a folder has a split train with class folders."""
+    train = split_folders(_folders(root)).get("train")
+    return train is not None and bool(_folders(train))
+
+
 def walk(
     root: Path, folder: Path, label: int, split: str, problems: list[Problem]
 ) -> Iterator[Item]:
     """Yields the files below a folder in order of their names; others go to `problems`."""
+    above = _above(root, folder)  # a link there would bring in other classes and splits
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -79,10 +82,12 @@ def walk(
         except OSError as error:
             problems.append(_problem(root, current, split, _why(error)))
             continue
-        if (status.st_dev, status.st_ino) in seen:
-            problems.append(_problem(root, current, split, "link to a folder listed already"))
+        place = (status.st_dev, status.st_ino)
+        if place in above or place in seen:
+            why = "a folder above" if place in above else "a folder listed already"
+            problems.append(_problem(root, current, split, f"link to {why}"))
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(place)
         folders = []
         for entry in reversed(entries):
             item = _item(root, entry, label)
@@ -93,6 +98,14 @@ def walk(
             else:
                 folders.append(entry)
         waiting += reversed(folders)
+
+
+def _above(root: Path, folder: Path) -> set[tuple[int, int]]:
+    """Returns device and number of the folders that a folder of a source is in."""
+    parents = [*root.resolve().parents]
+    if folder != root:
+        parents += [root / parent for parent in folder.relative_to(root).parents]
+    return {(status.st_dev, status.st_ino) for status in map(Path.stat, parents)}
 
 
 def file_item(root: Path, name: str, label: int) -> Item | str:

@@ -18,6 +18,7 @@ from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printa
 from alexnet_tf.data.prepare.matlab import read_table
 from alexnet_tf.errors import InputError
 
+_LONGEST_END = 2**20  # zeros that end an archive: tar fills up its last record
 _WNID = re.compile(r"n\d{8}")
 _SIGNS = (
     "ILSVRC*_img*_train.tar",
@@ -73,7 +74,8 @@ def _train_items(root: Path, problems: list[Problem]) -> dict[str, list[Item]]:
         for member in _members(archive):
             wnid = PurePosixPath(member.name).stem
             if _WNID.fullmatch(wnid) and member.name.endswith(".tar"):
-                found[wnid] = _archived(archive, problems, "train", at=member.offset_data)
+                at = member.offset_data
+                found[wnid] = _archived(archive, problems, "train", at, at + member.size)
     for folder in [] if archives else _existing(root, _TRAIN):
         for path in sorted(folder.iterdir()):
             if path.is_dir() and _WNID.fullmatch(path.name):
@@ -195,11 +197,13 @@ def _devkit(root: Path) -> dict[str, bytes]:
     return {}
 
 
-def _archived(archive: Path, problems: list[Problem], split: str, at: int = 0) -> list[Item]:
-    """Returns the files of an archive that begins at byte `at` of a file."""
+def _archived(
+    archive: Path, problems: list[Problem], split: str, at: int = 0, end: int | None = None
+) -> list[Item]:
+    """Returns the files of an archive that lies in the bytes from `at` to `end` of a file."""
     changed = archive.stat().st_mtime_ns
     items = []
-    for member in _members(archive, at):
+    for member in _members(archive, at, end):
         if member.isfile():
             place = member.offset_data
             items.append(Item(member.name, -1, member.size, changed, str(archive), place))
@@ -208,19 +212,25 @@ def _archived(archive: Path, problems: list[Problem], split: str, at: int = 0) -
     return items
 
 
-def _members(archive: Path, at: int = 0) -> Iterator[tarfile.TarInfo]:
+def _members(archive: Path, at: int = 0, end: int | None = None) -> Iterator[tarfile.TarInfo]:
     """Yields what is in an uncompressed archive; reads the headers alone.
 
     Raises:
-      InputError: It is damaged.
+      InputError: It is damaged. tarfile takes any header but the first that it cannot read for the
+        end, and would lose all that lies behind it.
     """
     try:
         with archive.open("rb") as file:
             file.seek(at)
             with tarfile.open(fileobj=file, mode="r:") as opened:
                 yield from opened
+                file.seek(opened.offset)
+            length = (archive.stat().st_size if end is None else end) - file.tell()
+            rest = file.read(max(0, min(length, _LONGEST_END + 1)))
     except tarfile.TarError as error:
         raise _damaged(archive, error) from None
+    if len(rest) < tarfile.BLOCKSIZE or len(rest) > _LONGEST_END or any(rest):
+        raise _damaged(archive, tarfile.ReadError(f"no end at byte {opened.offset:,}"))
 
 
 def _damaged(archive: Path, error: Exception) -> InputError:

@@ -22,6 +22,7 @@ from alexnet_tf.data.prepare.shards import (
     write_shards,
 )
 from alexnet_tf.data.prepare.sources import list_source
+from alexnet_tf.data.prepared import STATISTICS, read_marker
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.files import write_json
 
@@ -84,6 +85,10 @@ def prepare(
         raise InputError(f"--size must be 1 to {_LARGEST_SIZE}. Received: {size}")
     listed = list_source(source, data_dir)
     folder = Path(out).expanduser() if out is not None else Path("prepared") / listed.name
+    if Path(source).expanduser().exists() and folder.resolve().is_relative_to(
+        listed.root.resolve()
+    ):
+        raise InputError(f"{folder} is inside of {source}: give a folder outside as --out")
     wanted = {
         "version": _VERSION,
         "source": listed.fingerprint(),
@@ -121,7 +126,7 @@ def _is_done(folder: Path, wanted: dict[str, Any]) -> bool:
     """Returns whether a folder holds just what is wanted, whole.
 
     Raises:
-      InputError: It holds another prepared set.
+      InputError: It holds another prepared set, or what is wanted, but not whole.
     """
     marker = folder / MARKER
     if not marker.is_file():
@@ -131,11 +136,29 @@ def _is_done(folder: Path, wanted: dict[str, Any]) -> bool:
     except ValueError:
         done = None
     if done == wanted:
+        missing = _missing(folder)
+        if missing is not None:
+            raise InputError(
+                f"{missing} is missing or cut short: remove {folder} and prepare again"
+            )
         return True
     raise InputError(
         f"{folder} holds another prepared set, or one of a source that has changed since: "
         "give another --out, or remove it"
     )
+
+
+def _missing(folder: Path) -> Path | None:
+    """Returns a file that a prepared set lacks, or has not whole; None: all are there."""
+    sizes: dict[str, int | None] = {REPORT: None, STATISTICS: None}
+    for split, said in read_marker(folder)["splits"].items():
+        sizes[f"index-{split}.npz"] = None
+        sizes.update(zip(said["shards"], said["shard_bytes"], strict=True))
+    for name, size in sizes.items():
+        path = folder / name
+        if not path.is_file() or size not in (None, path.stat().st_size):
+            return path
+    return None
 
 
 @contextlib.contextmanager

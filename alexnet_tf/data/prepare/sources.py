@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from alexnet_tf.data.prepare.csv_items import find_csv, list_csv
-from alexnet_tf.data.prepare.folder_items import list_folder
+from alexnet_tf.data.prepare.folder_items import has_classes, list_folder
 from alexnet_tf.data.prepare.imagenet_items import is_imagenet, list_imagenet
 from alexnet_tf.data.prepare.items import Source
 from alexnet_tf.data.prepared import is_prepared
@@ -31,11 +31,11 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
         if is_imagenet(path):
             listed = list_imagenet(path)
         else:
-            table = find_csv(path)
+            table = None if has_classes(path) else find_csv(path)
             listed = list_csv(table) if table else list_folder(path)
     elif path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         listed = list_csv(path)
-    elif path.is_file() or os.sep in source or source.startswith((".", "~")):
+    elif path.is_file() or _is_path(source):
         what = "is no folder and no CSV file" if path.exists() else "does not exist"
         raise InputError(f"{source} {what}: give a folder of images, a CSV file or a TFDS name")
     else:
@@ -44,6 +44,13 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
         listed = list_tfds(source, data_dir)
     listed.check()
     return listed
+
+
+def _is_path(source: str) -> bool:
+    """Returns whether something that is not there was meant as a path: a config has a / too."""
+    if source.startswith((".", "~", os.sep)):
+        return True
+    return os.sep in source and not _is_tfds_name(source.split("/")[0])
 
 
 def _is_tfds_name(name: str) -> bool:

@@ -160,6 +160,17 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
+def test_out_inside_of_the_source_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    make_photos(tmp_path / "photos", 6, 0)
+    before = content(tmp_path)
+    with pytest.raises(InputError, match=r"is inside of .*photos: give a folder outside"):
+        prepare(str(tmp_path / "photos"), tmp_path / "photos" / "out", size=8)
+    monkeypatch.chdir(tmp_path / "photos")
+    with pytest.raises(InputError, match="is inside of"):
+        prepare(".", size=8)
+    assert content(tmp_path) == before
+
+
 @pytest.mark.parametrize("options", [{"size": 0}, {"size": 5000}, {"kind": "tiff"}])
 def test_options_out_of_range_are_refused(options, tmp_path):
     with pytest.raises(InputError, match=r"--size|--format"):
@@ -275,9 +286,24 @@ def test_a_set_that_is_not_all_there_is_named(done, tmp_path):
     os.truncate(shard, shard.stat().st_size - 1)
     with pytest.raises(InputError, match=shard.name):
         _ = open_dataset(copy).splits["train"]
+    index = copy / "index-validation.npz"
+    os.truncate(index, index.stat().st_size // 2)
+    with pytest.raises(InputError, match=r"index-validation\.npz"):
+        _ = open_dataset(copy).splits["validation"]
     (copy / "index-validation.npz").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"index-validation\.npz"):
         _ = open_dataset(copy).splits["validation"]
     (copy / "prepared.json").write_text("{")
     with pytest.raises(InputError, match=r"prepared\.json is damaged"):
         open_dataset(copy)
+
+
+@pytest.mark.parametrize("lost", ["*train.tfrecord*", "index-train.npz", "report.json"])
+def test_prepared_again_it_sees_what_is_not_there(lost, done, tmp_path):
+    photos, result, kind = done
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", result.folder, copy], check=True)
+    file = next(copy.glob(lost))
+    file.unlink()
+    with pytest.raises(InputError, match=f"{file.name} is missing or cut short: remove .*copy and"):
+        prepare(str(photos), copy, size=SIZE, kind=kind)

@@ -44,6 +44,54 @@ def test_class_folders_with_spaces_and_other_scripts(tmp_path):
     assert skipped(source) == {"extra/": "folder that is no split"}
 
 
+@pytest.mark.parametrize("splits", [("Training", "Testing"), ("TRAIN", "Test")])
+def test_other_names_of_splits_are_no_classes(splits, tmp_path):
+    for split in splits:
+        for name in ("cat", "dog"):
+            write(tmp_path / split / name / "a.jpg")
+    source = list_source(str(tmp_path))
+    assert source.class_names == ("cat", "dog")
+    assert {split: len(items) for split, items in source.splits.items()} == {"train": 2, "test": 2}
+
+
+@pytest.mark.parametrize("up", ["..", "../..", "../../.."])
+def test_a_link_to_a_folder_above_brings_no_other_classes_in(up, tmp_path):
+    for place in ("train/cat/a.jpg", "train/dog/b.jpg", "val/cat/c.jpg"):
+        write(tmp_path / "data" / place)
+    (tmp_path / "data" / "train" / "cat" / "loop").symlink_to(up)
+    source = list_source(str(tmp_path / "data"))
+    assert names(source) == {"train/cat/a.jpg": "cat", "train/dog/b.jpg": "dog"}
+    assert skipped(source) == {"train/cat/loop": "link to a folder above"}
+
+
+def test_a_table_beside_class_folders_is_passed_over(tmp_path):
+    for name in ("cat", "dog"):
+        write(tmp_path / "train" / name / "a.jpg")
+    (tmp_path / "sample_submission.csv").write_text("file,species\nx.png,cat\n")
+    (tmp_path / "notes.csv").write_bytes("caf\xe9,1\n".encode("latin-1"))
+    source = list_source(str(tmp_path))
+    assert source.class_names == ("cat", "dog")
+    assert set(skipped(source)) == {"sample_submission.csv", "notes.csv"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b"id,breed\nmissing,x\ngone,y\n",
+            r"t\.csv names no image that is there, as gone: missing",
+        ),
+        (b"id,breed\n/abs.jpg,x\n", "as t.csv line 2: file outside the CSV's folder"),
+        (b"id,breed\n" + b"a.jpg,x\n" * 2000 + b"b.jpg,caf\xe9\n", r"t\.csv is no UTF-8 text"),
+        (b"id,breed\n" + b'a.jpg,"' + b"x" * 200_000, r"t\.csv is no CSV file: field larger"),
+    ],
+)
+def test_a_table_that_gives_no_image_says_why(content, words, tmp_path):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        list_source(str(tmp_path))
+
+
 def test_a_csv_file_of_file_label_and_split(tmp_path):
     for name in ("a", "b", "c", "d"):
         write(tmp_path / "images" / f"{name}.jpg")
@@ -183,6 +231,41 @@ def test_a_damaged_archive_is_named(tmp_path):
         list_source(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda inner: inner[:1536] + bytes(512) + inner[2048:],  # a header of zeros
+        lambda inner: inner[:1536] + b"\xff" * 512 + inner[2048:],
+        lambda inner: inner[:1536],  # cut where a file ends
+        lambda inner: b"",
+        lambda inner: inner + bytes(2**21),  # room that a download never filled
+    ],
+)
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_archive_that_ends_early_is_damaged(damage, packed, tmp_path):
+    files = {f"{WNIDS[0]}_{i}.JPEG": bytes(700) for i in range(3)}  # header, two blocks: 1536
+    inner = {f"{wnid}.tar": tar_of(files) for wnid in WNIDS}
+    inner[f"{WNIDS[1]}.tar"] = damage(inner[f"{WNIDS[1]}.tar"])
+    if packed:
+        (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(tar_of(inner))
+    else:
+        (tmp_path / "train").mkdir()
+        for name, content in inner.items():
+            (tmp_path / "train" / name).write_bytes(content)
+    with pytest.raises(InputError, match="is damaged or cut short"):
+        list_source(str(tmp_path))
+
+
+def test_an_archive_of_archives_with_a_hole_is_damaged(tmp_path):
+    inner = {f"{wnid}.tar": tar_of({f"{wnid}_1.JPEG": bytes(700)}) for wnid in WNIDS}
+    whole = tar_of(inner)
+    second = whole.index(b"n02012849.tar")
+    damaged = whole[:second] + bytes(512) + whole[second + 512 :]
+    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(damaged)
+    with pytest.raises(InputError, match=r"ILSVRC2012_img_train\.tar is damaged"):
+        list_source(str(tmp_path))
+
+
 def test_matlab_tables_are_read_as_scipy_writes_them():
     for compressed in (False, True):
         rows = np.empty((2, 1), [("n", "O"), ("text", "O"), ("list", "O")])
@@ -221,3 +304,16 @@ def test_what_cannot_be_prepared_is_refused(make, words, tmp_path):
 def test_what_is_not_there_is_refused(name):
     with pytest.raises(InputError, match=r"does not exist|unknown data set"):
         list_source(name)
+
+
+def test_a_tfds_name_with_a_config_is_no_path(monkeypatch):
+    asked = []
+
+    def find(name, data_dir):
+        asked.append(name)
+        raise InputError("found")
+
+    monkeypatch.setattr("alexnet_tf.data.prepare.tfds_items.find_builder", find)
+    with pytest.raises(InputError, match="found"):
+        list_source("imagenet_resized/64x64")
+    assert asked == ["imagenet_resized/64x64"]
