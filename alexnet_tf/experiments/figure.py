@@ -1,15 +1,23 @@
-"""figure.png: errors against epochs, a line a variant; as figure 1 where training is compared."""
+"""figure.png: what was measured against epochs, a line a run.
 
+Variants that are compared have a panel for each kind of error, as in figure 1 of the paper; a
+network alone has one for its loss and one for its error, in training and test.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from alexnet_tf.experiments.catalogue import get_experiment
+from alexnet_tf.experiments.definition import Experiment
 from alexnet_tf.experiments.measures import METRICS, TARGET_TRAINING_ERROR
 from alexnet_tf.files import atomic_path
 
 # Okabe and Ito: colour-blind safe.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
+
+Panel = tuple[str, dict[str, list[list[float]]]]  # title, and lines by their name in the legend
 
 
 def draw_figure(results: dict[str, Any], path: Path) -> None:
@@ -22,37 +30,73 @@ def draw_figure(results: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     experiment = get_experiment(results["experiment"])
-    keys = ["training_top1_error"]
-    if not METRICS[experiment.metrics[0]].of_training:
-        keys.append("validation_top1_error")
-    figure = Figure(figsize=(5.2 * len(keys), 3.8))
-    panels = figure.subplots(1, len(keys), squeeze=False)[0]
-    for axes, key in zip(panels, keys, strict=True):
-        for number, variant in enumerate(experiment.trained()):
-            lines = [
-                [100 * record[key] for record in run["history"] if record[key] is not None]
-                for run in results["runs"]
-                if run["variant"] == variant.name and run["counts"]
-            ]
-            for place, line in enumerate(lines):
-                axes.plot(
-                    range(1, len(line) + 1),
-                    line,
-                    _STYLES[number % len(_STYLES)],
-                    color=_COLOURS[number % len(_COLOURS)],
-                    linewidth=1.2,
-                    alpha=1.0 if place == 0 else 0.45,
-                    label=variant.name if place == 0 else None,
-                )
-        kind = "training" if key.startswith("training") else results["data"]["judged_split"]
-        axes.set(xlabel="epoch", ylabel=f"{kind} error (%)")
+    panels = _alone(results) if len(experiment.trained()) == 1 else _compared(experiment, results)
+    figure = Figure(figsize=(5.2 * len(panels), 3.8))
+    places = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, lines) in zip(places, panels, strict=True):
+        for name, (place, values) in _named(lines):
+            axes.plot(
+                range(1, len(values) + 1),
+                values,
+                _STYLES[place % len(_STYLES)],
+                color=_COLOURS[place % len(_COLOURS)],
+                linewidth=1.2,
+                alpha=1.0 if name else 0.45,
+                label=name,
+            )
+        if "epochs_to_training_error" in experiment.metrics:
+            axes.axhline(100 * TARGET_TRAINING_ERROR, color="grey", linewidth=0.8)
+        axes.set(xlabel="epoch", ylabel=title)
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    if "epochs_to_training_error" in experiment.metrics:
-        panels[0].axhline(100 * TARGET_TRAINING_ERROR, color="grey", linewidth=0.8)
-    panels[0].legend()
+    figure.axes[0].legend()
     figure.suptitle(f"{experiment.name} on {results['data']['name']}")
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80, format="png")
+
+
+def _compared(experiment: Experiment, results: dict[str, Any]) -> list[Panel]:
+    """Returns the panels of several variants: training error, and the other unless it is idle."""
+    kinds = {"training": "training_top1_error"}
+    if not METRICS[experiment.metrics[0]].of_training:
+        kinds[results["data"]["judged_split"]] = "validation_top1_error"
+    return [
+        (
+            f"{kind} error (%)",
+            {v.name: _histories(results, v.name, key, 100) for v in experiment.trained()},
+        )
+        for kind, key in kinds.items()
+    ]
+
+
+def _alone(results: dict[str, Any]) -> list[Panel]:
+    """Returns the panels of one variant: loss and error, each in training and test."""
+    name, split = results["runs"][0]["variant"], results["data"]["judged_split"]
+    return [
+        (
+            title,
+            {
+                "training": _histories(results, name, f"training_{key}", scale),
+                split: _histories(results, name, f"validation_{key}", scale),
+            },
+        )
+        for title, key, scale in (("loss", "loss", 1), ("error (%)", "top1_error", 100))
+    ]
+
+
+def _histories(results: dict[str, Any], variant: str, key: str, scale: float) -> list[list[float]]:
+    """Returns a number of each epoch, for each of a variant's counting runs."""
+    return [
+        [scale * record[key] for record in run["history"] if record[key] is not None]
+        for run in results["runs"]
+        if run["variant"] == variant and run["counts"]
+    ]
+
+
+def _named(lines: dict[str, list[list[float]]]) -> Iterator[tuple[str | None, tuple[int, Any]]]:
+    """Yields every line with its group's place; the first of a group has its name, too."""
+    for place, (name, group) in enumerate(lines.items()):
+        for number, values in enumerate(group):
+            yield (name if number == 0 else None), (place, values)
