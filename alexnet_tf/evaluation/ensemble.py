@@ -54,8 +54,9 @@ def evaluate_ensemble(
         networks or more.
       dataset: As of `evaluate`; None: that of the first member, which is then a run.
       data_dir: As of `evaluate`.
-      split: As of `evaluate`. Where the runs held out different images of train, none of them is
-        new to all networks: None then means "test", and "validation" is refused.
+      split: As of `evaluate`. Where the runs held out different images of train, or only some held
+        any out, none of them is new to all networks: None then means "test", and "validation" is
+        refused.
       batch_size: Crops in a step, or None: up to 128.
       ten_crop: Whether to judge ten crops too: averaged over crops and networks.
       on_progress: As of `evaluate`.
@@ -113,22 +114,23 @@ def _fair_split(members: Sequence[Member], split: str | None) -> str | None:
     """Returns the split to judge on, or None: the first run's.
 
     Raises:
-      InputError: "validation", where runs held out different images: what one of them held out
-        others have trained on.
+      InputError: "validation", where runs held out different images, or only some held any out:
+        what one of them held out others have trained on.
     """
-    held = set()
+    held: set[tuple[float, int] | None] = set()
     for member in members:
         if isinstance(member, keras.Model) or not is_run(Path(member)):
             continue
         record = read_run(Path(member))
-        if record["dataset"]["validation_split"].startswith("train"):
-            held.add((record["recipe"]["hold_out"], record["seed"]))
+        holds_out = record["dataset"]["validation_split"].startswith("train")
+        # None: it trained on all of train, so on whatever another held out.
+        held.add((record["recipe"]["hold_out"], record["seed"]) if holds_out else None)
     if len(held) < 2 or split not in (None, "validation"):
         return split
     if split == "validation":
         raise InputError(
-            "--split validation: each run held out other images, which the others have trained on; "
-            "judge them on --split test or on another --dataset"
+            "--split validation: the runs did not hold out the same images, so what one held out "
+            "others have trained on; judge them on --split test or on another --dataset"
         )
     return "test"
 

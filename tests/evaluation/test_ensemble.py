@@ -134,21 +134,24 @@ def test_what_no_ensemble_can_be_made_of_is_refused(networks, photos, tmp_path):
         an.evaluate_ensemble([networks[0], tmp_path / "none.keras"], dataset=photos)
 
 
+def add_run(folder, network, dataset, seed, hold_out=0.2, watched="train (held out)"):
+    folder.mkdir(parents=True)
+    save_model(network, folder / "best.keras")
+    record = {
+        "recipe": {"hold_out": hold_out},
+        "seed": seed,
+        "options": {"dataset": str(dataset), "data_dir": None},
+        "dataset": {"validation_split": watched},
+    }
+    write_run(folder, record)
+
+
 @pytest.fixture
 def series(networks, photos, tmp_path, monkeypatch):
     """Two runs by seeds that held out a part of train each, as `train --seeds` leaves them."""
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2):
-        run = tmp_path / "both" / f"seed-{seed}"
-        run.mkdir(parents=True)
-        save_model(networks[seed - 1], run / "best.keras")
-        record = {
-            "recipe": {"hold_out": 0.2},
-            "seed": seed,
-            "options": {"dataset": str(photos), "data_dir": None},
-            "dataset": {"validation_split": "train (held out)"},
-        }
-        write_run(run, record)
+        add_run(tmp_path / "both" / f"seed-{seed}", networks[seed - 1], photos, seed)
     (tmp_path / "both" / SEEDS).write_text('{"seeds": [1, 2], "options": {}}')
     return tmp_path / "both"
 
@@ -165,6 +168,18 @@ def test_what_one_run_held_out_and_others_trained_on_does_not_judge(series, caps
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "--split test" in err
     assert an.evaluate_ensemble([series]).ensemble.split == "test"
+
+
+@pytest.mark.parametrize("watched", ["test", ""])
+def test_what_a_run_held_out_and_one_on_all_of_train_trained_on_does_not_judge(
+    series, networks, photos, watched
+):
+    add_run(series.parent / "whole", networks[2], photos, 3, 0.0, watched)
+    members = [series / "seed-1", series.parent / "whole"]
+    assert an.evaluate_ensemble(members).ensemble.split == "test"
+    for order in (members, members[::-1]):
+        with pytest.raises(InputError, match="--split test"):
+            an.evaluate_ensemble(order, split="validation")
 
 
 def test_json_names_each_network_the_ensemble_and_the_gain(series, networks, capsys):
