@@ -54,6 +54,11 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -
     return path
 
 
+def exist(folder: Path) -> bool:
+    """Returns whether there is any checkpoint, whole or damaged."""
+    return bool(_complete(folder))
+
+
 def read_newest(
     folder: Path, run: str | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:

@@ -17,14 +17,14 @@ from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.model.geometry import check_towers
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Recipe
-from alexnet_tf.training import checkpoints
 from alexnet_tf.training.fine_tuning import StartingWeights
 from alexnet_tf.training.folder import RunFolder, new_run_path
 from alexnet_tf.training.loop import StoppedError, Trainer
-from alexnet_tf.training.machine import LOST_WORKER, Machine, choose_machine
+from alexnet_tf.training.machine import LOST_WORKER, choose_machine
 from alexnet_tf.training.options import RunOptions, new_options, resumed_options
 from alexnet_tf.training.record import result_line, run_record, settings_rows
 from alexnet_tf.training.reporting import Screen
+from alexnet_tf.training.resume import restore, starts_again
 from alexnet_tf.training.saving import CheckpointEvery, Saver
 from alexnet_tf.training.stopping import stop_on_signals
 from alexnet_tf.training.tensorboard import check_tensorboard
@@ -164,6 +164,7 @@ def train(
     if resume:
         path = Path(run_dir) if run_dir is not None else runs.newest_run()
         recorded = runs.read_run(path)
+        starts_again(path, recorded)
         options = resumed_options(RunOptions.from_json(recorded["options"]), **asked)
         identity = {"id": recorded.get("id", new_id), "started": recorded["started"]}
     else:
@@ -231,7 +232,7 @@ def train(
     try:
         screen.settings(settings_rows(options, data, splits, machine, model, str(path)))
         if resume:
-            _restore(trainer, path, identity["id"], machine, screen)
+            restore(trainer, path, recorded | identity, machine, screen)
             complaint = folder.repair_history(trainer.history) if folder is not None else None
             if complaint is not None:
                 screen.warn(complaint)
@@ -276,22 +277,3 @@ def _prepare(
     for name, reason in bad:
         screen.warn(f"left out: {name}: {reason}")
     return checked, dataclasses.replace(statistics, images=None)
-
-
-def _restore(trainer: Trainer, path: Path, run: str, machine: Machine, screen: Screen) -> None:
-    """Goes on from the newest whole checkpoint; without any, from the beginning."""
-    if machine.worker != 0:
-        machine.sum_over_workers([0.0])  # the chief sets damaged ones aside first
-    try:
-        checkpoint = checkpoints.read_newest(path / runs.CHECKPOINTS, run)
-    except checkpoints.DamagedCheckpointError as error:
-        raise InputError(f"no checkpoint can be read: {error}") from None
-    if machine.worker == 0:
-        machine.sum_over_workers([0.0])
-    if checkpoint is None:
-        screen.message("no checkpoint yet: this run starts again")
-        return
-    tensors, state, complaints = checkpoint
-    for complaint in complaints:
-        screen.warn(complaint)
-    trainer.restore(tensors, state)

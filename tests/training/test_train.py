@@ -137,14 +137,6 @@ def test_checkpoint_every_says_what_it_takes(text):
         an.train(checkpoint_every=text)
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_again(tiny_recipe, photos, tmp_path):
-    whole = go(tiny_recipe, photos, tmp_path / "run")
-    for path in (tmp_path / "run" / "checkpoints").iterdir():
-        path.unlink()
-    again = an.train(run_dir=tmp_path / "run", resume=True, quiet=True)
-    assert numbers(again.history) == numbers(whole.history)
-
-
 def test_more_epochs_are_allowed_and_fewer_are_not(tiny_recipe, photos, tmp_path):
     first = go(tiny_recipe, photos, tmp_path / "run", epochs=2)
     more = an.train(run_dir=tmp_path / "run", resume=True, epochs=3, quiet=True)

@@ -1,0 +1,65 @@
+"""Going on with a run: what its folder must still hold, and the state that is taken up."""
+
+from pathlib import Path
+from typing import Any
+
+from alexnet_tf import runs
+from alexnet_tf.errors import InputError
+from alexnet_tf.training import checkpoints
+from alexnet_tf.training.loop import Trainer
+from alexnet_tf.training.machine import Machine
+from alexnet_tf.training.reporting import Screen
+
+
+def starts_again(path: Path, record: dict[str, Any]) -> bool:
+    """Returns whether a run has nothing to go on from: it was killed before its first checkpoint.
+
+    Args:
+      path: The run's folder.
+      record: Its run.json.
+
+    Raises:
+      InputError: There is no checkpoint, but what came of epochs, which a new start would erase.
+    """
+    folder, history = path / runs.CHECKPOINTS, path / runs.HISTORY
+    if checkpoints.exist(folder):
+        return False
+    if record.get("results") or (history.is_file() and history.stat().st_size > 0):
+        raise InputError(
+            f"{path} has trained epochs, but {folder} has no checkpoint with its .sha256 file to "
+            "go on from: put them back, or begin a new run in another folder; nothing was changed"
+        )
+    return True
+
+
+def restore(
+    trainer: Trainer, path: Path, record: dict[str, Any], machine: Machine, screen: Screen
+) -> None:
+    """Goes on from the newest whole checkpoint; without any, from the beginning.
+
+    Args:
+      trainer: As of a new run.
+      path: The run's folder.
+      record: Its run.json, or at least its "id".
+      machine: Of this process.
+      screen: Where it is told.
+
+    Raises:
+      InputError: No checkpoint can be read, or all are gone.
+    """
+    if machine.worker != 0:
+        machine.sum_over_workers([0.0])  # the chief sets damaged ones aside first
+    try:
+        checkpoint = checkpoints.read_newest(path / runs.CHECKPOINTS, record["id"])
+    except checkpoints.DamagedCheckpointError as error:
+        raise InputError(f"no checkpoint can be read: {error}") from None
+    if machine.worker == 0:
+        machine.sum_over_workers([0.0])
+    if checkpoint is None:
+        starts_again(path, record)
+        screen.message("no checkpoint yet: this run starts again")
+        return
+    tensors, state, complaints = checkpoint
+    for complaint in complaints:
+        screen.warn(complaint)
+    trainer.restore(tensors, state)

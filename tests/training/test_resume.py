@@ -1,0 +1,79 @@
+"""Going on with a run: what starts again, and what is refused and left as it is."""
+
+import pytest
+
+import alexnet_tf as an
+from alexnet_tf import runs
+from alexnet_tf.errors import InputError
+from alexnet_tf.training.loop import Trainer
+
+NUMBERS = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
+
+
+def go(recipe, photos, run_dir, **options):
+    defaults = {"precision": "float32", "quiet": True}
+    return an.train(str(photos), recipe=recipe, run_dir=run_dir, **defaults | options)
+
+
+def resume(run_dir, **options):
+    return an.train(run_dir=run_dir, resume=True, quiet=True, **options)
+
+
+def numbers(history):
+    return [[record[name] for name in NUMBERS] for record in history]
+
+
+def everything_in(folder):
+    # The lock may be made anew: it says only whose the folder is.
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != runs.LOCK)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def killed(monkeypatch):
+    """Gives a function: calls another, and ends the run in it before its first update."""
+
+    def kill(call):
+        def end(*arguments):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "run", end)
+            with pytest.raises(KeyboardInterrupt):
+                call()
+
+    return kill
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    tiny_recipe, photos, tmp_path, killed
+):
+    whole = go(tiny_recipe, photos, tmp_path / "whole")
+    killed(lambda: go(tiny_recipe, photos, tmp_path / "run"))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert numbers(resume(tmp_path / "run").history) == numbers(whole.history)
+
+
+@pytest.mark.parametrize("gone", ["*", "*.sha256"])
+def test_a_run_whose_checkpoints_are_gone_is_refused_and_left_as_it_is(
+    tiny_recipe, photos, tmp_path, gone
+):
+    folder = tmp_path / "run"
+    go(tiny_recipe, photos, folder, epochs=1)
+    for path in (folder / "checkpoints").glob(gone):
+        path.unlink()
+    there = everything_in(folder)
+    with pytest.raises(InputError, match=r"no checkpoint with its \.sha256.*nothing was changed"):
+        resume(folder, epochs=2)
+    # Results alone are as good a sign, and so is a history alone.
+    history = (folder / "history.jsonl").read_bytes()
+    (folder / "history.jsonl").unlink()
+    with pytest.raises(InputError, match="put them back"):
+        resume(folder, epochs=2)
+    record = runs.read_run(folder)
+    runs.write_run(folder, {**record, "results": {}})
+    (folder / "history.jsonl").write_bytes(history)
+    with pytest.raises(InputError, match="put them back"):
+        resume(folder, epochs=2)
+    runs.write_run(folder, record)
+    assert everything_in(folder) == there
