@@ -25,6 +25,7 @@ from alexnet_tf.evaluation.subject import (
     check_classes,
     open_subject,
     resized_pixels,
+    same_dataset,
 )
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
@@ -54,9 +55,9 @@ def evaluate_ensemble(
         networks or more.
       dataset: As of `evaluate`; None: that of the first member, which is then a run.
       data_dir: As of `evaluate`.
-      split: As of `evaluate`. Where the runs held out different images of train, or only some held
-        any out, none of them is new to all networks: None then means "test", and "validation" is
-        refused.
+      split: As of `evaluate`. Where runs on this data set held out different images of train, or
+        only some held any out, none of them is new to all networks: None then means "test", and
+        "validation" is refused.
       batch_size: Crops in a step, or None: up to 128.
       ten_crop: Whether to judge ten crops too: averaged over crops and networks.
       on_progress: As of `evaluate`.
@@ -77,7 +78,7 @@ def evaluate_ensemble(
         model=None if is_file else first,
         dataset=dataset,
         data_dir=data_dir,
-        split=_fair_split(found, split),
+        split=_fair_split(found, dataset, split),
         batch_size=batch_size,
         on_progress=on_progress,
     )
@@ -88,7 +89,7 @@ def evaluate_ensemble(
         networks.append(network)
         names.append(name)
     judgements = _judge_all(
-        networks, _examples(networks, subject, data_dir), batch_size, ten_crop, on_progress
+        networks, _examples(networks, subject), batch_size, ten_crop, on_progress
     )
     *alone, together = judgements
     return EnsembleEvaluation(
@@ -110,8 +111,12 @@ def _expand(member: Member) -> list[Member]:
     return [member]
 
 
-def _fair_split(members: Sequence[Member], split: str | None) -> str | None:
+def _fair_split(
+    members: Sequence[Member], dataset: PathLike | None, split: str | None
+) -> str | None:
     """Returns the split to judge on, or None: the first run's.
+
+    Only what trained on the data set judged on counts; with None for it, every run does.
 
     Raises:
       InputError: "validation", where runs held out different images, or only some held any out:
@@ -122,6 +127,8 @@ def _fair_split(members: Sequence[Member], split: str | None) -> str | None:
         if isinstance(member, keras.Model) or not is_run(Path(member)):
             continue
         record = read_run(Path(member))
+        if dataset is not None and not same_dataset(dataset, record["options"]["dataset"]):
+            continue
         holds_out = record["dataset"]["validation_split"].startswith("train")
         # None: it trained on all of train, so on whatever another held out.
         held.add((record["recipe"]["hold_out"], record["seed"]) if holds_out else None)
@@ -156,16 +163,14 @@ def _check_same_classes(network: keras.Model, name: str, subject: Subject) -> No
         raise InputError(f"{name} has other classes than {subject.name}, or in another order")
 
 
-def _examples(
-    networks: Sequence[keras.Model], subject: Subject, data_dir: PathLike | None
-) -> dict[_Key, Examples]:
+def _examples(networks: Sequence[keras.Model], subject: Subject) -> dict[_Key, Examples]:
     """Returns the split for every colour and size that the networks take."""
     found = {_key(subject.network): subject.examples}
     for network in networks:
         channels, pixels = key = _key(network)
         if key in found:
             continue
-        opened = open_dataset(subject.dataset.name, data_dir=data_dir, channels=channels)
+        opened = open_dataset(subject.dataset.name, data_dir=subject.data_dir, channels=channels)
         examples = evaluation_split(opened, subject.split, subject.hold_out, subject.seed)
         if not isinstance(examples, ArrayExamples):
             statistics = fit_statistics(examples, pixels, what=subject.split)

@@ -37,6 +37,7 @@ class Subject:
       left_out: Damaged images, with the reason.
       hold_out: Share of train that the run held out; 0 for another data set than the run's own.
       seed: Of the run.
+      data_dir: Folder of prepared TFDS data sets, or None: TFDS's own.
     """
 
     network: keras.Model
@@ -47,6 +48,7 @@ class Subject:
     left_out: tuple[tuple[str, str], ...]
     hold_out: float
     seed: int
+    data_dir: PathLike | None
 
     @property
     def training_examples(self) -> Examples | None:
@@ -98,10 +100,11 @@ def open_subject(
     else:
         network, name = loaded or load_model(model), os.fspath(model)
     own = _own(record)
-    is_own = dataset is None or _same_dataset(dataset, own.get("dataset"))
+    is_own = dataset is None or same_dataset(dataset, own.get("dataset"))
+    data_dir = data_dir or (own["data_dir"] if is_own else None)
     opened = open_dataset(
         own["dataset"] if dataset is None else dataset,
-        data_dir=data_dir or (own["data_dir"] if is_own else None),
+        data_dir=data_dir,
         channels=network.input_shape[-1],
     )
     check_classes(network, opened)
@@ -120,7 +123,7 @@ def open_subject(
             examples, resized_pixels(network), on_progress, what=split, keep_bytes=keep_bytes
         )
         examples, left_out = statistics.usable(examples), statistics.bad
-    return Subject(network, name, opened, split, examples, left_out, hold_out, seed)
+    return Subject(network, name, opened, split, examples, left_out, hold_out, seed, data_dir)
 
 
 def resized_pixels(model: keras.Model) -> int:
@@ -171,7 +174,7 @@ def _own(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _same_dataset(asked: PathLike, own: str | None) -> bool:
+def same_dataset(asked: PathLike, own: str | None) -> bool:
     """Returns whether a data set is the run's own, which has the absolute path of a folder."""
     return own is not None and own in (os.fspath(asked), str(Path(asked).expanduser().resolve()))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image
 
 import alexnet_tf as an
 from alexnet_tf.cli import main
+from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation import ensemble
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
@@ -134,13 +137,15 @@ def test_what_no_ensemble_can_be_made_of_is_refused(networks, photos, tmp_path):
         an.evaluate_ensemble([networks[0], tmp_path / "none.keras"], dataset=photos)
 
 
-def add_run(folder, network, dataset, seed, hold_out=0.2, watched="train (held out)"):
+def add_run(
+    folder, network, dataset, seed, hold_out=0.2, watched="train (held out)", data_dir=None
+):
     folder.mkdir(parents=True)
     save_model(network, folder / "best.keras")
     record = {
         "recipe": {"hold_out": hold_out},
         "seed": seed,
-        "options": {"dataset": str(dataset), "data_dir": None},
+        "options": {"dataset": str(dataset), "data_dir": data_dir},
         "dataset": {"validation_split": watched},
     }
     write_run(folder, record)
@@ -180,6 +185,33 @@ def test_what_a_run_held_out_and_one_on_all_of_train_trained_on_does_not_judge(
     for order in (members, members[::-1]):
         with pytest.raises(InputError, match="--split test"):
             an.evaluate_ensemble(order, split="validation")
+
+
+def test_on_another_data_set_the_runs_held_out_nothing(series, photos):
+    shutil.copytree(photos / "train", series.parent / "others" / "train")
+    shutil.copytree(photos / "test", series.parent / "others" / "val")
+    others = series.parent / "others"
+    for split in (None, "validation"):
+        found = an.evaluate_ensemble([series], dataset=others, split=split)
+        assert (found.ensemble.split, found.ensemble.dataset) == ("validation", str(others))
+    with pytest.raises(InputError, match="--split test"):  # named, it is still their own
+        an.evaluate_ensemble([series], dataset=photos, split="validation")
+
+
+def test_further_sizes_come_from_the_runs_own_data_dir(networks, photos, tmp_path, monkeypatch):
+    asked = []
+
+    def opened(name, *, data_dir=None, channels=3):
+        asked.append(data_dir)
+        return open_dataset(name, channels=channels)
+
+    monkeypatch.setattr(ensemble, "open_dataset", opened)
+    for seed in (1, 2):
+        run = tmp_path / f"seed-{seed}"
+        add_run(run, networks[seed - 1], photos, 1, data_dir="prepared")
+    an.evaluate_ensemble([tmp_path / "seed-1", tmp_path / "seed-2"])
+    an.evaluate_ensemble([tmp_path / "seed-1", tmp_path / "seed-2"], data_dir="given")
+    assert asked == ["prepared", "given"]
 
 
 def test_json_names_each_network_the_ensemble_and_the_gain(series, networks, capsys):
