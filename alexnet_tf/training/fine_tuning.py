@@ -71,10 +71,16 @@ class StartingWeights:
         )
         if "learning_rate" not in asked.overrides:
             recipe = recipe.replace(learning_rate=recipe.learning_rate / RATE_FACTOR)
-        overrides = {**asked.overrides, "weights": str(self.path)}
+        # In full: a run killed before its first checkpoint takes them again, from any folder.
+        overrides = {**asked.overrides, "weights": str(self.path.absolute())}
         if freeze:
             overrides["freeze"] = ",".join(freeze)
         return dataclasses.replace(asked, recipe=recipe, overrides=overrides)
+
+    def fits(self, options: RunOptions) -> bool:
+        """Returns whether a run with these options can have begun with these weights."""
+        network = network_of(self._model).replace(dropout=options.recipe.network.dropout)
+        return network == options.recipe.network
 
     def has_classes(self, names: Sequence[str]) -> bool:
         """Returns whether the weights' classifier tells the same classes apart, in the same order.

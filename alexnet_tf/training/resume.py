@@ -6,8 +6,10 @@ from typing import Any
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
 from alexnet_tf.training import checkpoints
+from alexnet_tf.training.fine_tuning import StartingWeights
 from alexnet_tf.training.loop import Trainer
 from alexnet_tf.training.machine import Machine
+from alexnet_tf.training.options import RunOptions
 from alexnet_tf.training.reporting import Screen
 
 
@@ -30,6 +32,32 @@ def starts_again(path: Path, record: dict[str, Any]) -> bool:
             "go on from: put them back, or begin a new run in another folder; nothing was changed"
         )
     return True
+
+
+def weights_again(
+    path: Path, record: dict[str, Any], options: RunOptions
+) -> StartingWeights | None:
+    """Returns the weights that a run starts from, if it was killed before its first checkpoint.
+
+    Args:
+      path: The run's folder.
+      record: Its run.json.
+      options: What it was asked for.
+
+    Raises:
+      InputError: They are gone, or others by now; or `starts_again` raises it.
+    """
+    given = options.overrides.get("weights")
+    if not starts_again(path, record) or given is None:
+        return None
+    begins = f"{path} has no checkpoint yet and starts again from the weights it was given"
+    try:
+        weights = StartingWeights(given)
+    except InputError as error:
+        raise InputError(f"{begins}: {error}; put them back, or begin a new run") from None
+    if not weights.fits(options):
+        raise InputError(f"{begins}, but {given} is another network by now: begin a new run")
+    return weights
 
 
 def restore(

@@ -24,7 +24,7 @@ from alexnet_tf.training.machine import LOST_WORKER, choose_machine
 from alexnet_tf.training.options import RunOptions, new_options, resumed_options
 from alexnet_tf.training.record import result_line, run_record, settings_rows
 from alexnet_tf.training.reporting import Screen
-from alexnet_tf.training.resume import restore, starts_again
+from alexnet_tf.training.resume import restore, weights_again
 from alexnet_tf.training.saving import CheckpointEvery, Saver
 from alexnet_tf.training.stopping import stop_on_signals
 from alexnet_tf.training.tensorboard import check_tensorboard
@@ -164,7 +164,6 @@ def train(
     if resume:
         path = Path(run_dir) if run_dir is not None else runs.newest_run()
         recorded = runs.read_run(path)
-        starts_again(path, recorded)
         options = resumed_options(RunOptions.from_json(recorded["options"]), **asked)
         identity = {"id": recorded.get("id", new_id), "started": recorded["started"]}
     else:
@@ -176,15 +175,18 @@ def train(
     if machine.worker != 0:
         screen = Screen(quiet=True)
     options = dataclasses.replace(options, precision=machine.precision)
-    starting = None if weights is None else StartingWeights(weights)
-    if starting is not None:
+    starting = None
+    if resume:
+        starting = weights_again(path, recorded, options)
+    elif weights is not None:
+        starting = StartingWeights(weights)
         options = starting.options(options, freeze)
     if parallelism == "towers":
         check_towers(options.recipe.network)
     data = open_dataset(
         options.dataset, data_dir=options.data_dir, channels=options.recipe.network.channels
     )
-    if starting is not None:
+    if starting is not None and not resume:
         options = starting.with_rates(options, data.class_names)
     splits = split_dataset(
         data,

@@ -1,10 +1,13 @@
 """Going on with a run: what starts again, and what is refused and left as it is."""
 
+import numpy as np
 import pytest
 
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.persistence import load_model, save_model
 from alexnet_tf.training.loop import Trainer
 
 NUMBERS = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
@@ -77,3 +80,51 @@ def test_a_run_whose_checkpoints_are_gone_is_refused_and_left_as_it_is(
         resume(folder, epochs=2)
     runs.write_run(folder, record)
     assert everything_in(folder) == there
+
+
+@pytest.fixture
+def weights(tiny_recipe, tmp_path):
+    """A model for other classes to start from."""
+    save_model(build_model(tiny_recipe, class_names=("cat", "dog"), seed=7), tmp_path / "w.keras")
+    return tmp_path / "w.keras"
+
+
+TUNED = {"epochs": 1, "batch_size": 16, "freeze": ("conv1",), "dropout": 0.25}
+
+
+def test_a_fine_tuning_run_killed_before_its_first_checkpoint_starts_from_its_weights_again(
+    photos, weights, tmp_path, killed, monkeypatch
+):
+    whole = go("shapes", photos, tmp_path / "whole", weights=weights, **TUNED)
+    monkeypatch.chdir(tmp_path)
+    killed(lambda: go("shapes", photos, tmp_path / "run", weights=weights.name, **TUNED))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert numbers(resume(tmp_path / "run").history) == numbers(whole.history)
+    ours, theirs = (load_model(path) for path in (tmp_path / "run" / "last.keras", weights))
+    np.testing.assert_array_equal(ours.get_layer("conv1").kernel, theirs.get_layer("conv1").kernel)
+
+
+def test_weights_that_are_gone_or_others_are_refused_where_a_run_starts_again_from_them(
+    tiny_recipe, photos, weights, tmp_path, killed
+):
+    folder = tmp_path / "run"
+    killed(lambda: go("shapes", photos, folder, weights=weights, **TUNED))
+    there = everything_in(folder)
+    other = tiny_recipe.replace(network=tiny_recipe.network.replace(hidden_units=(8,)))
+    save_model(build_model(other, class_names=("cat", "dog")), weights)
+    with pytest.raises(InputError, match=r"w\.keras is another network by now"):
+        resume(folder)
+    weights.unlink()
+    with pytest.raises(InputError, match=r"starts again from the weights.*w\.keras: there is no"):
+        resume(folder)
+    assert everything_in(folder) == there
+
+
+def test_so_does_the_run_of_a_seed(photos, weights, tmp_path, killed):
+    given = {"dataset": str(photos), "recipe": "shapes", "precision": "float32", "weights": weights}
+    folder, options = tmp_path / "all", {**TUNED, **given, "quiet": True}
+    killed(lambda: an.train_seeds([3], run_dir=folder, **options))
+    (result,) = an.train_seeds(run_dir=folder, resume=True, quiet=True)
+    ours, theirs = (load_model(path) for path in (result.run_dir / "last.keras", weights))
+    np.testing.assert_array_equal(ours.get_layer("conv1").kernel, theirs.get_layer("conv1").kernel)
