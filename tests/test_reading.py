@@ -2,6 +2,7 @@
 
 import json
 import math
+import operator
 import re
 import statistics
 from pathlib import Path
@@ -36,16 +37,29 @@ def images(name):
     return {stored(name)["data"]["train_examples"]}
 
 
+def values(name, variant, metric):
+    """A metric by seed."""
+    runs = [run for run in stored(name)["runs"] if run["variant"] == variant and run["counts"]]
+    return [run["values"][metric] for run in runs]
+
+
 def percent(name, variant, metric="test_error"):
     """The mean over the seeds, as results.md has it."""
-    runs = [run for run in stored(name)["runs"] if run["variant"] == variant and run["counts"]]
-    return round(100 * statistics.mean(run["values"][metric] for run in runs), 2)
+    return round(100 * statistics.mean(values(name, variant, metric)), 2)
+
+
+def epochs(variant):
+    """The epochs of figure 1, by seed."""
+    return values("relu-vs-tanh", variant, "epochs_to_training_error")
 
 
 # What each section may and must say; the paper's own results are section 6's and tables 1 and 2's.
 NUMBERS = {
     "§2": SQUARES,
-    "§3.1": {0, 1, 25},
+    "§3.1": {0, 1, 25}
+    | images("relu-vs-tanh")
+    | {round(statistics.mean(epochs(variant)), 1) for variant in ("relu", "tanh")}
+    | {round(statistics.mean(map(operator.truediv, epochs("tanh"), epochs("relu"))), 1)},
     "§3.2": {3},
     "§3.3": {paper.LRN_K, paper.LRN_N, paper.LRN_ALPHA, paper.LRN_BETA}
     | images("lrn")
