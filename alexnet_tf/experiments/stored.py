@@ -7,7 +7,7 @@ from typing import Any
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.experiments.catalogue import EXPERIMENTS
-from alexnet_tf.experiments.table import table
+from alexnet_tf.experiments.table import table, verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
 STORED = DOCS / "results"
@@ -39,10 +39,22 @@ def block(stored: dict[str, dict[str, Any]]) -> str:
       stored: What results.json holds, by experiment.
     """
     parts = [BEGIN, "<!-- made by `python benchmarks/results.py` from docs/results/*.json -->"]
+    parts.append(_at_a_glance(stored))
     for name in EXPERIMENTS:
         if name in stored:
             parts += [f"### {name}", table(stored[name]), f"![{name}]({PICTURES}/{name}.png)"]
     return "\n\n".join([*parts, END])
+
+
+def _at_a_glance(stored: dict[str, dict[str, Any]]) -> str:
+    """Returns a table with a line for each experiment: what came out."""
+    lines = ["| experiment | section | what came out |", "|---|---|---|"]
+    for name, experiment in EXPERIMENTS.items():
+        if name in stored:
+            found, _ = verdict(experiment, stored[name])
+            section = experiment.section or "ours"
+            lines.append(f"| [{name}](#{name}) | {section} | {' '.join(found)} |")
+    return "\n".join(lines)
 
 
 def with_block(page: str, made: str) -> str:

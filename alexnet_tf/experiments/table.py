@@ -40,7 +40,8 @@ def table(results: dict[str, Any]) -> str:
         for name, metric in zip(experiment.metrics, metrics, strict=True):
             cells.append(spread(row["metrics"][name], metric.unit, row["diverged"]))
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", " ".join([*verdicts(experiment, results), experiment.how]).strip(), ""]
+    found, reasons = verdict(experiment, results)
+    lines += ["", " ".join([*found, *reasons, experiment.how]).strip(), ""]
     lines.append(_origin(results))
     return "\n".join(lines)
 
@@ -70,8 +71,8 @@ def spread(measured: dict[str, Any], unit: str, diverged: int = 0) -> str:
     return text
 
 
-def verdicts(experiment: Experiment, results: dict[str, Any]) -> list[str]:
-    """Returns whether the claim is seen, a sentence for each comparison, and why it may not be.
+def verdict(experiment: Experiment, results: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Returns whether the claim is seen with a sentence for each comparison, and why it may not be.
 
     Pairs are compared seed by seed: a claim's direction is seen if it is in every seed, its size if
     the mean over the seeds is at least the paper's.
@@ -83,23 +84,28 @@ def verdicts(experiment: Experiment, results: dict[str, Any]) -> list[str]:
     if experiment.alike_within is not None:
         sentence, alike = _alike(rows, experiment.alike_within)
         if alike:
-            return ["The claim holds here:", sentence]
-        return ["The claim is not seen here:", sentence, *reason]
+            return ["The claim holds here:", sentence], []
+        return ["The claim is not seen here:", sentence], reason
     if not experiment.expected:
-        published, met = _against_published(experiment, rows, METRICS[experiment.metrics[0]].unit)
-        return published if met else [*published, *reason]
+        metric = METRICS[experiment.metrics[0]]
+        published, met = _against_published(experiment, rows, metric.unit)
+        if not published:
+            means = {name: row["mean"] for name, row in rows.items() if row["mean"] is not None}
+            best = min(means, key=lambda name: means[name], default="none")
+            return [f"The lowest {metric.title} on average: {best}."], []
+        return published, ([] if met else reason)
     compared = [_compare(experiment, pair, rows) for pair in experiment.expected]
     sentences = [sentence for sentence, _, _ in compared]
     ahead = [is_ahead for _, is_ahead, _ in compared]
     if results["plan"]["seeds"] == 1:
         sentences.append("One seed decides little.")
     if all(is_enough for _, _, is_enough in compared):
-        return ["The claim holds here:", *sentences]
+        return ["The claim holds here:", *sentences], []
     if all(ahead):
-        return ["The claim's direction is seen here, its size is not:", *sentences, *reason]
+        return ["The claim's direction is seen here, its size is not:", *sentences], reason
     if any(ahead):
-        return ["Not all of it is seen here:", *sentences, *reason]
-    return ["The claim is not seen here:", *sentences, *reason]
+        return ["Not all of it is seen here:", *sentences], reason
+    return ["The claim is not seen here:", *sentences], reason
 
 
 def _compare(experiment: Experiment, pair: Pair, rows: dict[str, Any]) -> tuple[str, bool, bool]:
@@ -163,8 +169,10 @@ def _against_published(
         )
         met = met and good == len(values)
         where = "" if len(values) == 1 else f" in {good} of {len(values)} seeds"
-        verdict = "met or beaten" if good else "not met"
-        sentences.append(f"Published: {format_value(variant.published, unit)}; {verdict}{where}.")
+        outcome = "met or beaten" if good else "not met"
+        numbers = f"Published: {format_value(variant.published, unit)}, here "
+        numbers += format_value(rows[variant.name]["mean"], unit)
+        sentences.append(f"{numbers}: {outcome}{where}.")
     return sentences, met
 
 
@@ -178,9 +186,8 @@ def _seeds(pairs: list[Any]) -> str:
 
 
 def _range(values: list[float], form: str) -> str:
-    if len(values) == 1:
-        return ""
-    return f" ({form.format(min(values))} to {form.format(max(values))})"
+    least, most = form.format(min(values)), form.format(max(values))
+    return "" if least == most else f" ({least} to {most})"
 
 
 def _source(experiment: Experiment) -> str:

@@ -122,6 +122,13 @@ def test_a_claim_that_variants_are_alike(two, verdict, tiny, monkeypatch):
     assert f"{verdict}; up to 1.5 counts as alike." in text
 
 
+def test_where_nothing_is_claimed_the_lowest_is_named(tiny, monkeypatch):
+    open_question = dataclasses.replace(tiny, expected=())
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", open_question)
+    text = table(results_of(open_question, {"one": [0.2], "two": [0.1]}))
+    assert "The lowest test error on average: two." in text
+
+
 def test_what_it_was_judged_on_is_named(tiny):
     results = results_of(tiny, {"one": [0.1], "two": [0.2]})
     results["data"]["judged_split"] = "validation"
@@ -133,9 +140,9 @@ def test_what_it_was_judged_on_is_named(tiny):
 @pytest.mark.parametrize(
     ("errors", "verdict"),
     [
-        ([0.2239], "Published: 22.39%; met or beaten."),
-        ([0.2241], "Published: 22.39%; not met. It is small."),
-        ([0.2, 0.3], "Published: 22.39%; met or beaten in 1 of 2 seeds. It is small."),
+        ([0.2239], "Published: 22.39%, here 22.39%: met or beaten."),
+        ([0.2241], "Published: 22.39%, here 22.41%: not met. It is small."),
+        ([0.2, 0.3], "Published: 22.39%, here 25.00%: met or beaten in 1 of 2 seeds. It is small."),
     ],
 )
 def test_a_published_number_is_met_or_not(errors, verdict, tiny, monkeypatch):
