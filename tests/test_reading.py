@@ -154,3 +154,20 @@ def test_what_is_said_of_first_weights_was_measured():
     assert set(stuck["paper"] + stuck["2012"]) == {1.0}
     assert set(stuck["stable"]) == {0.0}
     assert min(len(seeds) for seeds in stuck.values()) >= 5
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readmes_results_are_the_stored_ones(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| [^|]*\| [^|]* \| ([\d.]+)(?:%| times| points| 倍| 个百分点) \|$", text, re.M
+    )
+    lrn = [percent("lrn", variant) for variant in ("none", "lrn")]
+    crops = [percent("ten-crop", "centre crop", f"{kind}_crop_error") for kind in ("centre", "ten")]
+    expected = [
+        100 - percent("cifar10-alexnet", "cifar10"),
+        statistics.mean(map(operator.truediv, epochs("tanh"), epochs("relu"))),
+        lrn[0] - lrn[1],
+        crops[0] - crops[1],
+    ]
+    assert [float(row) for row in rows] == pytest.approx(expected, abs=0.05)
