@@ -6,6 +6,7 @@ Each command lives in `alexnet_tf.commands` and imports what it works with when 
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -88,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is None and sys.argv[1:2] and sys.argv[1] in _LONG:
         restart_with_huge_pages()
+    _print_any_name()
     try:
         code = cli.main(args=arguments, prog_name="alexnet-tf", standalone_mode=False)
     except click.ClickException as error:
@@ -111,6 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(describe(error))
     else:
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_any_name() -> None:
+    """Lets the screen escape what it cannot encode: files' names need not be UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        # Where the user chose another way than to fail, it stays.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def is_users(error: OSError) -> bool:

@@ -1,6 +1,7 @@
 """The command line: help, exit codes, one-line errors."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from alexnet_tf import cli as cli_module
 from alexnet_tf.cli import COMMANDS, cli, main
 from alexnet_tf.commands import train as train_command
+from alexnet_tf.commands.options import echo_json
 from alexnet_tf.errors import InputError, TrainingError
 
 ROOT = Path(__file__).parents[1]
@@ -183,6 +185,28 @@ def test_a_closed_pipe_is_no_error():
     )
     os.close(write)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_json_is_json_whatever_stdout_can_encode(encoding, monkeypatch):
+    values = {"class": "猫 é", "image": "caf\udce9"}
+    written = io.BytesIO()
+    stdout = io.TextIOWrapper(written, encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    echo_json(values)
+    assert json.loads(written.getvalue()) == values
+    echo_json({"class": "猫"})
+    assert ("猫" in written.getvalue().decode()) == (encoding == "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"), [("strict", "backslashreplace"), ("replace", "replace")]
+)
+def test_stdout_escapes_what_it_cannot_encode_unless_told_otherwise(asked, kept, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "utf-8", asked))
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert sys.stdout.errors == kept
 
 
 def test_version():

@@ -1,12 +1,11 @@
 """`data`: what is in a data set, and what augmentation makes of it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import json_option, option, recipe_option
+from alexnet_tf.commands.options import echo_json, json_option, option, recipe_option
 
 _MOST_CLASSES = 40
 _BAR = 30
@@ -85,7 +84,7 @@ def command(
         draw_examples(some, opened.class_names, chosen, statistics, path, seed=seed or 0)
         values["picture"] = str(path)
     if as_json:
-        click.echo(json.dumps(values, ensure_ascii=False))
+        echo_json(values)
     else:
         _show(values)
 

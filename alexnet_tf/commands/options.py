@@ -1,5 +1,7 @@
 """The options' one form: what it does, its default, an example."""
 
+import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +49,19 @@ def json_option() -> Decorator:
         is_flag=True,
         help="Print exactly one JSON object on stdout.  [default: off; e.g. --json]",
     )
+
+
+def echo_json(values: Any) -> None:
+    """Prints values as one line of JSON: as they are, or escaped where stdout has no such letters.
+
+    Names of files that are not UTF-8 can be printed nowhere as they are.
+    """
+    text = json.dumps(values, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(values)
+    click.echo(text)
 
 
 def run_option(help_text: str = "The run's folder.", **settings: Any) -> Decorator:

@@ -1,13 +1,12 @@
 """`predict`: what a network sees in images."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.commands.options import echo_json, json_option, option
 from alexnet_tf.evaluation.image_files import find_images, read_images
 from alexnet_tf.runs import model_file, newest_run
 
@@ -110,7 +109,7 @@ def command(
             "images": found,
             "damaged": [{"image": d.image, "reason": d.reason} for d in damaged],
         }
-        click.echo(json.dumps(values, ensure_ascii=False))
+        echo_json(values)
     if picture is not None and drawn:
         draw_predictions(drawn, picture)
         click.echo(f"drawn: {picture}", err=True)

@@ -1,7 +1,6 @@
 """`report`: a run as a page to look at, or single pictures of it."""
 
 import contextlib
-import json
 import sys
 
 import click
@@ -9,6 +8,7 @@ import click
 from alexnet_tf.commands.options import (
     crops_option,
     data_dir_option,
+    echo_json,
     json_option,
     option,
     run_option,
@@ -114,7 +114,7 @@ def command(
     for name, reason in report.evaluation.left_out if report.evaluation else ():
         click.echo(f"left out: {name}: {reason}", err=True)
     if as_json:
-        click.echo(json.dumps(report.to_json(), ensure_ascii=False))
+        echo_json(report.to_json())
     elif report.page is not None:
         click.echo(report.page)
     else:

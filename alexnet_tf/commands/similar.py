@@ -1,7 +1,6 @@
 """`similar`: the images of a data set that a network finds nearest to one."""
 
 import contextlib
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import click
 
 from alexnet_tf.commands.options import (
     data_dir_option,
+    echo_json,
     json_option,
     model_option,
     option,
@@ -133,7 +133,7 @@ def command(image: str, **options: Any) -> None:
             "distance": distance,
             "nearest": [neighbour.to_json() for neighbour in found],
         }
-        click.echo(json.dumps(values, ensure_ascii=False))
+        echo_json(values)
         return
     where = f"{index.dataset}, {index.split}" if index.split else index.dataset
     click.echo(f"nearest to {image} among the {len(index):,} images of {where}")

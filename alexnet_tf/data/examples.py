@@ -18,7 +18,10 @@ def fingerprint_of(*parts: str | np.ndarray) -> str:
     """Returns a short name for what texts and arrays hold."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).data)
+        if isinstance(part, str):  # perhaps a file's name, which need not be UTF-8
+            digest.update(part.encode(errors="surrogateescape"))
+        else:
+            digest.update(np.ascontiguousarray(part).data)
         digest.update(b"\0")
     return digest.hexdigest()
 
@@ -163,7 +166,7 @@ class FileExamples(Examples):
         """Reads one image; see `Examples.load`."""
         if self._tensor is None:
             with tf.init_scope(), tf.device("/CPU:0"):
-                self._tensor = tf.constant(self.paths)
+                self._tensor = tf.constant([os.fsencode(path) for path in self.paths])
         return decode(tf.io.read_file(self._tensor[index]), self.channels)
 
     def subset(self, indices: Indices) -> "FileExamples":
@@ -172,13 +175,13 @@ class FileExamples(Examples):
         return FileExamples(paths, self.labels[indices], channels=self.channels)
 
     def fingerprint(self) -> str:
-        """Returns a hash of paths, sizes and times of change; a missing file counts as such."""
+        """Returns a hash of paths, sizes and times of change, or of "missing" in their place."""
         parts = [str(self.channels)]
         for path in self.paths:
             try:
                 stat = Path(path).stat()
                 parts.append(f"{Path(path).absolute()} {stat.st_size} {stat.st_mtime_ns}")
-            except FileNotFoundError:
+            except OSError:  # gone, or a link to itself; whoever reads it is told
                 parts.append(f"{path} missing")
         return fingerprint_of(*parts)
 

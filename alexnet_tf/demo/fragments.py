@@ -68,7 +68,8 @@ def _neighbour(pixels: np.ndarray, neighbour: Neighbour) -> str:
     """Returns one similar image's tile."""
     name, distance = short_name(neighbour), f"{neighbour.distance:.2f}"
     alt = f"{name}, at distance {distance}: {neighbour.name}"
-    return f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
+    tile = f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
+    return tile.encode(errors="backslashreplace").decode()  # a file's name need not be UTF-8
 
 
 def _image(pixels: np.ndarray, alt: str) -> str:

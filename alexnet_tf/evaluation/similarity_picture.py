@@ -11,6 +11,7 @@ from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.evaluation.feature_index import FeatureIndex
 from alexnet_tf.evaluation.similarity import Neighbour
 from alexnet_tf.pictures.figure import save_picture
+from alexnet_tf.pictures.names import drawable_name
 from alexnet_tf.pictures.tiles import draw_neighbours
 
 
@@ -29,7 +30,13 @@ def draw_similar(
       path: The picture, `.png`, `.pdf` or `.svg`; replaced only by a complete one.
     """
     side = pixels.shape[0]
-    near = [(neighbour_pixels(index, n, side), f"{short_name(n)} {n.distance:.2f}") for n in found]
+    near = [
+        (
+            neighbour_pixels(index, n, side),
+            f"{drawable_name(short_name(n), 'image')} {n.distance:.2f}",
+        )
+        for n in found
+    ]
     save_picture(draw_neighbours([(pixels, "")], [near]), path)
 
 

@@ -1,6 +1,7 @@
 """The command `similar`."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -63,6 +64,20 @@ def test_the_nearest_of_the_newest_runs_own_training_images_as_table_json_and_pi
     assert code == 0
     assert "among the 12 images" in out
     assert out.count(".png") == 4 and out.count("green") == 7
+
+
+def test_names_that_are_not_utf_8_are_found_and_printed_escaped(home, capsys):
+    asked = os.fsdecode(b"loose/caf\xe9.png")
+    shutil.copytree("photos/red", "loose")
+    os.rename("loose/1.png", asked)  # noqa: PTH104
+    words = ["--model", "saved_models/first/best.keras", "--in", "loose", "--picture", "seen.png"]
+    code, out, _ = outcome([asked, *words], capsys)
+    assert code == 0
+    assert out.count(r"loose/caf\udce9.png") == 2
+    code, out, _ = outcome([asked, *words, "--json"], capsys)
+    assert code == 0
+    values = json.loads(out)
+    assert values["image"] == values["nearest"][0]["image"] == asked
 
 
 def test_a_model_and_a_folder_without_classes(home, capsys):

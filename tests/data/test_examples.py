@@ -74,6 +74,22 @@ def test_a_changed_file_changes_the_fingerprint(files):
     assert files.fingerprint() not in (before, after)
 
 
+def test_a_file_whose_name_is_not_utf_8_is_as_any_other(files, tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Path(files.name(0)).rename(path)
+    renamed = FileExamples([path, *files.paths[1:]], LABELS)
+    np.testing.assert_array_equal(load(renamed, 0), IMAGES[0])
+    assert renamed.fingerprint() != files.fingerprint()
+
+
+def test_a_link_to_itself_has_a_fingerprint_and_no_image(tmp_path):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    examples = FileExamples([tmp_path / "loop.png"], np.array([0]))
+    assert examples.fingerprint()
+    with pytest.raises(tf.errors.OpError):
+        load(examples, 0)
+
+
 def test_a_changed_pixel_changes_the_fingerprint(arrays):
     changed = IMAGES.copy()
     changed[3, 2, 1, 0] ^= 1

@@ -1,5 +1,6 @@
 """The page's handler, and the page in a real browser."""
 
+import dataclasses
 import re
 import socket
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from alexnet_tf.cli import main
+from alexnet_tf.demo.fragments import similar_html
 from alexnet_tf.demo.page import answer, build_page, launch
 from alexnet_tf.errors import InputError
 
@@ -34,6 +36,15 @@ def test_a_damaged_upload_is_a_message(asker, tmp_path):
     problem, top, kernels, similar = answer(asker, str(tmp_path / "a.png"), "centre crop")
     assert "role='alert'" in problem and "cannot be read" in problem
     assert (top, kernels, similar) == (None, "", "")
+
+
+def test_a_similar_image_whose_name_is_not_utf_8_is_shown(asker, photos):
+    reply = asker.ask(photos / "red" / "1.png")
+    pixels, neighbour = reply.similar[0]
+    odd = neighbour._replace(name="caf\udce9.png", class_name=None)
+    shown = similar_html(dataclasses.replace(reply, similar=((pixels, odd),)), "loose")
+    assert r"caf\udce9.png" in shown
+    shown.encode()
 
 
 def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import types
 
 import numpy as np
@@ -145,6 +146,19 @@ def test_the_command_names_damaged_files_does_the_rest_and_ends_with_1(files, ca
     assert code == 1
     assert "photos/1.png" in err and "photos/1.png" not in out
     assert "photos/0.png" in out and "photos/2.png" in out and "█" in out
+
+
+def test_a_name_that_is_not_utf_8_is_printed_escaped(files, capsys):
+    name = os.fsdecode(b"photos/caf\xe9.png")
+    (files / "photos" / "1.png").rename(files / name)
+    (files / os.fsdecode(b"photos/cut\xe9.png")).write_bytes(b"cut")
+    code, out, err = ran(["photos", "--picture", "seen.png"], capsys)
+    assert code == 1
+    assert all(f"photos/{shown}.png" in out for shown in ("0", "2", r"caf\udce9"))
+    assert r"photos/cut\udce9.png" in err
+    code, out, _ = ran(["photos", "--json"], capsys)
+    assert (code, out.count("\n")) == (1, 1)
+    assert name in [image["image"] for image in json.loads(out)["images"]]
 
 
 def test_standard_input_is_an_image(files, capsys, monkeypatch):
