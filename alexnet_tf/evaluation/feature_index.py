@@ -218,11 +218,31 @@ def _place(name: str, split: str) -> str:
 def _whole_folder(path: Path) -> Iterator[Path]:
     """Gives a folder beside `path` to write into, and renames it to `path` at the end."""
     for leftover in path.parent.glob(".*.writing"):
-        shutil.rmtree(leftover, ignore_errors=True)  # of a process that was killed
+        if not _is_written(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
     temporary.mkdir()
     try:
         yield temporary
-        temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+            # Another process was quicker: by the name, it computed the same.
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_written(folder: Path) -> bool:
+    """Returns whether another process, that its name tells, is still there to write a folder."""
+    number = folder.name.split(".")[-2]
+    if not number.isdecimal() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

@@ -1,6 +1,8 @@
 """Features kept beside a model: computed once, and again when model or data have changed."""
 
 import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -129,9 +131,36 @@ def test_stopped_on_the_way_it_leaves_nothing_and_begins_again(
             open_index(small_model_file, coloured, extractor=extractor)
     root = small_model_file.with_suffix(".features")
     assert list(root.iterdir()) == []
-    (root / ".coloured.1.writing").mkdir()  # as a killed process leaves it
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for number in (gone.pid, os.getpid()):  # as killed processes leave it
+        (root / f".coloured.{number}.writing").mkdir()
     open_index(small_model_file, coloured, extractor=extractor)
     assert [path.name[0] for path in root.iterdir()] == ["c"]
+
+
+def test_what_a_living_process_writes_is_left_alone(extractor, small_model_file, coloured):
+    theirs = small_model_file.with_suffix(".features") / f".coloured.{os.getppid()}.writing"
+    theirs.mkdir(parents=True)
+    open_index(small_model_file, coloured, extractor=extractor)
+    assert theirs.is_dir()
+
+
+def test_of_two_at_once_the_later_takes_what_the_quicker_made(
+    extractor, small_model_file, coloured, monkeypatch
+):
+    whole = open_index(small_model_file, coloured, extractor=extractor)
+    away = whole.folder.rename(whole.folder.parent / "away")
+    compute = feature_index._compute
+
+    def another_was_quicker(*arguments):
+        compute(*arguments)
+        away.rename(whole.folder)
+
+    monkeypatch.setattr(feature_index, "_compute", another_was_quicker)
+    found = open_index(small_model_file, coloured, extractor=extractor)
+    np.testing.assert_array_equal(found.features, whole.features)
+    assert list(whole.folder.parent.iterdir()) == [whole.folder]
 
 
 def test_damaged_features_and_unknown_splits_are_refused(extractor, small_model_file, coloured):
