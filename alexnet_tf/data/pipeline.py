@@ -54,10 +54,15 @@ def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
         raise InputError(f"batch size must be at least 1. Received: {batch_size}")
     if batch_size > examples:
         raise InputError(
-            f"batch size {batch_size} is larger than the training set of {examples} examples"
+            f"batch size {batch_size} is larger than the training set of {examples} examples: "
+            f"give --batch-size {examples} or less"
         )
     if batch_size % replicas:
-        raise InputError(f"batch size {batch_size} does not divide by the {replicas} replicas")
+        fitting = max(batch_size // replicas, 1) * replicas
+        raise InputError(
+            f"batch size {batch_size} does not divide by the {replicas} devices: give --batch-size "
+            f"{fitting}, or --devices that divide it"
+        )
 
 
 def training_batches(

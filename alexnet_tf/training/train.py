@@ -9,7 +9,7 @@ from typing import Any
 
 from alexnet_tf import runs
 from alexnet_tf.data.examples import FileExamples
-from alexnet_tf.data.pipeline import balanced_weights
+from alexnet_tf.data.pipeline import balanced_weights, check_batch_size
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
@@ -196,11 +196,7 @@ def train(
         limit_val=options.limit_val,
     )
     splits, statistics = _prepare(splits, options, screen)
-    if options.recipe.batch_size > len(splits.train):
-        raise InputError(
-            f"batch size {options.recipe.batch_size} is larger than the training set: "
-            f"{len(splits.train)} examples; give --batch-size {len(splits.train)} or less"
-        )
+    check_batch_size(options.recipe.batch_size, len(splits.train), machine.replicas)
     with machine.strategy.scope():
         model = build_model(
             options.recipe,

@@ -99,6 +99,14 @@ def test_two_workers_train_as_one_and_go_on_after_one_is_killed(
     np.testing.assert_allclose(curves(folder)[:shared], one_device[:shared], rtol=BOUND)
 
 
+def test_a_batch_that_the_devices_cannot_share_is_refused_before_anything_is_written(
+    tiny_recipe, photos, tmp_path
+):
+    process = start(options_for(tiny_recipe, photos, tmp_path / "r", devices="3", batch_size=16))
+    assert "16 does not divide by the 3 devices: give --batch-size 15" in process.communicate()[1]
+    assert not (tmp_path / "r").exists()
+
+
 def test_worker_index_comes_from_tf_config(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert worker_index() == 0
