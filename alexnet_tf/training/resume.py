@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf import runs
+from alexnet_tf.data.dataset import DataSet
+from alexnet_tf.data.splits import TrainingSplits
 from alexnet_tf.errors import InputError
 from alexnet_tf.training import checkpoints
 from alexnet_tf.training.fine_tuning import StartingWeights
@@ -58,6 +60,43 @@ def weights_again(
     if not weights.fits(options):
         raise InputError(f"{begins}, but {given} is another network by now: begin a new run")
     return weights
+
+
+def check_data(record: dict[str, Any], data: DataSet, splits: TrainingSplits) -> None:
+    """Checks that a run goes on with what it was begun with.
+
+    Order, held-out examples and the last layer are counted from the data, so that with others the
+    run would be neither of the two.
+
+    Args:
+      record: Its run.json.
+      data: What is there now.
+      splits: Its examples, damaged ones left out.
+
+    Raises:
+      InputError: There are more or fewer examples, or other classes; the message names both.
+    """
+    was, names = record["dataset"], record["class_names"]
+    validation = 0 if splits.validation is None else len(splits.validation)
+    differences = [
+        f"{now:,} {what} examples and not {before:,}"
+        for what, before, now in (
+            ("training", was["train_examples"], len(splits.train)),
+            ("validation", was["validation_examples"], validation),
+        )
+        if now != before
+    ]
+    if len(names) != len(data.class_names):
+        differences.append(f"{len(data.class_names):,} classes and not {len(names):,}")
+    elif list(names) != list(data.class_names):
+        pairs = enumerate(zip(data.class_names, names, strict=True))
+        number, now, before = next((i, now, old) for i, (now, old) in pairs if now != old)
+        differences.append(f"{now!r} and not {before!r} as class {number}")
+    if differences:
+        raise InputError(
+            f"{data.name} is not what the run was begun with: it has {'; '.join(differences)}. "
+            "Put the data back as they were, or begin a new run in another folder"
+        )
 
 
 def restore(

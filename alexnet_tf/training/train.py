@@ -24,7 +24,7 @@ from alexnet_tf.training.machine import LOST_WORKER, choose_machine
 from alexnet_tf.training.options import RunOptions, new_options, resumed_options
 from alexnet_tf.training.record import result_line, run_record, settings_rows
 from alexnet_tf.training.reporting import Screen
-from alexnet_tf.training.resume import restore, weights_again
+from alexnet_tf.training.resume import check_data, restore, weights_again
 from alexnet_tf.training.saving import CheckpointEvery, Saver
 from alexnet_tf.training.stopping import stop_on_signals
 from alexnet_tf.training.tensorboard import check_tensorboard
@@ -196,6 +196,8 @@ def train(
         limit_val=options.limit_val,
     )
     splits, statistics = _prepare(splits, options, screen)
+    if resume:
+        check_data(recorded, data, splits)
     check_batch_size(options.recipe.batch_size, len(splits.train), machine.replicas)
     with machine.strategy.scope():
         model = build_model(

@@ -1,5 +1,7 @@
 """Going on with a run: what starts again, and what is refused and left as it is."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -128,3 +130,25 @@ def test_so_does_the_run_of_a_seed(photos, weights, tmp_path, killed):
     (result,) = an.train_seeds(run_dir=folder, resume=True, quiet=True)
     ours, theirs = (load_model(path) for path in (result.run_dir / "last.keras", weights))
     np.testing.assert_array_equal(ours.get_layer("conv1").kernel, theirs.get_layer("conv1").kernel)
+
+
+def test_other_data_than_the_runs_are_refused_and_nothing_is_written(tiny_recipe, photos, tmp_path):
+    folder = tmp_path / "run"
+    go(tiny_recipe, photos, folder, epochs=1)
+    there = everything_in(folder)
+    (photos / "train" / "red" / "07.png").rename(tmp_path / "07.png")
+    (photos / "val" / "blue" / "08.png").rename(tmp_path / "08.png")
+    expected = "89 training examples and not 90; 26 validation examples and not 27"
+    with pytest.raises(InputError, match=f"photos is not what .* it has {expected}"):
+        resume(folder, epochs=2)
+    (tmp_path / "07.png").rename(photos / "train" / "red" / "07.png")
+    (tmp_path / "08.png").rename(photos / "val" / "blue" / "08.png")
+    for split in ("train", "val"):
+        (photos / split / "green").rename(photos / split / "grass")
+    with pytest.raises(InputError, match="it has 'grass' and not 'green' as class 1"):
+        resume(folder, epochs=2)
+    for split in ("train", "val"):
+        shutil.rmtree(photos / split / "grass")
+    with pytest.raises(InputError, match="2 classes and not 3"):
+        resume(folder, epochs=2)
+    assert everything_in(folder) == there
