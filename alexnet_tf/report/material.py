@@ -133,10 +133,11 @@ class Material:
         self._split = split
         self._batch_size = batch_size
         self._ten_crop = ten_crop
-        self._image = image
         self.seed = int(self.record["seed"])
         self.network: keras.Model = load_model(self.model_path)
         self.resize_pixels = resized_pixels(self.network)
+        # Read now: what is wrong with it is told before hours of work.
+        self._image = None if image is None else (image, read_square(image, self.network))
         named = class_names(self.network) or self.record["class_names"]
         self.class_names = readable(named)
         self.drawable_names = drawable(self.class_names)
@@ -282,7 +283,7 @@ class Material:
     def seen(self) -> Seen:
         """What the layers make of one image."""
         if self._image is not None:
-            name, square = self._image, read_square(self._image, self.network)
+            name, square = self._image
         else:
             name = f"The first {self.subject.split} image"
             square = self.pixels_of(np.array([0]))[0]

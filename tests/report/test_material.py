@@ -5,7 +5,16 @@ import contextlib
 import numpy as np
 import pytest
 
+from alexnet_tf.errors import InputError
 from alexnet_tf.report.material import Material
+
+
+def test_an_image_that_cannot_be_read_is_told_at_once(home, tmp_path):
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    for name in ("cut.png", "missing.png"):
+        path = str(tmp_path / name)
+        with pytest.raises(InputError, match=f"--image {path}"):
+            Material(home / "run", lambda what: contextlib.nullcontext(), image=path)
 
 
 @pytest.mark.slow
