@@ -54,7 +54,8 @@ def command(
     """Open a local page: drop an image or use the webcam, and see the most probable classes, the
     kernels of conv1 that fired, and similar images.
 
-    Images are not kept for longer than an hour, and nothing is sent anywhere. Ctrl-C ends it.
+    Images are not kept for longer than an hour, and nothing is sent anywhere. Ctrl-C ends it, and
+    removes them.
     """  # noqa: D205
     if run is not None and model is not None:
         raise InputError("give --run or --model, not both")
@@ -69,7 +70,7 @@ def command(
 
     import_tensorflow()
     from alexnet_tf.demo.asking import Asker
-    from alexnet_tf.demo.page import build_page, launch, wait
+    from alexnet_tf.demo.page import build_page, served, wait
     from alexnet_tf.training.reporting import Screen
 
     with (
@@ -80,6 +81,7 @@ def command(
     host = host or _LOOPBACK[0]
     if host not in _LOOPBACK:
         click.echo(f"listening on {host}: whoever reaches it can use the page", err=True)
-    click.echo(launch(build_page(asker), host, port))
-    click.echo("Ctrl-C ends it.", err=True)
-    wait()
+    with served(build_page(asker), host, port) as url:
+        click.echo(url)
+        click.echo("Ctrl-C ends it.", err=True)
+        wait()

@@ -1,6 +1,9 @@
 """The page, by Gradio: an image in, what the network makes of it out. Nothing goes elsewhere."""
 
+import contextlib
+import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from alexnet_tf.demo.asking import MOST_BYTES, Asker
@@ -9,7 +12,9 @@ from alexnet_tf.demo.library import gradio
 from alexnet_tf.errors import InputError
 
 _CENTRE, _TEN = "centre crop", "ten crops averaged"
-_KEPT_SECONDS = 3600  # an uploaded image, in Gradio's folder for temporary files
+# Of uploaded images, in Gradio's folder for temporary files: none is kept longer than an hour.
+_CLEANING_SECONDS = 60
+_KEPT_SECONDS = 3600 - _CLEANING_SECONDS
 
 
 def answer(
@@ -53,7 +58,7 @@ def build_page(asker: Asker) -> Any:
     """
     gr = gradio()
     with gr.Blocks(
-        title="AlexNet", analytics_enabled=False, delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS)
+        title="AlexNet", analytics_enabled=False, delete_cache=(_CLEANING_SECONDS, _KEPT_SECONDS)
     ) as page:
         gr.Markdown("# What does the network see?")
         with gr.Row():
@@ -130,8 +135,28 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
     return str(url)
 
 
+@contextlib.contextmanager
+def served(page: Any, host: str, port: int | None) -> Iterator[str]:
+    """Serves a page while the block runs, as `launch`; then closes it, and uploads are removed.
+
+    SIGTERM interrupts the block as Ctrl-C does: by itself it would end the process at once. In a
+    thread other than the main one it stays as it is.
+
+    Yields:
+      The page's address.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
+    try:
+        yield launch(page, host, port)
+    finally:
+        page.close(verbose=False)
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
+
+
 def wait() -> None:
-    """Waits until Ctrl-C is pressed."""
+    """Waits until Ctrl-C is pressed, or SIGTERM comes while a page is `served`."""
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -1,18 +1,24 @@
 """The page's handler, and the page in a real browser."""
 
 import dataclasses
+import os
 import re
+import signal
 import socket
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
 from alexnet_tf.cli import main
+from alexnet_tf.demo import page as page_module
 from alexnet_tf.demo.fragments import similar_html
 from alexnet_tf.demo.page import answer, build_page, launch
 from alexnet_tf.errors import InputError
 
 pytest.importorskip("gradio", reason="no demo: gradio is missing (extra `demo`)")
+httpx = pytest.importorskip("httpx", reason="comes with gradio")
 
 
 def test_an_image_gives_bars_kernels_and_similar_images_with_alternative_texts(asker, photos):
@@ -78,6 +84,35 @@ def test_a_port_in_use_is_named(asker):
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=str(port)):
             launch(build_page(asker), port=port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_uploaded_goes_when_the_command_is_ended(
+    number, asker, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    uploaded, wait_really = [], page_module.wait
+
+    def wait():
+        url = capsys.readouterr().out.strip()
+        sent = httpx.post(f"{url}gradio_api/upload", files={"files": ("a.png", b"x")})
+        uploaded.extend(Path(path) for path in sent.json())
+        assert uploaded[0].is_relative_to(tmp_path) and uploaded[0].is_file()
+        threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
+        wait_really()
+
+    monkeypatch.setattr(page_module, "wait", wait)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as left:
+        main(["demo", "--model", asker.name])
+    assert (left.value.code, len(uploaded)) == (0, 1)
+    assert not uploaded[0].exists()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_no_upload_is_kept_for_more_than_an_hour(asker):
+    frequency, age = build_page(asker).delete_cache
+    assert frequency + age <= 3600
 
 
 UPLOAD = "input[type=file]"
