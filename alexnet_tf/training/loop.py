@@ -24,7 +24,7 @@ from alexnet_tf.training.steps import Totals
 from alexnet_tf.training.stopping import StopRequest
 from alexnet_tf.training.towers import step_for
 from alexnet_tf.training.trouble import divergence_message, guessing_loss, stall_message
-from alexnet_tf.training.validation import validate
+from alexnet_tf.training.validation import validate, validation_record
 
 if TYPE_CHECKING:
     from alexnet_tf.training.saving import Saver
@@ -78,6 +78,7 @@ class Trainer:
         self._epoch = 0
         self._done = 0  # updates in this epoch
         self._totals = Totals()
+        self._voted = False  # whether any worker wanted to stop before the last call
         self._earlier_seconds = 0.0  # of this epoch, before a resume inside it
         self._clock = StepClock()
         self._recipe = recipe
@@ -106,7 +107,7 @@ class Trainer:
 
         Args:
           saver: Puts the state away after each epoch, and inside one when it says so.
-          stop: Looked at after each call into the graph.
+          stop: Looked at after each call into the graph; the last of an epoch is saved with it.
           on_epoch: Called with each epoch's record; True ends the run early.
 
         Raises:
@@ -133,6 +134,8 @@ class Trainer:
                     self._screen.warn(self.stalled)
             if on_epoch is not None and on_epoch(record):
                 return
+            if self._stops(stop) and self._epoch < self.epochs:
+                raise StoppedError(f"stopped after epoch {self._epoch} of {self.epochs}; saved")
 
     def state(self) -> dict[str, Any]:
         """Returns what, with `tensors`, is enough to go on from here."""
@@ -227,9 +230,9 @@ class Trainer:
                     )
                 self._clock.tick(steps, totals.examples)
                 self._show(bar)
+                self._voted = bool(sums[-1] > 0)
                 if self._done < self._steps:
-                    alone = self._machine.workers == 1
-                    self._save_inside_epoch(saver, stop.asked if alone else sums[-1] > 0)
+                    self._save_inside_epoch(saver, self._stops(stop))
         seconds, step = self._epoch_seconds, int(self.optimizer.iterations.numpy())
         return {
             "epoch": self._epoch + 1,
@@ -243,12 +246,16 @@ class Trainer:
             "seconds": seconds,
         }
 
-    def _save_inside_epoch(self, saver: "Saver", stop_agreed: bool) -> None:
+    def _stops(self, stop: StopRequest) -> bool:
+        """Returns whether the run is to stop; of several workers all stop at the same update."""
+        return stop.asked if self._machine.workers == 1 else self._voted
+
+    def _save_inside_epoch(self, saver: "Saver", stops: bool) -> None:
         """Saves if it is time to, or if the run is to stop, which it then does."""
-        if stop_agreed or saver.is_due(int(self.optimizer.iterations.numpy())):
+        if stops or saver.is_due(int(self.optimizer.iterations.numpy())):
             self._step.to_model()
             saver.checkpoint()
-        if stop_agreed:
+        if stops:
             raise StoppedError(
                 f"stopped in epoch {self._epoch + 1} after update {self._done} of {self._steps}; "
                 "saved"
@@ -268,20 +275,13 @@ class Trainer:
 
     def _judge(self, record: dict[str, Any]) -> bool:
         """Adds validation to the record and returns whether the epoch is the best so far."""
-        for name in ("loss", "top1_error", "top5_error", "top1_errors", "examples"):
-            record[f"validation_{name}"] = None
         if self._validation is None:
+            record.update(validation_record(None))
             return True
         started = time.monotonic()
         errors = validate(self.model, self._validation, self._machine)
         self._validation_seconds = time.monotonic() - started
-        record.update(
-            validation_loss=errors.loss,
-            validation_top1_error=errors.top1_error,
-            validation_top5_error=errors.top5_error,
-            validation_top1_errors=errors.top1_errors,
-            validation_examples=errors.examples,
-        )
+        record.update(validation_record(errors))
         if not self._decides:
             return True
         key = (errors.top1_errors, errors.loss)

@@ -1,5 +1,7 @@
 """Judging the network between epochs, by all workers together."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -24,3 +26,9 @@ def validate(model: keras.Model, examples: Examples, machine: Machine) -> Errors
         [share.examples, share.top1_errors, share.top5_errors, share.loss * share.examples]
     )
     return Errors(int(count), int(top1), int(top5), loss / count)
+
+
+def validation_record(errors: Errors | None) -> dict[str, Any]:
+    """Returns what an epoch's record says of validation; without any, None under each name."""
+    names = ("loss", "top1_error", "top5_error", "top1_errors", "examples")
+    return {f"validation_{n}": None if errors is None else getattr(errors, n) for n in names}

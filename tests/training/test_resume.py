@@ -1,16 +1,19 @@
 """Going on with a run: what starts again, and what is refused and left as it is."""
 
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
 
 import alexnet_tf as an
 from alexnet_tf import runs
-from alexnet_tf.errors import InputError
+from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model, save_model
 from alexnet_tf.training.loop import Trainer
+from alexnet_tf.training.steps import TrainingStep
 
 NUMBERS = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
 
@@ -152,3 +155,24 @@ def test_other_data_than_the_runs_are_refused_and_nothing_is_written(tiny_recipe
     with pytest.raises(InputError, match="2 classes and not 3"):
         resume(folder, epochs=2)
     assert everything_in(folder) == there
+
+
+def test_a_run_whose_epoch_is_one_call_stops_after_it(tiny_recipe, photos, tmp_path, monkeypatch):
+    recipe = tiny_recipe.replace(batch_size=90)  # one update an epoch
+    whole = go(recipe, photos, tmp_path / "whole", epochs=4)
+    call, seen = TrainingStep.__call__, []
+
+    def signalled(self, *arguments):
+        seen.append(1)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return call(self, *arguments)
+
+    monkeypatch.setattr(TrainingStep, "__call__", signalled)
+    with pytest.raises(TrainingStopped, match=r"stopped after epoch 2 of 4; saved\. Go on with"):
+        go(recipe, photos, tmp_path / "run", epochs=4)
+    assert len(seen) == 2
+    assert numbers(resume(tmp_path / "run").history) == numbers(whole.history)
+    # In the last epoch there is nothing left to stop.
+    seen.clear()
+    assert len(go(recipe, photos, tmp_path / "last", epochs=2).history) == 2
