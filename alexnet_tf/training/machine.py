@@ -143,7 +143,7 @@ def _multiworker(precision: str) -> Machine:
     """Joins the cluster that TF_CONFIG describes.
 
     Raises:
-      InputError: TF_CONFIG is missing or is not what TensorFlow takes.
+      InputError: TF_CONFIG is missing, is not what TensorFlow takes, or has more than workers.
     """
     example = (
         '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
@@ -153,8 +153,16 @@ def _multiworker(precision: str) -> Machine:
         config = json.loads(os.environ.get("TF_CONFIG") or "")
         addresses, index = config["cluster"]["worker"], int(config["task"]["index"])
         addresses[index]
-    except (ValueError, KeyError, TypeError, IndexError):
+        jobs = {*config["cluster"], config["task"].get("type", "worker")}
+    except (AttributeError, ValueError, KeyError, TypeError, IndexError):
         raise InputError(f"several workers need TF_CONFIG, such as {example}") from None
+    # TensorFlow counts a "chief" before the workers, and two processes would then be worker 0.
+    if jobs != {"worker"}:
+        others = ", ".join(sorted(map(str, jobs - {"worker"})))
+        raise InputError(
+            f'TF_CONFIG may have the job "worker" alone, of which the first is the chief, such as '
+            f"{example}; it has {others} too"
+        )
     options = tf.distribute.experimental.CommunicationOptions(
         timeout_seconds=WORKER_TIMEOUT_SECONDS
     )

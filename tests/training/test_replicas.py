@@ -12,7 +12,9 @@ import pytest
 
 import alexnet_tf as an
 from alexnet_tf import runs
+from alexnet_tf.errors import InputError
 from alexnet_tf.training.cluster import free_ports, run_local_cluster, worker_index
+from alexnet_tf.training.machine import choose_machine
 
 BOUND = 2e-4  # of each number of the curves, relative, after 54 updates
 
@@ -120,6 +122,22 @@ def test_a_damaged_tf_config_is_refused(tiny_recipe, photos, tmp_path):
     process = start(options_for(tiny_recipe, photos, tmp_path / "r"), {"TF_CONFIG": '{"task": 1}'})
     assert "several workers need TF_CONFIG, such as" in process.communicate()[1]
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "task", "others"),
+    [
+        ({"chief": ["127.0.0.1:1"]}, "worker", "chief"),
+        ({"chief": ["127.0.0.1:1"], "ps": ["127.0.0.1:2"]}, "chief", "chief, ps"),
+        ({}, "evaluator", "evaluator"),
+    ],
+)
+def test_a_cluster_of_more_than_workers_is_refused(monkeypatch, more, task, others):
+    cluster = {"worker": ["127.0.0.1:3"], **more}
+    config = {"cluster": cluster, "task": {"type": task, "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(InputError, match=f'the job "worker" alone.*it has {others} too'):
+        choose_machine()
 
 
 def test_the_local_cluster_returns_the_exit_code(capfd):
