@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError, choose
@@ -182,7 +183,11 @@ class _Builder:
             return None
         if network.norm == "batch":
             self.shrinkage = 1.0
-            return keras.layers.BatchNormalization(name=f"norm{number}", dtype=self.dtype)
+            # Of the global batch: devices that divide it train as one.
+            devices = tf.distribute.get_strategy().num_replicas_in_sync
+            return keras.layers.BatchNormalization(
+                synchronized=devices > 1, name=f"norm{number}", dtype=self.dtype
+            )
         self.shrinkage *= network.lrn_bias**-network.lrn_beta
         towers = max(convolution.groups for convolution in network.convolutions)
         return LocalResponseNormalization(

@@ -41,8 +41,9 @@ def custom_objects() -> dict[str, type[keras.layers.Layer]]:
 def save_model(model: keras.Model, path: str | os.PathLike[str]) -> None:
     """Writes a model as a `.keras` file: architecture, weights, input normalisation, class names.
 
-    It is written in float32 whatever the model computes in: precision belongs to a run, and a model
-    saved as bfloat16 would come back as such. The model itself is left as it is.
+    It is written in float32 and for one device, whatever the model computes in and on: these belong
+    to a run, and a model saved as bfloat16 would come back as such. The model itself is left as it
+    is.
 
     Args:
       model: From `build_model`, or any Functional model.
@@ -62,8 +63,11 @@ def save_model(model: keras.Model, path: str | os.PathLike[str]) -> None:
 
 
 def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Returns a new layer with the same arguments that computes in float32."""
-    return layer.__class__.from_config({**layer.get_config(), "dtype": "float32"})
+    """Returns a new layer with the same arguments that computes in float32, on one device."""
+    config = {**layer.get_config(), "dtype": "float32"}
+    if isinstance(layer, keras.layers.BatchNormalization):
+        config["synchronized"] = False
+    return layer.__class__.from_config(config)
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:

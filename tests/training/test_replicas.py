@@ -58,6 +58,21 @@ def curves(folder):
     return [[json.loads(line)[name] for name in names] for line in lines]
 
 
+@pytest.mark.slow
+def test_batch_normalization_counts_over_all_devices(tiny_recipe, photos, tmp_path):
+    network = tiny_recipe.network.replace(norm="batch")
+    recipe = tiny_recipe.replace(network=network, epochs=4)
+    process = start(options_for(recipe, photos, tmp_path / "two", devices="2"))
+    an.train(str(photos), recipe=recipe, run_dir=tmp_path / "one", precision="float32", quiet=True)
+    assert process.wait() == 0
+    np.testing.assert_allclose(curves(tmp_path / "two"), curves(tmp_path / "one"), rtol=BOUND)
+    one, two = (an.load_model(tmp_path / name / "last.keras") for name in ("one", "two"))
+    # A saved model does not depend on how many devices trained it.
+    assert two.get_config() == one.get_config()
+    for ours, theirs in zip(two.get_weights(), one.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0.01, atol=1e-3)
+
+
 @pytest.fixture
 def one_device(tiny_recipe, photos, tmp_path):
     """The curves of 54 updates."""
