@@ -1,12 +1,15 @@
 """Exported files against the Keras model: the same answers, how large, how fast."""
 
+import contextlib
 import dataclasses
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from alexnet_tf.evaluation.classifiers import Classifier
 from alexnet_tf.export.images import CheckImages
@@ -81,7 +84,22 @@ def size_bytes(path: Path) -> int:
 
 def _all_probabilities(classifier: Classifier, crops: np.ndarray) -> np.ndarray:
     parts = [crops[start : start + _BATCH] for start in range(0, len(crops), _BATCH)]
-    return np.concatenate([classifier.probabilities(part) for part in parts])
+    with _true_float32():
+        return np.concatenate([classifier.probabilities(part) for part in parts])
+
+
+@contextlib.contextmanager
+def _true_float32() -> Iterator[None]:
+    """Keeps TensorFlow from rounding to TF32, as it does on newer GPUs, while the block runs.
+
+    TFLite and ONNX do not: answers would differ by more than the conversion changed them.
+    """
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _milliseconds(classifier: Classifier, crops: np.ndarray) -> float:

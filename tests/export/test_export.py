@@ -1,10 +1,12 @@
 """Export as a whole: the files, the table, what is refused."""
 
+import dataclasses
 import json
 import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.cli import main
@@ -33,6 +35,31 @@ def ran(arguments, capsys):
     with pytest.raises(SystemExit) as left:
         main(["export", *map(str, arguments)])
     return (left.value.code, *capsys.readouterr())
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_answers_are_compared_in_true_float32_and_the_setting_comes_back(
+    model, squares, before, tmp_path
+):
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    answers, during = from_model(model, "m"), []
+
+    def ask(images):
+        during.append((len(images), enabled()))
+        return answers.probabilities(images)
+
+    crops = squares[:, 2:34, 2:34].astype(np.float32)
+    watched = dataclasses.replace(answers, probabilities=ask)
+    original = enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(before)
+    try:
+        Checker(watched, CheckImages("", squares, crops, None)).check("Keras", watched, tmp_path)
+        after = enabled()
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(original)
+    assert during[:2] == [(24, False)] * 2
+    assert {setting for count, setting in during if count == 1} == {before}  # timed as it is used
+    assert after is before
 
 
 def test_all_formats_are_written_and_compared(model_file, photos, tmp_path, capsys):
