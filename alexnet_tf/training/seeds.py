@@ -1,6 +1,7 @@
 """`train --seeds`: one run after another that differ in their seed alone, in a folder together."""
 
 import contextlib
+import dataclasses
 import gc
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,13 @@ from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.cluster import worker_index
 from alexnet_tf.training.folder import new_run_path
-from alexnet_tf.training.options import normal_dataset
+from alexnet_tf.training.options import new_options, normal_dataset, resumed_options
 from alexnet_tf.training.reporting import Screen
 from alexnet_tf.training.train import TrainingResult, train
+
+# Of the machine and of saving: a run goes on with what it began with, unless other is given.
+_MACHINE = ("strategy", "devices", "parallelism", "checkpoint_every", "tensorboard")
+_MAY_CHANGE = ("data_dir", "on_epoch")  # holds for what is still to come
 
 
 def train_seeds(
@@ -34,7 +39,9 @@ def train_seeds(
     Args:
       seeds: Different ones, at least one; may be left out when resuming.
       run_dir: The folder of them all; `saved_models/<recipe>-<time>` if None.
-      resume: Leave finished runs as they are, go on with the one that was stopped, begin the rest.
+      resume: Leave finished runs as they are, go on with the one that was stopped, begin the rest
+        as the first ones began. More epochs are for all of them; what holds for the machine may be
+        other, and everything else must be as it was.
       quiet: As of `train`.
       **options: What `train` takes, but for `seed`.
 
@@ -52,27 +59,42 @@ def train_seeds(
         if run_dir is None:
             raise InputError("name the folder of the runs to go on with: --run-dir")
         folder = Path(run_dir)
-        recorded_seeds, begun_with = _read(folder)
+        recorded_seeds, begun_with, epochs = _read(folder)
         if seeds and list(seeds) != recorded_seeds:
             raise InputError(f"--seeds differs from the {recorded_seeds} that {folder} is of")
         seeds = recorded_seeds
+        options = {name: value for name, value in options.items() if value is not None}
+        _check_given(options, begun_with, epochs)
+        if "epochs" in options:
+            epochs = options.pop("epochs")
+            record = {"seeds": seeds, "options": _plain(begun_with), "epochs": epochs}
+            write_json(folder / runs.SEEDS, record)
     else:
         _check(seeds)
         folder = new_run_path(run_dir, _recipe_name(options))
-        begun_with = options
+        begun_with, epochs = options, None
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / runs.SEEDS, {"seeds": list(seeds), "options": _plain(options)})
+    free = {name: value for name, value in options.items() if name in (*_MACHINE, *_MAY_CHANGE)}
+    as_begun = {**begun_with, **free}
+    going_on = {n: v for n, v in begun_with.items() if n in _MACHINE} | options
+    if epochs is not None:
+        going_on["epochs"] = epochs
     screen = Screen(quiet)
     results = []
     for number, seed in enumerate(seeds, 1):
         path = runs.seed_folder(folder, seed)
         screen.message(f"seed {seed}, run {number} of {len(seeds)}: {path}")
-        result = _finished(path, options.get("epochs")) if resume else None
+        result = _finished(path, epochs) if resume else None
         if result is None:
             goes_on = runs.is_run(path)
-            how = options if goes_on else {**begun_with, **options, "seed": seed}
             try:
-                result = train(run_dir=path, resume=goes_on, quiet=quiet, **how)
+                if not goes_on:
+                    options_now = {**as_begun, "seed": seed}
+                    result = train(run_dir=path, resume=False, quiet=quiet, **options_now)
+                # More epochs come after: a schedule is scaled to those that a run begins with.
+                if goes_on or epochs is not None:
+                    result = train(run_dir=path, resume=True, quiet=quiet, **going_on)
             except InputError:
                 if number == 1 and not resume:  # nothing has begun: nothing stays
                     (folder / runs.SEEDS).unlink()
@@ -84,12 +106,38 @@ def train_seeds(
                     f"{stopped}\nWith all seeds: python cli.py train --resume --run-dir {folder}"
                 ) from None
             gc.collect()  # the parts of a network refer to each other, and would linger
+        assert result is not None
         results.append(result)
     screen.message(
         f"\n{len(seeds)} runs in {folder}/; their predictions averaged:\n"
         f"  python cli.py evaluate --run {folder}"
     )
     return results
+
+
+def _check_given(given: dict[str, Any], begun_with: dict[str, Any], epochs: int | None) -> None:
+    """Checks what a resume is given, as for a single run: seeds that differ in more are no seeds.
+
+    Args:
+      given: Options of `train`.
+      begun_with: Those that the runs began with.
+      epochs: That they are to have by an earlier resume, if it said so.
+
+    Raises:
+      InputError: Something differs that may not.
+    """
+    if given.get("weights") or given.get("freeze"):
+        raise InputError("--weights and --freeze start new runs: leave them out when resuming")
+
+    def of_runs(options: dict[str, Any]) -> dict[str, Any]:
+        names = ("dataset", "data_dir", "recipe", "seed", "limit_train", "limit_val")
+        aside = {*_MACHINE, "on_epoch", "weights", "freeze"}
+        rest = {n: v for n, v in options.items() if n not in aside and v is not None}
+        return {**dict.fromkeys(names), "precision": "auto", **rest}
+
+    begun = new_options(**of_runs(begun_with))
+    begun = dataclasses.replace(begun, epochs=epochs or begun.epochs)
+    resumed_options(begun, **of_runs(given))
 
 
 def _check(seeds: Sequence[int]) -> None:
@@ -111,11 +159,16 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in options.items() if not callable(value)}
     if isinstance(values.get("recipe"), Recipe):
         values["recipe"] = values["recipe"].to_json()
+    if values.get("dataset") is not None:
+        values["dataset"] = normal_dataset(values["dataset"])
+    for name in ("data_dir", "weights"):  # as they are valid from every folder
+        if values.get(name) is not None:
+            values[name] = str(Path(values[name]).expanduser().absolute())
     return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
 
-def _read(folder: Path) -> tuple[list[int], dict[str, Any]]:
-    """Returns the seeds and the options that a folder of runs was begun with.
+def _read(folder: Path) -> tuple[list[int], dict[str, Any], int | None]:
+    """Returns a folder's seeds, what its runs began with, and the epochs they are to have if more.
 
     Raises:
       InputError: It is no such folder, or its seeds.json is damaged.
@@ -124,7 +177,7 @@ def _read(folder: Path) -> tuple[list[int], dict[str, Any]]:
     options = dict(record["options"])
     if isinstance(options.get("recipe"), dict):
         options["recipe"] = Recipe.from_json(options["recipe"])
-    return record["seeds"], options
+    return record["seeds"], options, record.get("epochs")
 
 
 def _finished(path: Path, epochs: int | None) -> TrainingResult | None:

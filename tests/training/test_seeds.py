@@ -143,3 +143,61 @@ def test_other_seeds_than_the_folders_are_refused(calls, tmp_path):
     train_seeds([1, 2], run_dir=tmp_path / "all")
     with pytest.raises(InputError, match="differs from"):
         train_seeds([1, 3], run_dir=tmp_path / "all", resume=True)
+
+
+def test_a_resume_keeps_what_held_for_the_machine_unless_other_is_given(calls, tmp_path):
+    made, stop_at = calls
+    stop_at.append("seed-1")
+    machine = {"devices": "2", "checkpoint_every": "5m", "tensorboard": True}
+    with pytest.raises(TrainingStopped):
+        train_seeds([1, 2], run_dir=tmp_path / "all", epochs=2, momentum=0.8, **machine)
+    stop_at.clear()
+    made.clear()
+    train_seeds(run_dir=tmp_path / "all", resume=True, checkpoint_every="9", data_dir="moved")
+    now = {**machine, "checkpoint_every": "9", "data_dir": "moved"}
+    assert made == [
+        {"folder": "seed-1", "resume": True, **now},
+        {"folder": "seed-2", "resume": False, "seed": 2, "epochs": 2, "momentum": 0.8, **now},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"learning_rate": 0.5}, r"--learning-rate 0\.5 differs from the run's 0\.01"),
+        ({"dataset": "cifar10"}, "--dataset cifar10 differs from the run's shapes"),
+        ({"epochs": 1}, "--epochs 1 is less than the run's 2"),
+        ({"weights": "w.keras"}, "leave them out when resuming"),
+    ],
+)
+def test_a_resume_cannot_change_what_seeds_have_in_common(calls, tmp_path, given, message):
+    folder = tmp_path / "all"
+    train_seeds([1, 2], run_dir=folder, epochs=2)
+    (folder / "seed-2" / runs.RUN).unlink()  # to be begun: it has no record to differ from
+    calls[0].clear()
+    there = (folder / runs.SEEDS).read_text()
+    with pytest.raises(InputError, match=message):
+        train_seeds(run_dir=folder, resume=True, **given)
+    assert not calls[0] and (folder / runs.SEEDS).read_text() == there
+    train_seeds(run_dir=folder, resume=True, learning_rate=0.01)  # as it was
+    assert [call["folder"] for call in calls[0]] == ["seed-2"]
+    assert "learning_rate" not in calls[0][0]
+
+
+def test_more_epochs_are_for_all_seeds_and_the_schedule_stays_that_of_the_first(calls, tmp_path):
+    made, stop_at = calls
+    stop_at.append("seed-2")
+    with pytest.raises(TrainingStopped):
+        train_seeds([1, 2, 3], run_dir=tmp_path / "all", epochs=2)
+    made.clear()
+    with pytest.raises(TrainingStopped):
+        train_seeds(run_dir=tmp_path / "all", resume=True, epochs=4)
+    stop_at.clear()
+    train_seeds(run_dir=tmp_path / "all", resume=True)  # remembers the epochs
+    assert [(call["folder"], call["resume"], call["epochs"]) for call in made] == [
+        ("seed-1", True, 4),
+        ("seed-2", True, 4),  # stopped
+        ("seed-2", True, 4),
+        ("seed-3", False, 2),
+        ("seed-3", True, 4),
+    ]
