@@ -75,7 +75,9 @@ NUMBERS = {
     | images("ten-crop")
     | {percent("ten-crop", "centre crop", "centre_crop_error")}
     | {percent("ten-crop", "centre crop", "ten_crop_error")},
-    "§4.2": {0},
+    "§4.2": {0}
+    | images("dropout")
+    | {percent("dropout", variant) for variant in ("dropout", "none")},
     "§5": {paper.MOMENTUM, paper.WEIGHT_DECAY, paper.BATCH_SIZE, paper.LEARNING_RATE}
     | {paper.RATE_DIVISOR, paper.EPOCHS, paper.RUN_BIAS_RATE, *paper.RUN_RATE_EPOCHS}
     | {paper.RUN_EPOCHS, paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_FROZEN_EPOCH}
