@@ -1,6 +1,5 @@
 """`experiment`: put the paper's claims to the test."""
 
-import json
 import shlex
 import textwrap
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.commands.options import echo_json, json_option, option
 
 _OWN = "the experiment's"
 _COUNT = click.IntRange(min=1)
@@ -107,7 +106,7 @@ def command(name: str, as_json: bool, **options: Any) -> None:
         quiet=options["quiet"],
     )
     if as_json:
-        click.echo(json.dumps(results, ensure_ascii=False))
+        echo_json(results)
         return
     click.echo(table(results))
     click.echo(f"written to {root}/: results.json, table.md, figure.png, runs/", err=True)
@@ -146,7 +145,7 @@ def _list(as_json: bool) -> None:
         for experiment in EXPERIMENTS.values()
     ]
     if as_json:
-        click.echo(json.dumps({"experiments": rows}, ensure_ascii=False))
+        echo_json({"experiments": rows})
         return
     for row in rows:
         seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"

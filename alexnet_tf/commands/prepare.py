@@ -1,11 +1,10 @@
 """`prepare`: check, repair and rescale a data set once, for any number of trainings."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import json_option, option
+from alexnet_tf.commands.options import echo_json, json_option, option
 
 if TYPE_CHECKING:
     from alexnet_tf.data.prepare.prepare import Prepared
@@ -70,7 +69,7 @@ def command(source: str, as_json: bool, **options: Any) -> None:
     )
     if as_json:
         values = {"folder": str(done.folder), "was_done": done.was_done, **done.report}
-        click.echo(json.dumps(values, ensure_ascii=False))
+        echo_json(values)
     else:
         _show(done)
 

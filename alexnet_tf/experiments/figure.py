@@ -1,7 +1,7 @@
 """figure.png: what was measured against epochs, a line a run.
 
 Variants that are compared have a panel for each kind of error, as in figure 1 of the paper; a
-network alone has one for its loss and one for its error, in training and test.
+network that was published has one for its loss and one for its error, in training and test.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,8 @@ def draw_figure(results: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     experiment = get_experiment(results["experiment"])
-    panels = _alone(results) if len(experiment.trained()) == 1 else _compared(experiment, results)
+    published = any(variant.published is not None for variant in experiment.variants)
+    panels = (_learning if published else _compared)(experiment, results)
     figure = Figure(figsize=(5.2 * len(panels), 3.8))
     places = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, lines) in zip(places, panels, strict=True):
@@ -71,15 +72,19 @@ def _compared(experiment: Experiment, results: dict[str, Any]) -> list[Panel]:
     ]
 
 
-def _alone(results: dict[str, Any]) -> list[Panel]:
-    """Returns the panels of one variant: loss and error, each in training and test."""
-    name, split = results["runs"][0]["variant"], results["data"]["judged_split"]
+def _learning(experiment: Experiment, results: dict[str, Any]) -> list[Panel]:
+    """Returns the panels of published networks: loss and error, each in training and test."""
+    kinds = {"training": "training", results["data"]["judged_split"]: "validation"}
+    variants = [variant.name for variant in experiment.trained()]
     return [
         (
             title,
             {
-                "training": _histories(results, name, f"training_{key}", scale),
-                split: _histories(results, name, f"validation_{key}", scale),
+                f"{name}, {shown}" if len(variants) > 1 else shown: _histories(
+                    results, name, f"{kind}_{key}", scale
+                )
+                for name in variants
+                for shown, kind in kinds.items()
             },
         )
         for title, key, scale in (("loss", "loss", 1), ("error (%)", "top1_error", 100))

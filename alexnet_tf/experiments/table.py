@@ -168,9 +168,10 @@ def _against_published(
             value is not None and round(value - variant.published, 4) <= 0 for value in values
         )
         met = met and good == len(values)
-        where = "" if len(values) == 1 else f" in {good} of {len(values)} seeds"
+        where = "" if len(values) == 1 else f" in {good or 'any'} of {len(values)} seeds"
         outcome = "met or beaten" if good else "not met"
-        numbers = f"Published: {format_value(variant.published, unit)}, here "
+        of = f" for {variant.name}" if len(rows) > 1 else ""
+        numbers = f"Published{of}: {format_value(variant.published, unit)}, here "
         numbers += format_value(rows[variant.name]["mean"], unit)
         sentences.append(f"{numbers}: {outcome}{where}.")
     return sentences, met

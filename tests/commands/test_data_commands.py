@@ -69,7 +69,7 @@ def test_data_shows_classes_imbalance_and_a_picture(photos, capsys):
     ("words", "said"),
     [
         (["prepare", "./nowhere"], "./nowhere"),
-        (["prepare", "photos", "--out", "photos"], "is not empty"),
+        (["prepare", "photos", "--out", "photos"], "is inside of photos: give a folder outside"),
         (["prepare", "photos", "--size", "0"], "--size"),
         (["prepare", "photos", "--format", "tiff"], "raw"),
         (["prepare"], "SOURCE"),

@@ -142,6 +142,7 @@ def test_what_it_was_judged_on_is_named(tiny):
     [
         ([0.2239], "Published: 22.39%, here 22.39%: met or beaten."),
         ([0.2241], "Published: 22.39%, here 22.41%: not met. It is small."),
+        ([0.3, 0.4], "Published: 22.39%, here 35.00%: not met in any of 2 seeds. It is small."),
         ([0.2, 0.3], "Published: 22.39%, here 25.00%: met or beaten in 1 of 2 seeds. It is small."),
     ],
 )
