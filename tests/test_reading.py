@@ -74,7 +74,8 @@ NUMBERS = {
     | {0, 32, MARGIN, MARGIN + 1, paper.RUN_LIGHTING_DIVISOR}
     | images("ten-crop")
     | {percent("ten-crop", "centre crop", "centre_crop_error")}
-    | {percent("ten-crop", "centre crop", "ten_crop_error")},
+    | {percent("ten-crop", "centre crop", "ten_crop_error")}
+    | {percent("augmentation", v) for v in ("none", "crops and flips", "crops, flips, colours")},
     "§4.2": {0}
     | images("dropout")
     | {percent("dropout", variant) for variant in ("dropout", "none")},

@@ -129,7 +129,8 @@ def _compare(experiment: Experiment, pair: Pair, rows: dict[str, Any]) -> tuple[
         measured = f" by {mean}{unit}{_range(shown_as, form)}"
     if measured and len(known) < len(pairs):
         measured += f" in the {len(known)} where both have a number"
-    paper = "" if pair.paper is None else f"; in the paper by {pair.paper:g}{unit}"
+    of_paper = unit.removesuffix("s") if pair.paper == 1 else unit
+    paper = "" if pair.paper is None else f"; in the paper by {pair.paper:g}{of_paper}"
     if losses == len(pairs):
         sentence = f"{pair.better} is behind {pair.worse} in {_seeds(pairs)}{measured}{paper}."
     else:
