@@ -1,5 +1,6 @@
 """The input pipeline: epochs of batches for training, and batches for judging."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,9 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.settings import Recipe
 
 _STREAM_ORDER = 2
+# Two for each core: one at work, one waiting for a file or for its turn to hand over.
+_CALLS_AT_ONCE = 2 * len(os.sched_getaffinity(0))
+_BATCHES_AHEAD = 4
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -221,7 +225,7 @@ def _with_crops(
             places = (rows["index"], rows["top"], rows["left"], rows["flip"])
             return rows, examples.load_crops(*places, pixels)
 
-        return batches.map(copy, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.map(copy, num_parallel_calls=_CALLS_AT_ONCE)
     if isinstance(examples, ArrayExamples):
 
         def cut(rows: Rows) -> tuple[Rows, tf.Tensor]:
@@ -229,7 +233,7 @@ def _with_crops(
             images = mirror_padded(images, padding)
             return rows, crop_and_flip(images, rows["top"], rows["left"], rows["flip"], pixels)
 
-        return batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches.map(cut, num_parallel_calls=_CALLS_AT_ONCE)
 
     def crop(rows: Rows, image: tf.Tensor) -> tuple[Rows, tf.Tensor]:
         place = (rows["top"], rows["left"], rows["flip"])
@@ -253,7 +257,7 @@ def _with_images(plan: dict[str, np.ndarray], examples: Examples, pixels: int) -
             return rows, resize_and_crop(examples.load_batch(rows["index"]), pixels)
 
         dataset = tf.data.Dataset.from_tensor_slices(plan)
-        return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset.map(load, num_parallel_calls=_CALLS_AT_ONCE)
     return _one_by_one(plan, examples, lambda rows, image: (rows, resize_and_crop(image, pixels)))
 
 
@@ -268,17 +272,17 @@ def _one_by_one(
         batches = tf.data.Dataset.from_tensor_slices(plan)
         rows = batches.map(
             lambda rows: (rows, examples.read_batch(rows["index"])),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_CALLS_AT_ONCE,
         ).unbatch()
         images = rows.map(
             lambda row, content: process(row, examples.decode(content)),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_CALLS_AT_ONCE,
         )
     else:
         flat = {key: value.reshape(-1, *value.shape[2:]) for key, value in plan.items()}
         images = tf.data.Dataset.from_tensor_slices(flat).map(
             lambda row: process(row, examples.load(row["index"])),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_CALLS_AT_ONCE,
         )
     return images.batch(batch_size, drop_remainder=True)
 
@@ -287,6 +291,10 @@ def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Fixes the order and reads ahead."""
     options = tf.data.Options()
     options.deterministic = True
+    # With autotuning the end of an iterator waits, every other time, for the tuner's next look,
+    # which comes at twice the interval of the last: half of an epoch's time, up to a minute
+    # (TensorFlow 2.21).
+    options.autotune.enabled = False
     # Every process is given its own part already: a strategy must not cut it once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)

@@ -136,7 +136,8 @@ class TrainingStep:
         """One update on this replica's part of the global batch; returns its share of the sums."""
         replica = tf.distribute.get_replica_context()
         labels, weights = batch["label"], batch["weight"]
-        images = batch["image"]
+        with tf.control_dependencies([waited]):  # the clock stops before the work begins
+            images = tf.identity(batch["image"])
         if "reflect" in batch:
             images = reflected(images, batch["reflect"])
         if images.shape[-1] == 3:  # grey has no colours to light
