@@ -20,6 +20,7 @@ RANKS = {
     "settings": 0,
     "architectures": 0,
     "recipes": 0,
+    "cores": 0,
     "files": 0,
     "runs": 0,
     "quiet": 0,

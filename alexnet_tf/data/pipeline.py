@@ -1,11 +1,11 @@
 """The input pipeline: epochs of batches for training, and batches for judging."""
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.cores import available_cores
 from alexnet_tf.data.augment import Draws, draw, lighting_offsets
 from alexnet_tf.data.counter_random import permutation
 from alexnet_tf.data.examples import ArrayExamples, Examples
@@ -23,7 +23,7 @@ from alexnet_tf.settings import Recipe
 
 _STREAM_ORDER = 2
 # Two for each core: one at work, one waiting for a file or for its turn to hand over.
-_CALLS_AT_ONCE = 2 * len(os.sched_getaffinity(0))
+_CALLS_AT_ONCE = 2 * available_cores()
 _BATCHES_AHEAD = 4
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.cores import available_cores
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError
@@ -264,7 +265,7 @@ def _chunks(examples: Examples, pixels: int) -> Iterator[_Chunk]:
         except tf.errors.OpError as error:
             return _reason(error)
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
         for chunk in numbers:
             loaded = list(zip(chunk, pool.map(load_or_reason, chunk), strict=True))
             images = [(i, image) for i, image in loaded if not isinstance(image, str)]

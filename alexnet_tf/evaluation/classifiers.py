@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.cores import available_cores
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.preprocessing import (
     CLASS_NAMES,
@@ -147,7 +148,7 @@ def _from_tflite(path: Path) -> Classifier:
             names = names_from_text(archive.read(CLASS_NAMES))
             preprocessing = Preprocessing.from_text(archive.read(PREPROCESSING))
         interpreter = interpreter_module.Interpreter(
-            model_path=os.fspath(path), num_threads=os.cpu_count()
+            model_path=os.fspath(path), num_threads=available_cores()
         )
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise _not_ours(path, error) from error

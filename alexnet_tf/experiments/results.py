@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import platform
 import statistics
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf import runs
+from alexnet_tf.cores import available_cores
 from alexnet_tf.experiments.definition import Experiment, Variant
 from alexnet_tf.experiments.measures import METRICS, Run
 from alexnet_tf.experiments.plan import Job, Plan, job
@@ -203,7 +203,8 @@ def _machine(devices: list[str]) -> str:
     gpus = sum("GPU" in device for device in devices)
     if gpus:
         return f"{gpus} GPU{'s' if gpus > 1 else ''}"
-    return f"{os.cpu_count()} {platform.machine()} cores"
+    cores = available_cores()
+    return f"{cores} {platform.machine()} core{'s' if cores > 1 else ''}"
 
 
 def _rounded(value: Any) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alexnet_tf.cores import available_cores
 from alexnet_tf.data.prepare.finish import finish
 from alexnet_tf.data.prepare.items import MARKER
 from alexnet_tf.data.prepare.report import REPORT
@@ -109,17 +110,12 @@ def prepare(
             folder,
             size=size,
             kind=kind,
-            processes=processes or _cores(),
+            processes=processes or available_cores(),
             on_progress=on_progress,
         )
         report = finish(listed, shards, folder, wanted)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return Prepared(folder, False, report)
-
-
-def _cores() -> int:
-    """Returns how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _is_done(folder: Path, wanted: dict[str, Any]) -> bool:
