@@ -164,10 +164,15 @@ class FileExamples(Examples):
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Reads one image; see `Examples.load`."""
+        return decode(tf.io.read_file(self._files()[index]), self.channels)
+
+    @tf.autograph.experimental.do_not_convert  # it warns that it cannot read os.fsencode
+    def _files(self) -> tf.Tensor:
+        """Returns string [n]: the paths, made a tensor once."""
         if self._tensor is None:
             with tf.init_scope(), tf.device("/CPU:0"):
                 self._tensor = tf.constant([os.fsencode(path) for path in self.paths])
-        return decode(tf.io.read_file(self._tensor[index]), self.channels)
+        return self._tensor
 
     def subset(self, indices: Indices) -> "FileExamples":
         """Returns the examples of these indices."""

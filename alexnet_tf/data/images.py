@@ -74,75 +74,11 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     return square[0] if single else square
 
 
-def resize_crop_flip(
-    image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, resized: int, pixels: int
-) -> tf.Tensor:
-    """Does `resize_and_crop`, then cuts and reflects a square, and computes that square alone.
-
-    Equal to the steps one after another but for the rounding of the filter's weights: a level may
-    differ by one. The rows are rescaled, then, with rows and columns exchanged, the columns: both
-    passes run over long rows of memory, which is twice as fast as the filter along short pixels.
-
-    Args:
-      image: uint8 [height, width, channels].
-      top: int32 scalar, the crop's first row in the rescaled square.
-      left: int32 scalar, its first column.
-      flip: bool scalar, whether the crop is reflected left to right.
-      resized: Side of the rescaled square.
-      pixels: Side of the crop.
-
-    Returns:
-      uint8 [pixels, pixels, channels].
-    """
-    channels = image.shape[-1]
-    old = tf.shape(image)[:2]
-
-    def cut() -> tf.Tensor:
-        square = image[top : top + pixels, left : left + pixels]
-        return tf.cond(flip, lambda: tf.reverse(square, [1]), lambda: square)
-
-    def rescaled() -> tf.Tensor:
-        new = _new_size(old, resized)
-        scales = tf.cast(new, tf.float32) / tf.cast(old, tf.float32)
-        begins = tf.cast((new - resized) // 2 + tf.stack([top, left]), tf.float32)
-        # The columns that the filter reaches; the rest of the image is not touched.
-        reach = tf.maximum(1 / scales[1], 1.0) + 1
-        first = tf.maximum(tf.cast(tf.floor(begins[1] / scales[1] - reach), tf.int32), 0)
-        last = tf.math.ceil((begins[1] + pixels) / scales[1] + reach)
-        width = tf.minimum(tf.cast(last, tf.int32), old[1]) - first
-        columns = tf.reshape(image[:, first : first + width], (old[0], width * channels))
-        rows = _rescale_rows(columns, begins[0], scales[0], pixels)
-        turned = tf.transpose(tf.reshape(rows, (pixels, width, channels)), (1, 0, 2))
-        shift = begins[1] - tf.cast(first, tf.float32) * scales[1]
-        turned = tf.reshape(turned, (width, pixels * channels))
-        square = tf.round(_rescale_rows(turned, shift, scales[1], pixels))
-        # Weights are positive and add up to one: only rounding could leave 0..255, and it does not.
-        square = tf.cast(square, tf.uint8)
-        square = tf.cond(flip, lambda: tf.reverse(square, [0]), lambda: square)
-        return tf.transpose(tf.reshape(square, (pixels, pixels, channels)), (1, 0, 2))
-
-    square = tf.cond(tf.reduce_all(tf.equal(old, resized)), cut, rescaled)
-    return tf.ensure_shape(square, (pixels, pixels, channels))
-
-
 def _new_size(old: tf.Tensor, pixels: int) -> tf.Tensor:
     """Returns height and width, int32 [2], rescaled so that the shorter is `pixels`."""
     # (2ap + b) // 2b is a * p / b rounded to the nearest in whole numbers.
     shorter = tf.reduce_min(old)
     return tf.maximum((2 * old * pixels + shorter) // (2 * shorter), pixels)
-
-
-def _rescale_rows(rows: tf.Tensor, begin: tf.Tensor, scale: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Rescales along the first axis: [n, k] of any type to float32 [pixels, k]."""
-    rescaled = tf.raw_ops.ScaleAndTranslate(
-        images=rows[tf.newaxis, :, tf.newaxis, :],
-        size=(pixels, 1),
-        scale=tf.stack([scale, 1.0]),
-        translation=tf.stack([-begin, 0.0]),
-        kernel_type="triangle",
-        antialias=True,
-    )
-    return rescaled[0, :, 0]
 
 
 def crop_and_flip(

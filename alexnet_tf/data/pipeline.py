@@ -7,14 +7,10 @@ import tensorflow as tf
 
 from alexnet_tf.cores import available_cores
 from alexnet_tf.data.augment import Draws, draw, lighting_offsets
+from alexnet_tf.data.compiled_crop import resize_crop_flip
 from alexnet_tf.data.counter_random import permutation
 from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.images import (
-    crop_and_flip,
-    mirror_padded,
-    resize_and_crop,
-    resize_crop_flip,
-)
+from alexnet_tf.data.images import crop_and_flip, mirror_padded, resize_and_crop
 from alexnet_tf.data.prepared import PreparedExamples
 from alexnet_tf.data.records import StoredExamples
 from alexnet_tf.data.statistics import Statistics

@@ -8,8 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.data.augment import reflected
+from alexnet_tf.data.compiled_crop import resize_crop_flip
 from alexnet_tf.data.examples import ArrayExamples, FileExamples
-from alexnet_tf.data.images import crop_and_flip, resize_and_crop, resize_crop_flip
+from alexnet_tf.data.images import crop_and_flip, resize_and_crop
 from alexnet_tf.data.pipeline import balanced_weights, evaluation_batches, training_batches
 from alexnet_tf.data.prepare.prepare import prepare
 from alexnet_tf.data.sources import open_dataset
