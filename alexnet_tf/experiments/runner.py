@@ -38,6 +38,7 @@ from alexnet_tf.experiments.results import (
     read_commits,
     read_measured,
 )
+from alexnet_tf.experiments.sharing import take_over
 from alexnet_tf.experiments.table import table
 from alexnet_tf.files import write_json, write_text
 from alexnet_tf.settings import Recipe
@@ -184,6 +185,11 @@ class _Runner:
         what += f", rate {job.recipe.learning_rate:g}" if self._experiment.rates else ""
         bar.start(what, job.recipe.epochs)
         self._check_recipe(job)
+        if not job.folder.exists():
+            models = self._keep_models
+            same = take_over(job, plan, self._root, judged=self._judges, models=models)
+            if same is not None:
+                self._teller.message(f"{what}: trained already, in {same}")
         if not job.finished:
 
             def watch(record: dict[str, Any]) -> bool:

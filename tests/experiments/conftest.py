@@ -89,6 +89,7 @@ def scripted(monkeypatch):
                     break
             record = {
                 "recipe": recipe.to_json(),
+                "seed": seed,
                 "seconds": 1.5 * len(history),
                 "dataset": {
                     "name": dataset,
