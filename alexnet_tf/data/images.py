@@ -105,6 +105,26 @@ def crop_and_flip(
     return cut
 
 
+def crop_and_flip_one(
+    image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, pixels: int
+) -> tf.Tensor:
+    """Does `crop_and_flip` on one image, without its batch's search for every row and column.
+
+    Args:
+      image: [height, width, channels] of any type.
+      top: int32 scalar.
+      left: int32 scalar.
+      flip: bool scalar.
+      pixels: Side of the square.
+
+    Returns:
+      [pixels, pixels, channels] of the type of `image`.
+    """
+    cut = image[top : top + pixels, left : left + pixels]
+    cut = tf.cond(flip, lambda: tf.reverse(cut, [1]), lambda: cut)
+    return tf.ensure_shape(cut, (pixels, pixels, image.shape[-1]))
+
+
 def mirror_padded(images: tf.Tensor, pixels: int) -> tf.Tensor:
     """Adds a border in which the image is reflected, its outermost pixels not repeated.
 

@@ -10,7 +10,12 @@ from alexnet_tf.data.augment import Draws, draw, lighting_offsets
 from alexnet_tf.data.compiled_crop import resize_crop_flip
 from alexnet_tf.data.counter_random import permutation
 from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.images import crop_and_flip, mirror_padded, resize_and_crop
+from alexnet_tf.data.images import (
+    crop_and_flip,
+    crop_and_flip_one,
+    mirror_padded,
+    resize_and_crop,
+)
 from alexnet_tf.data.prepared import PreparedExamples
 from alexnet_tf.data.records import StoredExamples
 from alexnet_tf.data.statistics import Statistics
@@ -207,19 +212,17 @@ def _with_crops(
     """Returns pairs of a plan's rows (each [b, ...]) and their crops uint8 [b, pixels, pixels, c].
 
     Where images are in memory, or as good as, a batch is cut at once; else each image is decoded,
-    and only its crop is rescaled, unless it is padded first.
+    and only its crop is rescaled, unless it is padded first or has been rescaled already.
     """
     batches = tf.data.Dataset.from_tensor_slices(plan)
-    if (
-        isinstance(examples, PreparedExamples)
-        and examples.is_raw
-        and examples.size == resized
-        and not padding
-    ):
+    prepared = examples if isinstance(examples, PreparedExamples) else None
+    if prepared is not None and prepared.size != resized:
+        prepared = None
+    if prepared is not None and prepared.is_raw and not padding:
 
         def copy(rows: Rows) -> tuple[Rows, tf.Tensor]:
             places = (rows["index"], rows["top"], rows["left"], rows["flip"])
-            return rows, examples.load_crops(*places, pixels)
+            return rows, prepared.load_crops(*places, pixels)
 
         return batches.map(copy, num_parallel_calls=_CALLS_AT_ONCE)
     if isinstance(examples, ArrayExamples):
@@ -233,10 +236,9 @@ def _with_crops(
 
     def crop(rows: Rows, image: tf.Tensor) -> tuple[Rows, tf.Tensor]:
         place = (rows["top"], rows["left"], rows["flip"])
-        if padding:
-            padded = mirror_padded(resize_and_crop(image, resized)[tf.newaxis], padding)
-            top, left, flip = (at[tf.newaxis] for at in place)
-            return rows, crop_and_flip(padded, top, left, flip, pixels)[0]
+        if padding or prepared is not None:
+            whole = mirror_padded(resize_and_crop(image, resized)[tf.newaxis], padding)[0]
+            return rows, crop_and_flip_one(whole, *place, pixels)
         return rows, resize_crop_flip(image, *place, resized, pixels)
 
     return _one_by_one(plan, examples, crop)

@@ -10,6 +10,7 @@ from PIL import Image
 from alexnet_tf.data.images import (
     centre_crop,
     crop_and_flip,
+    crop_and_flip_one,
     mirror_padded,
     resize_and_crop,
     ten_crop,
@@ -117,6 +118,8 @@ def test_crop_and_flip_is_slicing(data):
         y, x = tops[row], lefts[row]
         crop = images[row, y : y + pixels, x : x + pixels]
         np.testing.assert_array_equal(got[row], crop[:, ::-1] if flips[row] else crop)
+        one = crop_and_flip_one(tf.constant(images[row]), y, x, tf.constant(flips[row]), pixels)
+        np.testing.assert_array_equal(one, got[row])
 
 
 def test_ten_crops_are_slices_of_the_image():

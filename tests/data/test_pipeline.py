@@ -178,6 +178,15 @@ def test_files_and_the_same_images_in_memory_give_the_same_stream(files):
     np.testing.assert_array_equal(joined(list(judged), "image")[:10], images)
 
 
+def test_the_end_of_an_epoch_waits_for_no_tuner():
+    streams = (
+        training_batches(numbered(10), RECIPE, STATISTICS, seed=0, epoch=0, batch_size=5),
+        evaluation_batches(numbered(10), 9, 5),
+    )
+    for stream in streams:
+        assert stream.options().autotune.enabled is False
+
+
 @given(st.integers(1, 30), st.integers(1, 12))
 @settings(max_examples=15, deadline=None)
 def test_evaluation_goes_through_all_in_order(size, batch_size):

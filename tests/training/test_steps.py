@@ -1,5 +1,10 @@
 """The compiled step: what the network is shown, and which loss is reported."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from alexnet_tf.model.networks import build_model
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import Totals, TrainingStep
 
+ROOT = Path(__file__).parents[2]
 DIVISOR = 1.1  # of the 2012 code
 ROWS, PIXELS = 6, 16
 
@@ -73,6 +79,39 @@ def test_an_update_is_the_papers_rule_on_the_mean_gradient(model):
         np.testing.assert_allclose(
             variable.numpy() - old, -0.01 * (gradient + decay * old), rtol=1e-3, atol=2e-7
         )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone can limit cores")
+def test_work_on_one_core_does_not_count_as_waiting_for_data():
+    program = """
+import os, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numpy as np, tensorflow as tf
+import alexnet_tf as an
+from alexnet_tf.training.optimizer import PaperMomentum
+from alexnet_tf.training.steps import Totals, TrainingStep
+model = an.build_model("cifar10-small")
+optimizer = PaperMomentum(0.01)
+optimizer.build(model.trainable_variables)
+step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0)
+batch = {
+    "image": np.zeros((128, 32, 32, 3), np.uint8),
+    "label": np.zeros(128, np.int64),
+    "weight": np.ones(128, np.float32),
+    "offset": np.zeros((128, 3), np.float32),
+}
+batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+step(batches, 1)
+totals, started = Totals(), time.monotonic()
+totals.add(step(batches, 4))
+print(totals.waiting_seconds / (time.monotonic() - started))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    # All of it is work: a share, of one run.
+    assert float(ended.stdout) < 0.5
 
 
 def test_grey_images_train(tiny_recipe, photos, tmp_path):

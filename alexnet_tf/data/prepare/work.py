@@ -21,6 +21,7 @@ from PIL import Image
 
 from alexnet_tf.data.prepare.items import Item, read_item
 from alexnet_tf.data.prepare.repair import UnusableError, repair
+from alexnet_tf.errors import InputError
 
 JPEG_QUALITY = 90
 _AHEAD = 2  # chunks per process that are under way or wait to be fetched
@@ -131,6 +132,10 @@ def do_tasks(tasks: Iterable[Task], processes: int) -> Generator[Chunk, None, No
 
     Yields:
       A chunk for each task.
+
+    Raises:
+      InputError: No process starts, as in a script that does not keep its own processes from
+        running it again.
     """
     waiting: collections.deque[tuple[Task, concurrent.futures.Future[Chunk] | None]]
     waiting = collections.deque()
@@ -152,11 +157,24 @@ def do_tasks(tasks: Iterable[Task], processes: int) -> Generator[Chunk, None, No
                 yield future.result()
             except BrokenProcessPool:
                 pool.shutdown(wait=True, cancel_futures=True)
+                _check_that_processes_start()
                 yield _one_by_one(task)
                 pool = _pool(processes)
                 waiting = collections.deque((t, _submit(pool, t)) for t, _ in waiting)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_that_processes_start() -> None:
+    """Raises InputError if a process ends before it does anything: no image is to blame then."""
+    with _pool(1) as pool:
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            raise InputError(
+                "the processes that prepare images end as they start: a script that calls "
+                "prepare() must do so below `if __name__ == '__main__':`"
+            ) from None
 
 
 def _submit(

@@ -259,6 +259,22 @@ def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monk
     assert bad[0].problems == (("the decoder crashed on it", "skipped"),)
 
 
+def test_a_script_that_its_own_processes_run_again_is_told_so(tmp_path):
+    make_photos(tmp_path / "photos", 6, 0)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from alexnet_tf.data.prepare.prepare import prepare\n"
+        f"prepare({str(tmp_path / 'photos')!r}, {str(tmp_path / 'out')!r}, size=8)\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert ended.returncode == 1
+    last = ended.stderr.strip().splitlines()[-1]
+    assert "InputError: the processes that prepare images end as they start" in last
+    assert "__main__" in last
+    assert not (tmp_path / "out" / "prepared.json").exists()
+
+
 def test_a_tfds_set_is_prepared(tmp_path, monkeypatch):
     make_photos(tmp_path / "photos", 12, 6)
     made = prepare(str(tmp_path / "photos"), tmp_path / "tfds" / "toy" / "1.0.0", size=20)
