@@ -69,7 +69,9 @@ NUMBERS = {
     "§3.5": {paper.PARAMETERS, paper.INPUT_PIXELS, CONV1.kernel_size, CONV1.strides}
     | {PLACES, OVERHANG}
     | {round(100 * (DENSE + 4096 + 4096 + 1000) / paper.PARAMETERS)}
-    | {round(100 * DENSE / paper.MULTIPLY_ADDS)},
+    | {round(100 * DENSE / paper.MULTIPLY_ADDS)}
+    | images("paper-vs-2012")
+    | {percent("paper-vs-2012", variant) for variant in ("paper", "2012")},
     "§4.1": SQUARES
     | {0, 32, MARGIN, MARGIN + 1, paper.RUN_LIGHTING_DIVISOR}
     | images("ten-crop")
@@ -82,7 +84,9 @@ NUMBERS = {
     "§5": {paper.MOMENTUM, paper.WEIGHT_DECAY, paper.BATCH_SIZE, paper.LEARNING_RATE}
     | {paper.RATE_DIVISOR, paper.EPOCHS, paper.RUN_BIAS_RATE, *paper.RUN_RATE_EPOCHS}
     | {paper.RUN_EPOCHS, paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_FROZEN_EPOCH}
-    | images("init"),
+    | images("init")
+    | images("weight-decay")
+    | {percent("weight-decay", variant, "training_error") for variant in ("0.0005", "0")},
     "§6": {37.5, 17.0, 39.0, 18.3, 18.2, 16.4, paper.HIDDEN_UNITS[-1]},
     "§7": {2},
 }
