@@ -60,7 +60,9 @@ NUMBERS = {
     | images("relu-vs-tanh")
     | {round(statistics.mean(epochs(variant)), 1) for variant in ("relu", "tanh")}
     | {round(statistics.mean(map(operator.truediv, epochs("tanh"), epochs("relu"))), 1)},
-    "§3.2": {3},
+    "§3.2": {3}
+    | images("towers")
+    | {percent("towers", variant) for variant in ("two towers", "one network")},
     "§3.3": {paper.LRN_K, paper.LRN_N, paper.LRN_ALPHA, paper.LRN_BETA}
     | images("lrn")
     | {percent("lrn", "lrn"), percent("lrn", "none")},
