@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from alexnet_tf import runs
+from alexnet_tf.errors import InputError
 from alexnet_tf.experiments.plan import Job, Plan, read_plan
 from alexnet_tf.experiments.results import COMMITS, JUDGED, PLAN, commit, read_commits
 from alexnet_tf.files import write_json
@@ -33,8 +34,8 @@ def take_over(
     if now is None or now.endswith("+"):  # what the code was has no name
         return None
     for path in sorted(root.resolve().parent.glob(f"*/{PLAN}")):
-        beside, other = path.parent, read_plan(path)
-        if beside == root.resolve() or any(getattr(plan, n) != getattr(other, n) for n in _SAME):
+        beside = path.parent
+        if beside == root.resolve() or not _is_alike(path, plan):
             continue
         begun = read_commits(beside)
         for folder in sorted(beside.glob("runs/*/")):
@@ -53,14 +54,24 @@ def take_over(
     return None
 
 
+def _is_alike(path: Path, plan: Plan) -> bool:
+    """Returns whether a plan's file is of an experiment on the same images, in the same way."""
+    try:
+        other = read_plan(path)
+    except InputError:  # damaged: whoever goes on with that experiment is told
+        return False
+    return all(getattr(plan, name) == getattr(other, name) for name in _SAME)
+
+
 def _is_run_of(folder: Path, job: Job) -> bool:
     """Returns whether a folder holds this run, trained for all of its epochs."""
-    if not runs.is_run(folder):
+    try:
+        record = runs.read_run(folder)
+        return (
+            "finished" in record
+            and record["seed"] == job.seed
+            and Recipe.from_json(record["recipe"]) == job.recipe
+            and len(runs.read_history(folder)) == job.recipe.epochs
+        )
+    except InputError:  # damaged, or not begun
         return False
-    record = runs.read_run(folder)
-    return (
-        "finished" in record
-        and record["seed"] == job.seed
-        and Recipe.from_json(record["recipe"]) == job.recipe
-        and len(runs.read_history(folder)) == job.recipe.epochs
-    )

@@ -5,9 +5,15 @@ import pytest
 from PIL import Image
 
 from alexnet_tf import recipes, runs
-from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments import catalogue, sharing
 from alexnet_tf.experiments.definition import Experiment, Pair, Variant
 from alexnet_tf.settings import Convolution
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_shared(monkeypatch):
+    """The folders of tests lie side by side, and their runs are the same."""
+    monkeypatch.setattr(sharing, "commit", lambda: None)
 
 
 @pytest.fixture

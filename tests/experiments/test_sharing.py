@@ -82,3 +82,12 @@ def test_a_run_that_ended_early_is(tiny, other, tmp_path, scripted):
     run(tiny, tmp_path / "first")
     run(other, tmp_path / "second")
     assert len(scripted.runs) == 4
+
+
+def test_what_is_damaged_beside_it_is_passed_over(tiny, other, tmp_path, scripted):
+    run(tiny, tmp_path / "first")
+    (tmp_path / "first" / "runs" / "one-seed-0" / "run.json").write_text("{}")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "plan.json").write_text("{")
+    run(other, tmp_path / "second")
+    assert len(scripted.runs) == 4
