@@ -90,7 +90,9 @@ NUMBERS = {
     | images("weight-decay")
     | {percent("weight-decay", variant, "training_error") for variant in ("0.0005", "0")},
     "§6": {37.5, 17.0, 39.0, 18.3, 18.2, 16.4, paper.HIDDEN_UNITS[-1]},
-    "§7": {2},
+    "§7": {2}
+    | images("depth")
+    | {percent("depth", v) for v in ("five convolutions", "without conv3", "without conv4")},
 }
 
 

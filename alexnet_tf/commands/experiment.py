@@ -74,7 +74,8 @@ def command(name: str, as_json: bool, **options: Any) -> None:
     """Put the paper's claims to the test; `list` shows them.
 
     Trains every variant with several seeds, and prints the claim beside what was measured. The
-    folder gets results.json, table.md, figure.png and the runs.
+    folder gets results.json, table.md, figure.png and the runs. A run that an experiment in a
+    folder beside it has trained already, with the same recipe, seed, images and commit, is copied.
     """
     if name == "list":
         _list(as_json)

@@ -132,7 +132,8 @@ def _compare(experiment: Experiment, pair: Pair, rows: dict[str, Any]) -> tuple[
     of_paper = unit.removesuffix("s") if pair.paper == 1 else unit
     paper = "" if pair.paper is None else f"; in the paper by {pair.paper:g}{of_paper}"
     if losses == len(pairs):
-        sentence = f"{pair.better} is behind {pair.worse} in {_seeds(pairs)}{measured}{paper}."
+        opposite = paper.replace(" by ", " ahead by ")
+        sentence = f"{pair.better} is behind {pair.worse} in {_seeds(pairs)}{measured}{opposite}."
     else:
         where = _seeds(pairs) if wins == len(pairs) else f"{wins} of {len(pairs)} seeds"
         sentence = f"{pair.better} is ahead of {pair.worse} in {where}{measured}{paper}."
