@@ -6,7 +6,7 @@ import pytest
 from alexnet_tf.experiments import catalogue
 from alexnet_tf.experiments.definition import Pair, Variant
 from alexnet_tf.experiments.results import summaries
-from alexnet_tf.experiments.table import format_value, minutes, table
+from alexnet_tf.experiments.table import format_value, minutes, table, verdict
 
 
 def results_of(experiment, values, **more):
@@ -60,6 +60,14 @@ def test_a_claim_that_fails_is_reported_with_a_reason(tiny):
     text = table(results_of(tiny, {"one": [0.5, 0.6], "two": [0.4, 0.3]}))
     assert "The claim is not seen here: one is behind two in all 2 seeds by 20.00 points" in text
     assert tiny.reason in text
+
+
+def test_a_result_against_the_paper_says_which_way_the_papers_number_goes(tiny):
+    claim = dataclasses.replace(tiny, expected=(Pair("one", "two", 2),))
+    measured = results_of(claim, {"one": [0.5, 0.6], "two": [0.4, 0.3]})
+    sentence = verdict(claim, measured)[0][1]
+    assert sentence.startswith("one is behind two in all 2 seeds by 20.00 points")
+    assert sentence.endswith("; in the paper ahead by 2 points.")
 
 
 def test_a_mixed_result_shows_every_seed(tiny):
