@@ -290,8 +290,8 @@ def _finish(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     # With autotuning the end of an iterator waits, every other time, for the tuner's next look,
-    # which comes at twice the interval of the last: half of an epoch's time, up to a minute
-    # (TensorFlow 2.21).
+    # which comes at twice the interval of the last: an epoch takes up to twice as long (in
+    # TensorFlow 2.21).
     options.autotune.enabled = False
     # Every process is given its own part already: a strategy must not cut it once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

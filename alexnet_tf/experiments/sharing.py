@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 from alexnet_tf import runs
-from alexnet_tf.errors import InputError
 from alexnet_tf.experiments.plan import Job, Plan, read_plan
 from alexnet_tf.experiments.results import COMMITS, JUDGED, PLAN, commit, read_commits
 from alexnet_tf.files import write_json
@@ -33,45 +32,47 @@ def take_over(
     now = commit()
     if now is None or now.endswith("+"):  # what the code was has no name
         return None
-    for path in sorted(root.resolve().parent.glob(f"*/{PLAN}")):
-        beside = path.parent
-        if beside == root.resolve() or not _is_alike(path, plan):
+    here = root.resolve()
+    for beside in sorted(path.parent for path in here.parent.glob(f"*/{PLAN}")):
+        folder = None if beside == here else _find(job, plan, beside, now, judged, models)
+        if folder is None:
             continue
-        begun = read_commits(beside)
-        for folder in sorted(beside.glob("runs/*/")):
-            if begun.get(folder.name) != now or not _is_run_of(folder, job):
-                continue
-            if (judged and not (folder / JUDGED).exists()) or (
-                models and not (folder / runs.BEST).exists()
-            ):
-                continue
-            partial = job.folder.with_name(f".{job.folder.name}.writing")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(folder, partial)
-            write_json(root / COMMITS, {**read_commits(root), job.folder.name: now})
-            partial.rename(job.folder)
-            return folder
+        partial = job.folder.with_name(f".{job.folder.name}.writing")
+        shutil.rmtree(partial, ignore_errors=True)
+        # The other experiment may be about to remove its models.
+        left_out = () if models else (runs.CHECKPOINTS, runs.BEST, runs.LAST, runs.STATISTICS)
+        shutil.copytree(folder, partial, ignore=shutil.ignore_patterns(*left_out))
+        write_json(root / COMMITS, {**read_commits(root), job.folder.name: now})
+        partial.rename(job.folder)
+        return folder
     return None
 
 
-def _is_alike(path: Path, plan: Plan) -> bool:
-    """Returns whether a plan's file is of an experiment on the same images, in the same way."""
+def _find(job: Job, plan: Plan, beside: Path, now: str, judged: bool, models: bool) -> Path | None:
+    """Returns the folder in another experiment's that `take_over` is to copy, or None."""
     try:
-        other = read_plan(path)
-    except InputError:  # damaged: whoever goes on with that experiment is told
-        return False
-    return all(getattr(plan, name) == getattr(other, name) for name in _SAME)
+        other, begun = read_plan(beside / PLAN), read_commits(beside)
+        if any(getattr(plan, name) != getattr(other, name) for name in _SAME):
+            return None
+        for folder in sorted(beside.glob("runs/*/")):
+            has_all = (not judged or (folder / JUDGED).exists()) and (
+                not models or (folder / runs.BEST).exists()
+            )
+            if has_all and begun.get(folder.name) == now and _is_run_of(folder, job):
+                return folder
+    except ValueError:  # something is damaged: whoever goes on with that experiment is told
+        pass
+    return None
 
 
 def _is_run_of(folder: Path, job: Job) -> bool:
     """Returns whether a folder holds this run, trained for all of its epochs."""
-    try:
-        record = runs.read_run(folder)
-        return (
-            "finished" in record
-            and record["seed"] == job.seed
-            and Recipe.from_json(record["recipe"]) == job.recipe
-            and len(runs.read_history(folder)) == job.recipe.epochs
-        )
-    except InputError:  # damaged, or not begun
+    if not runs.is_run(folder):
         return False
+    record = runs.read_run(folder)
+    return (
+        "finished" in record
+        and record["seed"] == job.seed
+        and Recipe.from_json(record["recipe"]) == job.recipe
+        and len(runs.read_history(folder)) == job.recipe.epochs
+    )
