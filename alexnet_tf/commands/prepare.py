@@ -94,8 +94,9 @@ def _show(done: "Prepared") -> None:
         console.print(f"{entry['files']:>8,}  {entry['problem']}: {entry['action']}", markup=False)
     twice = report["duplicates"]
     if twice["groups"]:
+        superfluous = twice["superfluous_images"]
         console.print(
-            f"{twice['superfluous_images']:,} images are there already "
+            f"{superfluous:,} image{' is' if superfluous == 1 else 's are'} there already "
             f"({twice['groups_across_splits']:,} pictures in several splits, "
             f"{twice['groups_across_classes']:,} in several classes): see duplicates.csv"
         )
