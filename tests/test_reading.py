@@ -67,7 +67,9 @@ NUMBERS = {
     | images("lrn")
     | {percent("lrn", "lrn"), percent("lrn", "none")},
     "§3.4": {paper.POOL_SIZE, paper.POOL_STRIDE, 0.4, 38, ERROR, 1 - ERROR, IMAGES, 150_000}
-    | {round(100 * math.sqrt(ERROR * (1 - ERROR) / IMAGES), 2)},
+    | {round(100 * math.sqrt(ERROR * (1 - ERROR) / IMAGES), 2)}
+    | images("overlapping-pooling")
+    | {percent("overlapping-pooling", variant) for variant in ("overlapping", "plain")},
     "§3.5": {paper.PARAMETERS, paper.INPUT_PIXELS, CONV1.kernel_size, CONV1.strides}
     | {PLACES, OVERHANG}
     | {round(100 * (DENSE + 4096 + 4096 + 1000) / paper.PARAMETERS)}
