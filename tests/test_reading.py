@@ -176,11 +176,13 @@ def test_the_readmes_results_are_the_stored_ones(name):
         r"^\| [^|]*\| [^|]* \| ([\d.]+)(?:%| times| points| 倍| 个百分点) \|$", text, re.M
     )
     lrn = [percent("lrn", variant) for variant in ("none", "lrn")]
+    pooling = [percent("overlapping-pooling", variant) for variant in ("plain", "overlapping")]
     crops = [percent("ten-crop", "centre crop", f"{kind}_crop_error") for kind in ("centre", "ten")]
     expected = [
         100 - percent("cifar10-alexnet", "cifar10"),
         statistics.mean(map(operator.truediv, epochs("tanh"), epochs("relu"))),
         lrn[0] - lrn[1],
+        pooling[0] - pooling[1],
         crops[0] - crops[1],
     ]
     assert [float(row) for row in rows] == pytest.approx(expected, abs=0.05)
