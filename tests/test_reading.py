@@ -65,7 +65,8 @@ NUMBERS = {
     | {percent("towers", variant) for variant in ("two towers", "one network")},
     "§3.3": {paper.LRN_K, paper.LRN_N, paper.LRN_ALPHA, paper.LRN_BETA}
     | images("lrn")
-    | {percent("lrn", "lrn"), percent("lrn", "none")},
+    | {percent("lrn", "lrn"), percent("lrn", "none")}
+    | {percent("batch-norm", variant) for variant in ("none", "lrn", "batch")},
     "§3.4": {paper.POOL_SIZE, paper.POOL_STRIDE, 0.4, 38, ERROR, 1 - ERROR, IMAGES, 150_000}
     | {round(100 * math.sqrt(ERROR * (1 - ERROR) / IMAGES), 2)}
     | images("overlapping-pooling")
