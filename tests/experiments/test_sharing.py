@@ -15,6 +15,7 @@ from alexnet_tf.experiments.runner import run_experiment
 @pytest.fixture(autouse=True)
 def in_the_folder_of_photos(photos, monkeypatch):
     monkeypatch.chdir(photos.parent)
+    monkeypatch.setattr(runner_module, "draw_figure", lambda results, path: None)  # takes time
     at_commit(monkeypatch, "abc")
 
 

@@ -265,7 +265,8 @@ def test_a_script_that_its_own_processes_run_again_is_told_so(tmp_path):
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
         "from alexnet_tf.data.prepare.prepare import prepare\n"
-        f"prepare({str(tmp_path / 'photos')!r}, {str(tmp_path / 'out')!r}, size=8)\n"
+        f"prepare({str(tmp_path / 'photos')!r}, {str(tmp_path / 'out')!r}, size=8,"
+        " processes=1)\n"
     )
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert ended.returncode == 1
