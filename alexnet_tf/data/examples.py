@@ -3,13 +3,14 @@
 import abc
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.images import to_channels
+from alexnet_tf.data.squares import copy_squares
 
 Indices = np.ndarray
 
@@ -34,12 +35,15 @@ class Examples(abc.ABC):
       channels: 3 (RGB) or 1 (grey): what `load` gives.
       stored_statistics: A file with the statistics of just these examples, or None.
       is_fast: Whether images are read as fast as from memory: there is no need to keep them there.
+      stored_shape: [height, width, channels] of all images, if their pixels lie in memory or are
+        mapped into it; None if they are decoded.
     """
 
     labels: np.ndarray
     channels: int
     stored_statistics: Path | None = None
     is_fast: bool = False
+    stored_shape: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
         """Returns the number of examples."""
@@ -62,6 +66,40 @@ class Examples(abc.ABC):
         Raises:
           tf.errors.OpError: When run, for an image that cannot be read or decoded.
         """
+
+    def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
+        """Yields the images as they lie in memory: uint8 of `stored_shape`, which must not be None.
+
+        Args:
+          indices: int64 [n].
+        """
+        raise NotImplementedError
+
+    def load_crops(
+        self, indices: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
+    ) -> tf.Tensor:
+        """Copies squares out of images that lie in memory (`stored_shape` must not be None).
+
+        Args:
+          indices: int64 [n].
+          tops: int32 [n], the crop's first row.
+          lefts: int32 [n], the crop's first column.
+          flips: bool [n], whether the crop is reflected left to right.
+          pixels: Side of the crops.
+
+        Returns:
+          uint8 [n, pixels, pixels, channels].
+        """
+        assert self.stored_shape is not None
+        shape = (pixels, pixels, self.stored_shape[-1])
+
+        def copy(
+            indices: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray
+        ) -> np.ndarray:
+            return copy_squares(self.stored_images(indices), tops, lefts, flips, shape)
+
+        crops = tf.numpy_function(copy, (indices, tops, lefts, flips), tf.uint8)
+        return to_channels(tf.ensure_shape(crops, (*indices.shape, *shape)), self.channels)
 
     @abc.abstractmethod
     def subset(self, indices: Indices) -> "Examples":
@@ -96,9 +134,10 @@ class ArrayExamples(Examples):
                 "images must be uint8 [n, height, width, channels] with n labels. Received: "
                 f"{images.dtype} {images.shape} and {len(labels)} labels"
             )
-        self.images = images
+        self.images = np.ascontiguousarray(images)
         self.labels = np.asarray(labels, np.int64)
         self.channels = images.shape[-1]
+        self.stored_shape = images.shape[1:]
         self._origin = origin
         self._numbers = np.arange(len(images)) if numbers is None else numbers
         self._tensor: tf.Tensor | None = None
@@ -123,6 +162,10 @@ class ArrayExamples(Examples):
     def load_batch(self, indices: tf.Tensor) -> tf.Tensor:
         """Reads images at once: uint8 [..., height, width, channels] for int64 [...]."""
         return tf.gather(self.tensor, indices)
+
+    def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
+        """Yields the images; see `Examples.stored_images`."""
+        return map(self.images.__getitem__, indices.tolist())
 
     def subset(self, indices: Indices) -> "ArrayExamples":
         """Returns a copy of the examples of these indices."""

@@ -4,7 +4,11 @@ All take and give uint8 on the 0..255 scale, RGB or grey, and work eagerly, insi
 inside `Dataset.map`.
 """
 
+import functools
+
 import tensorflow as tf
+
+from alexnet_tf.data.squares import copy_squares
 
 # ITU-R BT.601, as Pillow and TensorFlow have it.
 _LUMINANCE = (0.299, 0.587, 0.114)
@@ -87,22 +91,19 @@ def crop_and_flip(
     """Cuts a square out of each image at its own place, and reflects some (section 4.1).
 
     Args:
-      images: [batch, height, width, channels] of any type.
+      images: uint8 [batch, height, width, channels], in main memory.
       tops: int32 [batch], the crop's first row.
       lefts: int32 [batch], the crop's first column.
       flips: bool [batch], whether the crop is reflected left to right.
       pixels: Side of the square.
 
     Returns:
-      [batch, pixels, pixels, channels] of the type of `images`.
+      uint8 [batch, pixels, pixels, channels].
     """
-    steps = tf.range(pixels, dtype=tf.int32)[tf.newaxis, :]
-    rows = tops[:, tf.newaxis] + steps
-    # A reflection is the same columns read from the right: no pass over the pixels of its own.
-    columns = lefts[:, tf.newaxis] + tf.where(flips[:, tf.newaxis], pixels - 1 - steps, steps)
-    cut = tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
-    cut.set_shape((images.shape[0], pixels, pixels, images.shape[-1]))
-    return cut
+    shape = (pixels, pixels, images.shape[-1])
+    copy = functools.partial(copy_squares, shape=shape)
+    squares = tf.numpy_function(copy, (images, tops, lefts, flips), tf.uint8, stateful=False)
+    return tf.ensure_shape(squares, (images.shape[0], *shape))
 
 
 def crop_and_flip_one(

@@ -215,14 +215,12 @@ def _with_crops(
     and only its crop is rescaled, unless it is padded first or has been rescaled already.
     """
     batches = tf.data.Dataset.from_tensor_slices(plan)
-    prepared = examples if isinstance(examples, PreparedExamples) else None
-    if prepared is not None and prepared.size != resized:
-        prepared = None
-    if prepared is not None and prepared.is_raw and not padding:
+    stored = examples.stored_shape
+    if stored is not None and stored[:2] == (resized, resized) and not padding:
 
         def copy(rows: Rows) -> tuple[Rows, tf.Tensor]:
             places = (rows["index"], rows["top"], rows["left"], rows["flip"])
-            return rows, prepared.load_crops(*places, pixels)
+            return rows, examples.load_crops(*places, pixels)
 
         return batches.map(copy, num_parallel_calls=_CALLS_AT_ONCE)
     if isinstance(examples, ArrayExamples):
@@ -234,9 +232,11 @@ def _with_crops(
 
         return batches.map(cut, num_parallel_calls=_CALLS_AT_ONCE)
 
+    is_resized = isinstance(examples, PreparedExamples) and examples.size == resized
+
     def crop(rows: Rows, image: tf.Tensor) -> tuple[Rows, tf.Tensor]:
         place = (rows["top"], rows["left"], rows["flip"])
-        if padding or prepared is not None:
+        if padding or is_resized:
             whole = mirror_padded(resize_and_crop(image, resized)[tf.newaxis], padding)[0]
             return rows, crop_and_flip_one(whole, *place, pixels)
         return rows, resize_crop_flip(image, *place, resized, pixels)

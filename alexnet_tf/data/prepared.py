@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ class PreparedExamples(StoredExamples):
         self.channels = channels
         self.size = size
         self.is_raw = self.is_fast = is_raw
+        self.stored_shape = (size, size, 3) if is_raw else None
         self.stored_statistics = stored_statistics
         self._shards = list(shards)
         self._index = index
@@ -96,55 +97,18 @@ class PreparedExamples(StoredExamples):
         image = tf.io.decode_jpeg(content, channels=self.channels)
         return tf.ensure_shape(image, (*shape, self.channels))
 
-    def load_crops(
-        self, indices: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
-    ) -> tf.Tensor:
-        """Copies squares out of the stored pixels, which are mapped into memory (`is_raw` only).
-
-        Args:
-          indices: int64 [n].
-          tops: int32 [n], the crop's first row.
-          lefts: int32 [n], the crop's first column.
-          flips: bool [n], whether the crop is reflected left to right.
-          pixels: Side of the crops.
-
-        Returns:
-          uint8 [n, pixels, pixels, channels].
-        """
-        crop = functools.partial(self._crop_many, pixels)
-        crops = tf.numpy_function(crop, [indices, tops, lefts, flips], tf.uint8)
-        crops = tf.ensure_shape(crops, (indices.shape[0], pixels, pixels, 3))
-        return to_channels(crops, self.channels)
+    def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
+        """Yields the pixels, which are mapped into memory (`is_raw` only)."""
+        length = self.size * self.size * 3
+        places = (self._index.shard[indices], self._index.image_offset[indices])
+        for shard, offset in zip(*(values.tolist() for values in places), strict=True):
+            yield self._mapped(shard)[offset : offset + length].reshape(self.size, self.size, 3)
 
     def _read_many(self, indices: np.ndarray) -> np.ndarray:
         """Returns the stored bytes: object [n]."""
         index = self._index.take(indices)
         places = np.stack([index.shard, index.image_offset, index.image_bytes], axis=1)
         return read_ranges(self._shards, places)
-
-    def _crop_many(
-        self,
-        pixels: int,
-        indices: np.ndarray,
-        tops: np.ndarray,
-        lefts: np.ndarray,
-        flips: np.ndarray,
-    ) -> np.ndarray:
-        """Returns uint8 [n, pixels, pixels, 3]."""
-        crops = _aligned((len(indices), pixels, pixels, 3))
-        length = self.size * self.size * 3
-        places = (self._index.shard[indices], self._index.image_offset[indices], tops, lefts, flips)
-        rows = zip(*(values.tolist() for values in places), strict=True)
-        for crop, (shard, offset, top, left, flip) in zip(crops, rows, strict=True):
-            stored = self._mapped(shard)[offset : offset + length]
-            image = stored.reshape(self.size, self.size, 3)
-            square = image[top : top + pixels, left : left + pixels]
-            if flip:
-                # As items of three bytes: a third of the copies that single bytes would take.
-                _as_pixels(crop)[...] = _as_pixels(square)[:, ::-1]
-            else:
-                crop[...] = square
-        return crops
 
     def _mapped(self, shard: int) -> np.ndarray:
         """Returns a shard's bytes, mapped into memory when first asked for: uint8 [bytes]."""
@@ -169,19 +133,6 @@ class PreparedExamples(StoredExamples):
         return fingerprint_of(
             self._origin, str(self.channels), self._index.shard, self._index.image_offset
         )
-
-
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an empty uint8 array that TensorFlow takes without a copy: it wants 64 bytes."""
-    size = int(np.prod(shape))
-    memory = np.empty(size + 64, np.uint8)
-    begin = -memory.ctypes.data % 64
-    return memory[begin : begin + size].reshape(shape)
-
-
-def _as_pixels(image: np.ndarray) -> np.ndarray:
-    """Returns a view of uint8 [height, width, 3] as items of three bytes [height, width]."""
-    return image.view("V3")[..., 0]
 
 
 def recorded_name(shard: Path, offset: int, length: int) -> str:

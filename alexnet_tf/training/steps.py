@@ -134,10 +134,20 @@ class TrainingStep:
         self, batch: dict[str, tf.Tensor], waited: tf.Tensor, stop: tf.Tensor, divisor: float
     ) -> tf.Tensor:
         """One update on this replica's part of the global batch; returns its share of the sums."""
+        # The clock stops before anything of the update begins, also what needs no batch: that would
+        # take the clock's thread.
+        with tf.control_dependencies([waited]):
+            counts = self._counted_update(batch, divisor)
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        of_process = [value / replicas for value in (waited, stop)]
+        return tf.stack([tf.cast(value, tf.float64) for value in (*counts, *of_process)])
+
+    def _counted_update(
+        self, batch: dict[str, tf.Tensor], divisor: float
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Makes an update and returns its part of the first four sums of `Totals`."""
         replica = tf.distribute.get_replica_context()
-        labels, weights = batch["label"], batch["weight"]
-        with tf.control_dependencies([waited]):  # the clock stops before the work begins
-            images = tf.identity(batch["image"])
+        labels, weights, images = batch["label"], batch["weight"], batch["image"]
         if "reflect" in batch:
             images = reflected(images, batch["reflect"])
         if images.shape[-1] == 3:  # grey has no colours to light
@@ -158,9 +168,7 @@ class TrainingStep:
 
         logits = self._update(images, first_row, loss)
         loss_sum = tf.reduce_sum(_cross_entropy(labels, logits) * weights)
-        counts = count_errors(logits, labels, weights)
-        of_process = [value / replica.num_replicas_in_sync for value in (waited, stop)]
-        return tf.stack([tf.cast(v, tf.float64) for v in (loss_sum, *counts, *of_process)])
+        return loss_sum, *count_errors(logits, labels, weights)
 
     def _update(
         self, images: tf.Tensor, first_row: tf.Tensor, loss: Callable[[tf.Tensor], tf.Tensor]

@@ -103,6 +103,18 @@ def test_wrong_arrays_are_refused():
         ArrayExamples(IMAGES, LABELS[:5])
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_squares_of_images_however_the_array_lies_in_memory(channels):
+    # Channels first, as some files have them, seen as channels last.
+    images = IMAGES[..., :channels].transpose(0, 3, 1, 2).copy().transpose(0, 2, 3, 1)
+    indices, tops, lefts = np.array([3, 0, 3]), np.array([0, 1, 2]), np.array([1, 1, 0])
+    flips = np.array([True, False, True])
+    squares = ArrayExamples(images, LABELS).load_crops(indices, tops, lefts, flips, 3).numpy()
+    for square, index, top, left, flip in zip(squares, indices, tops, lefts, flips, strict=True):
+        crop = images[index, top : top + 3, left : left + 3]
+        np.testing.assert_array_equal(square, crop[:, ::-1] if flip else crop)
+
+
 def encoded(image, kind, mode, tmp_path):
     path = tmp_path / f"image.{kind}"
     Image.fromarray(image).convert(mode).save(path)

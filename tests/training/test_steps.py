@@ -114,6 +114,40 @@ print(totals.waiting_seconds / (time.monotonic() - started))
     assert float(ended.stdout) < 0.5
 
 
+def test_nothing_of_an_update_begins_before_its_batch_is_there(model):
+    optimizer = PaperMomentum(0.01)
+    optimizer.build(model.trainable_variables)
+    step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0)
+    batches = iter(tf.data.Dataset.from_tensors(batch()))
+    traced = step._run.get_concrete_function(
+        batches, tf.constant(2, tf.int64), tf.constant(0.0, tf.float64), 1.0
+    )
+    loops = [
+        {node.name: node for node in function.node_def}
+        for function in traced.graph.as_graph_def().library.function
+        if any(node.op == "IteratorGetNext" for node in function.node_def)
+    ]
+    assert len(loops) == 1
+    nodes = loops[0]
+
+    def ancestors(name: str) -> set[str]:
+        seen, left = set(), [name]
+        while left:
+            for text in nodes[left.pop()].input:
+                source = text.lstrip("^").split(":")[0]
+                if source in nodes and source not in seen:
+                    seen.add(source)
+                    left.append(source)
+        return seen
+
+    clocks = (name for name, node in nodes.items() if node.op == "Timestamp")
+    stopped = {c for c in clocks if any(nodes[a].op == "IteratorGetNext" for a in ancestors(c))}
+    assert len(stopped) == 1
+    reads = [name for name, node in nodes.items() if node.op == "ReadVariableOp"]
+    assert len(reads) > len(model.trainable_variables)
+    assert all(stopped <= ancestors(name) for name in reads)
+
+
 def test_grey_images_train(tiny_recipe, photos, tmp_path):
     recipe = tiny_recipe.replace(network=tiny_recipe.network.replace(channels=1))
     result = an.train(
