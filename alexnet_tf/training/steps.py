@@ -125,7 +125,7 @@ class TrainingStep:
             with tf.control_dependencies([before]):
                 batch = next(batches)
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-                waited = tf.timestamp() - before
+                waited = tf.subtract(tf.timestamp(), before, name="waited")
             sums = self._strategy.run(self._replica_step, args=(batch, waited, stop, divisor))
             totals += self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
         return totals
