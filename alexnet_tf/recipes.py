@@ -32,7 +32,7 @@ _SMALL = Recipe(
 
 _BOOK = Recipe(
     name="fashion-mnist",
-    description="Dive into Deep Learning's AlexNet, 10 epochs: 89% test accuracy published",
+    description="Dive into Deep Learning's AlexNet, 10 epochs: 89% test accuracy expected",
     network=architectures.FASHION_MNIST_NETWORK,
     epochs=10,
     batch_size=128,
@@ -139,7 +139,7 @@ _RECIPES = (
     _BOOK,
     _BOOK.replace(
         name="lenet",
-        description="Dive into Deep Learning's LeNet, 10 epochs: 84% on Fashion-MNIST published",
+        description="Dive into Deep Learning's LeNet, 10 epochs: 84% on Fashion-MNIST expected",
         network=architectures.LENET_NETWORK,
         batch_size=256,
         learning_rate=0.9,

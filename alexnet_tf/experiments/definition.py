@@ -36,11 +36,13 @@ class Pair:
       worse: The name of the other.
       paper: By how much in the paper, in points, or times with the experiment's `ratio`; None: it
         gives no number.
+      more: Whether the paper says that it is more than that.
     """
 
     better: str
     worse: str
     paper: float | None = None
+    more: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Experiment:
         better in all of them.
       expected: What the claim says is better than what.
       alike_within: Where the claim is that all variants are alike: how many points their means may
-        lie apart.
+        lie apart. With one `expected` pair: how far the worse may be behind; it may be ahead.
       ratio: Whether a pair is compared by how many times as much, instead of by a difference.
       dataset: As `train` takes it.
       limit_train: Training images, drawn by seed; None: all.

@@ -35,7 +35,7 @@ class Metric:
 
     Attributes:
       title: For tables.
-      unit: "%" (of a share 0..1), "epochs", or "".
+      unit: "%" (of a share 0..1), "epochs", "runs" (1 or 0), or "".
       measure: The number; None: there is none, as the run diverged or never got there.
       done: Whether a run has nothing more to tell after this epoch's record.
       of_training: Whether the test images play no part, so that it may choose.
@@ -114,7 +114,7 @@ METRICS = {
     "epochs_to_published": Metric(
         f"epochs until {1 - PUBLISHED_CIFAR10_ERROR:.2%} are right", "epochs", _epochs_to_published
     ),
-    "stuck": Metric("runs that stick", "%", _stuck, of_training=True),
+    "stuck": Metric("runs that stick", "runs", _stuck, of_training=True),
     "centre_crop_error": Metric("test error", "%", _judged("centre_crop"), judges=True),
     "ten_crop_error": Metric("test error", "%", _judged("ten_crop"), judges=True),
 }

@@ -23,6 +23,8 @@ class Plan:
     Attributes:
       experiment: Its name.
       dataset: As `train` takes it.
+      images: A name for what is trained and judged on, whatever the data set is called and wherever
+        it lies; None: not looked at yet.
       seeds: How many.
       epochs: Of every variant; None: each variant's recipe's.
       limit_train: Training images, or None: all.
@@ -45,6 +47,7 @@ class Plan:
     precision: str = "auto"
     budget_seconds: float | None = None
     shortened: str = ""
+    images: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values."""
@@ -86,9 +89,13 @@ def read_plan(path: Path) -> Plan:
       InputError: The file is damaged.
     """
     try:
-        return Plan(**json.loads(path.read_text(encoding="utf-8")))
+        plan = Plan(**json.loads(path.read_text(encoding="utf-8")))
+        for name in ("seeds", "epochs", "limit_train", "limit_val"):
+            if not isinstance(getattr(plan, name), int | None):
+                raise TypeError(f"{name} is no whole number: {getattr(plan, name)!r}")
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}): name another --out") from None
+    return plan
 
 
 def check_same(stored: Plan, asked: Plan, folder: Path) -> Plan:
@@ -106,7 +113,7 @@ def check_same(stored: Plan, asked: Plan, folder: Path) -> Plan:
     free = ("seeds",) if stored.budget_seconds is None else ()
     for field in dataclasses.fields(Plan):
         name = field.name
-        if name in ("epochs", "limit_train", "shortened", *free):
+        if name in ("epochs", "limit_train", "shortened", "images", *free):
             continue
         had, wanted = getattr(stored, name), getattr(asked, name)
         if had != wanted:
@@ -115,7 +122,11 @@ def check_same(stored: Plan, asked: Plan, folder: Path) -> Plan:
                 f"{folder} holds this experiment with {called} {had}, not {wanted}:"
                 " give the same command to go on, or another --out"
             )
-    return dataclasses.replace(stored, seeds=asked.seeds)
+    if None not in (stored.images, asked.images) and stored.images != asked.images:
+        raise InputError(
+            f"{folder} holds this experiment on other images of {asked.dataset}: name another --out"
+        )
+    return dataclasses.replace(stored, seeds=asked.seeds, images=asked.images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,13 +241,14 @@ def shorten(
     if kept < fewest_images:
         least = seconds(fewest_epochs, fewest_images)
         raise InputError(
-            f"--budget {asked / 60:g}m is too short for {len(jobs)} runs: {fewest_epochs} epochs "
-            f"of {fewest_images:,} images take about {least / 60:.0f} minutes here"
+            f"--budget {duration(asked)} is too short for {len(jobs)} runs: {fewest_epochs} "
+            f"epoch{'s' if fewest_epochs > 1 else ''} of {fewest_images:,} images take about "
+            f"{duration(least)} here"
         )
     speed = min(speed.images_per_second for speed in speeds.values())
     sentence = (
-        f"Shortened to fit {asked / 60:g} minutes: {epochs} epochs of {kept:,} images instead of "
-        f"{full_epochs} of {images:,}, which would take about {full / 60:.0f} minutes at the "
+        f"Shortened to fit {duration(asked)}: {epochs} epochs of {kept:,} images instead of "
+        f"{full_epochs} of {images:,}, which would take up to {duration(full)} at the "
         f"{speed:,.0f} images/s measured before the start."
     )
     return dataclasses.replace(
@@ -245,6 +257,13 @@ def shorten(
         limit_train=kept if kept < images else plan.limit_train,
         shortened=sentence,
     )
+
+
+def duration(seconds: float) -> str:
+    """Returns 30 as "30 seconds", 754 as "13 minutes", 7500 as "2.1 hours"."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def parse_budget(text: str | None) -> float | None:

@@ -2,20 +2,19 @@
 
 import json
 import math
-import platform
 import statistics
-import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from alexnet_tf import runs
-from alexnet_tf.cores import available_cores
+from alexnet_tf.errors import InputError
+from alexnet_tf.experiments.conditions import machine, read_begun
 from alexnet_tf.experiments.definition import Experiment, Variant
 from alexnet_tf.experiments.measures import METRICS, Run
 from alexnet_tf.experiments.plan import Job, Plan, job
 
 PLAN, RESULTS, TABLE, FIGURE = "plan.json", "results.json", "table.md", "figure.png"
-COMMITS = "commits.json"  # by run folder, what it was begun with
 JUDGED = "judged.json"
 _KEPT = (
     "epoch",
@@ -33,13 +32,20 @@ def read_measured(job: Job) -> Run:
     history, classes = _history(job.folder), 0
     if runs.is_run(job.folder):
         classes = runs.read_run(job.folder)["dataset"]["classes"]
-    judged = job.folder / JUDGED
-    return Run(
-        history,
-        classes,
-        diverged=job.diverged_file.exists(),
-        judged=json.loads(judged.read_text(encoding="utf-8")) if judged.exists() else {},
-    )
+    diverged, judged = job.diverged_file.exists(), _read_judged(job.folder / JUDGED)
+    return Run(history, classes, diverged=diverged, judged=judged)
+
+
+def _read_judged(path: Path) -> dict[str, Any]:
+    """Returns how a run's model was judged; {}: not yet."""
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}): remove {path.parent}, it is trained again then"
+        ) from None
 
 
 def _history(folder: Path) -> list[dict[str, Any]]:
@@ -75,6 +81,7 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
     found: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     measured: list[Run] = []
+    begun, machines = read_begun(root), []
     for variant in experiment.trained():
         rates: tuple[float | None, ...] = experiment.rates or (None,)
         jobs = [job(experiment, plan, root, variant, 0, rate) for rate in rates]
@@ -87,9 +94,10 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
             found.append(_run(experiment, variant, one, counts, measured[-1]))
             if runs.is_run(one.folder):
                 records.append(runs.read_run(one.folder))
-    first = records[0]
-    data = first["dataset"]
-    begun = read_commits(root)
+                if one.folder.name in begun:
+                    cores = begun[one.folder.name].cores
+                    machines.append(machine(records[-1]["devices"], cores))
+    data = records[0]["dataset"]
     judged = next((one.judged for one in measured if one.judged), {})
     return {
         "experiment": experiment.name,
@@ -102,15 +110,18 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
         },
         "plan": plan.to_json(),
         "variants": summaries(experiment, found),
-        "commit": ", ".join(dict.fromkeys(name or "none" for name in begun.values())) or None,
+        "commit": _all(run.commit or "none" for run in begun.values()) or None,
         "command": command,
         "started": min(record["started"] for record in records),
         "finished": max(record.get("finished", "") for record in records),
         "seconds": round(sum(run["seconds"] for run in found), 1),
-        "precision": first["precision"],
-        "devices": first["devices"],
-        "machine": _machine(first["devices"]),
-        "versions": first["versions"],
+        "precision": _all(record["precision"] for record in records),
+        "devices": list(dict.fromkeys(name for record in records for name in record["devices"])),
+        "machine": _all(machines),
+        "versions": {
+            name: _all(record["versions"][name] for record in records)
+            for name in records[0]["versions"]
+        },
         "runs": found,
     }
 
@@ -171,40 +182,13 @@ def summaries(experiment: Experiment, found: list[dict[str, Any]]) -> list[dict[
     return rows
 
 
-def read_commits(root: Path) -> dict[str, str | None]:
-    """Returns the commit that each run of an experiment was begun with, by its folder's name."""
-    path = root / COMMITS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def commit() -> str | None:
-    """Returns the package's git commit, with "+" if the package was changed since; None: no git."""
-    root = Path(__file__).parents[2]
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        name = git("rev-parse", "--short=9", "HEAD")
-        return name + ("+" if git("status", "--porcelain", "--", "alexnet_tf") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
+def _all(texts: Iterable[str]) -> str:
+    """Returns each text once: runs may have been made in pieces, on several machines."""
+    return ", ".join(dict.fromkeys(texts))
 
 
 def _median(values: list[float]) -> float | None:
     return round(statistics.median(values), 1) if values else None
-
-
-def _machine(devices: list[str]) -> str:
-    """Returns what it ran on: "2 x86_64 cores", or "2 GPUs"."""
-    gpus = sum("GPU" in device for device in devices)
-    if gpus:
-        return f"{gpus} GPU{'s' if gpus > 1 else ''}"
-    cores = available_cores()
-    return f"{cores} {platform.machine()} core{'s' if cores > 1 else ''}"
 
 
 def _rounded(value: Any) -> Any:

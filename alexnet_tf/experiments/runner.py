@@ -1,5 +1,6 @@
 """Runs an experiment: every variant and seed through `train`, in one folder that can be resumed."""
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable
@@ -7,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf import runs
+from alexnet_tf.data.examples import fingerprint_of
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.evaluation.evaluate import evaluate
+from alexnet_tf.experiments.conditions import note_begun
 from alexnet_tf.experiments.definition import Experiment, Variant
 from alexnet_tf.experiments.figure import draw_figure
 from alexnet_tf.experiments.measures import METRICS
@@ -26,7 +29,6 @@ from alexnet_tf.experiments.plan import (
 from alexnet_tf.experiments.probe import clear, measure_speeds
 from alexnet_tf.experiments.progress import RunsBar, Teller
 from alexnet_tf.experiments.results import (
-    COMMITS,
     FIGURE,
     JUDGED,
     PLAN,
@@ -34,8 +36,6 @@ from alexnet_tf.experiments.results import (
     TABLE,
     best_of,
     collect,
-    commit,
-    read_commits,
     read_measured,
 )
 from alexnet_tf.experiments.sharing import take_over
@@ -115,20 +115,27 @@ class _Runner:
     def settle(self, asked: Plan) -> Plan:
         """Returns the plan to run: the folder's own, or the new one made to fit its budget."""
         path = self._root / PLAN
-        if path.is_file():
-            plan = check_same(read_plan(path), asked, self._root)
+        stored = read_plan(path) if path.is_file() else None
+        if stored is not None:
+            check_same(stored, asked, self._root)  # before the images are read
+        splits = self._splits(asked)
+        if splits.validation is None:
+            raise InputError(
+                f"{asked.dataset} has neither a test nor a validation split to judge on: "
+                "name another --dataset"
+            )
+        both = fingerprint_of(splits.train.fingerprint(), splits.validation.fingerprint())
+        plan = dataclasses.replace(asked, images=both)
+        if stored is not None:
+            plan = check_same(stored, plan, self._root)
         else:
-            plan, splits = asked, self._splits(asked)
-            if splits.validation is None:
-                raise InputError(
-                    f"{plan.dataset} has neither a test nor a validation split to judge on: "
-                    "name another --dataset"
-                )
+            images = min(len(splits.train), plan.limit_train or len(splits.train))
             largest = max(job.recipe.batch_size for job in self._all_jobs(plan))
-            if len(splits.train) < largest:
+            if images < largest:
+                more = "a larger --limit-train" if images < len(splits.train) else "a larger set"
                 raise InputError(
-                    f"{len(splits.train)} training images of {plan.dataset} are fewer than a batch "
-                    f"of {largest}: give more, or a larger --limit-train"
+                    f"{images} training images of {plan.dataset} are fewer than a batch of "
+                    f"{largest}: give {more}"
                 )
             if plan.budget_seconds is not None:
                 started = time.monotonic()
@@ -136,7 +143,7 @@ class _Runner:
                     self._experiment, plan, self._data_dir, self._judges, self._teller
                 )
                 spent = time.monotonic() - started
-                plan = shorten(plan, self._all_jobs(plan), speeds, len(splits.train), spent)
+                plan = shorten(plan, self._all_jobs(plan), speeds, images, spent)
         self._root.mkdir(parents=True, exist_ok=True)
         write_json(path, plan.to_json())
         return plan
@@ -231,8 +238,7 @@ class _Runner:
             return
         if job.folder.is_dir():  # killed before it had anything to go on from
             shutil.rmtree(job.folder)
-        begun = {**read_commits(self._root), job.folder.name: commit()}
-        write_json(self._root / COMMITS, begun)
+        note_begun(self._root, job.folder.name)
         train(
             plan.dataset,
             data_dir=self._data_dir,
@@ -262,10 +268,10 @@ class _Runner:
         clear()
 
     def _splits(self, plan: Plan) -> TrainingSplits:
-        """Returns what the first seed trains on and is judged on."""
+        """Returns what the first seed trains on and is judged on, before any limit."""
         recipe = self._experiment.recipe_of(self._experiment.trained()[0])
         data = open_dataset(plan.dataset, data_dir=self._data_dir, channels=recipe.network.channels)
-        return split_dataset(data, hold_out=recipe.hold_out, seed=0, limit_train=plan.limit_train)
+        return split_dataset(data, hold_out=recipe.hold_out, seed=0)
 
 
 def strip(folder: Path) -> None:

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 from alexnet_tf import runs
+from alexnet_tf.experiments.conditions import conditions, note_begun, read_begun
 from alexnet_tf.experiments.plan import Job, Plan, read_plan
-from alexnet_tf.experiments.results import COMMITS, JUDGED, PLAN, commit, read_commits
-from alexnet_tf.files import write_json
+from alexnet_tf.experiments.results import JUDGED, PLAN
 from alexnet_tf.settings import Recipe
 
-_SAME = ("dataset", "limit_train", "limit_val", "precision")
+_SAME = ("images", "limit_train", "limit_val", "precision")
 
 
 def take_over(
@@ -17,7 +17,8 @@ def take_over(
 ) -> Path | None:
     """Copies a run that another experiment has trained, where it is this one to the last bit.
 
-    That is one with the same recipe, seed, images, precision and commit: training is repeatable.
+    That is one with the same recipe, seed, images, precision and conditions: what is trained twice
+    so is the same.
 
     Args:
       job: The run; its folder must not be there.
@@ -29,12 +30,11 @@ def take_over(
     Returns:
       The folder of the other run, or None: there is none.
     """
-    now = commit()
-    if now is None or now.endswith("+"):  # what the code was has no name
+    if not conditions().can_be_repeated or plan.images is None:
         return None
     here = root.resolve()
     for beside in sorted(path.parent for path in here.parent.glob(f"*/{PLAN}")):
-        folder = None if beside == here else _find(job, plan, beside, now, judged, models)
+        folder = None if beside == here else _find(job, plan, beside, judged, models)
         if folder is None:
             continue
         partial = job.folder.with_name(f".{job.folder.name}.writing")
@@ -42,23 +42,24 @@ def take_over(
         # The other experiment may be about to remove its models.
         left_out = () if models else (runs.CHECKPOINTS, runs.BEST, runs.LAST, runs.STATISTICS)
         shutil.copytree(folder, partial, ignore=shutil.ignore_patterns(*left_out))
-        write_json(root / COMMITS, {**read_commits(root), job.folder.name: now})
+        note_begun(root, job.folder.name)
         partial.rename(job.folder)
         return folder
     return None
 
 
-def _find(job: Job, plan: Plan, beside: Path, now: str, judged: bool, models: bool) -> Path | None:
+def _find(job: Job, plan: Plan, beside: Path, judged: bool, models: bool) -> Path | None:
     """Returns the folder in another experiment's that `take_over` is to copy, or None."""
     try:
-        other, begun = read_plan(beside / PLAN), read_commits(beside)
+        other, begun = read_plan(beside / PLAN), read_begun(beside)
         if any(getattr(plan, name) != getattr(other, name) for name in _SAME):
             return None
         for folder in sorted(beside.glob("runs/*/")):
             has_all = (not judged or (folder / JUDGED).exists()) and (
                 not models or (folder / runs.BEST).exists()
             )
-            if has_all and begun.get(folder.name) == now and _is_run_of(folder, job):
+            same = begun.get(folder.name) == conditions()
+            if has_all and same and _is_run_of(folder, job):
                 return folder
     except ValueError:  # something is damaged: whoever goes on with that experiment is told
         pass

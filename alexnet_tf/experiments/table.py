@@ -6,12 +6,15 @@ from typing import Any
 from alexnet_tf.experiments.catalogue import get_experiment
 from alexnet_tf.experiments.definition import Experiment, Pair
 from alexnet_tf.experiments.measures import METRICS
+from alexnet_tf.experiments.plan import duration
 
 
 def format_value(value: float | None, unit: str) -> str:
-    """Returns 0.2239 as "22.39%", 7.25 epochs as "7.2", and None as "never"."""
+    """Returns 0.2239 as "22.39%", 7.25 epochs as "7.2", 1 run as "yes", and None as "never"."""
     if value is None:
         return "never"
+    if unit == "runs":
+        return "yes" if value else "no"
     if unit == "%":
         return f"{value:.2%}"
     return f"{value:.1f}" if unit == "epochs" else f"{value:.3f}"
@@ -64,6 +67,8 @@ def spread(measured: dict[str, Any], unit: str, diverged: int = 0) -> str:
             return missing
         shown = ", ".join(format_value(value, unit) for value in have)
         return f"{shown}; {missing}"
+    if unit == "runs":
+        return f"{sum(have):.0f} of {len(have)}"
     text = format_value(measured["mean"], unit)
     if len(values) > 1:
         least, most = format_value(measured["least"], unit), format_value(measured["most"], unit)
@@ -82,7 +87,7 @@ def verdict(experiment: Experiment, results: dict[str, Any]) -> tuple[list[str],
     if results["plan"]["shortened"]:
         reason.insert(0, "The budget shortened the training.")
     if experiment.alike_within is not None:
-        sentence, alike = _alike(rows, experiment.alike_within)
+        sentence, alike = _alike(experiment, rows)
         if alike:
             return ["The claim holds here:", sentence], []
         return ["The claim is not seen here:", sentence], reason
@@ -91,8 +96,11 @@ def verdict(experiment: Experiment, results: dict[str, Any]) -> tuple[list[str],
         published, met = _against_published(experiment, rows, metric.unit)
         if not published:
             means = {name: row["mean"] for name, row in rows.items() if row["mean"] is not None}
-            best = min(means, key=lambda name: means[name], default="none")
-            return [f"The lowest {metric.title} on average: {best}."], []
+            if not means:
+                return [f"No variant has a {metric.title} in all seeds."], []
+            best = min(means, key=lambda name: means[name])
+            lowest = format_value(means[best], metric.unit)
+            return [f"The lowest {metric.title} on average: {best}, {lowest}."], []
         return published, ([] if met else reason)
     compared = [_compare(experiment, pair, rows) for pair in experiment.expected]
     sentences = [sentence for sentence, _, _ in compared]
@@ -124,36 +132,45 @@ def _compare(experiment: Experiment, pair: Pair, rows: dict[str, Any]) -> tuple[
         measured = f" ({'ratios' if experiment.ratio else 'differences'} by seed: {shown}{unit})"
     elif margins:
         form = "{:.1f}" if experiment.ratio else "{:.2f}"
-        shown_as = [abs(m) for m in margins]
+        lost = losses == len(pairs)
+        shown_as = [1 / m if lost else m for m in margins] if experiment.ratio else list(margins)
+        shown_as = [abs(m) for m in shown_as]
         mean = form.format(statistics.mean(shown_as))
         measured = f" by {mean}{unit}{_range(shown_as, form)}"
     if measured and len(known) < len(pairs):
         measured += f" in the {len(known)} where both have a number"
     of_paper = unit.removesuffix("s") if pair.paper == 1 else unit
-    paper = "" if pair.paper is None else f"; in the paper by {pair.paper:g}{of_paper}"
+    more = "more than " if pair.more else ""
+    paper = "" if pair.paper is None else f"; in the paper by {more}{pair.paper:g}{of_paper}"
     if losses == len(pairs):
         opposite = paper.replace(" by ", " ahead by ")
-        sentence = f"{pair.better} is behind {pair.worse} in {_seeds(pairs)}{measured}{opposite}."
+        sentence = f"{pair.better} behind {pair.worse} in {_seeds(pairs)}{measured}{opposite}."
     else:
         where = _seeds(pairs) if wins == len(pairs) else f"{wins} of {len(pairs)} seeds"
-        sentence = f"{pair.better} is ahead of {pair.worse} in {where}{measured}{paper}."
+        sentence = f"{pair.better} ahead of {pair.worse} in {where}{measured}{paper}."
     is_ahead = wins == len(pairs)
     # A seed in which the other never got there is no number to compare, but no less.
     far = pair.paper is None or not margins or round(statistics.mean(margins), 2) >= pair.paper
     return sentence, is_ahead, is_ahead and far
 
 
-def _alike(rows: dict[str, Any], within: float) -> tuple[str, bool]:
-    """Returns a sentence on how far the means lie apart, and whether that is within the points."""
-    means = [row["mean"] for row in rows.values()]
-    if None in means:
+def _alike(experiment: Experiment, rows: dict[str, Any]) -> tuple[str, bool]:
+    """Returns a sentence on how far two variants' means lie apart, and whether that is alike."""
+    within = experiment.alike_within or 0.0
+    means = {name: row["mean"] for name, row in rows.items()}
+    if None in means.values():
         return "Not all runs have a number.", False
-    apart = 100 * (max(means) - min(means))
-    best = min(rows, key=lambda name: rows[name]["mean"])
-    return (
-        f"the means are {apart:.2f} points apart, {best} ahead; up to {within:g} counts as alike.",
-        apart <= within,
-    )
+    best, last = sorted(means, key=lambda name: means[name])
+    pairs = list(zip(rows[best]["values"], rows[last]["values"], strict=True))
+    wins = sum(_below(a, b) for a, b in pairs)
+    apart = 100 * (means[last] - means[best])
+    where = _seeds(pairs) if wins == len(pairs) else f"{wins} of {len(pairs)} seeds"
+    sentence = f"{best} ahead of {last} in {where}, by {apart:.2f} points on average; "
+    if not experiment.expected:
+        return sentence + f"up to {within:g} counts as alike.", apart <= within
+    behind = experiment.expected[0].worse
+    alike = apart <= within or behind == best
+    return sentence + f"{behind} may be up to {within:g} behind.", alike
 
 
 def _against_published(
@@ -173,7 +190,7 @@ def _against_published(
         where = "" if len(values) == 1 else f" in {good or 'any'} of {len(values)} seeds"
         outcome = "met or beaten" if good else "not met"
         of = f" for {variant.name}" if len(rows) > 1 else ""
-        numbers = f"Published{of}: {format_value(variant.published, unit)}, here "
+        numbers = f"To be met{of}: {format_value(variant.published, unit)}, here "
         numbers += format_value(rows[variant.name]["mean"], unit)
         sentences.append(f"{numbers}: {outcome}{where}.")
     return sentences, met
@@ -208,15 +225,8 @@ def _origin(results: dict[str, Any]) -> str:
     text = (
         f"{data['train_examples']:,} training and {data['judged_examples']:,} "
         f"{data['judged_split']} images of {data['name']}, at most {epochs} epochs, {seeds}, "
-        f"{results['precision']}, commit {results['commit']}, {minutes(results['seconds'])} on "
+        f"{results['precision']}, commit {results['commit']}, {duration(results['seconds'])} on "
         f"{results['machine']}: "
         f"`{results['command']}`"
     )
     return f"{plan['shortened']} {text}".strip()
-
-
-def minutes(seconds: float) -> str:
-    """Returns 754 as "13 minutes", 7500 as "2.1 hours"."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

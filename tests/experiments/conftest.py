@@ -6,14 +6,26 @@ from PIL import Image
 
 from alexnet_tf import recipes, runs
 from alexnet_tf.experiments import catalogue, sharing
+from alexnet_tf.experiments import conditions as conditions_module
+from alexnet_tf.experiments.conditions import Conditions
 from alexnet_tf.experiments.definition import Experiment, Pair, Variant
 from alexnet_tf.settings import Convolution
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_shared(monkeypatch):
-    """The folders of tests lie side by side, and their runs are the same."""
-    monkeypatch.setattr(sharing, "commit", lambda: None)
+def begin_under(monkeypatch):
+    """Sets the conditions that runs begin under, without a commit at first.
+
+    The folders of tests lie side by side, and their runs are the same: with one they are shared.
+    """
+
+    def begin(commit, cores=2):
+        now = Conditions(commit, "here", cores)
+        for module in (conditions_module, sharing):
+            monkeypatch.setattr(module, "conditions", lambda: now)
+
+    begin(None)
+    return begin
 
 
 @pytest.fixture

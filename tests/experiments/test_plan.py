@@ -3,7 +3,15 @@ import dataclasses
 import pytest
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.experiments.plan import Speed, all_jobs, check_same, new_plan, parse_budget, shorten
+from alexnet_tf.experiments.plan import (
+    Speed,
+    all_jobs,
+    check_same,
+    duration,
+    new_plan,
+    parse_budget,
+    shorten,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +67,9 @@ def test_what_is_spent_on_measuring_is_gone(tiny, tmp_path):
 
 
 def test_a_budget_that_is_too_small_says_what_would_do(tiny, tmp_path):
-    with pytest.raises(InputError, match=r"--budget 1m is too short for 2 runs: 10 epochs of 128"):
+    with pytest.raises(
+        InputError, match=r"--budget 60 seconds is too short for 2 runs: 10 epochs of 128"
+    ):
         budgeted(tiny, 1, tmp_path, images=9000)
 
 
@@ -81,3 +91,10 @@ def test_what_a_budget_took_stays_taken(tiny, tmp_path):
         check_same(stored, dataclasses.replace(asked, seeds=2), tmp_path)
     with pytest.raises(InputError, match="budget seconds"):
         check_same(stored, new_plan(tiny, dataset="photos", epochs=30), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(45, "45 seconds"), (754, "13 minutes"), (7560, "2.1 hours")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text

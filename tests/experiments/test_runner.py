@@ -1,14 +1,17 @@
 import dataclasses
 import json
 import os
+import platform
 import shutil
 import signal
 
 import pytest
 
 from alexnet_tf import recipes
+from alexnet_tf.cores import available_cores
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments.conditions import Conditions, conditions
 from alexnet_tf.experiments.plan import new_plan
 from alexnet_tf.experiments.runner import run_experiment
 
@@ -36,7 +39,7 @@ def test_every_variant_and_seed_is_run_once_and_only_its_numbers_are_kept(tiny, 
     ] * 2
     assert results["seconds"] == 4 * 2 * 1.5
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "commits.json",
+        "begun.json",
         "figure.png",
         "plan.json",
         "results.json",
@@ -95,11 +98,37 @@ def test_runs_of_another_recipe_are_not_taken_for_this_one(tiny, tmp_path, scrip
     assert len(scripted.runs) == 2
 
 
-def test_the_commit_is_the_one_that_a_run_began_with(tiny, tmp_path, scripted, monkeypatch):
-    for seeds, name in ((1, "abc"), (2, "def"), (2, "ghi")):
-        monkeypatch.setattr("alexnet_tf.experiments.runner.commit", lambda name=name: name)
+def test_commit_and_cores_are_those_that_a_run_began_with(tiny, tmp_path, scripted, begin_under):
+    for seeds, commit, cores in ((1, "abc", 2), (2, "def", 1), (2, "ghi", 4)):
+        begin_under(commit, cores)
         results = run(tiny, tmp_path, seeds=seeds)
     assert results["commit"] == "abc, def"
+    arch = platform.machine()
+    assert results["machine"] == f"2 {arch} cores, 1 {arch} core"
+
+
+def test_conditions_are_looked_at_once(monkeypatch):
+    conditions.cache_clear()
+    commits = iter(("abc", "def"))  # committed while the process runs the code of the first
+    monkeypatch.setattr("alexnet_tf.experiments.conditions._commit", lambda: next(commits))
+    assert conditions() == conditions() == Conditions("abc", platform.node(), available_cores())
+    conditions.cache_clear()
+
+
+def test_other_images_of_the_same_name_are_refused(tiny, tmp_path, photos, scripted):
+    run(tiny, tmp_path / "out")
+    (photos / "train" / "red" / "00.png").unlink()
+    with pytest.raises(InputError, match="on other images of photos: name another --out"):
+        run(tiny, tmp_path / "out", seeds=2)
+    assert len(scripted.runs) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"one-seed-0": {"cores": 2}}'])
+def test_damaged_conditions_are_named(content, tiny, tmp_path, scripted):
+    run(tiny, tmp_path)
+    (tmp_path / "begun.json").write_text(content)
+    with pytest.raises(InputError, match=r"begun\.json is damaged"):
+        run(tiny, tmp_path)
 
 
 def test_a_damaged_plan_is_named(tiny, tmp_path, scripted):
@@ -212,6 +241,13 @@ def test_stopped_while_it_judges_it_judges_again(crops, tmp_path, scripted, judg
     assert not list(tmp_path.rglob("*.keras"))
 
 
+def test_a_damaged_judgement_is_named(crops, tmp_path, scripted, judged):
+    run(crops, tmp_path)
+    next(tmp_path.glob("runs/*/judged.json")).write_text("{")
+    with pytest.raises(InputError, match=r"judged\.json is damaged"):
+        run(crops, tmp_path)
+
+
 def test_a_variant_that_judges_anothers_runs_trains_nothing(crops, tmp_path, scripted, judged):
     results = run(crops, tmp_path)
     assert names(scripted) == ["centre-crop-seed-0"]
@@ -219,7 +255,7 @@ def test_a_variant_that_judges_anothers_runs_trains_nothing(crops, tmp_path, scr
     assert "| variant | validation error |" in table
     assert "| centre crop | 50.00% |" in table
     assert "| ten crops | 40.00% |" in table
-    assert "The claim holds here: ten crops is ahead of centre crop in the one seed" in table
+    assert "The claim holds here: ten crops ahead of centre crop in the one seed" in table
     assert "1,000 validation images" in table
     assert len(results["runs"]) == 1
 

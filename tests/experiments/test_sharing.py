@@ -1,11 +1,11 @@
 """Experiments that share runs: trained once, and only where they are the same to the last bit."""
 
 import dataclasses
+import shutil
 
 import pytest
 
-from alexnet_tf.experiments import catalogue, sharing
-from alexnet_tf.experiments import results as results_module
+from alexnet_tf.experiments import catalogue
 from alexnet_tf.experiments import runner as runner_module
 from alexnet_tf.experiments.definition import Variant
 from alexnet_tf.experiments.plan import new_plan
@@ -13,15 +13,10 @@ from alexnet_tf.experiments.runner import run_experiment
 
 
 @pytest.fixture(autouse=True)
-def in_the_folder_of_photos(photos, monkeypatch):
+def in_the_folder_of_photos(photos, monkeypatch, begin_under):
     monkeypatch.chdir(photos.parent)
     monkeypatch.setattr(runner_module, "draw_figure", lambda results, path: None)  # takes time
-    at_commit(monkeypatch, "abc")
-
-
-def at_commit(monkeypatch, name):
-    for module in (results_module, runner_module, sharing):
-        monkeypatch.setattr(module, "commit", lambda: name)
+    begin_under("abc")
 
 
 def run(experiment, root, keep_models=False, **given):
@@ -58,15 +53,26 @@ def test_a_run_with_other_settings_is(given, tiny, other, tmp_path, scripted):
     assert len(scripted.runs) == 4
 
 
-def test_a_run_of_other_code_is(tiny, other, tmp_path, scripted, monkeypatch):
+@pytest.mark.parametrize("given", [{"commit": "def"}, {"commit": "abc", "cores": 1}])
+def test_a_run_of_other_code_or_on_other_cores_is(
+    given, tiny, other, tmp_path, scripted, begin_under
+):
     run(tiny, tmp_path / "first")
-    at_commit(monkeypatch, "def")
+    begin_under(**given)
     run(other, tmp_path / "second")
     assert len(scripted.runs) == 4
 
 
-def test_a_run_of_code_without_a_name_is(tiny, other, tmp_path, scripted, monkeypatch):
-    at_commit(monkeypatch, "abc+")
+def test_a_run_of_other_images_of_the_same_name_is(tiny, other, tmp_path, scripted, monkeypatch):
+    run(tiny, tmp_path / "first")
+    shutil.copytree("photos", "elsewhere/photos")
+    monkeypatch.chdir("elsewhere")
+    run(other, tmp_path / "second")
+    assert len(scripted.runs) == 4
+
+
+def test_a_run_of_code_without_a_name_is(tiny, other, tmp_path, scripted, begin_under):
+    begin_under("abc+")
     run(tiny, tmp_path / "first")
     run(other, tmp_path / "second")
     assert len(scripted.runs) == 4
