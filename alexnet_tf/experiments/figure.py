@@ -1,9 +1,11 @@
 """figure.png: what was measured against epochs, a line a run.
 
-Variants that are compared have a panel for each kind of error, as in figure 1 of the paper; a
-network that was published has one for its loss and one for its error, in training and test.
+Variants that are compared have a panel for each kind of error, as in figure 1 of the paper, and one
+for what each seed came to; a network that was published has one for its loss and one for its error,
+in training and test.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,15 @@ def draw_figure(results: dict[str, Any], path: Path) -> None:
     experiment = get_experiment(results["experiment"])
     published = any(variant.published is not None for variant in experiment.variants)
     panels = (_learning if published else _compared)(experiment, results)
-    figure = Figure(figsize=(5.2 * len(panels), 3.8))
-    places = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (title, lines) in zip(places, panels, strict=True):
+    if METRICS[experiment.metrics[0]].judges:
+        panels = []  # the same networks, judged in several ways: they learnt alike
+    outcomes = not published and METRICS[experiment.metrics[0]].unit != "runs"
+    count = len(panels) + outcomes
+    figure = Figure(figsize=(4.4 * count, 3.8))
+    places = figure.subplots(1, count, squeeze=False)[0]
+    if outcomes:
+        _draw_outcomes(places[-1], experiment, results)
+    for axes, (title, lines) in zip(places, panels, strict=False):
         for name, (place, values) in _named(lines):
             axes.plot(
                 range(1, len(values) + 1),
@@ -51,11 +59,38 @@ def draw_figure(results: dict[str, Any], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    figure.axes[0].legend()
+    if panels:
+        places[0].legend()
     figure.suptitle(f"{experiment.name} on {results['data']['name']}")
     figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80, format="png")
+
+
+def _draw_outcomes(axes: Any, experiment: Experiment, results: dict[str, Any]) -> None:
+    """Draws what the claim is judged by: a dot for each seed, joined, and a bar for the mean."""
+    name = experiment.metrics[0]
+    metric, rows = METRICS[name], results["variants"]
+    scale = 100 if metric.unit == "%" else 1
+    values = [
+        [math.nan if v is None else scale * v for v in r["metrics"][name]["values"]] for r in rows
+    ]
+    axes.plot(range(len(rows)), values, color="grey", linewidth=0.8, alpha=0.5)
+    for place, (row, ours) in enumerate(zip(rows, values, strict=True)):
+        axes.plot([place] * len(ours), ours, "o", color=_COLOURS[place % len(_COLOURS)], alpha=0.7)
+        mean = row["metrics"][name]["mean"]
+        if mean is not None:
+            axes.plot([place - 0.2, place + 0.2], [scale * mean] * 2, color="black", linewidth=2)
+    title = metric.title.replace("test", results["data"]["judged_split"])
+    axes.set(ylabel=f"{title} (%)" if metric.unit == "%" else title)
+    axes.set_title("by seed, and the mean", fontsize="medium")
+    long = sum(len(row["name"]) for row in rows) > 32
+    axes.set_xticks(range(len(rows)), [row["name"] for row in rows])
+    axes.tick_params("x", rotation=30 if long else 0)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment("right" if long else "center")
+    axes.margins(x=0.2)
+    axes.grid(alpha=0.3, axis="y")
 
 
 def _compared(experiment: Experiment, results: dict[str, Any]) -> list[Panel]:
