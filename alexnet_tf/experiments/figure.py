@@ -38,7 +38,7 @@ def draw_figure(results: dict[str, Any], path: Path) -> None:
         panels = []  # the same networks, judged in several ways: they learnt alike
     outcomes = not published and METRICS[experiment.metrics[0]].unit != "runs"
     count = len(panels) + outcomes
-    figure = Figure(figsize=(4.4 * count, 3.8))
+    figure = Figure(figsize=(4.4 * count, 3.8), layout="constrained")
     places = figure.subplots(1, count, squeeze=False)[0]
     if outcomes:
         _draw_outcomes(places[-1], experiment, results)
@@ -60,9 +60,11 @@ def draw_figure(results: dict[str, Any], path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     if panels:
-        places[0].legend()
+        lines, names = places[0].get_legend_handles_labels()
+        fits = sum(len(name) + 8 for name in names) < 48 * count
+        columns = len(names) if fits else 3
+        figure.legend(lines, names, loc="outside lower center", ncols=columns)
     figure.suptitle(f"{experiment.name} on {results['data']['name']}")
-    figure.tight_layout()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80, format="png")
 
