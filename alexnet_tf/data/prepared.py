@@ -83,10 +83,12 @@ class PreparedExamples(StoredExamples):
 
     def name(self, index: int) -> str:
         """Returns the name of the file that the image was prepared from."""
-        row = self._index.take(np.array([index]))
-        return recorded_name(
-            self._shards[row.shard[0]], int(row.record_offset[0]), int(row.record_bytes[0])
-        )
+        shard = self._shards[self._index.shard[index]]
+        offset = int(self._index.record_offset[index])
+        try:
+            return recorded_name(shard, offset, int(self._index.record_bytes[index]))
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError, OSError):  # damaged, or gone
+            return f"{shard} at byte {offset}"
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
         """Decodes a stored image; see `StoredExamples.decode`."""
@@ -136,11 +138,16 @@ class PreparedExamples(StoredExamples):
 
 
 def recorded_name(shard: Path, offset: int, length: int) -> str:
-    """Returns what a record says its file was called."""
+    """Returns what a record says its file was called.
+
+    Raises:
+      tf.errors.InvalidArgumentError: The record is damaged.
+    """
     with shard.open("rb") as file:
         file.seek(offset)
-        example = tf.train.Example.FromString(file.read(length))
-    return example.features.feature["file"].bytes_list.value[0].decode()
+        content = file.read(length)
+    parsed = tf.io.parse_single_example(content, {"file": tf.io.FixedLenFeature((), tf.string)})
+    return parsed["file"].numpy().decode()
 
 
 def is_prepared(folder: Path) -> bool:

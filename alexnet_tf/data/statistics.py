@@ -4,28 +4,21 @@ One pass over the images before the first step. It finds damaged ones too, and k
 images where they fit in memory. Its result is kept in the user's cache folder.
 """
 
-import concurrent.futures
 import dataclasses
-import itertools
 import logging
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.images import resize_and_crop
+from alexnet_tf.data.reading import read_squares, refuse_bad
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path
 
 KEEP_BYTES = 2**30
-MAX_BAD_SHARE = 0.01
-_NAMED = 5
-_CHUNK = 64  # images between two reports of progress
 _VERSION = 1  # of what the cache holds
 
 OnProgress = Callable[[int, int], None]
@@ -209,7 +202,7 @@ def _fit(
     good: list[int] = []
     bad: list[tuple[str, str]] = []
     done = 0
-    for indices, chunk, failures in _chunks(examples, pixels):
+    for indices, chunk, failures in read_squares(examples, pixels):
         if images is not None:
             images[len(good) : len(good) + len(indices)] = chunk
         total += chunk.sum(axis=0, dtype=np.float64)
@@ -221,7 +214,7 @@ def _fit(
         done += len(indices) + len(failures)
         if on_progress is not None:
             on_progress(done, size)
-    _refuse_bad(bad, size, what)
+    refuse_bad(bad, size, what)
     mean = total / len(good)
     stds, vectors = np.zeros(3), np.eye(3)
     if channels == 3:
@@ -236,61 +229,4 @@ def _fit(
         bad=tuple(bad),
         good=np.asarray(good, np.int64),
         images=None if images is None else images[: len(good)],
-    )
-
-
-_Chunk = tuple[list[int], np.ndarray, list[tuple[int, str]]]
-
-
-def _chunks(examples: Examples, pixels: int) -> Iterator[_Chunk]:
-    """Yields, in order: indices, their images uint8 [n, pixels, pixels, c], and failures."""
-    starts = range(0, len(examples), _CHUNK)
-    numbers = [list(range(s, min(s + _CHUNK, len(examples)))) for s in starts]
-    if isinstance(examples, ArrayExamples):
-        for chunk in numbers:
-            batch = examples.images[chunk[0] : chunk[-1] + 1]
-            with tf.device("/CPU:0"):
-                resized = np.asarray(resize_and_crop(batch, pixels))
-            yield chunk, resized, []
-        return
-
-    @tf.function(input_signature=[tf.TensorSpec((), tf.int64)])
-    def load(index: tf.Tensor) -> tf.Tensor:
-        with tf.device("/CPU:0"):
-            return resize_and_crop(examples.load(index), pixels)
-
-    def load_or_reason(index: int) -> np.ndarray | str:
-        try:
-            return load(tf.constant(index, tf.int64)).numpy()
-        except tf.errors.OpError as error:
-            return _reason(error)
-
-    with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
-        for chunk in numbers:
-            loaded = list(zip(chunk, pool.map(load_or_reason, chunk), strict=True))
-            images = [(i, image) for i, image in loaded if not isinstance(image, str)]
-            failures = [(i, reason) for i, reason in loaded if isinstance(reason, str)]
-            shape = (0, pixels, pixels, examples.channels)
-            stacked = np.stack([image for _, image in images]) if images else np.zeros(shape)
-            yield [i for i, _ in images], stacked.astype(np.uint8, copy=False), failures
-
-
-def _reason(error: tf.errors.OpError) -> str:
-    """Returns why an image could not be read, in a few words."""
-    if isinstance(error, tf.errors.NotFoundError):
-        return "missing"
-    if isinstance(error, tf.errors.PermissionDeniedError):
-        return "no permission to read it"
-    return "damaged, or no JPEG, PNG, GIF or BMP"
-
-
-def _refuse_bad(bad: list[tuple[str, str]], size: int, what: str) -> None:
-    """Raises InputError if there are too many bad images."""
-    if len(bad) <= MAX_BAD_SHARE * size and len(bad) < size:
-        return
-    named = ", ".join(f"{name} ({reason})" for name, reason in itertools.islice(bad, _NAMED))
-    more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-    raise InputError(
-        f"{len(bad)} of {size} {what} images cannot be read, more than "
-        f"{MAX_BAD_SHARE:.0%}: {named}{more}"
     )

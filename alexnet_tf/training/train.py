@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf import runs
-from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.pipeline import balanced_weights, check_batch_size
+from alexnet_tf.data.reading import UNREADABLE, first_unreadable
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
@@ -127,7 +127,8 @@ def train(
 
     Raises:
       InputError: Something given cannot be used; nothing was written.
-      TrainingError: The loss is not a number any more; the last checkpoint is kept.
+      TrainingError: The loss is not a number any more, or an image cannot be read; the last
+        checkpoint is kept.
       TrainingStopped: SIGINT or SIGTERM came; the state is saved.
     """
     screen = Screen(quiet)
@@ -253,6 +254,15 @@ def train(
         raise TrainingError(
             f"a worker was lost: start all of them again with --resume --run-dir {path}"
         ) from None
+    except UNREADABLE:
+        # Images that were prepared, or read by an earlier run, are not all looked at beforehand.
+        image = first_unreadable(splits.train, splits.validation)
+        if image is None:
+            raise
+        raise TrainingError(
+            f"{image} cannot be read: put it back, or prepare the data set again, and go on with: "
+            f"python cli.py train --resume --run-dir {path}"
+        ) from None
     finally:
         if folder is not None:
             folder.close()
@@ -269,7 +279,8 @@ def _prepare(
         statistics = fit_statistics(splits.train, pixels, progress)
     checked = dataclasses.replace(splits, train=statistics.usable(splits.train))
     bad = statistics.bad
-    if isinstance(splits.validation, FileExamples):
+    # A damaged one would be met after an epoch only. Pixels as they are need no decoding.
+    if splits.validation is not None and splits.validation.stored_shape is None:
         with screen.counting("reading the validation images") as progress:
             validation = fit_statistics(splits.validation, pixels, progress, what="validation")
         checked = dataclasses.replace(checked, validation=validation.usable(splits.validation))

@@ -154,7 +154,7 @@ def forbid_reading(monkeypatch):
     def fail(*_):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(module, "_chunks", fail)
+    monkeypatch.setattr(module, "read_squares", fail)
 
 
 def test_the_second_time_comes_from_the_cache(streamed, cache_folder, monkeypatch):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from alexnet_tf.data import statistics
 from alexnet_tf.data.pipeline import balanced_weights, training_batches
 from alexnet_tf.data.prepare.prepare import prepare
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics
-from alexnet_tf.errors import InputError
+from alexnet_tf.errors import InputError, TrainingError
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import TrainingStep
@@ -42,6 +43,52 @@ def test_a_prepared_folder_trains_like_any_data_set(prepared, tiny_recipe, tmp_p
     assert len(resumed.history) == 2
     with pytest.raises(InputError, match="--class-weights none differs from the run's balanced"):
         train(run_dir=run, resume=True, class_weights="none", quiet=True)
+
+
+@pytest.fixture
+def jpegs(photos, tmp_path):
+    """The photos, prepared as JPEG: what is read in training is decoded."""
+    return prepare(str(photos), tmp_path / "jpegs", size=20, kind="jpeg", processes=1).folder
+
+
+def damage(folder, split, number):
+    """Overwrites the beginning of a prepared image, and returns what undoes it."""
+    with np.load(folder / f"index-{split}.npz") as index:
+        offset, shard = int(index["image_offset"][number]), int(index["shard"][number])
+    marker = json.loads((folder / "prepared.json").read_text())
+    path = folder / marker["splits"][split]["shards"][shard]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:offset] + bytes(40) + whole[offset + 40 :])
+    return lambda: path.write_bytes(whole)
+
+
+def test_a_damaged_validation_image_is_told_before_training(jpegs, tiny_recipe, tmp_path):
+    name = open_dataset(jpegs).splits["validation"].name(10)
+    damage(jpegs, "validation", 10)
+    with pytest.raises(InputError, match=rf"1 of 27 validation images .* 1%: {name} \(damaged"):
+        train(str(jpegs), recipe=tiny_recipe, run_dir=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_training_image_that_was_not_looked_at_ends_the_run_in_one_line(
+    jpegs, tiny_recipe, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(statistics, "KEEP_BYTES", 0)  # as of a set too big for memory
+    name, run = open_dataset(jpegs).splits["train"].name(31), tmp_path / "run"
+    undo = damage(jpegs, "train", 31)
+    with pytest.raises(TrainingError, match=rf"^{name} \(damaged.*--resume") as caught:
+        train(str(jpegs), recipe=tiny_recipe, epochs=1, run_dir=run, quiet=True)
+    assert "\n" not in str(caught.value)
+    undo()
+    assert len(train(run_dir=run, resume=True, quiet=True).history) == 1
+
+
+def test_a_damaged_record_still_has_a_name(jpegs):
+    examples = open_dataset(jpegs).splits["train"]
+    marker = json.loads((jpegs / "prepared.json").read_text())
+    shard = jpegs / marker["splits"]["train"]["shards"][0]
+    shard.write_bytes(bytes(shard.stat().st_size))
+    assert examples.name(0).startswith(f"{shard} at byte ")
 
 
 def test_unknown_class_weights_are_refused(tiny_recipe):
