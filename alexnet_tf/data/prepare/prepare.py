@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -30,6 +31,11 @@ from alexnet_tf.files import write_json
 FORMATS = ("jpeg", "raw")
 _VERSION = 1  # of what the same plan is written as
 _LARGEST_SIZE = 1024
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +86,7 @@ def prepare(
 
     Raises:
       InputError: The source cannot be used, or `out` holds something else.
+      OSError: The disk is full; the next call goes on.
     """
     choose(kind, FORMATS, "--format")
     if not 1 <= size <= _LARGEST_SIZE:
@@ -101,7 +108,7 @@ def prepare(
         shutil.rmtree(folder / WORK, ignore_errors=True)
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         return Prepared(folder, True, report)
-    with _work_folder(folder, wanted):
+    with _going_on(), _work_folder(folder, wanted):
         shards = plan(listed)
         _check_space(shards, folder, size, kind)
         write_shards(
@@ -184,6 +191,22 @@ def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
         remove_leftovers(folder)
         remove_leftovers(work)
         yield
+
+
+@contextlib.contextmanager
+def _going_on() -> Iterator[None]:
+    """Says of a full disk that what is written is kept.
+
+    Raises:
+      OSError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _REMEDIES:
+            remedy = _REMEDIES[error.errno]
+            error.strerror = f"{error.strerror}: {remedy}, and the same command goes on"
+        raise
 
 
 def _check_space(shards: list[Shard], folder: Path, size: int, kind: str) -> None:

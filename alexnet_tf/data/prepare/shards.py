@@ -6,8 +6,10 @@ says how many are done and holds the sums so far. What was begun after that is b
 
 import contextlib
 import dataclasses
+import errno
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,7 +95,7 @@ def write_shards(
         for number, shard in enumerate(shards[done:], done):
             if on_progress is not None:
                 on_progress(count, total)
-            with atomic_path(out / shard.file) as temporary:
+            with atomic_path(out / shard.file) as temporary, _disk_errors():
                 written = _Written(temporary, size)
                 for chunk in itertools.islice(chunks, len(cut(shard.items, _CHUNK))):
                     written.add(chunk)
@@ -120,6 +122,20 @@ def parts(shards: list[Shard], out: Path) -> Iterator[tuple[Shard, dict[str, Any
             part = dict(file)
         part["problems"] = json.loads(part["problems"].tobytes())
         yield shard, part
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Raises what TensorFlow says of a full disk as the OSError that Python has for it."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:  # no space left, or none within the quota
+        number = errno.ENOSPC
+    except tf.errors.OutOfRangeError:
+        number = errno.EFBIG
+    else:
+        return
+    raise OSError(number, os.strerror(number))
 
 
 class _Written:

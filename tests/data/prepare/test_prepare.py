@@ -1,5 +1,6 @@
 """`prepare` from end to end: what is written, going on after a kill, doing nothing twice."""
 
+import errno
 import hashlib
 import importlib
 import json
@@ -233,6 +234,49 @@ def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):
     while any(Path(f"/proc/{child}").exists() for child in family):
         assert time.monotonic() < deadline, "the workers of a killed process live on"
         time.sleep(0.1)
+
+
+def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(tmp_path):
+    make_photos(tmp_path / "photos", 60, 40)
+    options = {"size": 64, "kind": "raw", "processes": 1}
+    whole = content(prepare(str(tmp_path / "photos"), tmp_path / "whole", **options).folder)
+    command = [sys.executable, str(ROOT / "cli.py"), "prepare", str(tmp_path / "photos")]
+    command += ["--out", str(tmp_path / "full"), "--size", "64", "--format", "raw"]
+    limited = ["sh", "-c", 'ulimit -f 100 && exec "$@"', "sh", *command]  # 50 or 100 KiB a file
+    ended = subprocess.run(limited, capture_output=True, text=True)
+    assert ended.returncode == 2
+    line = ended.stderr.strip().splitlines()[-1]
+    assert "full/photos-train.tfrecord-00000-of-00002: File too large" in line
+    assert "the same command goes on" in line
+    assert "Traceback" not in ended.stderr
+    assert not list((tmp_path / "full").glob("*tfrecord*"))
+    assert content(prepare(str(tmp_path / "photos"), tmp_path / "full", **options).folder) == whole
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        (tf.errors.ResourceExhaustedError, errno.ENOSPC),
+        (tf.errors.OutOfRangeError, errno.EFBIG),
+    ],
+)
+@pytest.mark.parametrize("method", ["write", "close"])
+def test_what_tensorflow_says_of_a_full_disk_is_an_error_of_the_disk(
+    method, said, number, tmp_path, monkeypatch
+):
+    class Full(tf.io.TFRecordWriter):
+        pass
+
+    def fail(*arguments):
+        raise said(None, None, "full")
+
+    setattr(Full, method, fail)
+    make_photos(tmp_path / "photos", 6, 0)
+    monkeypatch.setattr("tensorflow.io.TFRecordWriter", Full)
+    with pytest.raises(OSError, match="the same command goes on") as raised:
+        prepare(str(tmp_path / "photos"), tmp_path / "out", size=8, processes=1)
+    assert raised.value.errno == number
+    assert raised.value.filename.endswith("photos-train.tfrecord-00000-of-00001")
 
 
 def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monkeypatch):
