@@ -1,5 +1,6 @@
 """What a source holds: images to prepare, by split, and what was left out on sight."""
 
+import collections
 import dataclasses
 import hashlib
 import os
@@ -76,10 +77,32 @@ class Source:
         if not self.splits.get("train"):
             raise InputError(f"{self.root} has no training images: none was found to prepare")
         if len(self.class_names) < 2:
-            only = f" ({self.class_names[0]})" if self.class_names else ""
-            raise InputError(
-                f"{self.root} has {len(self.class_names)} class{only}: at least two are needed"
-            )
+            only = f"1 class ({self.class_names[0]})" if self.class_names else "no classes"
+            raise InputError(f"{self.root} has {only}: at least two are needed")
+
+    def tell_classes_apart(self) -> None:
+        """Gives another name to each class whose name TFDS does not keep, and notes it.
+
+        TFDS reads the names from lines of a text without the spaces around them and without the
+        empty ones: a class named " " would shift the labels behind it. Names that differ in
+        unprintable characters alone may have become equal, too.
+        """
+        used = collections.Counter(self.class_names)
+        taken: set[str] = set()
+        names = []
+        for name in self.class_names:
+            new = base = name.strip() or "unnamed"
+            number = 1
+            while new in taken or (new != name and new in used):
+                number += 1
+                new = f"{base} ({number})"
+            if new != name:
+                spaces = "class name with spaces at an end"
+                why = spaces if name != name.strip() else "class name given twice"
+                self.problems.append(Problem("", name, why, f"named {new!r}"))
+            taken.add(new)
+            names.append(new)
+        self.class_names = tuple(names)
 
     def fingerprint(self) -> str:
         """Returns a name that changes when a file, a label or a class does."""

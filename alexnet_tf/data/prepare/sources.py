@@ -43,6 +43,7 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
 
         listed = list_tfds(source, data_dir)
     listed.check()
+    listed.tell_classes_apart()
     return listed
 
 

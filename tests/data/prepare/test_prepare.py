@@ -279,6 +279,20 @@ def test_what_tensorflow_says_of_a_full_disk_is_an_error_of_the_disk(
     assert raised.value.filename.endswith("photos-train.tfrecord-00000-of-00001")
 
 
+def test_tfds_reads_class_names_that_differ_in_spaces_alone(tmp_path):
+    for number, name in enumerate((" ", "cat", "cat ")):
+        path = tmp_path / "photos" / name / f"{number}.jpg"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(encoded(photo(seed=number)))
+    result = prepare(str(tmp_path / "photos"), tmp_path / "out", size=8, processes=1)
+    label = tfds.builder_from_directory(str(result.folder)).info.features["label"]
+    assert label.names == list(open_dataset(result.folder).class_names)
+    assert label.names == ["unnamed", "cat", "cat (2)"]
+    assert {"problem": "class name with spaces at an end", "action": "named 'cat (2)'"}.items() <= (
+        result.report["problems"][1].items()
+    )
+
+
 def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monkeypatch):
     items = []
     for i in range(12):

@@ -44,6 +44,31 @@ def test_class_folders_with_spaces_and_other_scripts(tmp_path):
     assert skipped(source) == {"extra/": "folder that is no split"}
 
 
+def test_class_names_that_tfds_would_strip_or_drop_are_told_apart(tmp_path):
+    folders = (" ", " cat", "cat", "cat (2)", "cat  ", "dog ", "a\\n", "a\n")
+    for name in folders:
+        write(tmp_path / name / "x.jpg")
+    source = list_source(str(tmp_path))
+    label_of = {item.name.split("/")[0]: item.label for item in source.splits["train"]}
+    assert {folder: source.class_names[label_of[folder]] for folder in folders} == {
+        " ": "unnamed",
+        " cat": "cat (3)",
+        "cat": "cat",
+        "cat (2)": "cat (2)",
+        "cat  ": "cat (4)",
+        "dog ": "dog",
+        "a\n": "a\\n",  # sorted before the other, which is spelled so
+        "a\\n": "a\\n (2)",
+    }
+    assert [(p.name, p.problem, p.action) for p in source.problems] == [
+        (" ", "class name with spaces at an end", "named 'unnamed'"),
+        (" cat", "class name with spaces at an end", "named 'cat (3)'"),
+        ("a\\n", "class name given twice", "named 'a\\\\n (2)'"),
+        ("cat  ", "class name with spaces at an end", "named 'cat (4)'"),
+        ("dog ", "class name with spaces at an end", "named 'dog'"),
+    ]
+
+
 @pytest.mark.parametrize("splits", [("Training", "Testing"), ("TRAIN", "Test")])
 def test_other_names_of_splits_are_no_classes(splits, tmp_path):
     for split in splits:
