@@ -122,6 +122,8 @@ def _show(values: dict[str, Any]) -> None:
         )
     for name in sizes["unreadable"] if sizes else ():
         console.print(f"cannot be read: {name}", markup=False)
+    if "left_out" in values:
+        console.print(values["left_out"], markup=False)
     if "imbalance" in values:
         ratio = values["imbalance"]
         if ratio is None:

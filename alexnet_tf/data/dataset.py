@@ -57,6 +57,7 @@ class DataSet:
       splits: Some of "train", "validation", "test".
       origin: Where it is: a folder's path, or the TFDS name with its version.
       channels: 3 (RGB) or 1 (grey): what the examples give.
+      left_out: One line on the files that were left out on sight and what reads them; "": none.
     """
 
     name: str
@@ -64,3 +65,4 @@ class DataSet:
     splits: Mapping[str, Examples]
     origin: str
     channels: int
+    left_out: str = ""

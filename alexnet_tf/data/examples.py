@@ -182,7 +182,7 @@ class ArrayExamples(Examples):
 
 
 class FileExamples(Examples):
-    """Image files: JPEG, PNG, GIF (the first frame) or BMP."""
+    """Image files: JPEG, PNG, WebP, GIF (the first frame) or BMP."""
 
     def __init__(
         self, paths: Sequence[str | os.PathLike[str]], labels: np.ndarray, *, channels: int = 3
@@ -235,7 +235,7 @@ class FileExamples(Examples):
 
 
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes a JPEG, PNG, GIF (first frame) or BMP file's content.
+    """Decodes a JPEG, PNG, WebP (no animation), GIF (first frame) or BMP file's content.
 
     Args:
       encoded: string scalar.

@@ -1,23 +1,29 @@
 """Data sets that are folders of image files, one folder per class."""
 
+import collections
 import functools
+import os
+import shlex
 from pathlib import Path
 
 import numpy as np
 
 from alexnet_tf.data.dataset import DataSet, Splits, split_folders
 from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.image_names import EXTENSIONS, is_image
 from alexnet_tf.errors import InputError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+_NOT_NAMED = f"without an image's ending ({' '.join(EXTENSIONS)})"
+_BELOW = "in folders below a class folder"
 
 
 def open_folder(name: str, *, channels: int = 3) -> DataSet:
     """Opens a folder of images.
 
     Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
-    test (testing), or `<class>/<image>`, which is a train split alone. Hidden files and files that
-    are no images by their extension are passed over.
+    test (testing), or `<class>/<image>`, which is a train split alone. Hidden files are passed
+    over; files that are no images by their ending, and files in folders below the class folders,
+    are left out, and the data set says how many.
 
     Args:
       name: The folder.
@@ -46,12 +52,19 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     if len(class_names) < 2:
         what = f"one class folder ({class_names[0]})" if class_names else "no class folders"
         raise InputError(f"{found['train']} has {what}: a data set needs at least two classes")
-    files = {split: _files(folder, class_names) for split, folder in found.items()}
+    command = f"python cli.py prepare {shlex.quote(name)}"
+    left_out: collections.Counter[str] = collections.Counter()
+    files = {
+        split: _files(folder, class_names, left_out, command) for split, folder in found.items()
+    }
     readers = {
         split: functools.partial(FileExamples, paths, labels, channels=channels)
         for split, (paths, labels) in files.items()
     }
-    return DataSet(name, class_names, Splits(readers), str(root.absolute()), channels)
+    origin = str(root.absolute())
+    return DataSet(
+        name, class_names, Splits(readers), origin, channels, _left_out(name, left_out, command)
+    )
 
 
 def _class_folders(folder: Path) -> list[Path]:
@@ -59,8 +72,16 @@ def _class_folders(folder: Path) -> list[Path]:
     return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
 
 
-def _files(folder: Path, class_names: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
+def _files(
+    folder: Path, class_names: tuple[str, ...], left_out: collections.Counter[str], command: str
+) -> tuple[list[str], np.ndarray]:
     """Returns a split's image files and their labels.
+
+    Args:
+      folder: The split's.
+      class_names: By class number.
+      left_out: Counts, by reason, what is left out.
+      command: What reads these files too.
 
     Raises:
       InputError: A class is not one of `class_names`, or has no images; there is no class at all.
@@ -71,19 +92,52 @@ def _files(folder: Path, class_names: tuple[str, ...]) -> tuple[list[str], np.nd
     for class_folder in _class_folders(folder):
         if class_folder.name not in numbers:
             raise InputError(f"{class_folder} is a class that the train split does not have")
-        images = sorted(
-            str(file)
-            for file in class_folder.iterdir()
-            if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
-        )
+        images = _images(class_folder, left_out)
         if not images:
-            extensions = " ".join(EXTENSIONS)
-            raise InputError(f"class folder {class_folder} has no images (looked for {extensions})")
+            raise InputError(
+                f"class folder {class_folder} has no images (looked for {' '.join(EXTENSIONS)} "
+                f"right in it): `{command}` looks at any file below it"
+            )
         paths += images
         labels += [numbers[class_folder.name]] * len(images)
     if not paths:
         raise InputError(f"{folder} has no class folders")
     return paths, np.asarray(labels, np.int64)
+
+
+def _images(class_folder: Path, left_out: collections.Counter[str]) -> list[str]:
+    """Returns the image files right in a class folder, by name; counts those left out."""
+    images = []
+    with os.scandir(class_folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                left_out[_BELOW] += _files_below(entry.path)
+            elif is_image(entry.name):
+                images.append(entry.path)
+            else:
+                left_out[_NOT_NAMED] += 1
+    return sorted(images)
+
+
+def _files_below(folder: str) -> int:
+    """Returns the number of files at any depth below a folder, without hidden ones."""
+    count = 0
+    for _, folders, files in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        count += sum(not name.startswith(".") for name in files)
+    return count
+
+
+def _left_out(name: str, counts: collections.Counter[str], command: str) -> str:
+    """Returns a line on the files left out, "" if there are none."""
+    total = counts.total()
+    if not total:
+        return ""
+    reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(counts.items()) if count)
+    are = "file is" if total == 1 else "files are"
+    return f"{name}: {total:,} {are} left out, {reasons}: `{command}` reads what they hold"
 
 
 def _listed(folders: object) -> str:

@@ -67,6 +67,8 @@ def describe(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
     if "train" in dataset.splits:
         train = dataset.splits["train"]
         values["imbalance"] = imbalance(train.labels, len(dataset.class_names))
+    if dataset.left_out:
+        values["left_out"] = dataset.left_out
     if sample is not None:
         values["sizes"] = _sizes(sample)
     return values

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from alexnet_tf.data.image_names import EXTENSIONS, is_image
 from alexnet_tf.errors import InputError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 STANDARD_INPUT = "-"
 
 
@@ -91,9 +91,3 @@ def _matches(pattern: str) -> list[str]:
     if not files:
         raise InputError(f"{pattern}: no image goes by this pattern")
     return files
-
-
-def is_image(name: str) -> bool:
-    """Returns whether a file is an image by its name, and not hidden."""
-    base = Path(name).name
-    return base.lower().endswith(EXTENSIONS) and not base.startswith(".")

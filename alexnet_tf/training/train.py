@@ -189,6 +189,8 @@ def train(
     )
     if starting is not None and not resume:
         options = starting.with_rates(options, data.class_names)
+    if data.left_out and machine.worker == 0:
+        screen.warn(data.left_out)
     splits = split_dataset(
         data,
         hold_out=options.recipe.hold_out,

@@ -65,6 +65,12 @@ def test_data_shows_classes_imbalance_and_a_picture(photos, capsys):
     assert values["picture"] == "page.svg"
 
 
+def test_files_left_out_are_told(photos, capsys):
+    (photos / "cat" / "notes.txt").write_text("none")
+    code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
+    assert (code, "1 file is left out" in out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

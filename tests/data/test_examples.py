@@ -132,7 +132,15 @@ def test_lossless_formats_are_read_to_the_level(kind, mode, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "mode"),
-    [("jpeg", "RGB"), ("jpeg", "CMYK"), ("jpeg", "L"), ("gif", "P"), ("png", "P"), ("png", "LA")],
+    [
+        ("jpeg", "RGB"),
+        ("jpeg", "CMYK"),
+        ("jpeg", "L"),
+        ("gif", "P"),
+        ("png", "P"),
+        ("png", "LA"),
+        ("webp", "RGBA"),
+    ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_kind_of_file_comes_as_asked_for(kind, mode, channels, tmp_path):
@@ -144,7 +152,7 @@ def test_every_kind_of_file_comes_as_asked_for(kind, mode, channels, tmp_path):
     expected = (grey if channels == 1 else colours).astype(int)
     assert decoded.shape == expected.shape
     # The colour is in Pillow's palette; JPEG is off by few levels.
-    assert np.abs(decoded.numpy() - expected).max() <= (4 if kind == "jpeg" else 1)
+    assert np.abs(decoded.numpy() - expected).max() <= (4 if kind in ("jpeg", "webp") else 1)
 
 
 def test_a_grey_bitmap_becomes_rgb(tmp_path):

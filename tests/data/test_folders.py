@@ -68,6 +68,31 @@ def test_hidden_and_other_files_are_passed_over(toys):
     data = open_folder(str(toys))
     assert data.class_names == ("ant", "bee", "cat")
     assert len(data.splits["train"]) == 9
+    assert data.left_out == (
+        f"{toys}: 1 file is left out, 1 without an image's ending (.jpg .jpeg .png .webp .bmp "
+        f".gif): `python cli.py prepare {toys}` reads what they hold"
+    )
+
+
+def test_folders_below_class_folders_are_left_out_and_counted(toys):
+    assert open_folder(str(toys)).left_out == ""
+    add(toys / "train" / "ant" / "more" / "still", "0.png")
+    add(toys / "train" / "bee" / "more", "0.png")
+    add(toys / "train" / "bee" / "more", ".hidden.png")
+    add(toys / "train" / "bee" / ".cache", "0.png")
+    (toys / "val" / "bee" / "photo").write_bytes((toys / "val" / "bee" / "0.JPG").read_bytes())
+    data = open_folder(str(toys))
+    assert len(data.splits["train"]) == 9
+    assert "3 files are left out, 2 in folders below a class folder and 1 without" in data.left_out
+
+
+def test_webp_is_read(toys):
+    image = Image.new("RGB", (8, 6), (7, 8, 9))
+    image.save(toys / "train" / "ant" / "3.webp", lossless=True)
+    data = open_folder(str(toys))
+    assert data.left_out == ""
+    pixels = data.splits["train"].load(tf.constant(3, tf.int64))
+    np.testing.assert_array_equal(pixels, np.asarray(image))
 
 
 def refused(path):
@@ -116,6 +141,7 @@ def test_a_class_folder_without_images(toys, split):
     message = refused(toys)
     assert str(toys / split / "bee") in message
     assert ".png" in message
+    assert f"python cli.py prepare {toys}" in message
 
 
 def test_val_without_any_class(toys):

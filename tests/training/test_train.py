@@ -267,8 +267,10 @@ def test_damaged_images_are_named_and_left_out_up_to_one_in_a_hundred(
             (source.parent / f"{i}.png").write_bytes(source.read_bytes())
     damaged = photos / "train" / "red" / "07.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
+    (damaged.parent / "notes.txt").write_text("none")
     go(tiny_recipe, photos, tmp_path / "run", epochs=1)
-    assert str(damaged) in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert str(damaged) in said and "1 file is left out" in said
     assert runs.read_run(tmp_path / "run")["dataset"]["train_examples"] == 209
     for i in range(100, 105):
         (photos / "train" / "red" / f"{i}.png").write_bytes(b"no image")
