@@ -7,25 +7,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_tf.data.dataset import SPLIT_NAMES
-from alexnet_tf.data.prepare.folder_items import file_item, source_name, walk
+from alexnet_tf.data.prepare.folder_items import (
+    TABLE_ENDINGS,
+    class_folders,
+    file_item,
+    source_name,
+    walk,
+)
 from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printable
 from alexnet_tf.errors import InputError
 
 _FILE_COLUMNS = ("file", "filename", "file_name", "path", "filepath", "image", "image_id", "id")
 _LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "species", "breed")
 _SPLIT_COLUMNS = ("split", "set", "subset")
+_SPLITS = {name: split for split, names in SPLIT_NAMES.items() for name in names}
 _ENDINGS = ("", ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".JPG", ".JPEG", ".PNG")
 
 
 def find_csv(root: Path) -> Path | None:
     """Returns the CSV file of file and label in a folder, or None if there is none.
 
+    Class folders come first. Two folders are no classes, though, where a table gives their files
+    labels that are quite different from the folders' names.
+
     Raises:
       InputError: There are several, or the only thing there is a table that cannot be read.
     """
     has_folders = any(path.is_dir() for path in root.iterdir())
     tables = []
-    for path in sorted(root.glob("*.csv")):
+    for path in sorted(root.iterdir()):
+        if path.suffix.lower() not in TABLE_ENDINGS or path.name.startswith("."):
+            continue
         try:
             found = _columns(_header(path)) is not None
         except InputError:
@@ -33,6 +45,9 @@ def find_csv(root: Path) -> Path | None:
                 raise
             found = False
         tables += [path] if found else []
+    folders = class_folders(root)
+    if len(folders) > 1:
+        tables = [path for path in tables if _gives_other_classes(path, folders)]
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)
         raise InputError(f"{root} has several CSV files of file and label ({names}): name the one")
@@ -61,7 +76,7 @@ def list_csv(table: Path) -> Source:
     numbers = {name: number for number, name in enumerate(names)}
     splits: dict[str, list[Item]] = {split: [] for split in SPLIT_NAMES}
     for name, (_, label, split) in sorted(rows.items()):
-        item = _with_ending(root, name, numbers[label])
+        item = file_item(root, name, numbers[label])
         if isinstance(item, Item):
             splits[split].append(item)
         else:
@@ -69,23 +84,34 @@ def list_csv(table: Path) -> Source:
     if not any(splits.values()):
         why = f", as {problems[0].name}: {problems[0].problem}" if problems else ""
         raise InputError(f"{table} names no image that is there{why}")
-    listed = {os.path.normpath(item.name) for items in splits.values() for item in items}
-    listed.update(os.path.normpath(problem.name) for problem in problems)
+    listed = {item.name for items in splits.values() for item in items}
+    listed.update(problem.name for problem in problems)
     ignored: list[Problem] = []
     for item in walk(root, root, 0, "", ignored):
-        if os.path.normpath(item.name) not in listed and Path(item.name) != Path(table.name):
+        if item.name not in listed and item.name != table.name:
             ignored.append(Problem("", printable(item.name), f"not in {table.name}", SKIPPED))
     found = {split: items for split, items in splits.items() if items}
     class_names = tuple(printable(name) for name in names)
     return Source(source_name(root), root, class_names, found, problems + ignored)
 
 
+def _gives_other_classes(table: Path, folders: set[str]) -> bool:
+    """Returns whether a table labels files that are there, and no label is a folder's name."""
+    columns = _columns(_header(table))
+    rows = _rows(table, columns)[0] if columns else {}
+    labels = {label.casefold() for _, label, _ in rows.values()}
+    is_there = any(_is_there(table.parent / name) for name in rows)
+    return is_there and labels.isdisjoint(folder.casefold() for folder in folders)
+
+
 def _rows(
     table: Path, columns: tuple[str, str, str | None]
 ) -> tuple[dict[str, tuple[int, str, str]], list[Problem]]:
-    """Returns (line, label, split) by file, and what is wrong with other rows."""
+    """Returns (line, label, split) by file, and what is wrong with other rows.
+
+    A file has one name here, however the rows spell it: "a", "a.jpg" and "./a.jpg" may be one.
+    """
     file_column, label_column, split_column = columns
-    by_name = {name: split for split, names in SPLIT_NAMES.items() for name in names}
     rows: dict[str, tuple[int, str, str]] = {}
     problems: list[Problem] = []
     contradicted: set[str] = set()
@@ -98,30 +124,46 @@ def _rows(
                 (row.get(label_column) or "").strip(),
             )
             split = ((row.get(split_column) if split_column else None) or "train").strip().lower()
-            if not name or not label:
-                problems.append(Problem("", where, "row without file or label", SKIPPED))
-            elif split not in by_name:
-                problems.append(Problem("", where, f"unknown split {split!r}", SKIPPED))
-            elif Path(name).is_absolute() or ".." in Path(name).parts:
-                problems.append(Problem("", where, "file outside the CSV's folder", SKIPPED))
-            elif name in rows and rows[name][1:] != (label, by_name[split]):
+            wrong = _wrong_with(name, label, split)
+            if wrong:
+                problems.append(Problem("", where, wrong, SKIPPED))
+                continue
+            name = _with_ending(table.parent, os.path.normpath(name))
+            if name in rows and rows[name][1:] != (label, _SPLITS[split]):
                 contradicted.add(name)
             elif name in rows:
-                problems.append(Problem(by_name[split], where, "row listed before", SKIPPED))
+                problems.append(Problem(_SPLITS[split], where, "row listed before", SKIPPED))
             else:
-                rows[name] = (reader.line_num, label, by_name[split])
+                rows[name] = (reader.line_num, label, _SPLITS[split])
     for name in sorted(contradicted):
         del rows[name]
         problems.append(Problem("", printable(name), "listed with different labels", SKIPPED))
     return rows, problems
 
 
-def _with_ending(root: Path, name: str, label: int) -> Item | str:
-    """Returns the item of a file that may lack its ending, or why there is none."""
-    for ending in _ENDINGS:
-        if (root / (name + ending)).exists():
-            return file_item(root, name + ending, label)
-    return "missing"
+def _wrong_with(name: str, label: str, split: str) -> str:
+    """Returns why a row gives no file of the CSV's folder a label, or "" if it may."""
+    if not name or not label:
+        return "row without file or label"
+    if split not in _SPLITS:
+        return f"unknown split {split!r}"
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return "file outside the CSV's folder"
+    return "name that no file can have" if "\0" in name else ""
+
+
+def _with_ending(root: Path, name: str) -> str:
+    """Returns the name of a file that may lack its ending; of one that is not there as it is."""
+    found = (name + ending for ending in _ENDINGS if _is_there(root / (name + ending)))
+    return next(found, name)
+
+
+def _is_there(path: Path) -> bool:
+    """Returns whether a file is there; one with a name that is too long is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _header(table: Path) -> list[str]:

@@ -10,6 +10,8 @@ from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printa
 from alexnet_tf.errors import InputError
 
 MAX_FILE_BYTES = 2**29
+TABLE_ENDINGS = (".csv", ".tsv")
+_NOTHING = "link to nothing"
 
 
 def list_folder(root: Path) -> Source:
@@ -67,6 +69,12 @@ def has_classes(root: Path) -> bool:
     return train is not None and bool(_folders(train))
 
 
+def class_folders(root: Path) -> set[str]:
+    """Returns the names of the folders that can be classes: none where they are splits."""
+    folders = _folders(root)
+    return set() if split_folders(folders) else {folder.name for folder in folders}
+
+
 def walk(
     root: Path, folder: Path, label: int, split: str, problems: list[Problem]
 ) -> Iterator[Item]:
@@ -110,7 +118,9 @@ def _above(root: Path, folder: Path) -> set[tuple[int, int]]:
 
 def file_item(root: Path, name: str, label: int) -> Item | str:
     """Returns an item for a file below a folder, or why it can be none."""
-    return _item(root, root / name, label) or "folder"
+    path = root / name
+    item = _item(root, path, label) or "folder"
+    return "missing" if item == _NOTHING and not path.is_symlink() else item
 
 
 def source_name(path: Path) -> str:
@@ -146,7 +156,9 @@ def _strays(root: Path, folder: Path, split: str) -> Iterator[Problem]:
     """Yields the files beside class or split folders."""
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
-            why = "link to nothing" if path.is_symlink() and not path.exists() else "in no class"
+            why = _NOTHING if path.is_symlink() and not path.exists() else "in no class"
+            if path.suffix.lower() in TABLE_ENDINGS:
+                why = "table that is not used: the folders say the classes"
             yield _problem(root, path, split, why)
         elif path.name.startswith("."):
             yield _problem(root, path, split, "hidden")
@@ -160,7 +172,7 @@ def _problem(root: Path, path: Path, split: str, why: str) -> Problem:
 def _why(error: OSError) -> str:
     """Returns why a file cannot be looked at."""
     if isinstance(error, FileNotFoundError):
-        return "link to nothing"
+        return _NOTHING
     if isinstance(error, PermissionError):
         return "no permission to read it"
     return (error.strerror or str(error)).lower()

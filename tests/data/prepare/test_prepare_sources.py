@@ -149,6 +149,65 @@ def test_a_file_with_two_labels_is_left_out(tmp_path):
     assert skipped(source)["a.jpg"] == "listed with different labels"
 
 
+def test_a_file_is_the_same_one_however_rows_spell_it(tmp_path):
+    for name in "abcd":
+        write(tmp_path / "img" / f"{name}.jpg")
+    (tmp_path / "t.csv").write_text(
+        "file,label\nimg/a.jpg,x\n./img/a.jpg,y\nimg/b,x\nimg//b.jpg,z\nimg/c.jpg,x\nimg/c,x\n"
+        "./img/d,y\n"
+    )
+    source = list_source(str(tmp_path))
+    assert names(source) == {"img/c.jpg": "x", "img/d.jpg": "y"}
+    assert skipped(source) == {
+        "img/a.jpg": "listed with different labels",
+        "img/b.jpg": "listed with different labels",
+        "t.csv line 7": "row listed before",
+    }
+
+
+def test_a_name_that_no_file_can_have_costs_its_row_alone(tmp_path):
+    write(tmp_path / "a.jpg")
+    write(tmp_path / "b.jpg")
+    long = "x" * 300
+    (tmp_path / "t.csv").write_text(f"file,label\na.jpg,x\nb.jpg,y\n{long},x\nc\0.jpg,x\n")
+    source = list_source(str(tmp_path))
+    assert names(source) == {"a.jpg": "x", "b.jpg": "y"}
+    assert skipped(source) == {
+        long: "file name too long",
+        "t.csv line 5": "name that no file can have",
+    }
+
+
+@pytest.mark.parametrize(("name", "comma"), [("labels.CSV", ","), ("labels.tsv", "\t")])
+def test_tables_of_other_endings_are_found(name, comma, tmp_path):
+    for image in "ab":
+        write(tmp_path / f"{image}.jpg")
+    (tmp_path / name).write_text(f"file{comma}label\na.jpg{comma}x\nb.jpg{comma}y\n")
+    (tmp_path / "._labels.csv").write_bytes(b"\x00\xff")  # as macOS leaves them
+    assert names(list_source(str(tmp_path))) == {"a.jpg": "x", "b.jpg": "y"}
+
+
+@pytest.mark.parametrize(
+    "rows", ["cat/a.jpg,dog\ndog/a.jpg,elk\n", "x.jpg,one\ny.jpg,two\n", "cat/a,Cat\ndog/a,Dog\n"]
+)
+def test_class_folders_come_before_a_table_and_the_report_says_so(rows, tmp_path):
+    for name in ("cat", "dog"):
+        write(tmp_path / name / "a.jpg")
+    (tmp_path / "labels.csv").write_text(f"file,label\n{rows}")
+    (tmp_path / "more.csv").write_text(f"file,label\n{rows}")
+    source = list_source(str(tmp_path))
+    assert names(source) == {"cat/a.jpg": "cat", "dog/a.jpg": "dog"}
+    unused = "table that is not used: the folders say the classes"
+    assert skipped(source) == {"labels.csv": unused, "more.csv": unused}
+
+
+def test_folders_are_no_classes_where_a_table_says_quite_other_ones(tmp_path):
+    for name in ("part1", "part2"):
+        write(tmp_path / name / "a.jpg")
+    (tmp_path / "labels.csv").write_text("file,label\npart1/a.jpg,cat\npart2/a.jpg,dog\n")
+    assert names(list_source(str(tmp_path))) == {"part1/a.jpg": "cat", "part2/a.jpg": "dog"}
+
+
 def tar_of(files):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
