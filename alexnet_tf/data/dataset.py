@@ -52,7 +52,7 @@ class DataSet:
     """An image classification set.
 
     Attributes:
-      name: As the user gave it.
+      name: As the user gave it, in valid Unicode.
       class_names: By class number.
       splits: Some of "train", "validation", "test".
       origin: Where it is: a folder's path, or the TFDS name with its version.

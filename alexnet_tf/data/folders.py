@@ -11,6 +11,7 @@ import numpy as np
 from alexnet_tf.data.dataset import DataSet, Splits, split_folders
 from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.image_names import EXTENSIONS, is_image
+from alexnet_tf.data.prepare.items import printable
 from alexnet_tf.errors import InputError
 
 _NOT_NAMED = f"without an image's ending ({' '.join(EXTENSIONS)})"
@@ -30,7 +31,8 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
       channels: 3 or 1: what images are converted to.
 
     Returns:
-      The data set; classes are the train split's folders, sorted by name.
+      The data set; classes are the train split's folders, sorted by name. Bytes of their names that
+      are no UTF-8 are escaped.
 
     Raises:
       InputError: It is missing or empty, has one class, has a class folder without images, or val
@@ -48,23 +50,21 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     found = split_folders(folders) or {"train": root}
     if "train" not in found:
         raise InputError(f"--dataset {name}: there is no train/ beside {_listed(found.values())}")
-    class_names = tuple(folder.name for folder in _class_folders(found["train"]))
-    if len(class_names) < 2:
-        what = f"one class folder ({class_names[0]})" if class_names else "no class folders"
+    classes = tuple(folder.name for folder in _class_folders(found["train"]))
+    class_names = tuple(map(printable, classes))
+    if len(classes) < 2:
+        what = f"one class folder ({class_names[0]})" if classes else "no class folders"
         raise InputError(f"{found['train']} has {what}: a data set needs at least two classes")
     command = f"python cli.py prepare {shlex.quote(name)}"
     left_out: collections.Counter[str] = collections.Counter()
-    files = {
-        split: _files(folder, class_names, left_out, command) for split, folder in found.items()
-    }
+    files = {split: _files(folder, classes, left_out, command) for split, folder in found.items()}
     readers = {
         split: functools.partial(FileExamples, paths, labels, channels=channels)
         for split, (paths, labels) in files.items()
     }
-    origin = str(root.absolute())
-    return DataSet(
-        name, class_names, Splits(readers), origin, channels, _left_out(name, left_out, command)
-    )
+    shown, origin = printable(name), printable(str(root.absolute()))
+    told = _left_out(shown, left_out, printable(command))
+    return DataSet(shown, class_names, Splits(readers), origin, channels, told)
 
 
 def _class_folders(folder: Path) -> list[Path]:
@@ -73,22 +73,22 @@ def _class_folders(folder: Path) -> list[Path]:
 
 
 def _files(
-    folder: Path, class_names: tuple[str, ...], left_out: collections.Counter[str], command: str
+    folder: Path, classes: tuple[str, ...], left_out: collections.Counter[str], command: str
 ) -> tuple[list[str], np.ndarray]:
     """Returns a split's image files and their labels.
 
     Args:
       folder: The split's.
-      class_names: By class number.
+      classes: The folders' names, by class number.
       left_out: Counts, by reason, what is left out.
       command: What reads these files too.
 
     Raises:
-      InputError: A class is not one of `class_names`, or has no images; there is no class at all.
+      InputError: A class is not one of `classes`, or has no images; there is no class at all.
     """
     paths: list[str] = []
     labels: list[int] = []
-    numbers = {name: number for number, name in enumerate(class_names)}
+    numbers = {name: number for number, name in enumerate(classes)}
     for class_folder in _class_folders(folder):
         if class_folder.name not in numbers:
             raise InputError(f"{class_folder} is a class that the train split does not have")

@@ -9,6 +9,7 @@ import tensorflow as tf
 from alexnet_tf.data.counter_random import permutation
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.prepare.items import printable
 
 SAMPLE = 200
 _STREAM_SAMPLE = 25
@@ -36,7 +37,7 @@ def read_sample(examples: Examples, most: int = SAMPLE) -> Sample:
         try:
             height, width, _ = examples.load(tf.constant(index, tf.int64)).shape
         except tf.errors.OpError:
-            unreadable.append(examples.name(index))
+            unreadable.append(printable(examples.name(index)))
         else:
             readable.append(index)
             sizes.append((int(width), int(height)))

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from alexnet_tf.data.prepare.items import printable
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
@@ -71,9 +72,10 @@ def new_options(
     """Returns the options of a new run.
 
     Raises:
-      InputError: An unknown recipe, or a value out of range.
+      InputError: An unknown recipe, a value out of range, or a path that cannot be recorded.
     """
     dataset = normal_dataset(dataset or "shapes")
+    _check_unicode("--dataset", dataset)
     chosen = recipe_for(dataset) if recipe is None else recipe
     if isinstance(chosen, str):
         chosen = get_recipe(chosen)
@@ -173,6 +175,17 @@ def normal_dataset(dataset: str) -> str:
     looks_like_path = os.sep in dataset or dataset.startswith((".", "~"))
     path = Path(dataset).expanduser()
     return str(path.resolve()) if path.is_dir() or (looks_like_path and path.exists()) else dataset
+
+
+def _check_unicode(option: str, path: str) -> None:
+    """Raises InputError for a path that the run's record, which is UTF-8, cannot hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{option} {printable(path)}: bytes of this path are no UTF-8, and a run must record "
+            "it: rename the folder"
+        ) from None
 
 
 def _absolute(folder: str) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 import types
 from pathlib import Path
@@ -63,6 +64,15 @@ def test_data_shows_classes_imbalance_and_a_picture(photos, capsys):
     assert values["splits"]["train"]["per_class"] == {"[dog]": 4, "cat": 13}
     assert values["sizes"]["width"] == {"smallest": 40, "median": 40, "largest": 40}
     assert values["picture"] == "page.svg"
+
+
+def test_classes_whose_names_are_no_utf_8(photos, capsys):
+    (photos / "cat").rename(photos / os.fsdecode(b"c\xffat"))
+    code, out, _ = outcome(["data", "./photos", "--recipe", "shapes", "--json"], capsys)
+    assert code == 0
+    values = json.loads(out)
+    assert values["splits"]["train"]["per_class"]["c\\xffat"] == 13
+    assert values["sizes"]["unreadable"] == ["photos/c\\xffat/bad.jpg"]
 
 
 def test_files_left_out_are_told(photos, capsys):

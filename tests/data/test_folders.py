@@ -1,5 +1,7 @@
 """Folders of images: layouts that work, and one clear line for those that do not."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -93,6 +95,16 @@ def test_webp_is_read(toys):
     assert data.left_out == ""
     pixels = data.splits["train"].load(tf.constant(3, tf.int64))
     np.testing.assert_array_equal(pixels, np.asarray(image))
+
+
+def test_bytes_that_are_no_utf_8_are_escaped_in_names(toys):
+    for split in ("train", "val"):
+        (toys / split / "cat").rename(toys / split / os.fsdecode(b"c\xffat"))
+    moved = toys.rename(toys.parent / os.fsdecode(b"to\xfeys"))
+    data = open_folder(str(moved))
+    assert data.class_names == ("ant", "bee", "c\\xffat")
+    assert data.name == data.origin == str(toys.parent / "to\\xfeys")
+    assert data.splits["train"].load(tf.constant(8, tf.int64)).shape == (6, 8, 3)
 
 
 def refused(path):

@@ -1,6 +1,7 @@
 """What a run is asked for: overrides of recipe and network, and what a resume may say."""
 
 import json
+import os
 
 import pytest
 
@@ -90,3 +91,10 @@ def test_linear_scaling_multiplies_the_rate_by_the_growth_of_the_batch():
 def test_scaling_and_warm_up_are_checked(override, message):
     with pytest.raises(InputError, match=message):
         new_options(**NOTHING, **override)
+
+
+def test_a_path_that_no_record_can_hold_is_refused(tmp_path):
+    folder = tmp_path / os.fsdecode(b"to\xfeys")
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"--dataset .*to\\xfeys: .*rename the folder"):
+        new_options(**{**NOTHING, "dataset": str(folder)})
