@@ -18,7 +18,6 @@ from alexnet_tf.data.prepare.report import REPORT
 from alexnet_tf.data.prepare.shards import (
     WORK,
     OnProgress,
-    Shard,
     plan,
     remove_leftovers,
     write_shards,
@@ -108,9 +107,11 @@ def prepare(
         shutil.rmtree(folder / WORK, ignore_errors=True)
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         return Prepared(folder, True, report)
+    shards = plan(listed)
+    # Before the folder is made: once begun, a preparation keeps its format and size.
+    if kind == "raw" and not (folder / WORK).exists():
+        _check_space(sum(len(shard.items) for shard in shards), folder, size)
     with _going_on(), _work_folder(folder, wanted):
-        shards = plan(listed)
-        _check_space(shards, folder, size, kind)
         write_shards(
             shards,
             listed.root,
@@ -209,15 +210,20 @@ def _going_on() -> Iterator[None]:
         raise
 
 
-def _check_space(shards: list[Shard], folder: Path, size: int, kind: str) -> None:
+def _check_space(images: int, folder: Path, size: int) -> None:
     """Raises InputError if pixels will not fit on the disk: that can be told beforehand."""
-    if kind != "raw":
-        return
-    waiting = [shard for shard in shards if not (folder / shard.file).exists()]
-    needed = sum(len(shard.items) for shard in waiting) * size * size * 3
-    free = shutil.disk_usage(folder).free
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    needed, free = images * size * size * 3, shutil.disk_usage(there).free
     if needed > free:
         raise InputError(
-            f"{folder}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free: "
+            f"{folder}: {_amount(needed)} are needed and {_amount(free)} are free: "
             "use --format jpeg, a smaller --size, or another --out"
         )
+
+
+def _amount(count: int) -> str:
+    """Returns a number of bytes as people read it: "1.5 GB"."""
+    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= length:
+            return f"{count / length:,.1f} {unit}"
+    return f"{count} bytes"

@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,6 +292,24 @@ def test_tfds_reads_class_names_that_differ_in_spaces_alone(tmp_path):
     assert {"problem": "class name with spaces at an end", "action": "named 'cat (2)'"}.items() <= (
         result.report["problems"][1].items()
     )
+
+
+@pytest.mark.parametrize(
+    ("free", "words"),
+    [(30_000, r"82\.9 kB are needed and 30\.0 kB are free"), (7, r"82\.9 kB .* 7 bytes are free")],
+)
+def test_pixels_that_will_not_fit_are_refused_before_anything_is_written(
+    free, words, tmp_path, monkeypatch
+):
+    make_photos(tmp_path / "photos", 40, 6)
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage if path == tmp_path else None)
+    out = tmp_path / "new" / "out"
+    with pytest.raises(InputError, match=words):
+        prepare(str(tmp_path / "photos"), out, size=SIZE, kind="raw")
+    assert not out.parent.exists()
+    # What the message advises does it.
+    assert prepare(str(tmp_path / "photos"), out, size=SIZE).report["splits"]
 
 
 def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monkeypatch):
