@@ -8,8 +8,10 @@ Read where they lie: nothing is unpacked. Understood are, in one folder,
 """
 
 import csv
+import gzip
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +19,7 @@ from alexnet_tf.data.prepare.folder_items import file_item, source_name, walk
 from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printable
 from alexnet_tf.data.prepare.matlab import read_table
 from alexnet_tf.errors import InputError
+from alexnet_tf.imagenet import readable
 
 _LONGEST_END = 2**20  # zeros that end an archive: tar fills up its last record
 _WNID = re.compile(r"n\d{8}")
@@ -73,15 +76,17 @@ def _train_items(root: Path, problems: list[Problem]) -> dict[str, list[Item]]:
     for archive in archives:
         for member in _members(archive):
             wnid = PurePosixPath(member.name).stem
-            if _WNID.fullmatch(wnid) and member.name.endswith(".tar"):
+            if _WNID.fullmatch(wnid) and member.name.endswith(".tar") and member.isfile():
                 at = member.offset_data
-                found[wnid] = _archived(archive, problems, "train", at, at + member.size)
+                found[wnid] = _archived(root, archive, problems, "train", at, at + member.size)
+            elif not member.isdir():
+                problems.append(Problem("train", printable(member.name), "in no synset", SKIPPED))
     for folder in [] if archives else _existing(root, _TRAIN):
         for path in sorted(folder.iterdir()):
             if path.is_dir() and _WNID.fullmatch(path.name):
                 found[path.name] = list(walk(root, path, 0, "train", problems))
             elif path.suffix == ".tar" and _WNID.fullmatch(path.stem):
-                found[path.stem] = _archived(path, problems, "train")
+                found[path.stem] = _archived(root, path, problems, "train")
             else:
                 name = printable(str(path.relative_to(root)))
                 problems.append(Problem("train", name, "in no synset", SKIPPED))
@@ -95,7 +100,7 @@ def _validation_items(
     items: list[Item] = []
     archives = sorted(root.glob("ILSVRC*_img*_val.tar"))
     for archive in archives:
-        items += _archived(archive, problems, "validation")
+        items += _archived(root, archive, problems, "validation")
     for folder in [] if archives else _existing(root, _VAL):
         for path in sorted(folder.iterdir()):
             if path.is_dir() and path.name in numbers:
@@ -131,9 +136,7 @@ def _truth(root: Path, kit: dict[str, bytes]) -> dict[str, str]:
     """
     solution = root / "LOC_val_solution.csv"
     if solution.is_file():
-        with solution.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
+        return _solution(solution)
     lists = [name for name in kit if name.endswith("validation_ground_truth.txt")]
     if "meta.mat" not in kit or not lists:
         raise InputError(
@@ -142,23 +145,52 @@ def _truth(root: Path, kit: dict[str, bytes]) -> dict[str, str]:
         )
     year = lists[0].split("_")[0]
     wnid_of = {number: wnid for number, wnid, _ in _synsets(root, kit)}
-    numbers = kit[lists[0]].decode("ascii").split()
+    try:
+        numbers = [int(number) for number in kit[lists[0]].split()]
+    except ValueError as error:
+        raise _damaged(root / lists[0], error) from None
     return {
-        f"{year}_val_{place:08d}": wnid_of.get(int(number), number)
+        f"{year}_val_{place:08d}": wnid_of.get(number, str(number))
         for place, number in enumerate(numbers, 1)
     }
 
 
+def _solution(path: Path) -> dict[str, str]:
+    """Returns the validation images' synsets by the file's name, from Kaggle's table.
+
+    Raises:
+      InputError: It is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            truth = {}
+            for row in rows:
+                image, synset = row.get("ImageId"), (row.get("PredictionString") or "").split()
+                if not image or not synset:
+                    raise csv.Error(f"no ImageId and PredictionString in line {rows.line_num}")
+                truth[image] = synset[0]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from None
+    return truth
+
+
 def _class_names(root: Path, kit: dict[str, bytes], wnids: list[str]) -> tuple[str, ...]:
-    """Returns the synsets' words, with the number behind where two have the same."""
+    """Returns the synsets' words, with the number behind where two have the same.
+
+    Without a list of them, the thousand classes of 2012 have the names of `alexnet_tf.imagenet`.
+    """
     words: dict[str, str] = {}
     for path in (root / name for name in _NAME_LISTS):
         if not words and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except UnicodeDecodeError as error:
+                raise _damaged(path, error) from None
             words = {line[:9]: line[10:].strip() for line in lines if _WNID.match(line)}
     if not words and "meta.mat" in kit:
         words = {wnid: text for _, wnid, text in _synsets(root, kit)}
-    names = [words.get(wnid, wnid) for wnid in wnids]
+    names = readable([words.get(wnid) or wnid for wnid in wnids])
     return tuple(
         name if names.count(name) == 1 else f"{name} ({wnid})"
         for name, wnid in zip(names, wnids, strict=True)
@@ -172,7 +204,9 @@ def _synsets(root: Path, kit: dict[str, bytes]) -> Iterator[tuple[int, str, str]
     except InputError as error:
         raise InputError(f"meta.mat of the devkit in {root}: {error}") from None
     for row in rows:
-        number = next(row[key] for key in row if key.endswith("_ID"))
+        number = next((row[key] for key in row if key.endswith("_ID")), None)
+        if not isinstance(number, (int, float)) or not {"WNID", "words"} <= row.keys():
+            raise InputError(f"meta.mat of the devkit in {root} has no numbers, WNIDs and words")
         yield int(number), row["WNID"], row["words"]
 
 
@@ -191,22 +225,28 @@ def _devkit(root: Path) -> dict[str, bytes]:
                     file = archive.extractfile(member) if wanted.fullmatch(name) else None
                     if file is not None:
                         kit[name] = file.read()
-        except (tarfile.TarError, EOFError) as error:
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise _damaged(path, error) from None
         return kit
     return {}
 
 
 def _archived(
-    archive: Path, problems: list[Problem], split: str, at: int = 0, end: int | None = None
+    root: Path,
+    archive: Path,
+    problems: list[Problem],
+    split: str,
+    at: int = 0,
+    end: int | None = None,
 ) -> list[Item]:
     """Returns the files of an archive that lies in the bytes from `at` to `end` of a file."""
     changed = archive.stat().st_mtime_ns
+    container = str(archive.relative_to(root))
     items = []
     for member in _members(archive, at, end):
         if member.isfile():
             place = member.offset_data
-            items.append(Item(member.name, -1, member.size, changed, str(archive), place))
+            items.append(Item(member.name, -1, member.size, changed, container, place))
         elif not member.isdir():
             problems.append(Problem(split, printable(member.name), "no regular file", SKIPPED))
     return items

@@ -18,7 +18,8 @@ class Item(NamedTuple):
       label: Class number.
       size: Bytes of the encoded image.
       changed: When its file was changed last, in nanoseconds.
-      container: The file that holds it (an archive, a shard); "" if it is a file of its own.
+      container: The file that holds it (an archive, a shard), its path from the source's folder;
+        "" if it is a file of its own.
       offset: Where in the container it begins, in bytes.
     """
 
@@ -56,7 +57,7 @@ class Source:
 
     Attributes:
       name: A short name, the prepared set's.
-      root: The folder that items without a container are in.
+      root: The folder that the items and their containers are in.
       class_names: By class number.
       splits: Items by split: "train", "validation", "test".
       problems: Files left out on sight, and the like.
@@ -123,7 +124,7 @@ def read_item(root: str, item: Item) -> bytes:
     """
     if not item.container:
         return Path(root, item.name).read_bytes()
-    with Path(item.container).open("rb", buffering=0) as file:
+    with Path(root, item.container).open("rb", buffering=0) as file:
         file.seek(item.offset)
         return file.read(item.size)
 

@@ -1,5 +1,6 @@
 """Sources that are prepared TFDS data sets: their encoded images, found in their shards."""
 
+import os
 from pathlib import Path
 
 import tensorflow as tf
@@ -30,6 +31,7 @@ def list_tfds(name: str, data_dir: str | None) -> Source:
         for path in split_info.filepaths:
             shard = Path(path)
             changed = shard.stat().st_mtime_ns
+            container = os.path.relpath(shard, info.data_dir)
             for offset, content in records(shard):
                 name_in_split = f"{shard.name}@{offset}"
                 feature = tf.train.Example.FromString(content).features.feature
@@ -40,6 +42,6 @@ def list_tfds(name: str, data_dir: str | None) -> Source:
                     source.problems.append(problem)
                     continue
                 at = offset + content.index(image[0])
-                item = Item(name_in_split, label[0], len(image[0]), changed, str(shard), at)
+                item = Item(name_in_split, label[0], len(image[0]), changed, container, at)
                 items.append(item)
     return source

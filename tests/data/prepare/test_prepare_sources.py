@@ -340,6 +340,69 @@ def test_an_archive_that_ends_early_is_damaged(damage, packed, tmp_path):
         list_source(str(tmp_path))
 
 
+def test_what_is_no_synset_in_the_archive_is_told(tmp_path):
+    inner = {f"{wnid}.tar": tar_of({f"{wnid}_1.JPEG": bytes(9)}) for wnid in WNIDS}
+    whole = tar_of({**inner, "readme.txt": b"x", "n123.tar": b"y"})
+    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(whole)
+    source = list_source(str(tmp_path))
+    assert len(source.splits["train"]) == 3
+    assert skipped(source) == {"readme.txt": "in no synset", "n123.tar": "in no synset"}
+
+
+def test_without_a_list_the_classes_have_the_names_that_we_know(tmp_path):
+    known, other = "n01440764", "n99999999"
+    inner = {f"{wnid}.tar": tar_of({f"{wnid}_1.JPEG": bytes(9)}) for wnid in (known, other)}
+    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(tar_of(inner))
+    assert list_source(str(tmp_path)).class_names == ("tench", other)
+
+
+@pytest.mark.parametrize("imagenet", ["archives"], indirect=True)
+def test_imagenet_under_another_spelling_is_the_same_source(imagenet, monkeypatch):
+    root, train, _ = imagenet
+    monkeypatch.chdir(root.parent)
+    spellings = (str(root), f"./{root.name}", f"{root}/../{root.name}/")
+    sources = [list_source(spelling) for spelling in spellings]
+    assert len({source.fingerprint() for source in sources}) == 1
+    item = sources[1].splits["train"][0]
+    contents = {content for files in train.values() for content in files.values()}
+    assert read_item(f"./{root.name}", item) in contents
+
+
+@pytest.mark.parametrize("imagenet", ["kaggle"], indirect=True)
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("LOC_val_solution.csv", b"ILSVRC2012_val_00000001,n01440764 1 2\n" * 2, "in line 2"),
+        ("LOC_val_solution.csv", b"ImageId,PredictionString\na,n1 1\nb,\n", "in line 3"),
+        ("LOC_val_solution.csv", b"ImageId,PredictionString\na\n", "in line 2"),
+        ("LOC_val_solution.csv", b"ImageId,PredictionString\n\xff\xfe,n1 1\n", "utf-8"),
+        ("LOC_synset_mapping.txt", b"n01440764 \xff\n", "utf-8"),
+    ],
+)
+def test_damaged_lists_are_named(file, content, words, imagenet):
+    root = imagenet[0]
+    (root / file).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{file} is damaged or cut short \(.*{words}"):
+        list_source(str(root))
+
+
+@pytest.mark.parametrize("imagenet", ["unpacked"], indirect=True)
+def test_a_damaged_devkit_is_named(imagenet):
+    root = imagenet[0]
+    (truth,) = root.rglob("*validation_ground_truth.txt")
+    truth.write_bytes(b"1\n\xff\n")
+    with pytest.raises(InputError, match=r"validation_ground_truth\.txt is damaged"):
+        list_source(str(root))
+    buffer = io.BytesIO()
+    rows = np.empty((1, 1), [("WNID", "O")])
+    rows[0, 0] = ("n01440764",)
+    scipy.io.savemat(buffer, {"synsets": rows})
+    (meta,) = root.rglob("meta.mat")
+    meta.write_bytes(buffer.getvalue())
+    with pytest.raises(InputError, match=r"meta\.mat .* has no numbers"):
+        list_source(str(root))
+
+
 def test_an_archive_of_archives_with_a_hole_is_damaged(tmp_path):
     inner = {f"{wnid}.tar": tar_of({f"{wnid}_1.JPEG": bytes(700)}) for wnid in WNIDS}
     whole = tar_of(inner)
