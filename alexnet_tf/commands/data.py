@@ -9,6 +9,7 @@ from alexnet_tf.commands.options import echo_json, json_option, option, recipe_o
 
 _MOST_CLASSES = 40
 _BAR = 30
+_LONGEST_NAME = 24  # in the picture
 _EXAMPLES = """\b
 Examples:
   python cli.py data shapes
@@ -71,6 +72,7 @@ def command(
     from alexnet_tf.data.picture import draw_examples
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
+    from alexnet_tf.pictures.names import drawable, shortened, text_style
 
     opened = open_dataset(dataset, data_dir=data_dir, channels=chosen.network.channels)
     train = opened.splits.get("train")
@@ -81,7 +83,9 @@ def command(
         some = train.subset(sample.readable)
         # The colours' components of a sample do for a picture.
         statistics = fit_statistics(some, chosen.resize_pixels, what="sampled", cache=False)
-        draw_examples(some, opened.class_names, chosen, statistics, path, seed=seed or 0)
+        names = shortened(drawable(opened.class_names), _LONGEST_NAME)
+        style = text_style(names)
+        draw_examples(some, names, chosen, statistics, path, seed=seed or 0, text_style=style)
         values["picture"] = str(path)
     if as_json:
         echo_json(values)

@@ -1,6 +1,8 @@
 """A page of training examples before and after augmentation: what the network gets to see."""
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,12 +23,13 @@ _INCHES = 1.5
 
 def draw_examples(
     examples: Examples,
-    class_names: tuple[str, ...],
+    class_names: Sequence[str],
     recipe: Recipe,
     statistics: Statistics,
     path: str | os.PathLike[str],
     *,
     seed: int = 0,
+    text_style: Mapping[str, Any] | None = None,
 ) -> None:
     """Draws examples as they are stored and as the first epochs of a run would show them.
 
@@ -35,11 +38,12 @@ def draw_examples(
 
     Args:
       examples: Training examples; ROWS of them are drawn, chosen by seed.
-      class_names: By class number.
+      class_names: By class number, short and such as can be drawn.
       recipe: Its sizes, flip and lighting are used.
       statistics: The colours' principal components.
       path: The picture's file; its ending chooses the format.
       seed: Of the run whose augmentation is shown.
+      text_style: What matplotlib needs to draw the names; None: nothing.
     """
     chosen = examples.subset(np.sort(epoch_order(seed, 0, len(examples))[:ROWS]))
     rows = len(chosen)
@@ -58,8 +62,7 @@ def draw_examples(
             axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
             axes.set_axis_off()
         name = class_names[chosen.labels[row]]
-        # Braces and dollars are no formulas; class names are long in ImageNet.
-        grid[row][0].set_title(name[:24].replace("$", r"\$"), fontsize=7, loc="left", pad=2)
+        grid[row][0].set_title(name, fontsize=7, loc="left", pad=2, **text_style or {})
     for epoch in range(EPOCHS):
         grid[0][epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7, loc="left", pad=2)
     with atomic_path(path) as temporary, matplotlib.rc_context({"savefig.dpi": 110}):

@@ -75,6 +75,13 @@ def test_classes_whose_names_are_no_utf_8(photos, capsys):
     assert values["sizes"]["unreadable"] == ["photos/c\\xffat/bad.jpg"]
 
 
+@pytest.mark.filterwarnings("error:Glyph")
+def test_the_picture_has_class_names_in_any_script(photos, capsys):
+    (photos / "[dog]").rename(photos / "狗 $x$ \U0001fae8 \U000e0100")  # the last is in no font
+    (photos / "cat").rename(photos / "größer als $100$")
+    assert outcome(["data", "./photos", "--recipe", "shapes", "--picture", "p.svg"], capsys)[0] == 0
+
+
 def test_files_left_out_are_told(photos, capsys):
     (photos / "cat" / "notes.txt").write_text("none")
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
