@@ -105,8 +105,7 @@ def prepare(
     }
     if _is_done(folder, wanted):
         shutil.rmtree(folder / WORK, ignore_errors=True)
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        return Prepared(folder, True, report)
+        return Prepared(folder, True, _read_json(folder / REPORT, folder))
     shards = plan(listed)
     # Before the folder is made: once begun, a preparation keeps its format and size.
     if kind == "raw" and not (folder / WORK).exists():
@@ -165,6 +164,14 @@ def _missing(folder: Path) -> Path | None:
     return None
 
 
+def _read_json(path: Path, folder: Path) -> Any:
+    """Reads what `prepare` noted in its folder, or raises InputError if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{path} is damaged: remove {folder} and prepare again") from None
+
+
 @contextlib.contextmanager
 def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
     """Makes, or takes up, the folder to write to; one process at a time.
@@ -184,7 +191,7 @@ def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
         begun = work / "plan.json"
         if not begun.exists():
             write_json(begun, wanted)
-        elif json.loads(begun.read_text(encoding="utf-8")) != wanted:
+        elif _read_json(begun, folder) != wanted:
             raise InputError(
                 f"{folder} holds a preparation that was begun from another source, or with other "
                 "options: give another --out, or remove it"

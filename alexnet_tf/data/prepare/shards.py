@@ -10,6 +10,8 @@ import errno
 import itertools
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import tensorflow as tf
 from alexnet_tf.data.counter_random import permutation
 from alexnet_tf.data.prepare.items import Item, Source, printable
 from alexnet_tf.data.prepare.work import Chunk, Outcome, Task, cut, do_tasks
+from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path
 
 WORK = ".preparing"
@@ -118,8 +121,7 @@ def training_sums(work: Path, size: int) -> Sums:
 def parts(shards: list[Shard], out: Path) -> Iterator[tuple[Shard, dict[str, Any]]]:
     """Yields what was written, shard by shard: the arrays of `_Written`, and `problems`."""
     for shard in shards:
-        with np.load(out / WORK / shard.part, allow_pickle=False) as file:
-            part = dict(file)
+        part: dict[str, Any] = _read_arrays(out / WORK / shard.part)
         part["problems"] = json.loads(part["problems"].tobytes())
         yield shard, part
 
@@ -221,8 +223,21 @@ def _read_state(work: Path, size: int) -> tuple[int, Sums]:
     state = work / "state.npz"
     if not state.exists():
         return 0, _no_sums(size)
-    with np.load(state, allow_pickle=False) as file:
-        return int(file["shards"]), (file["pixel_sum"], file["products"])
+    values = _read_arrays(state)
+    return int(values["shards"]), (values["pixel_sum"], values["products"])
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Reads a file of WORK.
+
+    Raises:
+      InputError: It is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise InputError(f"{path} is damaged: remove {path.parents[1]} and prepare again") from None
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -183,6 +183,22 @@ class StopError(Exception):
     """Raised in the middle of a preparation."""
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Photos, a folder with a preparation of them that was stopped, and its options."""
+    root = tmp_path_factory.mktemp("stopped")
+    make_photos(root / "photos", 40, 0)
+    options = {"size": 8, "processes": 1}
+
+    def stop(done, total):
+        if done >= 36:
+            raise StopError
+
+    with pytest.raises(StopError):
+        prepare(str(root / "photos"), root / "out", on_progress=stop, **options)
+    return root / "photos", root / "out", options
+
+
 def test_stopped_anywhere_it_goes_on_to_the_same_bytes(tmp_path):
     make_photos(tmp_path / "photos", 70, 40)
     options = {"size": 8, "processes": 2}
@@ -203,6 +219,19 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(tmp_path):
             prepare(str(tmp_path / "photos"), out, size=9)
     assert begun[0] >= 32  # it did not begin anew
     assert content(prepare(str(tmp_path / "photos"), out, **options).folder) == whole
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"PK\x03\x04 and no more"])
+@pytest.mark.parametrize("file", ["plan.json", "state.npz", "train-00000.npz"])
+def test_damaged_notes_of_a_stopped_preparation_are_named(file, content, stopped, tmp_path):
+    photos, begun, options = stopped
+    out = tmp_path / "out"
+    subprocess.run(["cp", "-r", begun, out], check=True)
+    (out / ".preparing" / file).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{file} is damaged: remove .*out and prepare again"):
+        prepare(str(photos), out, **options)
+    shutil.rmtree(out)
+    assert prepare(str(photos), out, **options).report["splits"]
 
 
 def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):
@@ -405,4 +434,13 @@ def test_prepared_again_it_sees_what_is_not_there(lost, done, tmp_path):
     file = next(copy.glob(lost))
     file.unlink()
     with pytest.raises(InputError, match=f"{file.name} is missing or cut short: remove .*copy and"):
+        prepare(str(photos), copy, size=SIZE, kind=kind)
+
+
+def test_a_damaged_report_is_named(done, tmp_path):
+    photos, result, kind = done
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", result.folder, copy], check=True)
+    (copy / "report.json").write_text("{")
+    with pytest.raises(InputError, match=r"report\.json is damaged: remove .*copy and prepare"):
         prepare(str(photos), copy, size=SIZE, kind=kind)
