@@ -3,7 +3,6 @@
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError
@@ -39,14 +38,6 @@ def read_table(content: bytes, variable: str) -> list[dict[str, Any]]:
     except (struct.error, zlib.error, IndexError, UnicodeDecodeError) as error:
         raise InputError(f"damaged MATLAB file: {error}") from None
     raise InputError(f"no table {variable!r} in the MATLAB file")
-
-
-def read_table_file(path: Path, variable: str) -> list[dict[str, Any]]:
-    """Reads a struct array of a file; see `read_table`."""
-    try:
-        return read_table(path.read_bytes(), variable)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
