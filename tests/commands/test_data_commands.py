@@ -50,6 +50,17 @@ def test_prepare_prints_what_it_found_and_then_that_it_is_done(photos, capsys):
     assert values["splits"]["train"]["per_class"] == {"[dog]": 4, "cat": 12}
 
 
+def test_prepare_stopped_by_ctrl_c_says_that_it_goes_on(photos, monkeypatch, capsys):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("alexnet_tf.data.prepare.prepare.write_shards", interrupt)
+    code, out, err = outcome(["prepare", "photos", "--size", "24"], capsys)
+    assert (code, out) == (3, "")
+    last = "stopped; what is done is kept in prepared/photos. The same command goes on"
+    assert err.splitlines()[-1] == last
+
+
 def test_data_shows_classes_imbalance_and_a_picture(photos, capsys):
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
     assert code == 0
@@ -92,6 +103,7 @@ def test_files_left_out_are_told(photos, capsys):
     ("words", "said"),
     [
         (["prepare", "./nowhere"], "./nowhere"),
+        (["prepare", ""], "the source is empty"),
         (["prepare", "photos", "--out", "photos"], "is inside of photos: give a folder outside"),
         (["prepare", "photos", "--size", "0"], "--size"),
         (["prepare", "photos", "--format", "tiff"], "raw"),

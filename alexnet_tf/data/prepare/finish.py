@@ -44,11 +44,12 @@ def finish(
     report = make_report(source, columns, problems, wanted["size"])
     write_json(folder / REPORT, report)
     write_text(folder / PROBLEMS, problems_csv(problems))
-    trained_on = {int(label) for label in np.unique(columns["train"]["label"])}
-    if len(trained_on) < 2:
+    trained_on = len(np.unique(columns["train"]["label"]))
+    if trained_on < 2:
+        found = "images of one class alone" if trained_on else "no training images"
         raise InputError(
-            f"{source.root}: images of {len(trained_on)} classes can be read, at least two are "
-            f"needed; see {folder / PROBLEMS}"
+            f"{source.root}: {found} can be read, at least two classes are needed; "
+            f"see {folder / PROBLEMS}"
         )
     marker: dict[str, Any] = {
         "version": VERSION,

@@ -11,6 +11,7 @@ from alexnet_tf.errors import InputError
 
 MAX_FILE_BYTES = 2**29
 TABLE_ENDINGS = (".csv", ".tsv")
+_LONGEST_NAME = 160  # a file's name has 255 bytes
 _NOTHING = "link to nothing"
 
 
@@ -124,10 +125,14 @@ def file_item(root: Path, name: str, label: int) -> Item | str:
 
 
 def source_name(path: Path) -> str:
-    """Returns a name that TFDS takes: small letters, digits and _, a letter first."""
+    """Returns a name that TFDS takes: small letters, digits and _, a letter first.
+
+    It is cut to where the shards' names, which begin with it, still fit into a folder.
+    """
     stem = path.resolve().name.lower()
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem).strip("_")
-    return name if name[:1].isalpha() else f"images_{name}".rstrip("_")
+    name = name if name[:1].isalpha() else f"images_{name}"
+    return name[:_LONGEST_NAME].rstrip("_")
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from alexnet_tf.data.prepare.shards import (
 )
 from alexnet_tf.data.prepare.sources import list_source
 from alexnet_tf.data.prepared import STATISTICS, read_marker
-from alexnet_tf.errors import InputError, choose
+from alexnet_tf.errors import InputError, TrainingStopped, choose
 from alexnet_tf.files import write_json
 
 FORMATS = ("jpeg", "raw")
@@ -86,6 +86,7 @@ def prepare(
     Raises:
       InputError: The source cannot be used, or `out` holds something else.
       OSError: The disk is full; the next call goes on.
+      TrainingStopped: Stopped by Ctrl-C; the next call goes on.
     """
     choose(kind, FORMATS, "--format")
     if not 1 <= size <= _LARGEST_SIZE:
@@ -110,7 +111,7 @@ def prepare(
     # Before the folder is made: once begun, a preparation keeps its format and size.
     if kind == "raw" and not (folder / WORK).exists():
         _check_space(sum(len(shard.items) for shard in shards), folder, size)
-    with _going_on(), _work_folder(folder, wanted):
+    with _going_on(folder), _work_folder(folder, wanted):
         write_shards(
             shards,
             listed.root,
@@ -202,14 +203,19 @@ def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _going_on() -> Iterator[None]:
-    """Says of a full disk that what is written is kept.
+def _going_on(folder: Path) -> Iterator[None]:
+    """Says of what stops a preparation that the same command goes on with it.
 
     Raises:
       OSError: The disk is full.
+      TrainingStopped: Ctrl-C.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        raise TrainingStopped(
+            f"stopped; what is done is kept in {folder}. The same command goes on"
+        ) from None
     except OSError as error:
         if error.errno in _REMEDIES:
             remedy = _REMEDIES[error.errno]

@@ -10,6 +10,8 @@ from alexnet_tf.data.prepare.items import Source
 from alexnet_tf.data.prepared import is_prepared
 from alexnet_tf.errors import InputError
 
+_WANTED = "give a folder of images, a CSV file or a TFDS name"
+
 
 def list_source(source: str, data_dir: str | None = None) -> Source:
     """Lists the images of a source.
@@ -24,6 +26,8 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
     Raises:
       InputError: There is none, or it cannot be used; the message says why.
     """
+    if not source:
+        raise InputError(f"the source is empty: {_WANTED}")
     path = Path(source).expanduser()
     if path.is_dir() and (os.sep in source or not _is_tfds_name(source)):
         if is_prepared(path):
@@ -37,14 +41,26 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
         listed = list_csv(path)
     elif path.is_file() or _is_path(source):
         what = "is no folder and no CSV file" if path.exists() else "does not exist"
-        raise InputError(f"{source} {what}: give a folder of images, a CSV file or a TFDS name")
+        raise InputError(f"{source} {what}: {_WANTED}")
     else:
-        from alexnet_tf.data.prepare.tfds_items import list_tfds
-
-        listed = list_tfds(source, data_dir)
+        listed = _list_tfds(source, data_dir)
     listed.check()
     listed.tell_classes_apart()
     return listed
+
+
+def _list_tfds(source: str, data_dir: str | None) -> Source:
+    """Lists a TFDS set; what is wrong with it is said in the words of `prepare`."""
+    from alexnet_tf.data.prepare.tfds_items import list_tfds
+
+    try:
+        return list_tfds(source, data_dir)
+    except InputError as error:
+        # Of a set that `train` and others are given as --dataset.
+        message = str(error).removeprefix("--dataset ")
+        if message.startswith(f"{source}: ") and not _is_tfds_name(source.split(":")[0]):
+            message = f"{source} does not exist: {_WANTED}"
+        raise InputError(message) from None
 
 
 def _is_path(source: str) -> bool:

@@ -27,7 +27,7 @@ from alexnet_tf.data.prepare.repair import repair
 from alexnet_tf.data.prepare.work import Task, do_tasks
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics
-from alexnet_tf.errors import InputError
+from alexnet_tf.errors import InputError, TrainingStopped
 
 ROOT = Path(__file__).parents[3]
 SIZE = 24
@@ -232,6 +232,42 @@ def test_damaged_notes_of_a_stopped_preparation_are_named(file, content, stopped
         prepare(str(photos), out, **options)
     shutil.rmtree(out)
     assert prepare(str(photos), out, **options).report["splits"]
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(stopped, tmp_path):
+    photos, _, options = stopped
+
+    def interrupt(done, total):
+        if done >= 36:
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingStopped, match=r"kept in .*out\. The same command goes on"):
+        prepare(str(photos), tmp_path / "out", on_progress=interrupt, **options)
+    begun = []
+    prepare(str(photos), tmp_path / "out", on_progress=lambda *now: begun.append(now), **options)
+    assert begun[0] == (32, 42)
+
+
+def test_a_long_name_of_the_source_is_cut(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_photos(tmp_path / ("n" * 240), 6, 3)
+    result = prepare("n" * 240, size=8, processes=1)
+    assert result.folder == Path("prepared") / ("n" * 160)
+    builder = tfds.builder_from_directory(str(result.folder))
+    assert builder.info.splits["validation"].num_examples == 3
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [("", "no training images can be read"), ("cat", "images of one class alone can be read")],
+)
+def test_images_that_cannot_be_read_leave_too_few_classes(classes, words, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        content = encoded(photo()) if name == classes else b"bad"
+        (tmp_path / "photos" / name / "a.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=rf"photos: {words}, at least two classes are needed"):
+        prepare(str(tmp_path / "photos"), tmp_path / "out", size=8, processes=1)
 
 
 def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):

@@ -453,6 +453,26 @@ def test_what_is_not_there_is_refused(name):
         list_source(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "^the source is empty: give a folder"),
+        ("photos.zip", r"^photos\.zip does not exist: give a folder"),
+        ("my photos", "^my photos does not exist: give a folder"),
+        ("cifar10:latest", "^cifar10:latest: what follows a colon is a version"),
+        ("cifar10:0.0.1", "^cifar10:0.0.1: (?!.*--dataset)"),
+    ],
+)
+def test_what_is_not_there_is_said_without_options_that_prepare_lacks(
+    name, words, tmp_path, monkeypatch
+):
+    for folder in ("cat", "dog"):
+        write(tmp_path / folder / "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=words):
+        list_source(name, str(tmp_path / "tfds"))
+
+
 def test_a_tfds_name_with_a_config_is_no_path(monkeypatch):
     asked = []
 
