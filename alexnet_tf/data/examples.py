@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.image_size import refusal
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.data.squares import copy_squares
 
@@ -66,6 +67,10 @@ class Examples(abc.ABC):
         Raises:
           tf.errors.OpError: When run, for an image that cannot be read or decoded.
         """
+
+    def refusal(self, index: int) -> str | None:
+        """Returns why an image is not even to be decoded; None: it may be."""
+        return None
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
         """Yields the images as they lie in memory: uint8 of `stored_shape`, which must not be None.
@@ -208,6 +213,10 @@ class FileExamples(Examples):
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Reads one image; see `Examples.load`."""
         return decode(tf.io.read_file(self._files()[index]), self.channels)
+
+    def refusal(self, index: int) -> str | None:
+        """Returns why an image is not even to be decoded: it has too many pixels."""
+        return refusal(self.paths[index])
 
     @tf.autograph.experimental.do_not_convert  # it warns that it cannot read os.fsencode
     def _files(self) -> tf.Tensor:

@@ -16,6 +16,7 @@ from alexnet_tf.errors import InputError
 
 _NOT_NAMED = f"without an image's ending ({' '.join(EXTENSIONS)})"
 _BELOW = "in folders below a class folder"
+_NO_FILE = "of no regular kind (pipes and the like)"
 
 
 def open_folder(name: str, *, channels: int = 3) -> DataSet:
@@ -114,10 +115,13 @@ def _images(class_folder: Path, left_out: collections.Counter[str]) -> list[str]
                 continue
             if entry.is_dir():
                 left_out[_BELOW] += _files_below(entry.path)
-            elif is_image(entry.name):
-                images.append(entry.path)
-            else:
+            elif not is_image(entry.name):
                 left_out[_NOT_NAMED] += 1
+            # A link to nothing counts as an image, so that it is named as one that is missing.
+            elif entry.is_file() or not Path(entry.path).exists():
+                images.append(entry.path)
+            else:  # a pipe, say, which reading would wait for
+                left_out[_NO_FILE] += 1
     return sorted(images)
 
 
@@ -137,7 +141,7 @@ def _left_out(name: str, counts: collections.Counter[str], command: str) -> str:
         return ""
     reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(counts.items()) if count)
     are = "file is" if total == 1 else "files are"
-    return f"{name}: {total:,} {are} left out, {reasons}: `{command}` reads what they hold"
+    return f"{name}: {total:,} {are} left out, {reasons}: `{command}` reads them, or says why not"
 
 
 def _listed(folders: object) -> str:

@@ -54,6 +54,9 @@ def read_squares(examples: Examples, pixels: int) -> Iterator[Chunk]:
             return resize_and_crop(examples.load(index), pixels)
 
     def load_or_reason(index: int) -> np.ndarray | str:
+        refusal = examples.refusal(index)
+        if refusal is not None:
+            return refusal
         try:
             return load(tf.constant(index, tf.int64)).numpy()
         except tf.errors.OpError as error:

@@ -72,7 +72,7 @@ def test_hidden_and_other_files_are_passed_over(toys):
     assert len(data.splits["train"]) == 9
     assert data.left_out == (
         f"{toys}: 1 file is left out, 1 without an image's ending (.jpg .jpeg .png .webp .bmp "
-        f".gif): `python cli.py prepare {toys}` reads what they hold"
+        f".gif): `python cli.py prepare {toys}` reads them, or says why not"
     )
 
 
@@ -86,6 +86,15 @@ def test_folders_below_class_folders_are_left_out_and_counted(toys):
     data = open_folder(str(toys))
     assert len(data.splits["train"]) == 9
     assert "3 files are left out, 2 in folders below a class folder and 1 without" in data.left_out
+
+
+def test_only_regular_files_and_links_are_listed(toys):
+    os.mkfifo(toys / "train" / "ant" / "pipe.jpg")
+    (toys / "train" / "ant" / "link.png").symlink_to("0.png")
+    (toys / "train" / "ant" / "nowhere.png").symlink_to("none.png")
+    data = open_folder(str(toys))
+    assert len(data.splits["train"]) == 11
+    assert "1 file is left out, 1 of no regular kind" in data.left_out
 
 
 def test_webp_is_read(toys):

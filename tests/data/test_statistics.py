@@ -5,9 +5,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from alexnet_tf.data import image_size
 from alexnet_tf.data import statistics as module
 from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import resize_and_crop
+from alexnet_tf.data.overview import read_sample
 from alexnet_tf.data.statistics import (
     Statistics,
     cache_path,
@@ -126,6 +128,20 @@ def test_more_than_one_in_a_hundred_is_refused(tmp_path):
     assert "2 of 100 validation images cannot be read, more than 1%" in message
     assert f"{tmp_path / '007.png'} (damaged" in message
     assert f"{tmp_path / '008.png'} (missing)" in message
+
+
+@pytest.mark.parametrize("name", ["000.png", "000.jpg", "000.bmp", "000.gif", "000.webp"])
+def test_an_image_with_too_many_pixels_is_not_decoded(tmp_path, monkeypatch, name):
+    examples = write_files(tmp_path, 100)
+    Image.new("RGB", (40, 30)).save(tmp_path / name)
+    examples.paths[0] = str(tmp_path / name)
+    monkeypatch.setattr(image_size, "MAX_PIXELS", 40 * 30)
+    assert fit_statistics(examples, 8, cache=False).bad == ()
+    monkeypatch.setattr(image_size, "MAX_PIXELS", 40 * 30 - 1)
+    ((bad, reason),) = fit_statistics(examples, 8, cache=False).bad
+    assert bad == str(tmp_path / name)
+    assert reason.startswith("40 x 30: more than")
+    assert read_sample(examples).unreadable == [bad]
 
 
 def test_a_long_list_of_damaged_images_is_cut(tmp_path):
