@@ -33,4 +33,11 @@ def is_raw_folder(dataset: str | None) -> bool:
     if dataset is None:
         return False
     folder = Path(dataset).expanduser()
-    return folder.is_dir() and not (folder / MARKER).exists()
+    if not folder.is_dir() or (folder / MARKER).exists():
+        return False
+    from alexnet_tf.quiet import import_tensorflow
+
+    import_tensorflow(start_devices=False)
+    from alexnet_tf.data.sources import means_folder
+
+    return means_folder(dataset)

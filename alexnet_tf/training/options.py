@@ -1,11 +1,11 @@
 """What was asked of a run: the recipe, what overrides it, and whether a resumed run may differ."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
 from alexnet_tf.data.prepare.items import printable
+from alexnet_tf.data.sources import means_folder
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
@@ -172,9 +172,8 @@ def _value(recipe: Recipe, name: str) -> Any:
 
 def normal_dataset(dataset: str) -> str:
     """Returns a folder's absolute path, and a TFDS name as it is."""
-    looks_like_path = os.sep in dataset or dataset.startswith((".", "~"))
     path = Path(dataset).expanduser()
-    return str(path.resolve()) if path.is_dir() or (looks_like_path and path.exists()) else dataset
+    return str(path.resolve()) if means_folder(dataset) and path.exists() else dataset
 
 
 def _check_unicode(option: str, path: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.cli import main
+from alexnet_tf.commands.preparing import is_raw_folder
 
 
 @pytest.fixture
@@ -132,3 +133,9 @@ def test_train_prepares_a_folder_where_asked_to(flags, expected, photos, monkeyp
     assert outcome(["train", "--dataset", "photos", "--quiet", *flags], capsys)[0] == 0
     assert given["dataset"] == expected
     assert "prepare" not in given
+
+
+def test_a_folder_that_is_called_as_a_tfds_set_is_not_prepared_in_its_place(photos):
+    photos.rename(photos.parent / "mnist")
+    assert not is_raw_folder("mnist")
+    assert is_raw_folder("./mnist")

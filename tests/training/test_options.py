@@ -93,6 +93,16 @@ def test_scaling_and_warm_up_are_checked(override, message):
         new_options(**NOTHING, **override)
 
 
+def test_a_word_that_is_a_folder_and_a_tfds_name_is_the_latter(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mnist", "photos"):
+        (tmp_path / name).mkdir()
+    words = ("mnist", "./mnist", "mnist/", "photos", "none", "./none")
+    meant = [new_options(**{**NOTHING, "dataset": word}).dataset for word in words]
+    folder = str(tmp_path / "mnist")
+    assert meant == ["mnist", folder, folder, str(tmp_path / "photos"), "none", "./none"]
+
+
 def test_a_path_that_no_record_can_hold_is_refused(tmp_path):
     folder = tmp_path / os.fsdecode(b"to\xfeys")
     folder.mkdir()
