@@ -5,6 +5,7 @@ The processes import no TensorFlow: they are small and start at once.
 
 import collections
 import concurrent.futures
+import contextlib
 import hashlib
 import io
 import multiprocessing
@@ -12,7 +13,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
@@ -169,7 +170,9 @@ def _check_that_processes_start() -> None:
     """Raises InputError if a process ends before it does anything: no image is to blame then."""
     with _pool(1) as pool:
         try:
-            pool.submit(os.getpid).result()
+            with _interrupts_held():
+                starting = pool.submit(os.getpid)
+            starting.result()
         except BrokenProcessPool:
             raise InputError(
                 "the processes that prepare images end as they start: a script that calls "
@@ -182,7 +185,8 @@ def _submit(
 ) -> "concurrent.futures.Future[Chunk] | None":
     """Submits a task; None if the pool is broken, which is found out when its turn comes."""
     try:
-        return pool.submit(do_task, task)
+        with _interrupts_held():
+            return pool.submit(do_task, task)
     except BrokenProcessPool:
         return None
 
@@ -196,7 +200,10 @@ def _one_by_one(task: Task) -> Chunk:
     try:
         for item in task.items:
             try:
-                chunk = pool.submit(do_task, task._replace(items=(item,))).result()
+                future = _submit(pool, task._replace(items=(item,)))
+                if future is None:
+                    raise BrokenProcessPool
+                chunk = future.result()
             except BrokenProcessPool:
                 pool.shutdown(wait=True)
                 pool = _pool(1)
@@ -219,12 +226,22 @@ def _pool(processes: int) -> concurrent.futures.ProcessPoolExecutor:
     )
 
 
-def _end_with_parent() -> None:
-    """Ends this process when its parent is gone: a killed parent closes nothing itself.
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keeps Ctrl-C from the processes that start here: it reaches every process of a terminal.
 
-    Ctrl-C reaches every process of a terminal; what it means is for the parent to say.
+    What it means is for this one to say, which gets it when the block is over. A process inherits
+    what it does not get, and so has no moment at its start when Ctrl-C would end it.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is gone: a killed parent closes nothing itself."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

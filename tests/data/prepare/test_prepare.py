@@ -248,6 +248,23 @@ def test_ctrl_c_says_that_the_same_command_goes_on(stopped, tmp_path):
     assert begun[0] == (32, 42)
 
 
+def test_ctrl_c_while_processes_start_is_one_line(tmp_path):
+    make_photos(tmp_path / "photos", 90, 0)
+    command = [sys.executable, str(ROOT / "cli.py"), "prepare", str(tmp_path / "photos")]
+    command += ["--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    started = []
+    while len(started) < 2 and process.poll() is None:  # one of them keeps count of semaphores
+        time.sleep(0.01)
+        started = children.read_text().split()
+    time.sleep(0.1)  # in the middle of its imports
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "Traceback" not in err and "goes on" in err.splitlines()[-1]
+
+
 def test_a_long_name_of_the_source_is_cut(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_photos(tmp_path / ("n" * 240), 6, 3)
