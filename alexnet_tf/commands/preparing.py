@@ -26,18 +26,22 @@ def prepare_source(
         return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
 
 
-def is_raw_folder(dataset: str | None) -> bool:
-    """Returns whether a data set is a folder of image files that is not prepared."""
-    from alexnet_tf.data.prepare.items import MARKER
+def is_raw(dataset: str | None) -> bool:
+    """Returns whether a data set is images that are not prepared: a folder of them, or a table.
 
-    if dataset is None:
-        return False
-    folder = Path(dataset).expanduser()
-    if not folder.is_dir() or (folder / MARKER).exists():
+    A folder whose preparation was interrupted is none.
+    """
+    if dataset is None or not Path(dataset).expanduser().exists():
         return False
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow(start_devices=False)
+    from alexnet_tf.data.prepare.folder_items import TABLE_ENDINGS
+    from alexnet_tf.data.prepare.items import MARKER
+    from alexnet_tf.data.prepare.shards import WORK
     from alexnet_tf.data.sources import means_folder
 
-    return means_folder(dataset)
+    path = Path(dataset).expanduser()
+    if path.is_file():
+        return path.suffix.lower() in TABLE_ENDINGS
+    return means_folder(dataset) and not (path / MARKER).exists() and not (path / WORK).exists()

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.preparing import is_raw_folder, prepare_source
+from alexnet_tf.commands.preparing import is_raw, prepare_source
 from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import has_seeds, newest_run
@@ -41,7 +41,7 @@ def command(**options: Any) -> None:
         options["freeze"] = tuple(name.strip() for name in options["freeze"].split(","))
     options["seeds"] = _seeds(options)
     prepare, given = options.pop("prepare"), []
-    if not options["resume"] and is_raw_folder(options["dataset"]):
+    if not options["resume"] and is_raw(options["dataset"]):
         options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
         given = [
             "--dataset",

@@ -11,6 +11,7 @@ import numpy as np
 from alexnet_tf.data.dataset import DataSet, Splits, split_folders
 from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.image_names import EXTENSIONS, is_image
+from alexnet_tf.data.prepare.folder_items import TABLE_ENDINGS
 from alexnet_tf.data.prepare.items import printable
 from alexnet_tf.errors import InputError
 
@@ -42,11 +43,13 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     root = Path(name).expanduser()
     if not root.is_dir():
         raise InputError(f"--dataset {name}: there is no such folder")
+    command = f"python cli.py prepare {shlex.quote(name)}"
     folders = _class_folders(root)
     if not folders:
         raise InputError(
             f"--dataset {name}: the folder has no class folders: "
             "expected train/<class>/<image> and val/<class>/<image>, or <class>/<image>"
+            f"{_about_table(root, command)}"
         )
     found = split_folders(folders) or {"train": root}
     if "train" not in found:
@@ -55,8 +58,10 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     class_names = tuple(map(printable, classes))
     if len(classes) < 2:
         what = f"one class folder ({class_names[0]})" if classes else "no class folders"
-        raise InputError(f"{found['train']} has {what}: a data set needs at least two classes")
-    command = f"python cli.py prepare {shlex.quote(name)}"
+        raise InputError(
+            f"{found['train']} has {what}: a data set needs at least two classes"
+            f"{_about_table(root, command)}"
+        )
     left_out: collections.Counter[str] = collections.Counter()
     files = {split: _files(folder, classes, left_out, command) for split, folder in found.items()}
     readers = {
@@ -132,6 +137,12 @@ def _files_below(folder: str) -> int:
         folders[:] = (name for name in folders if not name.startswith("."))
         count += sum(not name.startswith(".") for name in files)
     return count
+
+
+def _about_table(root: Path, command: str) -> str:
+    """Returns what to do if a folder has a table in place of class folders; "" if it has none."""
+    tables = sorted(f.name for f in root.iterdir() if f.suffix.lower() in TABLE_ENDINGS)
+    return f"; `{command}` reads images with the table {tables[0]}" if tables else ""
 
 
 def _left_out(name: str, counts: collections.Counter[str], command: str) -> str:

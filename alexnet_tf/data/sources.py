@@ -1,10 +1,14 @@
 """`open_dataset`: from what the user calls a data set to its classes and splits."""
 
+import json
 import os
+import shlex
 from pathlib import Path
 
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.folders import open_folder
+from alexnet_tf.data.prepare.folder_items import TABLE_ENDINGS
+from alexnet_tf.data.prepare.shards import WORK
 from alexnet_tf.data.prepared import is_prepared, open_prepared
 from alexnet_tf.data.tfds_source import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
@@ -39,9 +43,18 @@ def open_dataset(
         raise InputError(f"channels must be 1 (grey) or 3 (RGB). Received: {channels}")
     if not name.strip():
         raise InputError("--dataset needs a name or a folder")
+    path = Path(name).expanduser()
+    if path.is_file() and not is_tfds_name(name):
+        raise InputError(_about_file(name, path))
     if means_folder(name_or_path):
-        if is_prepared(Path(name).expanduser()):
+        if is_prepared(path):
             return open_prepared(name, channels=channels)
+        if (path / WORK).is_dir():
+            raise InputError(
+                f"--dataset {name} is not prepared to the end: its preparation was interrupted. "
+                f"It goes on with: python cli.py prepare SOURCE --out {shlex.quote(name)}"
+                f"{_begun_with(path)}"
+            )
         return open_folder(name, channels=channels)
     return open_tfds(name, data_dir=data_dir, channels=channels)
 
@@ -55,3 +68,22 @@ def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
     if isinstance(name_or_path, os.PathLike) or name.startswith((".", "/", "~")):
         return True
     return Path(name).is_dir() and ("/" in name or not is_tfds_name(name))
+
+
+def _about_file(name: str, path: Path) -> str:
+    """Returns what to do with a file that was given as a data set."""
+    if path.suffix.lower() in TABLE_ENDINGS:
+        return (
+            f"--dataset {name} is a table: `python cli.py prepare {shlex.quote(name)}` reads it "
+            "with its images, and --dataset takes the folder which that writes"
+        )
+    return f"--dataset {name} is a file: give a folder of images, or a TFDS name"
+
+
+def _begun_with(folder: Path) -> str:
+    """Returns the options that an interrupted preparation was begun with, as words to add."""
+    try:
+        plan = json.loads((folder / WORK / "plan.json").read_text(encoding="utf-8"))
+        return f" --size {plan['size']} --format {plan['format']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""

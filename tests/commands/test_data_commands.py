@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.cli import main
-from alexnet_tf.commands.preparing import is_raw_folder
+from alexnet_tf.commands.preparing import is_raw
 
 
 @pytest.fixture
@@ -135,7 +135,16 @@ def test_train_prepares_a_folder_where_asked_to(flags, expected, photos, monkeyp
     assert "prepare" not in given
 
 
+def test_train_prepares_a_table_and_leaves_an_interrupted_preparation(photos, capsys):
+    rows = "".join(f"{path},{path.parent.name}\n" for path in photos.glob("*/*.png"))
+    Path("labels.csv").write_text("file,label\n" + rows)
+    assert is_raw("labels.csv") and is_raw("photos") and not is_raw("nowhere.csv")
+    (photos / ".preparing").mkdir()
+    code, _, err = outcome(["train", "--dataset", "photos", "--prepare", "--quiet"], capsys)
+    assert (code, "prepare SOURCE --out" in err) == (2, True)
+
+
 def test_a_folder_that_is_called_as_a_tfds_set_is_not_prepared_in_its_place(photos):
     photos.rename(photos.parent / "mnist")
-    assert not is_raw_folder("mnist")
-    assert is_raw_folder("./mnist")
+    assert not is_raw("mnist")
+    assert is_raw("./mnist")

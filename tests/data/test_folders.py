@@ -130,7 +130,25 @@ def test_missing(tmp_path):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("none")
-    assert "no such folder" in refused(tmp_path / "file")
+    assert "is a file: give a folder" in refused(tmp_path / "file")
+
+
+def test_a_table_is_read_by_prepare(tmp_path):
+    add(tmp_path / "images", "0.png")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\nimages/0.png,cat\n")
+    assert f"is a table: `python cli.py prepare {table}` reads it" in refused(str(table))
+    assert f"; `python cli.py prepare {tmp_path}` reads images with the table" in refused(tmp_path)
+    (tmp_path / "images" / "0.png").rename(tmp_path / "0.png")
+    (tmp_path / "images").rmdir()
+    assert "with the table labels.csv" in refused(tmp_path)
+
+
+def test_an_interrupted_preparation_says_how_it_goes_on(tmp_path):
+    (tmp_path / ".preparing").mkdir()
+    assert f"goes on with: python cli.py prepare SOURCE --out {tmp_path}" in refused(tmp_path)
+    (tmp_path / ".preparing" / "plan.json").write_text('{"size": 24, "format": "raw"}')
+    assert refused(tmp_path).endswith(f"--out {tmp_path} --size 24 --format raw")
 
 
 def test_empty(tmp_path):
