@@ -1,15 +1,9 @@
 """`prepare` from end to end: what is written, going on after a kill, doing nothing twice."""
 
-import errno
-import hashlib
-import importlib
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +11,16 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from hostile import encoded, photo
-from PIL import Image
+from photos import content, make_photos
 
 from alexnet_tf.data.prepare import prepare as prepare_module
-from alexnet_tf.data.prepare import work as work_module
-from alexnet_tf.data.prepare.items import Item
 from alexnet_tf.data.prepare.prepare import prepare
 from alexnet_tf.data.prepare.repair import repair
-from alexnet_tf.data.prepare.work import Task, do_tasks
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics
-from alexnet_tf.errors import InputError, TrainingStopped
+from alexnet_tf.errors import InputError
 
-ROOT = Path(__file__).parents[3]
 SIZE = 24
-
-
-def make_photos(root, train=40, val=9):
-    for split, count in (("train", train), ("val", val)):
-        for i in range(count):
-            path = root / split / ("cat", "dog", "wild boar")[i % 3] / f"{i:03d}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded(photo(60 + i, 48, seed=i + (1000 if split == "val" else 0))))
-    (root / "train" / "cat" / "000 again.jpg").write_bytes(
-        (root / "train" / "cat" / "000.jpg").read_bytes()
-    )
-    (root / "train" / "dog" / "bad.jpg").write_bytes(b"bad")
 
 
 @pytest.fixture(scope="module", params=["jpeg", "raw"])
@@ -51,15 +29,6 @@ def done(request, tmp_path_factory):
     make_photos(root / "photos")
     result = prepare(str(root / "photos"), root / "out", size=SIZE, kind=request.param, processes=2)
     return root / "photos", result, request.param
-
-
-def content(folder):
-    """The bytes of every file by name."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def pixels_by_name(photos):
@@ -179,92 +148,6 @@ def test_options_out_of_range_are_refused(options, tmp_path):
         prepare(str(tmp_path), tmp_path / "out", **options)
 
 
-class StopError(Exception):
-    """Raised in the middle of a preparation."""
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory):
-    """Photos, a folder with a preparation of them that was stopped, and its options."""
-    root = tmp_path_factory.mktemp("stopped")
-    make_photos(root / "photos", 40, 0)
-    options = {"size": 8, "processes": 1}
-
-    def stop(done, total):
-        if done >= 36:
-            raise StopError
-
-    with pytest.raises(StopError):
-        prepare(str(root / "photos"), root / "out", on_progress=stop, **options)
-    return root / "photos", root / "out", options
-
-
-def test_stopped_anywhere_it_goes_on_to_the_same_bytes(tmp_path):
-    make_photos(tmp_path / "photos", 70, 40)
-    options = {"size": 8, "processes": 2}
-    whole = content(prepare(str(tmp_path / "photos"), tmp_path / "whole", **options).folder)
-    out = tmp_path / "stopped"
-    begun = []
-    for stop_at in (20, 50, 90):
-
-        def stop(done, total, stop_at=stop_at):
-            begun.append(done)
-            if done >= stop_at:
-                raise StopError
-
-        begun.clear()
-        with pytest.raises(StopError):
-            prepare(str(tmp_path / "photos"), out, on_progress=stop, **options)
-        with pytest.raises(InputError, match="begun from another source"):
-            prepare(str(tmp_path / "photos"), out, size=9)
-    assert begun[0] >= 32  # it did not begin anew
-    assert content(prepare(str(tmp_path / "photos"), out, **options).folder) == whole
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"PK\x03\x04 and no more"])
-@pytest.mark.parametrize("file", ["plan.json", "state.npz", "train-00000.npz"])
-def test_damaged_notes_of_a_stopped_preparation_are_named(file, content, stopped, tmp_path):
-    photos, begun, options = stopped
-    out = tmp_path / "out"
-    subprocess.run(["cp", "-r", begun, out], check=True)
-    (out / ".preparing" / file).write_bytes(content)
-    with pytest.raises(InputError, match=rf"{file} is damaged: remove .*out and prepare again"):
-        prepare(str(photos), out, **options)
-    shutil.rmtree(out)
-    assert prepare(str(photos), out, **options).report["splits"]
-
-
-def test_ctrl_c_says_that_the_same_command_goes_on(stopped, tmp_path):
-    photos, _, options = stopped
-
-    def interrupt(done, total):
-        if done >= 36:
-            raise KeyboardInterrupt
-
-    with pytest.raises(TrainingStopped, match=r"kept in .*out\. The same command goes on"):
-        prepare(str(photos), tmp_path / "out", on_progress=interrupt, **options)
-    begun = []
-    prepare(str(photos), tmp_path / "out", on_progress=lambda *now: begun.append(now), **options)
-    assert begun[0] == (32, 42)
-
-
-def test_ctrl_c_while_processes_start_is_one_line(tmp_path):
-    make_photos(tmp_path / "photos", 90, 0)
-    command = [sys.executable, str(ROOT / "cli.py"), "prepare", str(tmp_path / "photos")]
-    command += ["--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    started = []
-    while len(started) < 2 and process.poll() is None:  # one of them keeps count of semaphores
-        time.sleep(0.01)
-        started = children.read_text().split()
-    time.sleep(0.1)  # in the middle of its imports
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 3
-    assert "Traceback" not in err and "goes on" in err.splitlines()[-1]
-
-
 def test_a_long_name_of_the_source_is_cut(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_photos(tmp_path / ("n" * 240), 6, 3)
@@ -285,81 +168,6 @@ def test_images_that_cannot_be_read_leave_too_few_classes(classes, words, tmp_pa
         (tmp_path / "photos" / name / "a.jpg").write_bytes(content)
     with pytest.raises(InputError, match=rf"photos: {words}, at least two classes are needed"):
         prepare(str(tmp_path / "photos"), tmp_path / "out", size=8, processes=1)
-
-
-def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):
-    make_photos(tmp_path / "photos", 90, 0)
-    options = {"size": 8, "processes": 2}
-    whole = content(prepare(str(tmp_path / "photos"), tmp_path / "whole", **options).folder)
-    out = tmp_path / "killed"
-    script = tmp_path / "script.py"
-    script.write_text(
-        f"import sys, time\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from alexnet_tf.data.prepare.prepare import prepare\n"
-        "def slow(done, total):\n"
-        "    print(done, flush=True)\n"
-        "    if done >= 50: time.sleep(60)\n"
-        "if __name__ == '__main__':\n"
-        f"    prepare({str(tmp_path / 'photos')!r}, {str(out)!r}, size=8, processes=2,"
-        " on_progress=slow)\n"
-    )
-    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    while int(process.stdout.readline()) < 50:
-        pass
-    family = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    with pytest.raises(InputError, match="another process is preparing"):
-        prepare(str(tmp_path / "photos"), out, **options)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (out / "prepared.json").exists()
-    assert content(prepare(str(tmp_path / "photos"), out, **options).folder) == whole
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{child}").exists() for child in family):
-        assert time.monotonic() < deadline, "the workers of a killed process live on"
-        time.sleep(0.1)
-
-
-def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(tmp_path):
-    make_photos(tmp_path / "photos", 60, 40)
-    options = {"size": 64, "kind": "raw", "processes": 1}
-    whole = content(prepare(str(tmp_path / "photos"), tmp_path / "whole", **options).folder)
-    command = [sys.executable, str(ROOT / "cli.py"), "prepare", str(tmp_path / "photos")]
-    command += ["--out", str(tmp_path / "full"), "--size", "64", "--format", "raw"]
-    limited = ["sh", "-c", 'ulimit -f 100 && exec "$@"', "sh", *command]  # 50 or 100 KiB a file
-    ended = subprocess.run(limited, capture_output=True, text=True)
-    assert ended.returncode == 2
-    line = ended.stderr.strip().splitlines()[-1]
-    assert "full/photos-train.tfrecord-00000-of-00002: File too large" in line
-    assert "the same command goes on" in line
-    assert "Traceback" not in ended.stderr
-    assert not list((tmp_path / "full").glob("*tfrecord*"))
-    assert content(prepare(str(tmp_path / "photos"), tmp_path / "full", **options).folder) == whole
-
-
-@pytest.mark.parametrize(
-    ("said", "number"),
-    [
-        (tf.errors.ResourceExhaustedError, errno.ENOSPC),
-        (tf.errors.OutOfRangeError, errno.EFBIG),
-    ],
-)
-@pytest.mark.parametrize("method", ["write", "close"])
-def test_what_tensorflow_says_of_a_full_disk_is_an_error_of_the_disk(
-    method, said, number, tmp_path, monkeypatch
-):
-    class Full(tf.io.TFRecordWriter):
-        pass
-
-    def fail(*arguments):
-        raise said(None, None, "full")
-
-    setattr(Full, method, fail)
-    make_photos(tmp_path / "photos", 6, 0)
-    monkeypatch.setattr("tensorflow.io.TFRecordWriter", Full)
-    with pytest.raises(OSError, match="the same command goes on") as raised:
-        prepare(str(tmp_path / "photos"), tmp_path / "out", size=8, processes=1)
-    assert raised.value.errno == number
-    assert raised.value.filename.endswith("photos-train.tfrecord-00000-of-00001")
 
 
 def test_tfds_reads_class_names_that_differ_in_spaces_alone(tmp_path):
@@ -392,47 +200,6 @@ def test_pixels_that_will_not_fit_are_refused_before_anything_is_written(
     assert not out.parent.exists()
     # What the message advises does it.
     assert prepare(str(tmp_path / "photos"), out, size=SIZE).report["splits"]
-
-
-def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monkeypatch):
-    items = []
-    for i in range(12):
-        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
-        items.append(Item(f"{i}.png", 0, 0, 0))
-    tasks = [Task(str(tmp_path), tuple(items[at : at + 4]), 4, "raw") for at in (0, 4, 8)]
-    (tmp_path / "crashing.py").write_text(
-        "import os, signal\n"
-        "from alexnet_tf.data.prepare import work\n"
-        "def do_task(task):\n"
-        "    if any(item.name == '2.png' for item in task.items):\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return work.do_task(task)\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    crashing = importlib.import_module("crashing")
-    monkeypatch.setattr(work_module, "do_task", crashing.do_task)
-    outcomes = [outcome for chunk in do_tasks(tasks, 2) for outcome in chunk.outcomes]
-    assert [outcome.item for outcome in outcomes] == items
-    bad = [outcome for outcome in outcomes if outcome.encoded is None]
-    assert [outcome.item.name for outcome in bad] == ["2.png"]
-    assert bad[0].problems == (("the decoder crashed on it", "skipped"),)
-
-
-def test_a_script_that_its_own_processes_run_again_is_told_so(tmp_path):
-    make_photos(tmp_path / "photos", 6, 0)
-    script = tmp_path / "script.py"
-    script.write_text(
-        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from alexnet_tf.data.prepare.prepare import prepare\n"
-        f"prepare({str(tmp_path / 'photos')!r}, {str(tmp_path / 'out')!r}, size=8,"
-        " processes=1)\n"
-    )
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert ended.returncode == 1
-    last = ended.stderr.strip().splitlines()[-1]
-    assert "InputError: the processes that prepare images end as they start" in last
-    assert "__main__" in last
-    assert not (tmp_path / "out" / "prepared.json").exists()
 
 
 def test_a_tfds_set_is_prepared(tmp_path, monkeypatch):

@@ -1,0 +1,18 @@
+"""What tests of the sources share: images to list, and what was listed of them."""
+
+from hostile import encoded, photo
+
+from alexnet_tf.data.prepare.items import SKIPPED
+
+
+def write(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(photo(seed=seed)))
+
+
+def names(source, split="train"):
+    return {item.name: source.class_names[item.label] for item in source.splits[split]}
+
+
+def skipped(source):
+    return {p.name: p.problem for p in source.problems if p.action == SKIPPED}
