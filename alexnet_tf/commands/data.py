@@ -59,7 +59,10 @@ def command(
     from alexnet_tf.recipes import get_recipe, recipe_for
 
     chosen = get_recipe(recipe) if recipe else recipe_for(dataset)
-    name = Path(dataset).resolve().name if "/" in dataset else dataset.split(":")[0]
+    is_path = "/" in dataset or dataset.startswith((".", "~"))
+    folder = Path(dataset).expanduser().resolve()
+    # Only / has no name.
+    name = (folder.name or "root") if is_path else dataset.split(":")[0]
     path = Path(picture or f"data-{name}.png")
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise InputError(f"--picture {path}: the ending must be .png, .pdf or .svg")
