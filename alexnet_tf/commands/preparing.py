@@ -1,7 +1,10 @@
 """Preparing a source with a progress bar: what `prepare` and `train --prepare` share."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from alexnet_tf.errors import InputError
 
 if TYPE_CHECKING:
     from alexnet_tf.data.prepare.prepare import Prepared
@@ -24,6 +27,27 @@ def prepare_source(
     screen.message(f"preparing {source}")
     with screen.counting("preparing") as progress:
         return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
+
+
+def prepare_for_training(source: str, *, quiet: bool) -> str:
+    """Returns the prepared folder of a source, made now if need be.
+
+    Raises:
+      InputError: The source cannot be used, or its place under prepared/ is taken; the message has
+        the commands to give then.
+    """
+    try:
+        return str(prepare_source(source, quiet=quiet).folder)
+    except InputError as error:
+        if "--out" not in str(error):  # which `train` has not
+            raise
+        from alexnet_tf.data.prepare.folder_items import source_name
+
+        place = Path("prepared") / f"{source_name(Path(source).with_suffix(''))}-2"
+        raise InputError(
+            f"{error}. To do so: python cli.py prepare {shlex.quote(source)} --out {place}, and "
+            f"then: python cli.py train --dataset {place}"
+        ) from None
 
 
 def is_raw(dataset: str | None) -> bool:

@@ -1,11 +1,13 @@
 """`train`: teach a network a data set."""
 
+import os
+import shlex
 import sys
 from typing import Any
 
 import click
 
-from alexnet_tf.commands.preparing import is_raw, prepare_source
+from alexnet_tf.commands.preparing import is_raw, prepare_for_training
 from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import has_seeds, newest_run
@@ -90,10 +92,21 @@ def _seeds(options: dict[str, Any]) -> tuple[int, ...] | None:
 
 
 def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
-    """Returns the prepared folder to train on, or the folder itself if it is not to be."""
+    """Returns the prepared folder to train on, or the folder itself if it is not to be.
+
+    Raises:
+      InputError: It cannot be prepared, or not by all workers at once.
+    """
+    several = bool(os.environ.get("TF_CONFIG"))
+    if wanted and several:  # all at once would write to the same folder, or each to its own
+        raise InputError(
+            "--prepare does not go with several workers (TF_CONFIG): run `python cli.py prepare "
+            f"{shlex.quote(folder)}` first, and give all workers what it writes as --dataset"
+        )
     if wanted is None:
         wanted = (
-            not quiet
+            not several
+            and not quiet
             and sys.stdin.isatty()
             and sys.stderr.isatty()
             and click.confirm(
@@ -107,7 +120,7 @@ def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow(start_devices=False)
-    return str(prepare_source(folder, quiet=quiet).folder)
+    return prepare_for_training(folder, quiet=quiet)
 
 
 def _without_workers(arguments: list[str]) -> list[str]:

@@ -94,6 +94,11 @@ def test_the_picture_has_class_names_in_any_script(photos, capsys):
     assert outcome(["data", "./photos", "--recipe", "shapes", "--picture", "p.svg"], capsys)[0] == 0
 
 
+def test_the_picture_of_the_current_folder_is_called_as_it_is(photos, monkeypatch, capsys):
+    monkeypatch.chdir(photos)
+    assert "data-photos.png" in outcome(["data", ".", "--recipe", "shapes"], capsys)[1]
+
+
 def test_files_left_out_are_told(photos, capsys):
     (photos / "cat" / "notes.txt").write_text("none")
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
@@ -142,6 +147,25 @@ def test_train_prepares_a_table_and_leaves_an_interrupted_preparation(photos, ca
     (photos / ".preparing").mkdir()
     code, _, err = outcome(["train", "--dataset", "photos", "--prepare", "--quiet"], capsys)
     assert (code, "prepare SOURCE --out" in err) == (2, True)
+
+
+def test_where_prepared_is_taken_train_says_what_to_run(photos, capsys):
+    assert outcome(["prepare", "photos", "--size", "24"], capsys)[0] == 0
+    code, _, err = outcome(["train", "--dataset", "photos", "--prepare", "--quiet"], capsys)
+    assert code == 2
+    told = err.splitlines()[-1]
+    assert "prepared/photos holds another prepared set" in told
+    words = told.split("python cli.py ")[1].split(", ")[0].split()
+    assert words == ["prepare", "photos", "--out", "prepared/photos-2"]
+    assert outcome([*words, "--size", "24"], capsys)[0] == 0
+    assert told.endswith("python cli.py train --dataset prepared/photos-2")
+
+
+def test_several_workers_do_not_prepare(photos, monkeypatch, capsys):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1", "b:1"]}}))
+    code, _, err = outcome(["train", "--dataset", "photos", "--prepare"], capsys)
+    assert (code, "run `python cli.py prepare photos` first" in err) == (2, True)
+    assert not Path("prepared").exists()
 
 
 def test_a_folder_that_is_called_as_a_tfds_set_is_not_prepared_in_its_place(photos):
