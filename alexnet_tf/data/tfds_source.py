@@ -253,7 +253,7 @@ def _read(builder: Any, split: str, image_key: str, label_key: str, channels: in
 def _read_arrays(
     builder: Any, split: str, image_key: str, label_key: str, channels: int, origin: str
 ) -> ArrayExamples:
-    """Reads a split into memory, in the order of its shards."""
+    """Reads a split into memory, in the order of its shards; refuses a damaged one."""
     count = builder.info.splits[split].num_examples
     height, width, _ = builder.info.features[image_key].shape
     images = np.empty((count, height, width, channels), np.uint8)
@@ -266,11 +266,15 @@ def _read_arrays(
             decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
         )
     at = 0
-    for batch in dataset.batch(1024):
-        converted = to_channels(batch[image_key], channels).numpy()
-        images[at : at + len(converted)] = converted
-        labels[at : at + len(converted)] = batch[label_key].numpy()
-        at += len(converted)
+    try:
+        for batch in dataset.batch(1024):
+            converted = to_channels(batch[image_key], channels).numpy()
+            images[at : at + len(converted)] = converted
+            labels[at : at + len(converted)] = batch[label_key].numpy()
+            at += len(converted)
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+        again = f"remove {builder.data_dir} and prepare it again"
+        raise InputError(f"{origin} is damaged: {again}") from None
     return ArrayExamples(images[:at], labels[:at], origin=origin)
 
 

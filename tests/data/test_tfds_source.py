@@ -126,6 +126,16 @@ def test_a_shard_cut_short_is_named(tmp_path):
         data.splits["train"]
 
 
+def test_a_damaged_record_is_one_line(tmp_path):
+    data = open_dataset("equal_toys", data_dir=tmp_path)
+    shard = next(tmp_path.rglob("*train.tfrecord*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 255
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=rf"train is damaged: remove {shard.parent} and .* again"):
+        data.splits["train"]
+
+
 def test_a_set_without_images(tmp_path):
     with pytest.raises(InputError, match="word_toys is no image classification set"):
         open_dataset("word_toys", data_dir=tmp_path)
