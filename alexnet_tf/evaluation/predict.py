@@ -165,4 +165,4 @@ class SquareReader:
         try:
             return name, self._square(tf.constant(content)).numpy()
         except tf.errors.OpError:
-            return Damaged(name, "damaged, or no JPEG, PNG, GIF or BMP")
+            return Damaged(name, "damaged, or no JPEG, PNG, WebP, GIF or BMP")
