@@ -1,8 +1,13 @@
 """What tests of every part may use."""
 
 import shutil
+import signal
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell starts what runs in its background so, and what the tests interrupt would never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -17,6 +17,7 @@ from alexnet_tf.model.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.initializers import Place, initializers_for
 from alexnet_tf.model.inputs import MeanSubtraction
 from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
+from alexnet_tf.model.max_pooling import MaxPooling2D
 from alexnet_tf.model.probabilities import Probabilities
 from alexnet_tf.model.spatial_response_normalization import SpatialResponseNormalization
 from alexnet_tf.recipes import get_recipe
@@ -202,11 +203,11 @@ class _Builder:
 
     def _pooling(self, number: int) -> keras.layers.Layer:
         size, stride = pool_geometry(self.network)
-        average = self.network.pooling == "average"
-        if not average:
+        kind: type[keras.layers.Layer] = keras.layers.AveragePooling2D
+        if self.network.pooling != "average":
             self.shrinkage *= _MAX_POOL_GROWTH
-        kind = keras.layers.AveragePooling2D if average else keras.layers.MaxPooling2D
-        return kind(size, stride, padding="valid", name=f"pool{number}", dtype=self.dtype)
+            kind = MaxPooling2D
+        return kind(size, stride, name=f"pool{number}", dtype=self.dtype)
 
 
 def _settings(

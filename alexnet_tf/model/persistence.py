@@ -14,6 +14,7 @@ from alexnet_tf.model.dropout import InvertedDropout, PaperDropout
 from alexnet_tf.model.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.inputs import MeanSubtraction
 from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
+from alexnet_tf.model.max_pooling import MaxPooling2D
 from alexnet_tf.model.probabilities import Probabilities
 from alexnet_tf.model.spatial_response_normalization import SpatialResponseNormalization
 
@@ -21,6 +22,7 @@ _LAYERS = (
     GroupedConv2D,
     InvertedDropout,
     LocalResponseNormalization,
+    MaxPooling2D,
     MeanSubtraction,
     PaperDropout,
     Probabilities,
