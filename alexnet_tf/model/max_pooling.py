@@ -16,11 +16,15 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
       **kwargs: Of `keras.layers.Layer`.
 
     Input and output: [batch, height, width, maps], any float dtype.
+
+    Raises:
+      ValueError: `padding` is not "valid", or `data_format` not "channels_last".
     """
 
     def __init__(
         self, pool_size: int | tuple[int, int], strides: int | tuple[int, int], **kwargs: Any
     ) -> None:
+        kwargs.setdefault("data_format", "channels_last")  # Keras's is the user's setting
         super().__init__(pool_size, strides, **kwargs)
         if self.padding != "valid" or self.data_format != "channels_last":
             raise ValueError(
