@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class FolderTakenError(InputError):
+    """The folder to write to holds something else: another must be given."""
+
+
 def choose(value: str, known: list[str] | tuple[str, ...], what: str) -> str:
     """Returns `value` if it is one of `known`.
 

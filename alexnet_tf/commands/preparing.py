@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alexnet_tf.errors import InputError
+from alexnet_tf.errors import FolderTakenError
 
 if TYPE_CHECKING:
     from alexnet_tf.data.prepare.prepare import Prepared
@@ -33,18 +33,16 @@ def prepare_for_training(source: str, *, quiet: bool) -> str:
     """Returns the prepared folder of a source, made now if need be.
 
     Raises:
-      InputError: The source cannot be used, or its place under prepared/ is taken; the message has
-        the commands to give then.
+      InputError: The source cannot be used.
+      FolderTakenError: Its place under prepared/ is taken; the message has the commands to give.
     """
     try:
         return str(prepare_source(source, quiet=quiet).folder)
-    except InputError as error:
-        if "--out" not in str(error):  # which `train` has not
-            raise
+    except FolderTakenError as error:  # it says to give --out, which `train` has not
         from alexnet_tf.data.prepare.folder_items import source_name
 
         place = Path("prepared") / f"{source_name(Path(source).with_suffix(''))}-2"
-        raise InputError(
+        raise FolderTakenError(
             f"{error}. To do so: python cli.py prepare {shlex.quote(source)} --out {place}, and "
             f"then: python cli.py train --dataset {place}"
         ) from None

@@ -110,7 +110,7 @@ def test_files_left_out_are_told(photos, capsys):
     [
         (["prepare", "./nowhere"], "./nowhere"),
         (["prepare", ""], "the source is empty"),
-        (["prepare", "photos", "--out", "photos"], "is inside of photos: give a folder outside"),
+        (["prepare", "photos", "--out", "photos"], "is inside of photos: prepare it with --out"),
         (["prepare", "photos", "--size", "0"], "--size"),
         (["prepare", "photos", "--format", "tiff"], "raw"),
         (["prepare"], "SOURCE"),
@@ -159,6 +159,14 @@ def test_where_prepared_is_taken_train_says_what_to_run(photos, capsys):
     assert words == ["prepare", "photos", "--out", "prepared/photos-2"]
     assert outcome([*words, "--size", "24"], capsys)[0] == 0
     assert told.endswith("python cli.py train --dataset prepared/photos-2")
+
+
+def test_train_inside_of_the_source_asks_for_a_folder_outside(photos, monkeypatch, capsys):
+    monkeypatch.chdir(photos)
+    code, _, err = outcome(["train", "--dataset", ".", "--prepare", "--quiet"], capsys)
+    assert code == 2
+    assert err.splitlines()[-1].endswith("is inside of .: prepare it with --out, a folder outside")
+    assert not Path("prepared").exists()
 
 
 def test_several_workers_do_not_prepare(photos, monkeypatch, capsys):

@@ -24,7 +24,7 @@ from alexnet_tf.data.prepare.shards import (
 )
 from alexnet_tf.data.prepare.sources import list_source
 from alexnet_tf.data.prepared import STATISTICS, read_marker
-from alexnet_tf.errors import InputError, TrainingStopped, choose
+from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import write_json
 
 FORMATS = ("jpeg", "raw")
@@ -84,7 +84,8 @@ def prepare(
       The prepared set.
 
     Raises:
-      InputError: The source cannot be used, or `out` holds something else.
+      InputError: The source cannot be used.
+      FolderTakenError: `out` holds something else.
       OSError: The disk is full; the next call goes on.
       TrainingStopped: Stopped by Ctrl-C; the next call goes on.
     """
@@ -96,7 +97,7 @@ def prepare(
     if Path(source).expanduser().exists() and folder.resolve().is_relative_to(
         listed.root.resolve()
     ):
-        raise InputError(f"{folder} is inside of {source}: give a folder outside as --out")
+        raise InputError(f"{folder} is inside of {source}: prepare it with --out, a folder outside")
     wanted = {
         "version": _VERSION,
         "source": listed.fingerprint(),
@@ -130,7 +131,8 @@ def _is_done(folder: Path, wanted: dict[str, Any]) -> bool:
     """Returns whether a folder holds just what is wanted, whole.
 
     Raises:
-      InputError: It holds another prepared set, or what is wanted, but not whole.
+      FolderTakenError: It holds another prepared set.
+      InputError: It holds what is wanted, but not whole.
     """
     marker = folder / MARKER
     if not marker.is_file():
@@ -146,7 +148,7 @@ def _is_done(folder: Path, wanted: dict[str, Any]) -> bool:
                 f"{missing} is missing or cut short: remove {folder} and prepare again"
             )
         return True
-    raise InputError(
+    raise FolderTakenError(
         f"{folder} holds another prepared set, or one of a source that has changed since: "
         "give another --out, or remove it"
     )
@@ -178,11 +180,12 @@ def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
     """Makes, or takes up, the folder to write to; one process at a time.
 
     Raises:
-      InputError: It holds something else, or another process is at work in it.
+      FolderTakenError: It holds something else.
+      InputError: Another process is at work in it, or it is damaged.
     """
     work = folder / WORK
     if folder.exists() and not work.is_dir() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty: give a new folder as --out")
+        raise FolderTakenError(f"{folder} is not empty: give a new folder as --out")
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
         try:
@@ -193,7 +196,7 @@ def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
         if not begun.exists():
             write_json(begun, wanted)
         elif _read_json(begun, folder) != wanted:
-            raise InputError(
+            raise FolderTakenError(
                 f"{folder} holds a preparation that was begun from another source, or with other "
                 "options: give another --out, or remove it"
             )

@@ -134,7 +134,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
 def test_out_inside_of_the_source_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     make_photos(tmp_path / "photos", 6, 0)
     before = content(tmp_path)
-    with pytest.raises(InputError, match=r"is inside of .*photos: give a folder outside"):
+    with pytest.raises(InputError, match=r"is inside of .*photos: prepare it with --out"):
         prepare(str(tmp_path / "photos"), tmp_path / "photos" / "out", size=8)
     monkeypatch.chdir(tmp_path / "photos")
     with pytest.raises(InputError, match="is inside of"):
