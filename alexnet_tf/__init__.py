@@ -12,6 +12,7 @@ _WHERE = {
     "GroupedConv2D": "alexnet_tf.model.grouped_convolution",
     "LocalResponseNormalization": "alexnet_tf.model.local_response_normalization",
     "SpatialResponseNormalization": "alexnet_tf.model.spatial_response_normalization",
+    "BatchNormalization": "alexnet_tf.model.batch_normalization",
     "MaxPooling2D": "alexnet_tf.model.max_pooling",
     "MeanSubtraction": "alexnet_tf.model.inputs",
     "PaperDropout": "alexnet_tf.model.dropout",

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError, choose
+from alexnet_tf.model.batch_normalization import BatchNormalization
 from alexnet_tf.model.dropout import InvertedDropout, PaperDropout
 from alexnet_tf.model.geometry import check_groups, check_size, pool_geometry
 from alexnet_tf.model.grouped_convolution import GroupedConv2D
@@ -186,7 +187,7 @@ class _Builder:
             self.shrinkage = 1.0
             # Of the global batch: devices that divide it train as one.
             devices = tf.distribute.get_strategy().num_replicas_in_sync
-            return keras.layers.BatchNormalization(
+            return BatchNormalization(
                 synchronized=devices > 1, name=f"norm{number}", dtype=self.dtype
             )
         self.shrinkage *= network.lrn_bias**-network.lrn_beta

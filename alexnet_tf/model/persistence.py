@@ -10,6 +10,7 @@ import keras
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path
+from alexnet_tf.model.batch_normalization import BatchNormalization
 from alexnet_tf.model.dropout import InvertedDropout, PaperDropout
 from alexnet_tf.model.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.inputs import MeanSubtraction
@@ -19,6 +20,7 @@ from alexnet_tf.model.probabilities import Probabilities
 from alexnet_tf.model.spatial_response_normalization import SpatialResponseNormalization
 
 _LAYERS = (
+    BatchNormalization,
     GroupedConv2D,
     InvertedDropout,
     LocalResponseNormalization,
