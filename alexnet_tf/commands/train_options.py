@@ -229,9 +229,9 @@ _OPTIONS = (
     ),
     option(
         "--checkpoint-every",
-        "Also save inside an epoch, after so many updates (500) or minutes (10m).",
-        default="after each epoch",
-        example="10m",
+        "Save inside an epoch, too, after so many updates (500) or minutes (10m).",
+        default="10m",
+        example="500",
         metavar="N|Nm",
     ),
     option(

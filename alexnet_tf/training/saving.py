@@ -16,6 +16,8 @@ from alexnet_tf.training.folder import RunFolder
 from alexnet_tf.training.loop import Trainer
 from alexnet_tf.training.tensorboard import TensorBoardWriter
 
+# What a kill may cost. An epoch on ImageNet, or of a large network on a CPU, takes far longer.
+_DEFAULT = "10m"
 _DRAW_SECONDS = 20
 _SHOWN_INPUTS = 8
 
@@ -34,13 +36,12 @@ class CheckpointEvery:
 
     @classmethod
     def parse(cls, text: str | None) -> "CheckpointEvery":
-        """Reads "500" (updates) or "10m" (minutes).
+        """Reads "500" (updates) or "10m" (minutes, the default).
 
         Raises:
           InputError: It is neither, or not above 0.
         """
-        if text is None:
-            return cls()
+        text = _DEFAULT if text is None else text
         try:
             if text.endswith("m"):
                 every = cls(seconds=60 * float(text[:-1]))

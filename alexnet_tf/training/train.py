@@ -116,7 +116,8 @@ def train(
         and a new classifier unless the classes are the same; rates are a tenth of the recipe's,
         but for the new classifier.
       freeze: Layers of these weights that are not to move, such as "conv1".
-      checkpoint_every: Also save inside an epoch: after so many updates ("500") or minutes ("10m").
+      checkpoint_every: Also save inside an epoch: after so many updates ("500") or minutes ("10m",
+        the default).
       tensorboard: Write for TensorBoard into the run's folder too: curves, conv1's kernels,
         histograms of weights, a few augmented inputs, the graph, and a profile of some updates.
       quiet: Show only warnings.

@@ -12,8 +12,8 @@ from PIL import Image
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
-from alexnet_tf.training import checkpoints, loop
-from alexnet_tf.training.saving import Saver
+from alexnet_tf.training import checkpoints, loop, saving
+from alexnet_tf.training.saving import CheckpointEvery, Saver
 from alexnet_tf.training.steps import TrainingStep
 
 NUMBERS = ("loss", "top1_error", "top5_error")
@@ -112,9 +112,12 @@ def test_a_run_stopped_by_sigterm_ends_with_the_same_numbers(
         same_model(tmp_path / "parts" / name, tmp_path / "whole" / name)
 
 
+@pytest.mark.parametrize("every", ["4", None])
 def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numbers(
-    tiny_recipe, photos, tmp_path, monkeypatch
+    every, tiny_recipe, photos, tmp_path, monkeypatch
 ):
+    assert CheckpointEvery.parse(None) == CheckpointEvery(seconds=600)
+    monkeypatch.setattr(saving, "_DEFAULT", "0.000001m")
     whole = go(tiny_recipe, photos, tmp_path / "whole")
 
     def killed(self, improved):
@@ -123,9 +126,10 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
     with monkeypatch.context() as patch:
         patch.setattr(Saver, "epoch", killed)
         with pytest.raises(KeyboardInterrupt):
-            go(tiny_recipe, photos, tmp_path / "parts", checkpoint_every="4")
+            go(tiny_recipe, photos, tmp_path / "parts", checkpoint_every=every)
     kept = {p.name for p in (tmp_path / "parts" / "checkpoints").glob("*.safetensors")}
-    assert kept == {"epoch-0000-step-00000004.safetensors"}
+    assert kept and all(name.startswith("epoch-0000-step-") for name in kept)
+    assert every is None or kept == {"epoch-0000-step-00000004.safetensors"}
     parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
     assert numbers(parts.history) == numbers(whole.history)
     same_model(tmp_path / "parts" / "last.keras", tmp_path / "whole" / "last.keras")
