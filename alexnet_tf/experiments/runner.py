@@ -219,7 +219,8 @@ class _Runner:
         """Refuses a run that began with another recipe, as after a change of the code."""
         if not runs.is_run(job.folder):
             return
-        if Recipe.from_json(runs.read_run(job.folder)["recipe"]) != job.recipe:
+        began = Recipe.from_json(runs.read_run(job.folder)["recipe"])
+        if began.replace(description=job.recipe.description) != job.recipe:  # wording may change
             raise InputError(
                 f"{job.folder} was trained with another recipe than the experiment now has: "
                 "give another --out"

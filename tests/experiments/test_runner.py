@@ -91,7 +91,10 @@ def test_fewer_images_than_a_batch_are_refused_and_the_correction_is_taken(
 
 def test_runs_of_another_recipe_are_not_taken_for_this_one(tiny, tmp_path, scripted, monkeypatch):
     run(tiny, tmp_path)
-    changed = recipes.RECIPES["tiny"].replace(learning_rate=0.5)
+    reworded = recipes.RECIPES["tiny"].replace(description="said in other words")
+    monkeypatch.setitem(recipes.RECIPES, "tiny", reworded)
+    run(tiny, tmp_path)
+    changed = reworded.replace(learning_rate=0.5)
     monkeypatch.setitem(recipes.RECIPES, "tiny", changed)
     with pytest.raises(InputError, match="trained with another recipe than the experiment now has"):
         run(tiny, tmp_path, seeds=2)
