@@ -17,7 +17,7 @@ from alexnet_tf.training.loop import Trainer
 from alexnet_tf.training.tensorboard import TensorBoardWriter
 
 # What a kill may cost. An epoch on ImageNet, or of a large network on a CPU, takes far longer.
-_DEFAULT = "10m"
+_DEFAULT_EVERY = "10m"
 _DRAW_SECONDS = 20
 _SHOWN_INPUTS = 8
 
@@ -41,7 +41,7 @@ class CheckpointEvery:
         Raises:
           InputError: It is neither, or not above 0.
         """
-        text = _DEFAULT if text is None else text
+        text = _DEFAULT_EVERY if text is None else text
         try:
             if text.endswith("m"):
                 every = cls(seconds=60 * float(text[:-1]))

@@ -117,7 +117,7 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
     every, tiny_recipe, photos, tmp_path, monkeypatch
 ):
     assert CheckpointEvery.parse(None) == CheckpointEvery(seconds=600)
-    monkeypatch.setattr(saving, "_DEFAULT", "0.000001m")
+    monkeypatch.setattr(saving, "_DEFAULT_EVERY", "0.000001m")
     whole = go(tiny_recipe, photos, tmp_path / "whole")
 
     def killed(self, improved):
