@@ -131,6 +131,13 @@ def test_activations_stay_as_they_are():
     assert large and {out.dtype for out in large} == {tf.bfloat16}
 
 
+def test_inference_with_weights_in_bfloat16_agrees_with_the_model():
+    model = an.build_model("cifar10-small", classes=10, norm="batch")
+    images = np.random.default_rng(0).integers(0, 256, (4, *model.input_shape[1:]), np.uint8)
+    inferred = an.inference_function(model, "bfloat16")(images)
+    np.testing.assert_allclose(inferred, model(images), atol=0.01)
+
+
 def test_it_is_saved_and_loaded(tmp_path):
     model = keras.Sequential([keras.Input((7, 7, 2)), an.BatchNormalization(name="norm")])
     model.save(tmp_path / "model.keras")
