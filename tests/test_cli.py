@@ -86,6 +86,27 @@ def test_the_examples_in_the_help_are_ones_that_parse(monkeypatch):
             command.make_context(name, example.split())
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_empty_path_is_refused_and_not_taken_for_the_working_folder(name):
+    command = cli.get_command(click.Context(cli), name)
+    needed = ["x" for param in command.params if isinstance(param, click.Argument)]
+    options = [
+        param.opts[0]
+        for param in command.params
+        if isinstance(param, click.Option) and isinstance(param.type, click.Path)
+    ]
+    assert options or name == "summary"  # the only one without a path
+    for option in options:
+        with pytest.raises(click.BadParameter, match="the path is empty") as refused:
+            command.make_context(name, [*needed, option, ""])
+        assert option in refused.value.format_message()
+
+
+@pytest.mark.parametrize("command", ["predict", "similar", "import-weights"])
+def test_an_empty_image_or_file_is_refused(command, capsys):
+    assert_refused([command, ""], capsys, "the path is empty")
+
+
 def test_no_command_shows_the_help(capsys):
     code, out, err = outcome([], capsys)
     assert (code, err) == (0, "")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from alexnet_tf.commands.options import json_option, option, recipe_option
+from alexnet_tf.commands.options import UserPath, json_option, option, recipe_option
 from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe
 
@@ -42,7 +42,7 @@ Examples:
     "Draw the time per layer into this PNG file.",
     default="none",
     example="layers.png",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
 )
 @json_option()
 def command(

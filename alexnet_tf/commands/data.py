@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import echo_json, json_option, option, recipe_option
+from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
 
 _MOST_CLASSES = 40
 _BAR = 30
@@ -24,7 +24,7 @@ Examples:
     "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
     default="TFDS's own, ~/tensorflow_datasets",
     example="/data/tfds",
-    type=click.Path(file_okay=False),
+    type=UserPath(file_okay=False),
 )
 @recipe_option("the data set's own, or photos")
 @option(
@@ -32,7 +32,7 @@ Examples:
     "Where to draw training examples before and after augmentation (.png, .pdf, .svg).",
     default="data-NAME.png",
     example="page.png",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
 )
 @option(
     "--seed",

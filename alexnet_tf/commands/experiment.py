@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import echo_json, json_option, option
+from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
 
 _OWN = "the experiment's"
 _COUNT = click.IntRange(min=1)
@@ -32,7 +32,7 @@ Examples:
     "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
     default="TFDS's own, ~/tensorflow_datasets",
     example="/data/tfds",
-    type=click.Path(file_okay=False),
+    type=UserPath(file_okay=False),
 )
 @option("--seeds", "How many seeds, from 0.", default=_OWN, example="5", type=_COUNT)
 @option("--epochs", "Epochs of every run.", default=_OWN, example="10", type=_COUNT)
@@ -59,7 +59,7 @@ Examples:
     "Folder of the runs and results; a stopped experiment goes on there.",
     default="saved_models/experiments/NAME",
     example="lrn-again",
-    type=click.Path(file_okay=False),
+    type=UserPath(file_okay=False),
 )
 @option(
     "--keep-models",

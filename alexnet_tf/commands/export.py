@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alexnet_tf.commands.options import (
+    UserPath,
     data_dir_option,
     json_option,
     model_option,
@@ -56,7 +57,7 @@ Examples:
     "Folder to write to.",
     default="saved_models/serving",
     example="/models",
-    type=click.Path(file_okay=False),
+    type=UserPath(file_okay=False),
 )
 @option(
     "--name",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from alexnet_tf.commands.options import option
+from alexnet_tf.commands.options import UserPath, option
 from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import RECIPES, get_recipe
 
@@ -19,13 +19,13 @@ Examples:
 @click.command(
     epilog=_EXAMPLES, short_help="Make a model of Caffe's, torchvision's, Keras' weights."
 )
-@click.argument("file", type=click.Path(dir_okay=False), metavar="FILE")
+@click.argument("file", type=UserPath(dir_okay=False), metavar="FILE")
 @option(
     "--out",
     "The model to write.",
     default="FILE's name with .keras, here",
     example="model.keras",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
 )
 @option(
     "--recipe",
@@ -39,7 +39,7 @@ Examples:
     "Text file with a class name per line, by class number.",
     default="ImageNet's names for 1000 classes, else numbers",
     example="names.txt",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
 )
 def command(file: str, out: str | None, recipe: str | None, labels: str | None) -> None:
     """Make a model of somebody else's weights.

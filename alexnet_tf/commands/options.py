@@ -1,6 +1,7 @@
 """The options' one form: what it does, its default, an example."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,28 @@ import click
 from alexnet_tf.recipes import RECIPES
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class UserPath(click.Path):
+    """A path on the command line, which has a name.
+
+    An empty one, as an unset shell variable leaves it, would be the working folder.
+    """
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Returns the path.
+
+        Raises:
+          click.BadParameter: It is empty, or is not what `click.Path` was told to take.
+        """
+        if not os.fspath(value):
+            self.fail("the path is empty: is a shell variable unset?", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def option(name: str, help_text: str, *, default: str, example: str, **settings: Any) -> Decorator:
@@ -71,7 +94,7 @@ def run_option(help_text: str = "The run's folder.", **settings: Any) -> Decorat
         help_text,
         default="the newest under saved_models/",
         example="saved_models/first",
-        type=click.Path(file_okay=False),
+        type=UserPath(file_okay=False),
         **settings,
     )
 
@@ -83,7 +106,7 @@ def model_option(help_text: str = "A .keras file in place of a run.", **settings
         help_text,
         default="the run's best",
         example="caffe.keras",
-        type=click.Path(dir_okay=False),
+        type=UserPath(dir_okay=False),
         **settings,
     )
 
@@ -95,7 +118,7 @@ def data_dir_option() -> Decorator:
         "Folder of prepared TFDS data sets.",
         default="the run's own",
         example="/data/tfds",
-        type=click.Path(file_okay=False),
+        type=UserPath(file_okay=False),
     )
 
 

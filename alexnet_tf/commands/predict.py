@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import echo_json, json_option, option
+from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
 from alexnet_tf.evaluation.image_files import find_images, read_images
 from alexnet_tf.runs import model_file, newest_run
 
@@ -26,13 +26,15 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Say what is in images: the most probable classes.")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument(
+    "images", nargs=-1, required=True, type=UserPath(readable=False), metavar="IMAGE..."
+)
 @option(
     "--model",
     "A run's folder, a .keras, .tflite or .onnx file, or a SavedModel's folder.",
     default="the newest run under saved_models/",
     example="saved_models/serving/alexnet",
-    type=click.Path(),
+    type=UserPath(),
 )
 @option(
     "--top",
@@ -54,7 +56,7 @@ Examples:
     ".svg file.",
     default="none",
     example="seen.png",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
 )
 @json_option()
 @click.pass_context

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import echo_json, json_option, option
+from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
 
 if TYPE_CHECKING:
     from alexnet_tf.data.prepare.prepare import Prepared
@@ -23,7 +23,7 @@ Examples:
     "The folder to write; what was begun there goes on where it was.",
     default="prepared/ and the source's name",
     example="/ssd/photos",
-    type=click.Path(file_okay=False),
+    type=UserPath(file_okay=False),
 )
 @option(
     "--size",
@@ -45,7 +45,7 @@ Examples:
     "Folder of prepared TFDS data sets, where SOURCE is a TFDS name.",
     default="TFDS's own, ~/tensorflow_datasets",
     example="/data/tfds",
-    type=click.Path(file_okay=False),
+    type=UserPath(file_okay=False),
 )
 @json_option()
 def command(source: str, as_json: bool, **options: Any) -> None:

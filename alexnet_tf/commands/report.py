@@ -6,6 +6,7 @@ import sys
 import click
 
 from alexnet_tf.commands.options import (
+    UserPath,
     crops_option,
     data_dir_option,
     echo_json,
@@ -53,7 +54,7 @@ Examples:
     "The image file whose activations are shown, layer by layer.",
     default="the split's first image",
     example="photo.jpg",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
 )
 @split_option()
 @data_dir_option()
@@ -71,7 +72,7 @@ Examples:
     "(.png, .pdf or .svg).",
     default="report.html in the run's folder",
     example="lesson/report.html",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
 )
 @json_option()
 def command(

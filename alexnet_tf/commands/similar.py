@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf.commands.options import (
+    UserPath,
     data_dir_option,
     echo_json,
     json_option,
@@ -35,7 +36,7 @@ Examples:
 @click.command(
     epilog=_EXAMPLES, short_help="Find the images most like one, as the network sees it."
 )
-@click.argument("image", metavar="IMAGE")
+@click.argument("image", type=UserPath(readable=False), metavar="IMAGE")
 @option(
     "--in",
     "Where to look: a TFDS name, a data set's folder, or any folder of images.",
@@ -61,7 +62,7 @@ Examples:
     f"Draw the image and those nearest to it, the first {_MOST_DRAWN}: a .png, .pdf or .svg file.",
     default="none",
     example="similar.png",
-    type=click.Path(dir_okay=False),
+    type=UserPath(dir_okay=False),
 )
 @json_option()
 def command(image: str, **options: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import option, recipe_option
+from alexnet_tf.commands.options import UserPath, option, recipe_option
 from alexnet_tf.settings import ACTIVATIONS, INITS, NORMS, POOLINGS
 
 _COUNT = click.IntRange(min=1)
@@ -24,7 +24,7 @@ _OPTIONS = (
         "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
         default="TFDS's own, ~/tensorflow_datasets",
         example="/data/tfds",
-        type=click.Path(file_okay=False),
+        type=UserPath(file_okay=False),
     ),
     recipe_option("the data set's own, or photos"),
     option(
@@ -115,7 +115,7 @@ _OPTIONS = (
         "but a new classifier with ten times the rate of the other layers.",
         default="none: --init",
         example="caffe.keras",
-        type=click.Path(exists=True),
+        type=UserPath(exists=True),
     ),
     option(
         "--freeze",
@@ -190,7 +190,7 @@ _OPTIONS = (
         "The run's folder itself; must be new or empty, or come with --resume.",
         default="saved_models/RECIPE-TIME",
         example="saved_models/first",
-        type=click.Path(file_okay=False),
+        type=UserPath(file_okay=False),
     ),
     option(
         "--resume",
