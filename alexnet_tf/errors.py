@@ -30,7 +30,11 @@ def choose(value: str, known: list[str] | tuple[str, ...], what: str) -> str:
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on (the loss is no number); the message says where, and what to do."""
+    """Training cannot go on; the message says where, and what to do."""
+
+
+class DivergedError(TrainingError):
+    """The loss is no number any more."""
 
 
 class TrainingStopped(RuntimeError):  # noqa: N818 (it is no error)

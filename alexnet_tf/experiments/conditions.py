@@ -13,6 +13,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.files import write_json
 
 BEGUN = "begun.json"  # in an experiment's folder: conditions by run folder
+_CODE = Path(__file__).parents[2]  # where the package lies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,15 +76,16 @@ def machine(devices: list[str], cores: int) -> str:
 
 def _commit() -> str | None:
     """Returns `Conditions.commit` as the files are now."""
-    root = Path(__file__).parents[2]
 
     def git(*words: str) -> str:
         done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(_CODE), *words], capture_output=True, text=True, check=True
         )
         return done.stdout.strip()
 
     try:
+        # Installed into a folder of someone else's repository it has no commit.
+        git("ls-files", "--error-unmatch", "alexnet_tf/__init__.py")
         name = git("rev-parse", "--short=9", "HEAD")
         return name + ("+" if git("status", "--porcelain", "--", "alexnet_tf") else "")
     except (OSError, subprocess.CalledProcessError):

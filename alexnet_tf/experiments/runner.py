@@ -11,7 +11,7 @@ from alexnet_tf import runs
 from alexnet_tf.data.examples import fingerprint_of
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
-from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
+from alexnet_tf.errors import DivergedError, InputError, TrainingStopped
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.experiments.conditions import note_begun
 from alexnet_tf.experiments.definition import Experiment, Variant
@@ -206,7 +206,7 @@ class _Runner:
 
             try:
                 self._train(plan, job, watch)
-            except TrainingError as error:
+            except DivergedError as error:
                 write_json(job.diverged_file, {"diverged": str(error)})
             clear()
         self._judge(job)

@@ -2,16 +2,18 @@ import dataclasses
 import json
 import os
 import platform
+import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 
 from alexnet_tf import recipes
 from alexnet_tf.cores import available_cores
-from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
+from alexnet_tf.errors import DivergedError, InputError, TrainingError, TrainingStopped
 from alexnet_tf.experiments import catalogue
-from alexnet_tf.experiments.conditions import Conditions, conditions
+from alexnet_tf.experiments.conditions import Conditions, _commit, conditions
 from alexnet_tf.experiments.plan import new_plan
 from alexnet_tf.experiments.runner import run_experiment
 
@@ -118,6 +120,29 @@ def test_conditions_are_looked_at_once(monkeypatch):
     conditions.cache_clear()
 
 
+def test_only_a_package_that_is_in_the_repository_has_its_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr("alexnet_tf.experiments.conditions._CODE", tmp_path)
+    code = tmp_path / "alexnet_tf" / "__init__.py"
+    code.parent.mkdir()
+    code.write_text("")
+
+    def git(*words):
+        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", tmp_path, *name, *words], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / ".gitignore").write_text("alexnet_tf")
+    git("add", ".gitignore")
+    git("commit", "-m", "someone else's")
+    assert _commit() is None
+    git("add", "--force", code)
+    git("commit", "-m", "ours")
+    name = _commit()
+    assert re.fullmatch("[0-9a-f]{9}", name)
+    code.write_text("changed = True")
+    assert _commit() == name + "+"
+
+
 def test_other_images_of_the_same_name_are_refused(tiny, tmp_path, photos, scripted):
     run(tiny, tmp_path / "out")
     (photos / "train" / "red" / "00.png").unlink()
@@ -190,7 +215,7 @@ def test_a_run_that_diverges_is_a_result(tiny, tmp_path, scripted):
     def diverge(folder):
         if folder.name == "two-seed-0":
             folder.mkdir(parents=True)
-            raise TrainingError("the loss is not a number any more")
+            raise DivergedError("the loss is not a number any more")
 
     scripted.before = diverge
     results = run(tiny, tmp_path)
@@ -198,6 +223,23 @@ def test_a_run_that_diverges_is_a_result(tiny, tmp_path, scripted):
     assert "| two | diverged in 1 of 1 |" in (tmp_path / "table.md").read_text()
     run(tiny, tmp_path)
     assert len(scripted.runs) == 2
+
+
+def test_a_run_that_cannot_go_on_for_another_reason_is_told_and_keeps_its_checkpoints(
+    tiny, tmp_path, scripted
+):
+    checkpoint = tmp_path / "runs" / "one-seed-0" / "checkpoints" / "epoch-0001.safetensors"
+
+    def lose_an_image(folder):
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_text("weights")
+        raise TrainingError("a.png cannot be read: put it back")
+
+    scripted.before = lose_an_image
+    with pytest.raises(TrainingError, match=r"a\.png cannot be read"):
+        run(tiny, tmp_path)
+    assert checkpoint.is_file()
+    assert not list(tmp_path.rglob("diverged.json"))
 
 
 @pytest.fixture
