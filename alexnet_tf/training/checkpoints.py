@@ -137,8 +137,13 @@ def _read(path: Path, run: str | None) -> tuple[dict[str, np.ndarray], dict[str,
 
 def _complete(folder: Path) -> list[Path]:
     """Returns the checkpoints that have their checksum, newest first."""
-    paths = sorted(folder.glob("epoch-*.safetensors"), reverse=True)
+    paths = sorted(folder.glob("epoch-*.safetensors"), key=_numbers, reverse=True)
     return [path for path in paths if _checksum_file(path).is_file()]
+
+
+def _numbers(path: Path) -> list[int]:
+    """Returns the epoch and the step in a checkpoint's name: as text 10000 is before 9999."""
+    return [int(number) for number in re.findall("[0-9]+", path.stem)]
 
 
 def _checksum_file(path: Path) -> Path:

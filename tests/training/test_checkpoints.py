@@ -31,6 +31,18 @@ def test_the_last_two_are_kept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+@pytest.mark.parametrize(
+    ("before", "newest"), [((9_998, 9_999, 10_000), 10_000), ((1, 99_999_999, 100_000_000), 1)]
+)
+def test_the_newest_is_so_by_number_beyond_the_digits_of_the_name(before, newest, tmp_path):
+    for number in before:
+        state = {"epoch": min(number, newest), "step": number}
+        checkpoints.write(tmp_path, {"model/w": np.zeros(3, np.float32)}, state)
+    _, state, _ = checkpoints.read_newest(tmp_path)
+    assert (state["epoch"], state["step"]) == (newest, before[-1])
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
 def test_checksums_are_what_sha256sum_reads(tmp_path):
     path = write(tmp_path, 10)
     subprocess.run(["sha256sum", "-c", f"{path.name}.sha256"], cwd=tmp_path, check=True)
