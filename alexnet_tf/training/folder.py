@@ -3,13 +3,15 @@
 import datetime
 import errno
 import fcntl
+import itertools
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from alexnet_tf import runs
-from alexnet_tf.errors import InputError
+from alexnet_tf.errors import FolderTakenError, InputError
 from alexnet_tf.files import atomic_path, write_text
 from alexnet_tf.training.cluster import worker_index
 
@@ -21,15 +23,19 @@ class RunFolder:
 
     Args:
       path: The folder; made if it is not there.
+      new: Whether a run is to begin in it, which needs it empty.
 
     Raises:
-      InputError: Another process trains in it.
+      FolderTakenError: Another process trains in it, or has begun a run in it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, new: bool = False) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(path / runs.LOCK)
+        if new and not runs.is_free(path):
+            self.close()
+            raise FolderTakenError(f"another run has begun in {path}: name another --run-dir")
         for leftover in [*path.glob(".*.writing*"), *path.glob(f"{runs.CHECKPOINTS}/.*.writing*")]:
             leftover.unlink(missing_ok=True)
 
@@ -83,6 +89,32 @@ class RunFolder:
         self._lock.close()
 
 
+def begin(path: Path, named: bool) -> RunFolder:
+    """Makes the folder of a new run, which may have been taken since `new_run_path` chose it.
+
+    Args:
+      path: From `new_run_path`.
+      named: Whether the user named it; else the next free one will do.
+
+    Raises:
+      FolderTakenError: It is taken, and named.
+    """
+    for candidate in _numbered(path):
+        try:
+            return RunFolder(candidate, new=True)
+        except FolderTakenError:
+            if named:
+                raise
+    raise AssertionError("the numbers do not end")
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    """Returns the path, and then with -2, -3, ... at its end."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.name}-{number}")
+
+
 def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
     """Returns where a new run goes, without making it.
 
@@ -95,11 +127,8 @@ def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
     """
     if run_dir is None:
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        path = Path(runs.SAVED_MODELS) / f"{recipe_name}-{stamp}"
-        number = 1
-        while path.exists():
-            number += 1
-            path = path.with_name(f"{recipe_name}-{stamp}-{number}")
+        stamped = Path(runs.SAVED_MODELS) / f"{recipe_name}-{stamp}"
+        path = next(path for path in _numbered(stamped) if not path.exists())
     else:
         path = Path(run_dir)
     if worker_index() != 0:
@@ -125,5 +154,7 @@ def _lock(path: Path) -> IO[str]:
         file.close()
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
-        raise InputError(f"another process is training in {path.parent}: wait for it") from None
+        raise FolderTakenError(
+            f"another process is training in {path.parent}: wait for it"
+        ) from None
     return file

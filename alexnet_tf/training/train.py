@@ -18,7 +18,7 @@ from alexnet_tf.model.geometry import check_towers
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.fine_tuning import StartingWeights
-from alexnet_tf.training.folder import RunFolder, new_run_path
+from alexnet_tf.training.folder import RunFolder, begin, new_run_path
 from alexnet_tf.training.loop import StoppedError, Trainer
 from alexnet_tf.training.machine import LOST_WORKER, choose_machine
 from alexnet_tf.training.options import RunOptions, new_options, resumed_options
@@ -128,7 +128,8 @@ def train(
 
     Raises:
       InputError: Something given cannot be used; nothing was written.
-      TrainingError: The loss is not a number any more, or an image cannot be read; the last
+      DivergedError: The loss is not a number any more; the last checkpoint is kept.
+      TrainingError: Something else ended it, as an image that cannot be read; the last
         checkpoint is kept.
       TrainingStopped: SIGINT or SIGTERM came; the state is saved.
     """
@@ -232,7 +233,10 @@ def train(
         ),
     )
     # Only the chief writes; the other workers have no folder.
-    folder = RunFolder(path) if machine.worker == 0 else None
+    folder = None
+    if machine.worker == 0:
+        folder = RunFolder(path) if resume else begin(path, named=run_dir is not None)
+        path = folder.path
     try:
         screen.settings(settings_rows(options, data, splits, machine, model, str(path)))
         if resume:

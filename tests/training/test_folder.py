@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from alexnet_tf import runs
-from alexnet_tf.errors import InputError
-from alexnet_tf.training.folder import RunFolder, new_run_path
+from alexnet_tf.errors import FolderTakenError, InputError
+from alexnet_tf.training.folder import RunFolder, begin, new_run_path
 
 RECORD = {"id": "a" * 16, "recipe": {"name": "tiny"}, "started": "2026-01-01T00:00:00+00:00"}
 HISTORY = [{"epoch": epoch, "training_loss": 1 / epoch} for epoch in (1, 2, 3)]
@@ -108,6 +108,23 @@ def test_a_run_can_begin_where_one_was_killed_at_once(tmp_path):
     (run.path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"):
         new_run_path(run.path, "tiny")
+
+
+def test_a_new_run_takes_no_folder_in_which_another_began_meanwhile(tmp_path):
+    path = new_run_path(tmp_path / "run", "tiny")
+    other = RunFolder(path, new=True)
+    other.write_run(RECORD)
+    with pytest.raises(FolderTakenError, match="another process is training in"):
+        begin(path, named=True)
+    other.close()
+    with pytest.raises(FolderTakenError, match="another run has begun in"):
+        begin(path, named=True)
+    for name in ("run-2", "run-3"):
+        following = begin(path, named=False)
+        assert following.path == tmp_path / name
+        following.write_run(RECORD)
+        following.close()
+    assert runs.read_run(path) == RECORD
 
 
 def test_the_lock_goes_with_the_process_that_held_it(tmp_path):
