@@ -20,6 +20,7 @@ from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import find_images, is_image
 from alexnet_tf.evaluation.subject import PathLike, Progress, resized_pixels
+from alexnet_tf.files import expanded
 from alexnet_tf.model.features import feature_output
 from alexnet_tf.model.persistence import load_model
 
@@ -59,20 +60,22 @@ class FeatureExtractor:
         return self._extract(tf.convert_to_tensor(images)).numpy()
 
     def of_examples(
-        self, examples: Examples, into: np.ndarray, on_progress: Progress | None = None
-    ) -> None:
-        """Fills an array with the features of all examples.
+        self, examples: Examples, on_progress: Progress | None = None
+    ) -> Iterator[np.ndarray]:
+        """Computes the features of all examples, in their order and by parts.
 
         Args:
           examples: At least one, none of them damaged.
-          into: float32 [n, units], in memory or not.
           on_progress: Called with the images done so far and the images in all.
+
+        Yields:
+          float32 [k, units].
         """
         rows = min(_BATCH_SIZE, len(examples))
         done = 0
         for batch in evaluation_batches(examples, self.resize_pixels, rows):
             part = self._extract(batch["image"]).numpy()[: len(examples) - done]
-            into[done : done + len(part)] = part
+            yield part
             done += len(part)
             if on_progress is not None:
                 on_progress(done, len(examples))
@@ -174,18 +177,20 @@ def _compute(
         statistics = fit_statistics(examples, extractor.resize_pixels, on_progress, what=what)
         good, examples = statistics.good, statistics.usable(examples)
     np.save(folder / _GOOD, good)
-    features = np.lib.format.open_memmap(
-        folder / _FEATURES, "w+", np.float32, (len(examples), extractor.units)
-    )
-    extractor.of_examples(examples, features, on_progress)
-    features.flush()
+    # Not through a map of the file: on a full disk that kills the process.
+    with (folder / _FEATURES).open("wb") as file:
+        shape = (len(examples), extractor.units)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in extractor.of_examples(examples, on_progress):
+            file.write(part.astype("<f4", copy=False).tobytes())
 
 
 def _open(
     dataset: PathLike, data_dir: PathLike | None, split: str | None, channels: int
 ) -> tuple[Examples, tuple[str, ...] | None, str]:
     """Returns examples, class names and the split's name."""
-    folder = Path(dataset).expanduser()
+    folder = expanded(dataset)
     is_folder = means_folder(dataset) and folder.is_dir()
     if is_folder and any(is_image(path.name) for path in folder.iterdir()):
         if split is not None:
@@ -209,7 +214,7 @@ def _checksum(path: Path) -> str:
 
 def _place(name: str, split: str) -> str:
     """Returns how the folders of a data set's features begin, whatever state it is in."""
-    whole = str(Path(name).expanduser().resolve()) if means_folder(name) else name
+    whole = str(expanded(name).resolve()) if means_folder(name) else name
     word = re.sub(r"\W+", "-", Path(name).name).strip("-")
     return "-".join(part for part in (word, split, fingerprint_of(whole)[:8]) if part)
 

@@ -236,10 +236,8 @@ class Material:
 
     def _features(self, examples: Examples, what: str) -> np.ndarray:
         """Returns float32 [n, units]."""
-        features = np.empty((len(examples), self._extractor.units), np.float32)
         with self._counting(what) as on_progress:
-            self._extractor.of_examples(examples, features, on_progress)
-        return features
+            return np.concatenate(list(self._extractor.of_examples(examples, on_progress)))
 
     @functools.cached_property
     def neighbours(self) -> Neighbours | None:
