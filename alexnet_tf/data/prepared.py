@@ -15,8 +15,9 @@ from alexnet_tf.data.dataset import DataSet, Splits
 from alexnet_tf.data.examples import Indices, fingerprint_of
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.data.prepare.items import MARKER
-from alexnet_tf.data.records import StoredExamples, read_ranges
+from alexnet_tf.data.records import StoredExamples, damaged, features_in, read_ranges
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import expanded
 
 STATISTICS = "statistics.npz"
 VERSION = 1
@@ -87,7 +88,7 @@ class PreparedExamples(StoredExamples):
         offset = int(self._index.record_offset[index])
         try:
             return recorded_name(shard, offset, int(self._index.record_bytes[index]))
-        except (tf.errors.InvalidArgumentError, UnicodeDecodeError, OSError):  # damaged, or gone
+        except (InputError, UnicodeDecodeError, OSError):  # damaged, or gone
             return f"{shard} at byte {offset}"
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
@@ -141,13 +142,15 @@ def recorded_name(shard: Path, offset: int, length: int) -> str:
     """Returns what a record says its file was called.
 
     Raises:
-      tf.errors.InvalidArgumentError: The record is damaged.
+      InputError: The record is damaged.
     """
     with shard.open("rb") as file:
         file.seek(offset)
         content = file.read(length)
-    parsed = tf.io.parse_single_example(content, {"file": tf.io.FixedLenFeature((), tf.string)})
-    return parsed["file"].numpy().decode()
+    name = features_in(content, shard)["file"].bytes_list.value
+    if not name:
+        raise InputError(damaged(shard))
+    return str(name[0], "utf-8")
 
 
 def is_prepared(folder: Path) -> bool:
@@ -184,7 +187,7 @@ def open_prepared(name: str, *, channels: int = 3) -> DataSet:
     Raises:
       InputError: The set is damaged or not all there.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     marker = read_marker(folder)
     readers = {
         split: functools.partial(_read_split, folder, marker, split, channels)

@@ -3,11 +3,13 @@
 import abc
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from alexnet_tf.data.examples import Examples, Indices, fingerprint_of
 from alexnet_tf.data.images import to_channels
@@ -109,15 +111,17 @@ class RecordExamples(StoredExamples):
         """Makes examples of shards by going through them once.
 
         Raises:
-          InputError: A shard is cut short.
+          InputError: A shard is cut short or damaged.
         """
         places: list[tuple[int, int, int]] = []
         labels: list[int] = []
         for number, shard in enumerate(shards):
             for offset, content in records(shard):
-                example = tf.train.Example.FromString(content)
+                label = features_in(content, shard)[label_key].int64_list.value
+                if not label:
+                    raise InputError(damaged(shard))
                 places.append((number, offset, len(content)))
-                labels.append(example.features.feature[label_key].int64_list.value[0])
+                labels.append(label[0])
         return cls(
             shards,
             decode_image,
@@ -176,3 +180,26 @@ def records(shard: Path) -> Iterator[tuple[int, bytes]]:
                 raise InputError(f"{shard} is cut short: prepare the data set again")
             yield content_at, file.read(length)
             file.seek(_FOOTER_BYTES, os.SEEK_CUR)
+
+
+def features_in(content: bytes, shard: Path) -> Mapping[str, Any]:
+    """Returns the features of a record, `tf.train.Feature` by name.
+
+    No operation of TensorFlow does it: the first one fixes which devices there are.
+
+    Args:
+      content: From `records`.
+      shard: Its shard, for the message.
+
+    Raises:
+      InputError: The record is no `tf.train.Example`.
+    """
+    try:
+        return tf.train.Example.FromString(content).features.feature
+    except DecodeError:
+        raise InputError(damaged(shard)) from None
+
+
+def damaged(shard: Path) -> str:
+    """Returns what to say of a shard that is not what was written."""
+    return f"{shard} is damaged: prepare the data set again"

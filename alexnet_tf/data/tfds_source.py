@@ -27,6 +27,7 @@ from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import expanded
 
 IN_MEMORY_BYTES = 2**30
 _PROBE_SECONDS = 4.0
@@ -114,7 +115,7 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
     Raises:
       InputError: There is none of that name, version or config.
     """
-    folder = None if data_dir is None else str(Path(data_dir).expanduser())
+    folder = None if data_dir is None else str(expanded(data_dir))
     if name == "shapes":
         from alexnet_tf.data.shapes import Shapes
 
@@ -272,7 +273,7 @@ def _read_arrays(
             images[at : at + len(converted)] = converted
             labels[at : at + len(converted)] = batch[label_key].numpy()
             at += len(converted)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
         again = f"remove {builder.data_dir} and prepare it again"
         raise InputError(f"{origin} is damaged: {again}") from None
     return ArrayExamples(images[:at], labels[:at], origin=origin)

@@ -136,6 +136,26 @@ def test_a_damaged_record_is_one_line(tmp_path):
         data.splits["train"]
 
 
+@pytest.mark.parametrize("name", ["equal_toys", "varied_toys"])
+def test_a_shard_that_is_gone_is_named(name, tmp_path):
+    data = open_dataset(name, data_dir=tmp_path)
+    shard = next(tmp_path.rglob("*train.tfrecord*"))
+    shard.unlink()
+    with pytest.raises((InputError, FileNotFoundError)) as refused:
+        data.splits["train"]
+    assert str(shard.parent) in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 40, b""])
+def test_a_record_that_is_no_example_is_one_line(content, tmp_path):
+    data = open_dataset("varied_toys", data_dir=tmp_path)
+    shard = next(tmp_path.rglob("*train.tfrecord*"))
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        writer.write(content)
+    with pytest.raises(InputError, match=f"{shard.name} is damaged: prepare the data set again"):
+        data.splits["train"]
+
+
 def test_a_set_without_images(tmp_path):
     with pytest.raises(InputError, match="word_toys is no image classification set"):
         open_dataset("word_toys", data_dir=tmp_path)

@@ -3,10 +3,8 @@
 import os
 from pathlib import Path
 
-import tensorflow as tf
-
 from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source
-from alexnet_tf.data.records import records
+from alexnet_tf.data.records import features_in, records
 from alexnet_tf.data.tfds_source import find_builder
 from alexnet_tf.errors import InputError
 
@@ -15,7 +13,8 @@ def list_tfds(name: str, data_dir: str | None) -> Source:
     """Lists the examples of a TFDS data set; one that is not prepared by TFDS yet is.
 
     Raises:
-      InputError: There is none, it is no image classification set, or its shards are no TFRecords.
+      InputError: There is none, it is no image classification set, or its shards are no TFRecords
+        or damaged.
     """
     found = find_builder(name, data_dir=data_dir)
     info, features = found.builder.info, found.builder.info.features
@@ -34,7 +33,7 @@ def list_tfds(name: str, data_dir: str | None) -> Source:
             container = os.path.relpath(shard, info.data_dir)
             for offset, content in records(shard):
                 name_in_split = f"{shard.name}@{offset}"
-                feature = tf.train.Example.FromString(content).features.feature
+                feature = features_in(content, shard)
                 image = feature[found.image_key].bytes_list.value
                 label = feature[found.label_key].int64_list.value
                 if not image or not label or label[0] < 0:
