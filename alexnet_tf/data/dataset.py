@@ -38,6 +38,10 @@ class Splits(Mapping[str, Examples]):
             self._read[name] = self._readers[name]()
         return self._read[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Returns whether there is a split of this name; reads nothing."""
+        return name in self._readers
+
     def __iter__(self) -> Iterator[str]:
         """Goes through the names; reads nothing."""
         return iter(self._readers)

@@ -12,7 +12,7 @@ import numpy as np
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import steps_per_epoch
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.errors import TrainingError
+from alexnet_tf.errors import DivergedError, TrainingError
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.clock import StepClock
 from alexnet_tf.training.input import TrainingInput
@@ -90,7 +90,7 @@ class Trainer:
         self._input = TrainingInput(machine, train, recipe, statistics, seed, class_weights)
         self._schedule = RateSchedule(recipe)
         self._steps = steps_per_epoch(len(train), recipe.batch_size)
-        self._guessing_loss = guessing_loss(train.labels)
+        self._guessing_loss = guessing_loss(train.labels, balanced=class_weights is not None)
         self._validation_seconds = 0.0
         with machine.strategy.scope():
             self.optimizer = make_optimizer(recipe, self._steps)
@@ -111,7 +111,7 @@ class Trainer:
           on_epoch: Called with each epoch's record; True ends the run early.
 
         Raises:
-          TrainingError: The loss is not a number any more.
+          DivergedError: The loss is not a number any more.
           StoppedError: `stop` was asked for; the state is saved.
         """
         self._screen.header()
@@ -225,7 +225,7 @@ class Trainer:
                 totals.add(sums)
                 self._done += steps
                 if not math.isfinite(totals.loss_sum):
-                    raise TrainingError(
+                    raise DivergedError(
                         divergence_message(self._epoch + 1, self._done, self._steps, self._recipe)
                     )
                 self._clock.tick(steps, totals.examples)

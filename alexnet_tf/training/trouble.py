@@ -10,13 +10,17 @@ _STALL_SHARE = 0.99  # of the loss of guessing
 _STALL_STEPS = 300
 
 
-def guessing_loss(labels: np.ndarray) -> float:
-    """Returns the loss in nats of one who knows how frequent the classes are, and no more.
+def guessing_loss(labels: np.ndarray, balanced: bool = False) -> float:
+    """Returns the plain loss in nats of one who knows what classes there are, and no more.
 
     Args:
-      labels: int64 [n], the training set's; ln(classes) if all are as frequent.
+      labels: int64 [n], the training set's.
+      balanced: Whether all classes count alike in what is learnt: who guesses then takes them for
+        equally frequent, which gives ln(classes). Else how frequent they are is known.
     """
     shares = np.unique(labels, return_counts=True)[1] / len(labels)
+    if balanced:
+        return float(np.log(len(shares)))
     return float(-(shares * np.log(shares)).sum())
 
 

@@ -113,7 +113,8 @@ def test_judging_one_split_reads_no_other():
     def fail():
         raise AssertionError("read")
 
-    data = DataSet("toys", ("a",), Splits({"train": fail, "test": lambda: numbered(3)}), "toys", 1)
+    readers = {"train": fail, "validation": fail, "test": lambda: numbered(3)}
+    data = DataSet("toys", ("a",), Splits(readers), "toys", 1)
     assert len(evaluation_split(data, "test", 0.1, 0)) == 3
 
 

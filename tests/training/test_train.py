@@ -11,10 +11,11 @@ from PIL import Image
 
 import alexnet_tf as an
 from alexnet_tf import runs
-from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
+from alexnet_tf.errors import DivergedError, InputError, TrainingStopped
 from alexnet_tf.training import checkpoints, loop, saving
 from alexnet_tf.training.saving import CheckpointEvery, Saver
 from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.trouble import guessing_loss, stall_message
 
 NUMBERS = ("loss", "top1_error", "top5_error")
 
@@ -249,7 +250,7 @@ def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(tiny_recipe, photos, tmp_path):
-    with pytest.raises(TrainingError, match=r"not a number any more .* --learning-rate below"):
+    with pytest.raises(DivergedError, match=r"not a number any more .* --learning-rate below"):
         go(tiny_recipe, photos, tmp_path / "run", learning_rate=1e30)
 
 
@@ -260,6 +261,17 @@ def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
     assert "stalled" in result.stalled
     assert f"({math.log(3):.3f})" in result.stalled
     assert "Try" in capfd.readouterr().err
+
+
+def test_balanced_classes_are_not_called_stalled_where_only_the_frequent_one_is_guessed_better():
+    labels = np.repeat([0, 1], [95, 5])
+    recipe = an.get_recipe("shapes")
+    learnt = {"step": 300, "training_loss": 0.3}  # plain; 0.199 by frequencies, 0.693 by halves
+    assert stall_message(learnt, guessing_loss(labels, balanced=True), recipe) is None
+    assert guessing_loss(labels, balanced=True) == pytest.approx(math.log(2))
+    frequencies = -(0.95 * math.log(0.95) + 0.05 * math.log(0.05))
+    assert guessing_loss(labels) == pytest.approx(frequencies)
+    assert stall_message(learnt, guessing_loss(labels), recipe) is not None
 
 
 def test_damaged_images_are_named_and_left_out_up_to_one_in_a_hundred(
