@@ -40,6 +40,8 @@ _STOPPED = 3  # asked to stop, and saved
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 # What the user's disk refuses: no space, no quota, too large a file, mounted read-only.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# Names that no file can have: too long, or of a link to itself.
+_NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class _LazyGroup(click.Group):
@@ -126,7 +128,8 @@ def _print_any_name() -> None:
 def is_users(error: OSError) -> bool:
     """Returns whether an operating system's error is about the user's files, not about our code."""
     kinds = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError)
-    return isinstance(error, (*kinds, IsADirectoryError)) or error.errno in _DISK_ERRORS
+    numbers = (*_DISK_ERRORS, *_NAME_ERRORS)
+    return isinstance(error, (*kinds, IsADirectoryError)) or error.errno in numbers
 
 
 def describe(error: OSError) -> str:

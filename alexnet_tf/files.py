@@ -16,6 +16,14 @@ class DamagedFileError(ValueError):
     """A file is not what was written; the message says in what way."""
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Returns a path with ~ and ~user replaced; where there is no such user, as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a path beside `path` to write to, and renames it to `path` when the block succeeds.

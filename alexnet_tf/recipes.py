@@ -1,6 +1,7 @@
 """The named recipes: `get_recipe("paper")` and its fellows. No TensorFlow."""
 
 import dataclasses
+from pathlib import Path
 
 from alexnet_tf import architectures, paper
 from alexnet_tf.errors import choose
@@ -167,5 +168,11 @@ def get_recipe(name: str) -> Recipe:
 
 
 def recipe_for(dataset: str) -> Recipe:
-    """Returns the recipe that a data set picks when none is named: `photos` for what is unknown."""
+    """Returns the recipe that a data set picks when none is named: `photos` for what is unknown.
+
+    Args:
+      dataset: As `open_dataset` takes it. A folder is unknown, whatever it is called.
+    """
+    if "/" in dataset and Path(dataset).is_dir():
+        return RECIPES["photos"]
     return RECIPES[_RECIPE_FOR_DATASET.get(dataset.split(":")[0].split("/")[0], "photos")]

@@ -5,6 +5,7 @@ folder. The named ones are in `recipes`.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 from alexnet_tf import paper
@@ -215,9 +216,9 @@ class Recipe:
             raise InputError(f"batch size must be at least 1. Received: {self.batch_size}")
         if not self.learning_rate > 0:
             raise InputError(f"learning rate must be above 0. Received: {self.learning_rate}")
-        if not self.warm_up_epochs >= 0:
+        if not 0 <= self.warm_up_epochs < math.inf:
             raise InputError(
-                f"warm-up epochs must not be negative. Received: {self.warm_up_epochs}"
+                f"warm-up epochs must be 0 or more, and end. Received: {self.warm_up_epochs}"
             )
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be at least 0 and below 1. Received: {self.momentum}")

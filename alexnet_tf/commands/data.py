@@ -56,11 +56,12 @@ def command(
     the changes of colour that the recipe makes.
     """
     from alexnet_tf.errors import InputError
+    from alexnet_tf.files import expanded
     from alexnet_tf.recipes import get_recipe, recipe_for
 
     chosen = get_recipe(recipe) if recipe else recipe_for(dataset)
     is_path = "/" in dataset or dataset.startswith((".", "~"))
-    folder = Path(dataset).expanduser().resolve()
+    folder = expanded(dataset).resolve()
     # Only / has no name.
     name = (folder.name or "root") if is_path else dataset.split(":")[0]
     path = Path(picture or f"data-{name}.png")

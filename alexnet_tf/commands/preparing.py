@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alexnet_tf.errors import FolderTakenError
+from alexnet_tf.files import expanded
 
 if TYPE_CHECKING:
     from alexnet_tf.data.prepare.prepare import Prepared
@@ -53,7 +54,7 @@ def is_raw(dataset: str | None) -> bool:
 
     A folder whose preparation was interrupted is none.
     """
-    if dataset is None or not Path(dataset).expanduser().exists():
+    if dataset is None or not expanded(dataset).exists():
         return False
     from alexnet_tf.quiet import import_tensorflow
 
@@ -63,7 +64,7 @@ def is_raw(dataset: str | None) -> bool:
     from alexnet_tf.data.prepare.shards import WORK
     from alexnet_tf.data.sources import means_folder
 
-    path = Path(dataset).expanduser()
+    path = expanded(dataset)
     if path.is_file():
         return path.suffix.lower() in TABLE_ENDINGS
     return means_folder(dataset) and not (path / MARKER).exists() and not (path / WORK).exists()

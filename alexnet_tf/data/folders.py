@@ -14,6 +14,7 @@ from alexnet_tf.data.image_names import EXTENSIONS, is_image
 from alexnet_tf.data.prepare.folder_items import TABLE_ENDINGS
 from alexnet_tf.data.prepare.items import printable
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import expanded
 
 _NOT_NAMED = f"without an image's ending ({' '.join(EXTENSIONS)})"
 _BELOW = "in folders below a class folder"
@@ -40,7 +41,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
       InputError: It is missing or empty, has one class, has a class folder without images, or val
         or test has a class that train has not.
     """
-    root = Path(name).expanduser()
+    root = expanded(name)
     if not root.is_dir():
         raise InputError(f"--dataset {name}: there is no such folder")
     command = f"python cli.py prepare {shlex.quote(name)}"

@@ -12,6 +12,7 @@ from alexnet_tf.data.prepare.shards import WORK
 from alexnet_tf.data.prepared import is_prepared, open_prepared
 from alexnet_tf.data.tfds_source import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import expanded
 
 __all__ = ["DataSet", "open_dataset"]
 
@@ -43,7 +44,7 @@ def open_dataset(
         raise InputError(f"channels must be 1 (grey) or 3 (RGB). Received: {channels}")
     if not name.strip():
         raise InputError("--dataset needs a name or a folder")
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file() and not is_tfds_name(name):
         raise InputError(_about_file(name, path))
     if means_folder(name_or_path):

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from alexnet_tf.data.image_names import EXTENSIONS, is_image
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import expanded
 
 STANDARD_INPUT = "-"
 
@@ -28,7 +29,7 @@ def find_images(sources: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for source in sources:
-        path = Path(source).expanduser()
+        path = expanded(source)
         if source == STANDARD_INPUT:
             found.append(source)
         elif path.is_dir():

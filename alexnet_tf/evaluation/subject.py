@@ -15,6 +15,7 @@ from alexnet_tf.data.splits import evaluation_split
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.report import Evaluation, Judgement
+from alexnet_tf.files import expanded
 from alexnet_tf.imagenet import readable
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
@@ -176,7 +177,7 @@ def _own(record: dict[str, Any]) -> dict[str, Any]:
 
 def same_dataset(asked: PathLike, own: str | None) -> bool:
     """Returns whether a data set is the run's own, which has the absolute path of a folder."""
-    return own is not None and own in (os.fspath(asked), str(Path(asked).expanduser().resolve()))
+    return own is not None and own in (os.fspath(asked), str(expanded(asked).resolve()))
 
 
 def _default_split(dataset: DataSet) -> str:

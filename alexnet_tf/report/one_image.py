@@ -1,7 +1,6 @@
 """What a network makes of one image, layer by layer."""
 
 import dataclasses
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import preprocessing_of
 from alexnet_tf.evaluation.predict import Damaged, SquareReader
 from alexnet_tf.evaluation.topk import TOP_K
+from alexnet_tf.files import expanded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ def read_square(path: str, network: keras.Model) -> np.ndarray:
       InputError: It is missing or damaged.
     """
     try:
-        content = Path(path).expanduser().read_bytes()
+        content = expanded(path).read_bytes()
     except OSError as error:
         raise InputError(f"--image {path}: {error.strerror}") from None
     found = SquareReader(preprocessing_of(network)).read(path, content)

@@ -13,7 +13,7 @@ from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.model.transfer import copy_weights, network_of
 from alexnet_tf.runs import model_file
-from alexnet_tf.training.options import RunOptions
+from alexnet_tf.training.options import RunOptions, check_unicode
 
 # A new classifier has ten times the rate of the layers that have learned already; it has the
 # recipe's, so that theirs is a tenth of it.
@@ -39,6 +39,7 @@ class StartingWeights:
                 f"--weights {given}: expected a .keras file or a run's folder; import-weights "
                 "makes a .keras file of others' weights"
             )
+        check_unicode("--weights", str(self.path.absolute()))
         self._model: keras.Model = load_model(self.path)
 
     def options(self, asked: RunOptions, freeze: Sequence[str]) -> RunOptions:

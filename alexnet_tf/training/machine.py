@@ -184,6 +184,8 @@ def _device_names(devices: str | None) -> list[str]:
         numbers = None if devices is None else [int(d) for d in devices.split(",")]
     except ValueError:
         raise InputError(f"--devices takes numbers such as 0,1. Received: {devices!r}") from None
+    if numbers is not None and len(set(numbers)) < len(numbers):
+        raise InputError(f"--devices {devices}: each device can be named once")
     if gpus:
         present = list(range(len(gpus)))
         for number in numbers or []:
@@ -200,7 +202,13 @@ def _device_names(devices: str | None) -> list[str]:
         logical = [tf.config.LogicalDeviceConfiguration()] * count
         current = tf.config.get_logical_device_configuration(cpu) or []
         if len(current) != count:
-            tf.config.set_logical_device_configuration(cpu, logical)
+            try:
+                tf.config.set_logical_device_configuration(cpu, logical)
+            except RuntimeError:
+                raise InputError(
+                    f"--devices {devices}: the processor can be made several devices only before "
+                    "TensorFlow's first operation"
+                ) from None
     return [f"/CPU:{number}" for number in range(count)]
 
 

@@ -1,12 +1,12 @@
 """What was asked of a run: the recipe, what overrides it, and whether a resumed run may differ."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from alexnet_tf.data.prepare.items import printable
 from alexnet_tf.data.sources import means_folder
 from alexnet_tf.errors import InputError, choose
+from alexnet_tf.files import expanded
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
 
@@ -75,7 +75,9 @@ def new_options(
       InputError: An unknown recipe, a value out of range, or a path that cannot be recorded.
     """
     dataset = normal_dataset(dataset or "shapes")
-    _check_unicode("--dataset", dataset)
+    check_unicode("--dataset", dataset)
+    if data_dir is not None:
+        check_unicode("--data-dir", _absolute(data_dir))
     chosen = recipe_for(dataset) if recipe is None else recipe
     if isinstance(chosen, str):
         chosen = get_recipe(chosen)
@@ -172,21 +174,21 @@ def _value(recipe: Recipe, name: str) -> Any:
 
 def normal_dataset(dataset: str) -> str:
     """Returns a folder's absolute path, and a TFDS name as it is."""
-    path = Path(dataset).expanduser()
+    path = expanded(dataset)
     return str(path.resolve()) if means_folder(dataset) and path.exists() else dataset
 
 
-def _check_unicode(option: str, path: str) -> None:
+def check_unicode(option: str, path: str) -> None:
     """Raises InputError for a path that the run's record, which is UTF-8, cannot hold."""
     try:
         path.encode()
     except UnicodeEncodeError:
         raise InputError(
             f"{option} {printable(path)}: bytes of this path are no UTF-8, and a run must record "
-            "it: rename the folder"
+            "it: rename it"
         ) from None
 
 
 def _absolute(folder: str) -> str:
     """Returns a folder's path as it is valid from everywhere."""
-    return str(Path(folder).expanduser().resolve())
+    return str(expanded(folder).resolve())

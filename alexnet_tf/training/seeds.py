@@ -9,12 +9,12 @@ from typing import Any
 
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingStopped
-from alexnet_tf.files import write_json
+from alexnet_tf.files import expanded, write_json
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.cluster import worker_index
 from alexnet_tf.training.folder import new_run_path
-from alexnet_tf.training.options import new_options, normal_dataset, resumed_options
+from alexnet_tf.training.options import check_unicode, new_options, normal_dataset, resumed_options
 from alexnet_tf.training.reporting import Screen
 from alexnet_tf.training.train import TrainingResult, train
 
@@ -73,8 +73,9 @@ def train_seeds(
         _check(seeds)
         folder = new_run_path(run_dir, _recipe_name(options))
         begun_with, epochs = options, None
+        record = {"seeds": list(seeds), "options": _plain(options)}
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / runs.SEEDS, {"seeds": list(seeds), "options": _plain(options)})
+        write_json(folder / runs.SEEDS, record)
     free = {name: value for name, value in options.items() if name in (*_MACHINE, *_MAY_CHANGE)}
     as_begun = {**begun_with, **free}
     going_on = {n: v for n, v in begun_with.items() if n in _MACHINE} | options
@@ -161,9 +162,11 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
         values["recipe"] = values["recipe"].to_json()
     if values.get("dataset") is not None:
         values["dataset"] = normal_dataset(values["dataset"])
+        check_unicode("--dataset", values["dataset"])
     for name in ("data_dir", "weights"):  # as they are valid from every folder
         if values.get(name) is not None:
-            values[name] = str(Path(values[name]).expanduser().absolute())
+            values[name] = str(expanded(values[name]).absolute())
+            check_unicode(f"--{name.replace('_', '-')}", values[name])
     return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
 

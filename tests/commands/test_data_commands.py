@@ -99,6 +99,21 @@ def test_the_picture_of_the_current_folder_is_called_as_it_is(photos, monkeypatc
     assert "data-photos.png" in outcome(["data", ".", "--recipe", "shapes"], capsys)[1]
 
 
+def test_a_folder_called_as_a_known_set_has_the_recipe_of_photos(photos, capsys):
+    folder = photos.rename(photos.with_name("mnist"))
+    for name in ("./mnist", "mnist/", str(folder)):
+        code, out, _ = outcome(["data", name, "--json"], capsys)
+        assert (code, json.loads(out)["channels"]) == (0, 3)
+
+
+def test_a_link_to_itself_is_named(photos, capsys):
+    loop = photos / "cat" / "loop.jpg"
+    loop.symlink_to(loop)
+    code, _, err = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "loop.jpg" in err
+
+
 def test_files_left_out_are_told(photos, capsys):
     (photos / "cat" / "notes.txt").write_text("none")
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
@@ -110,6 +125,8 @@ def test_files_left_out_are_told(photos, capsys):
     [
         (["prepare", "./nowhere"], "./nowhere"),
         (["prepare", ""], "the source is empty"),
+        (["prepare", "~no-such-user/photos"], "~no-such-user/photos does not exist"),
+        (["prepare", "x" * 300], "x" * 300),
         (["prepare", "photos", "--out", "photos"], "is inside of photos: prepare it with --out"),
         (["prepare", "photos", "--size", "0"], "--size"),
         (["prepare", "photos", "--format", "tiff"], "raw"),

@@ -96,9 +96,15 @@ def list_csv(table: Path) -> Source:
 
 
 def _gives_other_classes(table: Path, folders: set[str]) -> bool:
-    """Returns whether a table labels files that are there, and no label is a folder's name."""
+    """Returns whether a table labels files that are there, and no label is a folder's name.
+
+    One that cannot be read to its end does not: it may be about anything.
+    """
     columns = _columns(_header(table))
-    rows = _rows(table, columns)[0] if columns else {}
+    try:
+        rows = _rows(table, columns)[0] if columns else {}
+    except InputError:
+        return False
     labels = {label.casefold() for _, label, _ in rows.values()}
     is_there = any(_is_there(table.parent / name) for name in rows)
     return is_there and labels.isdisjoint(folder.casefold() for folder in folders)

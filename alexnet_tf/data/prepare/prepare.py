@@ -25,7 +25,7 @@ from alexnet_tf.data.prepare.shards import (
 from alexnet_tf.data.prepare.sources import list_source
 from alexnet_tf.data.prepared import STATISTICS, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
-from alexnet_tf.files import write_json
+from alexnet_tf.files import expanded, write_json
 
 FORMATS = ("jpeg", "raw")
 _VERSION = 1  # of what the same plan is written as
@@ -93,10 +93,8 @@ def prepare(
     if not 1 <= size <= _LARGEST_SIZE:
         raise InputError(f"--size must be 1 to {_LARGEST_SIZE}. Received: {size}")
     listed = list_source(source, data_dir)
-    folder = Path(out).expanduser() if out is not None else Path("prepared") / listed.name
-    if Path(source).expanduser().exists() and folder.resolve().is_relative_to(
-        listed.root.resolve()
-    ):
+    folder = expanded(out) if out is not None else Path("prepared") / listed.name
+    if expanded(source).exists() and folder.resolve().is_relative_to(listed.root.resolve()):
         raise InputError(f"{folder} is inside of {source}: prepare it with --out, a folder outside")
     wanted = {
         "version": _VERSION,

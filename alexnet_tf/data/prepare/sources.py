@@ -1,7 +1,6 @@
 """From what the user calls a source to the images in it."""
 
 import os
-from pathlib import Path
 
 from alexnet_tf.data.prepare.csv_items import find_csv, list_csv
 from alexnet_tf.data.prepare.folder_items import has_classes, list_folder
@@ -9,6 +8,7 @@ from alexnet_tf.data.prepare.imagenet_items import is_imagenet, list_imagenet
 from alexnet_tf.data.prepare.items import Source
 from alexnet_tf.data.prepared import is_prepared
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import expanded
 
 _WANTED = "give a folder of images, a CSV file or a TFDS name"
 
@@ -28,7 +28,7 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
     """
     if not source:
         raise InputError(f"the source is empty: {_WANTED}")
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir() and (os.sep in source or not _is_tfds_name(source)):
         if is_prepared(path):
             raise InputError(f"{source} is prepared already: train --dataset {source}")

@@ -71,9 +71,12 @@ def test_a_table_beside_class_folders_is_passed_over(tmp_path):
         write(tmp_path / "train" / name / "a.jpg")
     (tmp_path / "sample_submission.csv").write_text("file,species\nx.png,cat\n")
     (tmp_path / "notes.csv").write_bytes("caf\xe9,1\n".encode("latin-1"))
+    # What is no text comes after what is read of a file to see its first row.
+    late = b"file,label\n" + b"a.jpg,x\n" * 2000 + b"b.jpg,caf\xe9\n"
+    (tmp_path / "more.csv").write_bytes(late)
     source = list_source(str(tmp_path))
     assert source.class_names == ("cat", "dog")
-    assert set(skipped(source)) == {"sample_submission.csv", "notes.csv"}
+    assert set(skipped(source)) == {"sample_submission.csv", "notes.csv", "more.csv"}
 
 
 @pytest.mark.parametrize(
