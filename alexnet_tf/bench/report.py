@@ -12,7 +12,7 @@ from rich.table import Table
 from alexnet_tf.bench.ceiling import Ceiling
 from alexnet_tf.bench.layers import LayerTime
 from alexnet_tf.bench.speed import Speed
-from alexnet_tf.files import atomic_path
+from alexnet_tf.pictures.figure import save_picture
 
 _FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe and Ito: colour-blind safe
 
@@ -82,7 +82,7 @@ def print_tables(benchmark: Benchmark, console: Console) -> None:
 
 
 def draw_layers(benchmark: Benchmark, path: Path) -> None:
-    """Draws the time of each layer as a PNG."""
+    """Draws the time of each layer: `.png`, `.pdf` or `.svg`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 0.32 * len(benchmark.layers) + 1.4), layout="constrained")
@@ -99,5 +99,4 @@ def draw_layers(benchmark: Benchmark, path: Path) -> None:
         xlabel="milliseconds",
     )
     axes.legend()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    save_picture(figure, path)

@@ -39,7 +39,7 @@ Examples:
 )
 @option(
     "--picture",
-    "Draw the time per layer into this PNG file.",
+    "Draw the time per layer: a .png, .pdf or .svg file.",
     default="none",
     example="layers.png",
     type=UserPath(dir_okay=False),
@@ -62,6 +62,8 @@ def command(
     sizes = _sizes(batch_sizes or "1,32,128")
     if picture is not None and not Path(picture).absolute().parent.is_dir():
         raise InputError(f"--picture {picture}: there is no folder {Path(picture).parent}")
+    if picture is not None and Path(picture).suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise InputError(f"--picture {picture}: the ending must be .png, .pdf or .svg")
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()

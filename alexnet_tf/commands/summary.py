@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from alexnet_tf.model.summary import ModelSummary
 
-_SMALL_SETS = ("shapes", "cifar10", "fashion-mnist", "lenet")  # recipes of sets with ten classes
+# Recipes of sets with ten classes.
+_SMALL_SETS = (
+    "shapes",
+    "cifar10",
+    "cifar10-best",
+    "cifar10-small",
+    "four-layer",
+    "fashion-mnist",
+    "lenet",
+)
 _SMALL_SETS_CLASSES = 10
 _EXAMPLES = """\b
 Examples:

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -112,8 +113,9 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
     """
     gr = gradio()
     try:
+        _check_host(host)
         _, url, _ = page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
             share=False,
             prevent_thread_lock=True,
@@ -130,9 +132,16 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
             pwa=False,
             mcp_server=False,
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter where a proxy stands before localhost
         raise InputError(f"cannot listen on {host}, port {port or 7860}: {error}") from None
     return str(url)
+
+
+def _check_host(host: str) -> None:
+    """Raises OSError if no port of an address can be had: Gradio would try a hundred of them."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
 
 
 @contextlib.contextmanager

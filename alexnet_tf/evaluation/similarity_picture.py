@@ -11,8 +11,8 @@ from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.evaluation.feature_index import FeatureIndex
 from alexnet_tf.evaluation.similarity import Neighbour
 from alexnet_tf.pictures.figure import save_picture
-from alexnet_tf.pictures.names import drawable_name
-from alexnet_tf.pictures.tiles import draw_neighbours
+from alexnet_tf.pictures.names import drawable_name, shortened
+from alexnet_tf.pictures.tiles import LONGEST_CAPTION, draw_neighbours
 
 
 def draw_similar(
@@ -30,14 +30,15 @@ def draw_similar(
       path: The picture, `.png`, `.pdf` or `.svg`; replaced only by a complete one.
     """
     side = pixels.shape[0]
-    near = [
-        (
-            neighbour_pixels(index, n, side),
-            f"{drawable_name(short_name(n), 'image')} {n.distance:.2f}",
-        )
-        for n in found
-    ]
+    near = [(neighbour_pixels(index, n, side), _caption(n)) for n in found]
     save_picture(draw_neighbours([(pixels, "")], [near]), path)
+
+
+def _caption(neighbour: Neighbour) -> str:
+    """Returns a name, cut so that the distance behind it is not."""
+    distance = f" {neighbour.distance:.2f}"
+    name = drawable_name(short_name(neighbour), "image")
+    return shortened([name], LONGEST_CAPTION - len(distance))[0] + distance
 
 
 def neighbour_pixels(index: FeatureIndex, neighbour: Neighbour, side: int) -> np.ndarray:

@@ -102,7 +102,7 @@ def open_subject(
         network, name = loaded or load_model(model), os.fspath(model)
     own = _own(record)
     is_own = dataset is None or same_dataset(dataset, own.get("dataset"))
-    data_dir = data_dir or (own["data_dir"] if is_own else None)
+    data_dir = data_dir or own.get("data_dir")
     opened = open_dataset(
         own["dataset"] if dataset is None else dataset,
         data_dir=data_dir,

@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from alexnet_tf.experiments.definition import Experiment
+
 History = list[dict[str, Any]]
 TARGET_TRAINING_ERROR = 0.25  # of figure 1
 PUBLISHED_CIFAR10_ERROR = 1 - 0.7761
@@ -118,3 +120,9 @@ METRICS = {
     "centre_crop_error": Metric("test error", "%", _judged("centre_crop"), judges=True),
     "ten_crop_error": Metric("test error", "%", _judged("ten_crop"), judges=True),
 }
+
+
+def judges(experiment: Experiment) -> bool:
+    """Returns whether any of an experiment's metrics needs the trained models."""
+    of_variants = [variant.metric for variant in experiment.variants if variant.metric]
+    return any(METRICS[name].judges for name in (*experiment.metrics, *of_variants))

@@ -9,6 +9,7 @@ from typing import Any
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
 from alexnet_tf.experiments.definition import Experiment, Variant
+from alexnet_tf.experiments.measures import judges
 from alexnet_tf.settings import Recipe
 
 _FEWEST_EPOCHS_SHARE = 1 / 3  # a budget takes epochs down to here, then images
@@ -65,7 +66,15 @@ def new_plan(
     precision: str = "auto",
     budget_seconds: float | None = None,
 ) -> Plan:
-    """Returns the experiment's own values, but for those given."""
+    """Returns the experiment's own values, but for those given.
+
+    Raises:
+      InputError: A limit is asked for of images that are all judged.
+    """
+    if limit_val is not None and judges(experiment):
+        raise InputError(
+            f"--limit-val: {experiment.name} judges its networks on all images: leave it out"
+        )
     epochs = epochs or experiment.epochs
     limit_train = limit_train or experiment.limit_train
     return Plan(

@@ -16,7 +16,7 @@ from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.experiments.conditions import note_begun
 from alexnet_tf.experiments.definition import Experiment, Variant
 from alexnet_tf.experiments.figure import draw_figure
-from alexnet_tf.experiments.measures import METRICS
+from alexnet_tf.experiments.measures import METRICS, judges
 from alexnet_tf.experiments.plan import (
     Job,
     Plan,
@@ -107,10 +107,7 @@ class _Runner:
         self._keep_models = keep_models
         self._teller = teller
         self._metric = METRICS[experiment.metrics[0]]
-        self._judges = any(
-            METRICS[name].judges
-            for name in (*experiment.metrics, *(v.metric for v in experiment.variants if v.metric))
-        )
+        self._judges = judges(experiment)
 
     def settle(self, asked: Plan) -> Plan:
         """Returns the plan to run: the folder's own, or the new one made to fit its budget."""

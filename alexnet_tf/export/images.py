@@ -55,13 +55,14 @@ class ImageSource:
         data_dir: str | os.PathLike[str] | None,
         preprocessing: Preprocessing,
     ) -> None:
-        options = record["options"] if record and dataset is None else {}
+        recorded = record["options"] if record else {}
+        options = recorded if dataset is None else {}
         self._preprocessing = preprocessing
         self._record = record if options else {}
         self.is_drawn = dataset is None and not options
         self._dataset = open_dataset(
             options["dataset"] if options else dataset or _DRAWN,
-            data_dir=data_dir or options.get("data_dir"),
+            data_dir=data_dir or recorded.get("data_dir"),
             channels=preprocessing.channels,
         )
 

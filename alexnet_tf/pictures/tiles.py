@@ -17,6 +17,7 @@ _GAP = 0.25
 _TITLE, _BAR = 0.26, 0.22
 _SMOOTH_PIXELS = 64  # smaller images are drawn with sharp pixels
 _NAME_LENGTH = 26
+LONGEST_CAPTION = 16  # below a neighbour
 NOT_AMONG = -1
 
 
@@ -92,7 +93,7 @@ def draw_neighbours(
             left = gap + place * (side + gap) + (2 * gap if place else 0)
             axes = _place(figure, left, bottom, side, side)
             show_image(axes, image)
-            (shown,) = shortened([name], 16)
+            (shown,) = shortened([name], LONGEST_CAPTION)
             is_same = not label or name == label
             colour = theme.ink if place == 0 else theme.series[0 if is_same else 1]
             text_below = shown if is_same else f"× {shown}"

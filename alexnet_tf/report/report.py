@@ -83,8 +83,8 @@ def make_report(
     pictures = out.parent / FOLDER
     files: dict[str, Path] = {}
     charts: dict[str, Chart] = {}
-    # The pass over all images comes first: if the data are not there, nothing has been written.
-    evaluation = material.evaluation
+    # The passes over images come first: if the data are not there, nothing has been written.
+    evaluation, _ = material.evaluation, material.neighbours
     with (counting or _silently)("drawing") as on_progress:
         for done, (name, picture) in enumerate(PICTURES.items(), start=1):
             figure = picture.draw(material, LIGHT)
@@ -94,7 +94,7 @@ def make_report(
                 if name not in _NOT_AS_CHARTS:
                     charts[name] = _chart(material, name, files[name].read_bytes())
             on_progress(done, len(PICTURES))
-    write_text(out, render_page(material, charts))
+    write_text(out, _valid(render_page(material, charts)))
     return Report(out, files, evaluation)
 
 
@@ -121,11 +121,12 @@ def check_out(run: Path, out: str | Path | None, only: Sequence[str]) -> Path:
 
 def _pictures_alone(material: Material, only: Sequence[str], out: Path) -> Report:
     """Makes single pictures."""
+    figures = {name: PICTURES[name].draw(material, LIGHT) for name in only}
     files = {}
-    for name in only:
-        figure = PICTURES[name].draw(material, LIGHT)
+    for name, figure in figures.items():
         if figure is None:
             raise InputError(f"--only {name}: this run has nothing to show in it")
+    for name, figure in figures.items():
         path = out
         if out.name == REPORT:
             folder = out.parent / FOLDER
@@ -143,6 +144,11 @@ def _chart(material: Material, name: str, light: bytes) -> Chart:
     dark = light if figure is None else png_bytes(figure)
     width, height = struct.unpack(">II", light[16:24])  # of a PNG's header
     return Chart(light, dark, width, height, picture.alt(material))
+
+
+def _valid(page: str) -> str:
+    """Returns a page that UTF-8 can write: names of files may have any bytes."""
+    return page.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _silently(what: str) -> AbstractContextManager[Callable[[int, int], None]]:

@@ -12,7 +12,7 @@ import numpy as np
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import steps_per_epoch
 from alexnet_tf.data.statistics import Statistics
-from alexnet_tf.errors import DivergedError, TrainingError
+from alexnet_tf.errors import TrainingError
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.clock import StepClock
 from alexnet_tf.training.input import TrainingInput
@@ -23,7 +23,7 @@ from alexnet_tf.training.schedule import RateSchedule
 from alexnet_tf.training.steps import Totals
 from alexnet_tf.training.stopping import StopRequest
 from alexnet_tf.training.towers import step_for
-from alexnet_tf.training.trouble import divergence_message, guessing_loss, stall_message
+from alexnet_tf.training.trouble import divergence, guessing_loss, stall_message
 from alexnet_tf.training.validation import validate, validation_record
 
 if TYPE_CHECKING:
@@ -225,9 +225,7 @@ class Trainer:
                 totals.add(sums)
                 self._done += steps
                 if not math.isfinite(totals.loss_sum):
-                    raise DivergedError(
-                        divergence_message(self._epoch + 1, self._done, self._steps, self._recipe)
-                    )
+                    raise divergence(self._epoch + 1, self._done, self._steps, self._recipe)
                 self._clock.tick(steps, totals.examples)
                 self._show(bar)
                 self._voted = bool(sums[-1] > 0)
@@ -281,6 +279,8 @@ class Trainer:
         started = time.monotonic()
         errors = validate(self.model, self._validation, self._machine)
         self._validation_seconds = time.monotonic() - started
+        if not math.isfinite(errors.loss):  # the epoch's last update did it
+            raise divergence(self._epoch, self._steps, self._steps, self._recipe)
         record.update(validation_record(errors))
         if not self._decides:
             return True

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from alexnet_tf.errors import DivergedError
 from alexnet_tf.settings import Recipe
 
 _STALL_SHARE = 0.99  # of the loss of guessing
@@ -43,8 +44,8 @@ def stall_message(record: dict[str, Any], guessing: float, recipe: Recipe) -> st
     )
 
 
-def divergence_message(epoch: int, update: int, updates: int, recipe: Recipe) -> str:
-    """Returns what to say of a loss that is no number.
+def divergence(epoch: int, update: int, updates: int, recipe: Recipe) -> DivergedError:
+    """Returns the error of a loss that is no number.
 
     Args:
       epoch: Counted from 1.
@@ -52,7 +53,7 @@ def divergence_message(epoch: int, update: int, updates: int, recipe: Recipe) ->
       updates: In an epoch.
       recipe: The run's.
     """
-    return (
+    return DivergedError(
         f"the loss is not a number any more (epoch {epoch}, update {update} of {updates}): "
         f"try a --learning-rate below {recipe.learning_rate:g}, or --init stable; "
         "the last checkpoint is kept"

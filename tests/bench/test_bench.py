@@ -48,6 +48,15 @@ def test_a_whole_run_and_its_picture(tmp_path):
     assert values["peak_memory_bytes"] > 2**20
     draw_layers(benchmark, tmp_path / "layers.png")
     assert (tmp_path / "layers.png").read_bytes().startswith(b"\x89PNG")
+    draw_layers(benchmark, tmp_path / "layers.pdf")
+    assert (tmp_path / "layers.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_picture_of_another_kind_is_refused(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "--picture", "layers.txt"])
+    assert left.value.code == 2
+    assert "layers.txt: the ending must be .png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sizes", ["0", "a", "1,,2", "1,-3"])

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.cli import main
+from alexnet_tf.evaluation.similarity import Neighbour
+from alexnet_tf.evaluation.similarity_picture import _caption
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
 from alexnet_tf.runs import write_run
@@ -115,3 +117,9 @@ def test_bad_input_is_one_line(words, expected, home, capsys):
     code, out, err = outcome(words.split(), capsys)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert expected in err
+
+
+def test_in_a_picture_it_is_the_name_that_is_cut_and_not_the_distance():
+    near = Neighbour(0, "IMG_20210304_123456.jpg", None, 41.071)
+    assert _caption(near) == "IMG_20210… 41.07"
+    assert _caption(near._replace(class_name="cat")) == "cat 41.07"

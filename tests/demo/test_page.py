@@ -86,6 +86,14 @@ def test_a_port_in_use_is_named(asker):
             launch(build_page(asker), port=port)
 
 
+@pytest.mark.parametrize("host", ["203.0.113.1", "no such name", "2001:db8::1"])
+def test_an_address_that_is_not_this_machines_is_named_at_once(host, asker, monkeypatch):
+    page = build_page(asker)
+    monkeypatch.setattr(page, "launch", None)  # would be called, were it tried
+    with pytest.raises(InputError, match=f"cannot listen on {host}"):
+        launch(page, host)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_was_uploaded_goes_when_the_command_is_ended(
     number, asker, tmp_path, monkeypatch, capsys

@@ -32,6 +32,13 @@ def test_a_plan_is_the_experiments_but_for_what_is_given(tiny):
     assert (plan.dataset, plan.seeds, plan.epochs, plan.limit_train) == ("cifar10", 4, 2, None)
 
 
+def test_images_that_are_all_judged_cannot_be_limited(tiny):
+    judged = dataclasses.replace(tiny, metrics=("test_error", "ten_crop_error"))
+    assert new_plan(tiny, limit_val=10).limit_val == 10
+    with pytest.raises(InputError, match="--limit-val: tiny judges its networks on all images"):
+        new_plan(judged, limit_val=10)
+
+
 def budgeted(tiny, minutes, tmp_path, images=90):
     plan = new_plan(tiny, dataset="photos", epochs=30, budget_seconds=60 * minutes)
     jobs = list(all_jobs(tiny, plan, tmp_path))

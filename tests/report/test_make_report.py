@@ -1,7 +1,9 @@
 """The report as a user gets it: one file with everything, numbers as evaluate's, clear refusals."""
 
+import dataclasses
 import itertools
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -169,3 +171,36 @@ def test_bad_input_is_refused_in_one_line(home, words, expected, tmp_path, monke
     assert err.startswith("Error: ") and err.count("\n") == 1
     assert expected in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_training_images_nothing_is_written(home, tmp_path):
+    images = sorted((home / "photos" / "train").glob("*/*.png"))
+    for image in images:
+        image.rename(image.with_suffix(".away"))
+    try:
+        code, _, err = command("report", "--run", home / "run", "--out", tmp_path / "a.html")
+    finally:
+        for image in images:
+            image.with_suffix(".away").rename(image)
+    assert (code, "has no images" in err) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_whose_name_is_not_utf_8_is_in_the_page(home, tmp_path):
+    photo = tmp_path / os.fsdecode(b"caf\xe9.png")
+    shutil.copy(next((home / "photos" / "val").glob("*/*.png")), photo)
+    out = tmp_path / "a.html"
+    code, _, err = command("report", "--run", home / "run", "--out", out, "--image", photo)
+    assert code == 0, err
+    assert r"caf\xe9.png" in out.read_text(encoding="utf-8")
+
+
+def test_of_several_pictures_none_is_made_if_one_has_nothing_to_show(home, tmp_path, monkeypatch):
+    run = shutil.copytree(home / "run", tmp_path / "run")
+    shutil.rmtree(run / "pictures", ignore_errors=True)
+    monkeypatch.setitem(
+        PICTURES, "curves", dataclasses.replace(PICTURES["curves"], draw=lambda *given: None)
+    )
+    code, _, err = command("report", "--run", run, "--only", "kernels", "--only", "curves")
+    assert (code, "--only curves" in err) == (2, True)
+    assert not (run / "pictures").exists()

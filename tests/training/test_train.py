@@ -254,6 +254,14 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tiny_recipe, photos, 
         go(tiny_recipe, photos, tmp_path / "run", learning_rate=1e30)
 
 
+def test_the_last_update_counts_too(tiny_recipe, photos, tmp_path):
+    # Epochs of one update: the second one's loss is a number, what comes after it is not.
+    given = {"learning_rate": 1e30, "batch_size": 90, "epochs": 2}
+    with pytest.raises(DivergedError, match=r"epoch 2, update 1 of 1"):
+        go(tiny_recipe, photos, tmp_path / "run", **given)
+    assert [record["epoch"] for record in runs.read_history(tmp_path / "run")] == [1]
+
+
 def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
     # With a rate this small nothing can be learned: 4 epochs of 90 updates.
     recipe = tiny_recipe.replace(learning_rate=1e-12, batch_size=1, init="paper")

@@ -125,6 +125,11 @@ def import_weights(
     form = file_format(path)
     chosen = recipe or form.recipe or "paper"
     chosen = get_recipe(chosen) if isinstance(chosen, str) else chosen
+    if form.recipe is not None and chosen.network.norm == "batch":
+        raise InputError(
+            f"{path}: weights of others' networks have no batch normalization, which "
+            f"{chosen.name} has: give --recipe {form.recipe}"
+        )
     entries = form.read(path)
     classes = _classes(path, entries, form, chosen.network)
     if class_names is None and classes == paper.CLASSES:

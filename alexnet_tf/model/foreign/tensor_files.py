@@ -48,17 +48,19 @@ def read_onnx(path: Path) -> Entries:
     for tensor in graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise refused(path, f"{tensor.name} lies in another file")
-        dtype = (
-            onnx.TensorProto.DataType.Name(tensor.data_type).lower().replace("double", "float64")
-        )
-        name = "float32" if dtype == "float" else dtype
+        try:
+            kind = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+        except ValueError as error:
+            raise refused(path, f"{tensor.name}: {error}") from None
+        name = {"float": "float32", "double": "float64"}.get(kind, kind)
         entries[tensor.name] = Entry(
             tuple(tensor.dims), name, functools.partial(helper.to_array, tensor)
         )
     for node in graph.node:
         transposed = {a.name: a.i for a in node.attribute}.get("transB", 0)
-        if node.op_type == "Gemm" and node.input[1] in entries and not transposed:
-            raise refused(path, f"{node.input[1]} is stored as (inputs, outputs)")
+        matrix = node.input[1] if len(node.input) > 1 else None
+        if node.op_type == "Gemm" and matrix in entries and not transposed:
+            raise refused(path, f"{matrix} is stored as (inputs, outputs)")
     return entries
 
 
@@ -138,7 +140,7 @@ def read_keras_weights(path: Path) -> Entries:
                 raise refused(path, "it has no layers as Keras 3 writes them")
             for key in layers:
                 entries.update(_layer(path, layers, key))
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise refused(path, error) from error
     return entries
 

@@ -369,6 +369,28 @@ def test_a_dense_layer_stored_the_other_way_round_is_refused(caffe_arrays, tmp_p
         import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
 
 
+@pytest.mark.parametrize("damage", ["type", "inputs"])
+def test_an_onnx_graph_that_makes_no_sense_is_refused_by_name(damage, caffe_arrays, tmp_path):
+    model = caffe_graph(caffe_arrays)
+    if damage == "type":
+        model.graph.initializer[0].data_type = 99
+    else:
+        (gemm,) = [node for node in model.graph.node if "fc7_w_0" in node.input]
+        del gemm.input[1:]
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    if damage == "type":
+        with pytest.raises(InputError, match=r"m\.onnx.*99"):
+            import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
+    else:  # only the constants are asked for
+        import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
+
+
+def test_a_network_with_batch_normalization_has_no_such_weights(tmp_path):
+    for ending in ("onnx", "npy", "pth", "safetensors"):
+        with pytest.raises(InputError, match=rf"m\.{ending}: .*cifar10-best"):
+            import_weights(tmp_path / f"m.{ending}", recipe="cifar10-best")
+
+
 def test_weights_in_other_files_are_not_followed(caffe_arrays, tmp_path):
     onnx.save(
         caffe_graph(caffe_arrays),
@@ -467,6 +489,10 @@ def test_a_weights_file_that_points_elsewhere_is_refused(tmp_path):
         del variables["1"]
         variables["1"] = h5py.ExternalLink("/etc/passwd", "/x")
     with pytest.raises(InputError, match="another place"):
+        import_weights(tmp_path / "m.weights.h5", recipe=small("caffe"))
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        file["layers/dense"] = np.zeros(3)
+    with pytest.raises(InputError, match=r"m\.weights\.h5"):
         import_weights(tmp_path / "m.weights.h5", recipe=small("caffe"))
 
 
