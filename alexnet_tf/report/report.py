@@ -121,11 +121,13 @@ def check_out(run: Path, out: str | Path | None, only: Sequence[str]) -> Path:
 
 def _pictures_alone(material: Material, only: Sequence[str], out: Path) -> Report:
     """Makes single pictures."""
-    figures = {name: PICTURES[name].draw(material, LIGHT) for name in only}
-    files = {}
-    for name, figure in figures.items():
+    figures = {}
+    for name in only:
+        figure = PICTURES[name].draw(material, LIGHT)
         if figure is None:
             raise InputError(f"--only {name}: this run has nothing to show in it")
+        figures[name] = figure
+    files = {}
     for name, figure in figures.items():
         path = out
         if out.name == REPORT:
