@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,25 @@ def test_the_report(done):
     duplicates = (result.folder / "duplicates.csv").read_text()
     assert "000.jpg" in duplicates and "000 again.jpg" in duplicates
     assert not (result.folder / ".preparing").exists()
+
+
+@pytest.mark.slow
+def test_preparing_leaves_it_open_which_devices_there_are(tmp_path):
+    make_photos(tmp_path / "photos")  # with one twice, which is told by name
+    code = (
+        "import sys\n"
+        "from alexnet_tf.quiet import import_tensorflow\n"
+        "import_tensorflow(start_devices=False)\n"
+        "import tensorflow as tf\n"
+        "from alexnet_tf.data.prepare.prepare import prepare\n"
+        "print(prepare(sys.argv[1], sys.argv[2], size=24).report['duplicates']['groups'])\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
+        "tf.config.set_logical_device_configuration(cpu, two)\n"  # RuntimeError once fixed
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "photos"), str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def test_done_once_there_is_nothing_to_do(done, monkeypatch):
