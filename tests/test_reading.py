@@ -258,6 +258,7 @@ def test_the_readmes_results_are_the_stored_ones(name):
     decay = [percent("weight-decay", variant, "training_error") for variant in ("0", "0.0005")]
     expected = [
         *(100 - percent(name, recipe) for name, recipe in CIFAR10),
+        100 - percent("fashion-mnist-alexnet", "fashion-mnist"),
         statistics.mean(map(operator.truediv, epochs("tanh"), epochs("relu"))),
         lrn[0] - lrn[1],
         pooling[0] - pooling[1],
