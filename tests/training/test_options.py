@@ -85,7 +85,7 @@ def test_linear_scaling_multiplies_the_rate_by_the_growth_of_the_batch():
     ("override", "message"),
     [
         ({"learning_rate_scaling": "square"}, "--learning-rate-scaling 'square'.*none, linear"),
-        ({"warm_up_epochs": -1.0}, "warm-up epochs must not be negative"),
+        ({"warm_up_epochs": -1.0}, "warm-up epochs must be 0 or more"),
     ],
 )
 def test_scaling_and_warm_up_are_checked(override, message):
@@ -106,5 +106,5 @@ def test_a_word_that_is_a_folder_and_a_tfds_name_is_the_latter(tmp_path, monkeyp
 def test_a_path_that_no_record_can_hold_is_refused(tmp_path):
     folder = tmp_path / os.fsdecode(b"to\xfeys")
     folder.mkdir()
-    with pytest.raises(InputError, match=r"--dataset .*to\\xfeys: .*rename the folder"):
+    with pytest.raises(InputError, match=r"--dataset .*to\\xfeys: .*rename it"):
         new_options(**{**NOTHING, "dataset": str(folder)})
