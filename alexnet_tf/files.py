@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alexnet_tf.errors import InputError
+
+PICTURE_ENDINGS = (".png", ".pdf", ".svg")
 _SEAL = "sha256"
 _BLANK = "0" * 64  # what stands in the place of the checksum while it is computed
 
@@ -22,6 +25,23 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def check_picture_name(path: str | os.PathLike[str], option: str = "--picture") -> None:
+    """Checks that a picture's file name ends in a format that can be drawn, in a folder that is.
+
+    Args:
+      path: The picture's.
+      option: That named it, for the message.
+
+    Raises:
+      InputError: It does not.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in PICTURE_ENDINGS:
+        raise InputError(f"{option} {path}: the name must end in .png, .pdf or .svg")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{option} {path}: there is no folder {path.parent}")
 
 
 @contextlib.contextmanager

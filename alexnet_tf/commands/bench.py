@@ -7,6 +7,7 @@ import click
 
 from alexnet_tf.commands.options import UserPath, json_option, option, recipe_option
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import check_picture_name
 from alexnet_tf.recipes import get_recipe
 
 _EXAMPLES = """\b
@@ -60,10 +61,8 @@ def command(
     """
     chosen = get_recipe(recipe or "paper")
     sizes = _sizes(batch_sizes or "1,32,128")
-    if picture is not None and not Path(picture).absolute().parent.is_dir():
-        raise InputError(f"--picture {picture}: there is no folder {Path(picture).parent}")
-    if picture is not None and Path(picture).suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise InputError(f"--picture {picture}: the ending must be .png, .pdf or .svg")
+    if picture is not None:
+        check_picture_name(picture)
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()

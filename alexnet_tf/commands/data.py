@@ -55,8 +55,7 @@ def command(
     A picture shows training examples before and after augmentation: the crops, the reflections and
     the changes of colour that the recipe makes.
     """
-    from alexnet_tf.errors import InputError
-    from alexnet_tf.files import expanded
+    from alexnet_tf.files import check_picture_name, expanded
     from alexnet_tf.recipes import get_recipe, recipe_for
 
     chosen = get_recipe(recipe) if recipe else recipe_for(dataset)
@@ -65,10 +64,7 @@ def command(
     # Only / has no name.
     name = (folder.name or "root") if is_path else dataset.split(":")[0]
     path = Path(picture or f"data-{name}.png")
-    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise InputError(f"--picture {path}: the ending must be .png, .pdf or .svg")
-    if not path.parent.is_dir():
-        raise InputError(f"--picture {path}: there is no folder {path.parent}")
+    check_picture_name(path)
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()

@@ -8,6 +8,7 @@ import click
 
 from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
 from alexnet_tf.evaluation.image_files import find_images, read_images
+from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import model_file, newest_run
 
 if TYPE_CHECKING:
@@ -75,19 +76,15 @@ def command(
     """
     names = find_images(images)
     path = model or model_file(newest_run())
+    if picture is not None:
+        check_picture_name(picture)
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.evaluation.classifiers import open_classifier
     from alexnet_tf.evaluation.predict import Damaged, predict
-    from alexnet_tf.evaluation.prediction_picture import (
-        MOST_IMAGES,
-        check_picture_name,
-        draw_predictions,
-    )
+    from alexnet_tf.evaluation.prediction_picture import MOST_IMAGES, draw_predictions
 
-    if picture is not None:
-        check_picture_name(picture)
     classifier = open_classifier(path)
     found: list[dict[str, Any]] = []
     drawn: list[Prediction] = []  # only so many: pixels take memory

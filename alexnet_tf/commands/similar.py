@@ -18,6 +18,7 @@ from alexnet_tf.commands.options import (
 )
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import STANDARD_INPUT, find_images, read_images
+from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import model_file, newest_run, read_run
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def command(image: str, **options: Any) -> None:
         own = read_run(run)["options"]
         path = model_file(run)
         source, data_dir = source or own["dataset"], data_dir or own["data_dir"]
+    if options["picture"] is not None:
+        check_picture_name(options["picture"])
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()
@@ -92,13 +95,10 @@ def command(image: str, **options: Any) -> None:
     from alexnet_tf.evaluation.classifiers import preprocessing_of
     from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
     from alexnet_tf.evaluation.predict import Damaged, SquareReader
-    from alexnet_tf.evaluation.prediction_picture import check_picture_name
     from alexnet_tf.evaluation.similarity import nearest
     from alexnet_tf.model.persistence import load_model
     from alexnet_tf.training.reporting import Screen
 
-    if options["picture"] is not None:
-        check_picture_name(options["picture"])
     extractor = FeatureExtractor(load_model(path))
     square = SquareReader(preprocessing_of(extractor.model)).read(image, content)
     if isinstance(square, Damaged):

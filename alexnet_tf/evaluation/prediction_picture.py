@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.predict import Prediction
+from alexnet_tf.files import check_picture_name
 from alexnet_tf.pictures.figure import save_picture
 from alexnet_tf.pictures.names import drawable_name
 from alexnet_tf.pictures.tiles import Tile, draw_tiles
@@ -34,20 +34,3 @@ def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike[
         for prediction in predictions[:MOST_IMAGES]
     ]
     save_picture(draw_tiles(tiles), path)
-
-
-def check_picture_name(path: str | os.PathLike[str], option: str = "--picture") -> None:
-    """Checks that a picture's file name ends in a format that can be drawn, in a folder that is.
-
-    Args:
-      path: The picture's.
-      option: That named it, for the message.
-
-    Raises:
-      InputError: It does not.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise InputError(f"{option} {path}: the name must end in .png, .pdf or .svg")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{option} {path}: there is no folder {path.parent}")

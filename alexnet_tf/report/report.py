@@ -9,7 +9,7 @@ from typing import Any
 
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.report import Evaluation
-from alexnet_tf.files import write_text
+from alexnet_tf.files import PICTURE_ENDINGS, write_text
 from alexnet_tf.pictures.figure import png_bytes, save_picture
 from alexnet_tf.pictures.theme import DARK, LIGHT
 from alexnet_tf.report.material import Counting, Material
@@ -19,7 +19,6 @@ from alexnet_tf.runs import newest_run
 
 REPORT = "report.html"
 FOLDER = "pictures"
-SUFFIXES = (".png", ".pdf", ".svg")
 # The page lays out these itself, from the images.
 _NOT_AS_CHARTS = ("mistakes", "unsure", "similar")
 
@@ -110,8 +109,10 @@ def check_out(run: Path, out: str | Path | None, only: Sequence[str]) -> Path:
     if not out.absolute().parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
     if only and len(set(only)) == 1:
-        if out.suffix.lower() not in SUFFIXES:
-            raise InputError(f"--out {out}: a picture's name must end in {', '.join(SUFFIXES)}")
+        if out.suffix.lower() not in PICTURE_ENDINGS:
+            raise InputError(
+                f"--out {out}: a picture's name must end in {', '.join(PICTURE_ENDINGS)}"
+            )
     elif only:
         raise InputError("--out names one file: leave it out, or ask for one picture")
     elif out.suffix.lower() not in (".html", ".htm"):

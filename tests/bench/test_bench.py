@@ -56,7 +56,7 @@ def test_a_picture_of_another_kind_is_refused(capsys):
     with pytest.raises(SystemExit) as left:
         main(["bench", "--picture", "layers.txt"])
     assert left.value.code == 2
-    assert "layers.txt: the ending must be .png" in capsys.readouterr().err
+    assert "layers.txt: the name must end in .png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sizes", ["0", "a", "1,,2", "1,-3"])
