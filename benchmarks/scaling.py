@@ -16,7 +16,7 @@ import json
 PARAMETERS = 60_965_224  # of the paper's network
 GRADIENT_BYTES = 4 * PARAMETERS  # float32: 244 MB
 # Measured, in milliseconds of one core for an image (docs/performance.md).
-INPUT_MILLISECONDS = {"raw photos": 2.6, "prepared JPEG": 1.3, "prepared raw": 0.2}
+INPUT_MILLISECONDS = {"raw photos": 1.9, "prepared JPEG": 0.5, "prepared raw": 0.06}
 NETWORKS_GBIT = {"10 Gbit/s": 10, "25 Gbit/s": 25, "100 Gbit/s": 100, "400 Gbit/s": 400}
 GPUS = (8, 64, 512)
 

@@ -29,7 +29,7 @@ def request(
     version: int | None = None,
     signature: str = "serving_default",
 ) -> predict_pb2.PredictRequest:
-    """Returns the request for JPEG, PNG, GIF or BMP files, any number."""
+    """Returns the request for JPEG, PNG, WebP, GIF or BMP files, at most its max_batch_size."""
     message = predict_pb2.PredictRequest()
     message.model_spec.name = model
     message.model_spec.signature_name = signature

@@ -21,7 +21,7 @@ def request_body(images: Sequence[bytes], signature: str = "serving_default") ->
     """Returns what is posted: bytes go as {"b64": ...} into an input whose name ends in _bytes.
 
     Args:
-      images: JPEG, PNG, GIF or BMP files, any number.
+      images: JPEG, PNG, WebP, GIF or BMP files, at most the server's max_batch_size.
       signature: One of `SIGNATURES`.
     """
     encoded = [{"b64": base64.b64encode(image).decode("ascii")} for image in images]

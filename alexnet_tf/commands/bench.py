@@ -27,7 +27,7 @@ Examples:
 @option(
     "--precision",
     "auto, float32, bfloat16 or float16.",
-    default="auto: bfloat16 where the hardware has it",
+    default="auto: bfloat16, or else float16, where the hardware is faster in it",
     example="float32",
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
 )

@@ -44,12 +44,12 @@ Examples:
     "measured first; said in the results.",
     default="none",
     example="30m",
-    metavar="N[m|h]",
+    metavar="Nm|Nh|Ns",
 )
 @option(
     "--precision",
     "auto, float32 or bfloat16.",
-    default="auto: bfloat16 where the hardware has it",
+    default="auto: bfloat16, or else float16, where the hardware is faster in it",
     example="float32",
     type=click.Choice(["auto", "float32", "bfloat16"]),
     metavar="NAME",
@@ -73,8 +73,8 @@ Examples:
 def command(name: str, as_json: bool, **options: Any) -> None:
     """Put the paper's claims to the test; `list` shows them.
 
-    Trains every variant with several seeds, and prints the claim beside what was measured. The
-    folder gets results.json, table.md, figure.png and the runs. A run that an experiment in a
+    Trains every variant, most with several seeds, and prints the claim beside what was measured.
+    The folder gets results.json, table.md, figure.png and the runs. A run that an experiment in a
     folder beside it has trained already, with the same recipe, seed, images and commit, is copied.
     """
     if name == "list":

@@ -111,8 +111,8 @@ _OPTIONS = (
     ),
     option(
         "--weights",
-        "Start from a trained model, a .keras file or a run's folder: its network, its weights, "
-        "but a new classifier with ten times the rate of the other layers.",
+        "Start from a trained model, a .keras file or a run's folder: its network and its weights; "
+        "for other classes a new classifier with ten times the rate of the other layers.",
         default="none: --init",
         example="caffe.keras",
         type=UserPath(exists=True),
@@ -194,7 +194,7 @@ _OPTIONS = (
     ),
     option(
         "--resume",
-        "Go on with the run in --run-dir where it was stopped.",
+        "Go on with the run in --run-dir, or the newest one, where it was stopped.",
         default="off",
         example="--run-dir saved_models/first",
         is_flag=True,
