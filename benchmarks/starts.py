@@ -13,6 +13,7 @@ import gc
 import itertools
 import json
 import math
+import operator
 import statistics
 import sys
 import time
@@ -27,6 +28,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.files import write_text
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import INITS
+from alexnet_tf.training.trouble import guessing_loss
 
 STARTED_SHARE, STUCK_SHARE = 0.95, 0.98  # of the loss of guessing
 WINDOW = 10  # updates that a loss is averaged over
@@ -89,20 +91,9 @@ def read(path: Path) -> list[Start]:
 
 def table(starts: list[Start]) -> str:
     """Returns the results as Markdown, one line per recipe, data, init and batch size."""
-
-    def group(start: Start) -> tuple[Any, ...]:
-        return (
-            start.recipe,
-            start.dataset,
-            start.init,
-            start.precision,
-            start.batch_size,
-            start.steps,
-        )
-
-    ordered = sorted(starts, key=group)
+    group = operator.attrgetter("recipe", "dataset", "init", "precision", "batch_size", "steps")
     lines = [HEADER]
-    for key, members in itertools.groupby(ordered, key=group):
+    for key, members in itertools.groupby(sorted(starts, key=group), key=group):
         runs = list(members)
         recipe, dataset, init, precision, batch_size, steps = key
         after = [run.started_after for run in runs]
@@ -152,8 +143,7 @@ class Case:
         self.statistics = fit_statistics(train, recipe.resize_pixels)
         self.examples = self.statistics.usable(train)
         self.class_names = data.class_names
-        shares = np.unique(self.examples.labels, return_counts=True)[1] / len(self.examples)
-        self.guessing = float(-(shares * np.log(shares)).sum())
+        self.guessing = guessing_loss(self.examples.labels)
 
     def losses(self, init: str, seed: int, steps: int, machine: Any) -> list[float]:
         """Trains for a few updates and returns the loss of each."""

@@ -1,0 +1,180 @@
+"""Damaged and hostile files, and those of other networks: refused by name, nothing in them run."""
+
+import os
+import pickle
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.numpy
+
+from alexnet_tf.errors import InputError
+from alexnet_tf.model.foreign.import_weights import import_weights
+from alexnet_tf.model.networks import build_model
+from tests.model.foreign.weight_files import (
+    CLASSES,
+    NAMES,
+    caffe_graph,
+    caffe_layers,
+    npy_of,
+    python2_pickle,
+    small,
+    write_npy,
+)
+
+
+def changed(arrays, name, change):
+    return {**arrays, name: change(arrays[name])}
+
+
+CORRUPTIONS = [
+    (lambda a: {k: v for k, v in a.items() if k != "conv4_b_0"}, "conv4_b_0"),
+    (lambda a: changed(a, "conv3_w_0", lambda w: w.transpose(2, 3, 1, 0).copy()), "conv3_w_0"),
+    (lambda a: changed(a, "fc6_w_0", lambda w: w.T.copy()), "fc6_w_0"),
+    (lambda a: changed(a, "fc7_w_0", lambda w: w.astype("float64")), "fc7_w_0.*float64"),
+    (lambda a: changed(a, "fc8_b_0", lambda w: w[:1]), "fc8_b_0"),
+    (lambda a: changed(a, "conv1_w_0", lambda w: np.where(w > 0, w, np.nan)), "conv1_w_0.*finite"),
+]
+
+
+@pytest.mark.parametrize(("corrupt", "message"), CORRUPTIONS)
+def test_a_corrupt_onnx_file_is_refused_by_name(caffe_arrays, tmp_path, corrupt, message):
+    onnx.save(caffe_graph(corrupt(caffe_arrays)), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=rf"m\.onnx: .*{message}"):
+        import_weights(tmp_path / "m.onnx", recipe=small("caffe"), class_names=NAMES)
+
+
+def test_a_dense_layer_stored_the_other_way_round_is_refused(caffe_arrays, tmp_path):
+    model = caffe_graph(caffe_arrays)
+    (gemm,) = [node for node in model.graph.node if "fc7_w_0" in node.input]
+    del gemm.attribute[:]
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(InputError, match="fc7_w_0"):
+        import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
+
+
+@pytest.mark.parametrize("damage", ["type", "inputs"])
+def test_an_onnx_graph_that_makes_no_sense_is_refused_by_name(damage, caffe_arrays, tmp_path):
+    model = caffe_graph(caffe_arrays)
+    if damage == "type":
+        model.graph.initializer[0].data_type = 99
+    else:
+        (gemm,) = [node for node in model.graph.node if "fc7_w_0" in node.input]
+        del gemm.input[1:]
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    if damage == "type":
+        with pytest.raises(InputError, match=r"m\.onnx.*99"):
+            import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
+    else:  # only the constants are asked for
+        import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
+
+
+def test_a_network_with_batch_normalization_has_no_such_weights(tmp_path):
+    for ending in ("onnx", "npy", "pth", "safetensors"):
+        with pytest.raises(InputError, match=rf"m\.{ending}: .*cifar10-best"):
+            import_weights(tmp_path / f"m.{ending}", recipe="cifar10-best")
+
+
+def test_weights_in_other_files_are_not_followed(caffe_arrays, tmp_path):
+    onnx.save(
+        caffe_graph(caffe_arrays),
+        tmp_path / "m.onnx",
+        save_as_external_data=True,
+        location="elsewhere",
+        size_threshold=100,
+    )
+    with pytest.raises(InputError, match="another file"):
+        import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
+
+
+def write_all(folder, caffe_arrays, torch_arrays):
+    """A good file of every format by its ending, with the recipe it is read by."""
+    write_npy(folder / "m.npy", caffe_layers(caffe_arrays))
+    onnx.save(caffe_graph(caffe_arrays), folder / "m.onnx")
+    safetensors.numpy.save_file(torch_arrays, folder / "m.safetensors")
+    build_model(small("caffe"), classes=CLASSES).save_weights(folder / "m.weights.h5")
+    return {"npy": "caffe", "onnx": "caffe", "safetensors": "torchvision", "weights.h5": "caffe"}
+
+
+def test_truncated_and_foreign_files_are_refused_by_name(caffe_arrays, torch_arrays, tmp_path):
+    formats = write_all(tmp_path, caffe_arrays, torch_arrays)
+    for ending, recipe in {**formats, "pth": "torchvision"}.items():
+        path = tmp_path / f"m.{ending}"
+        if ending == "pth":
+            torch = pytest.importorskip("torch")
+            torch.save({k: torch.tensor(v) for k, v in torch_arrays.items()}, path)
+        content = path.read_bytes()
+        for damaged in (content[: len(content) // 2], content[:20], b"", b"something else" * 99):
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match=rf"m\.{ending}"):
+                import_weights(path, recipe=small(recipe), class_names=NAMES)
+
+
+def test_arrays_that_no_alexnet_has_are_refused(torch_arrays, tmp_path):
+    more = {**torch_arrays, "features.12.weight": np.zeros(3, "float32")}
+    safetensors.numpy.save_file(more, tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match=r"features\.12\.weight"):
+        import_weights(tmp_path / "m.safetensors", recipe=small("torchvision"))
+
+
+class Malicious:
+    """Runs a command when unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_malicious_npy_is_refused_and_nothing_is_run(caffe_arrays, tmp_path, protocol):
+    mark = tmp_path / "ran"
+    layers = {**caffe_layers(caffe_arrays), "conv1": [Malicious(mark), Malicious(mark)]}
+    path = write_npy(tmp_path / "m.npy", layers, protocol)
+    with pytest.raises(InputError, match=r"m\.npy.*(mkdir|instruction)"):
+        import_weights(path, recipe=small("caffe"))
+    assert not mark.exists()
+
+
+def test_a_malicious_pth_is_refused_and_nothing_is_run(tmp_path):
+    torch = pytest.importorskip("torch")
+    mark = tmp_path / "ran"
+    torch.save({"features.0.weight": Malicious(mark)}, tmp_path / "m.pth")
+    (tmp_path / "old.pth").write_bytes(pickle.dumps(Malicious(mark)))
+    for name in ("m.pth", "old.pth"):
+        with pytest.raises(InputError, match=name):
+            import_weights(tmp_path / name)
+    assert not mark.exists()
+
+
+def test_sizes_that_a_file_only_claims_take_no_memory(caffe_arrays, tmp_path):
+    layers = caffe_layers(caffe_arrays)
+    pickled = python2_pickle(layers)
+    shape = b"".join(b"J" + n.to_bytes(4, "little") for n in layers["conv1"][0].shape)
+    huge = b"J" + (2**31 - 1).to_bytes(4, "little")
+    assert pickled.count(b"(" + shape + b"t") == 1
+    claimed = pickled.replace(b"(" + shape + b"t", b"(" + huge * 4 + b"t")
+    (tmp_path / "m.npy").write_bytes(npy_of(claimed))
+    with pytest.raises(InputError, match=r"conv1/0 is \(2147483647"):
+        import_weights(tmp_path / "m.npy", recipe=small("caffe"))
+    with (tmp_path / "large.onnx").open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(InputError, match=r"large\.onnx"):
+        import_weights(tmp_path / "large.onnx")
+
+
+def test_a_weights_file_that_points_elsewhere_is_refused(tmp_path):
+    import h5py
+
+    build_model(small("caffe"), classes=CLASSES).save_weights(tmp_path / "m.weights.h5")
+    with h5py.File(tmp_path / "m.weights.h5", "a") as file:
+        variables = file["layers/dense/vars"]
+        del variables["1"]
+        variables["1"] = h5py.ExternalLink("/etc/passwd", "/x")
+    with pytest.raises(InputError, match="another place"):
+        import_weights(tmp_path / "m.weights.h5", recipe=small("caffe"))
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        file["layers/dense"] = np.zeros(3)
+    with pytest.raises(InputError, match=r"m\.weights\.h5"):
+        import_weights(tmp_path / "m.weights.h5", recipe=small("caffe"))

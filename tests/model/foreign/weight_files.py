@@ -1,0 +1,200 @@
+"""Small networks' weights in files from elsewhere: BVLC's .npy and .onnx, PyTorch's names."""
+
+import io
+import pickle
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.recipes import get_recipe
+from alexnet_tf.settings import Convolution
+
+CLASSES = 7
+NAMES = [f"class {i}" for i in range(CLASSES)]
+
+
+def small(name):
+    """BVLC's or torchvision's network with few maps, its order of things untouched."""
+    recipe = get_recipe(name)
+    maps = {"caffe": (16, 16, 12, 12, 8), "torchvision": (6, 8, 10, 6, 6)}[name]
+    convolutions = tuple(
+        Convolution(m, c.kernel_size, c.strides, c.padding, c.groups, c.then)
+        for m, c in zip(maps, recipe.network.convolutions, strict=True)
+    )
+    network = recipe.network.replace(
+        convolutions=convolutions, hidden_units=(24, 20), input_size=99 if name == "caffe" else 98
+    )
+    return recipe.replace(network=network)
+
+
+def layer_shapes(recipe):
+    """(layer, shape with outputs first) of every kernel, from a model of that network."""
+    for layer in build_model(recipe, classes=CLASSES).layers:
+        if layer.name.startswith(("conv", "fc")):
+            shape = layer.kernel.shape
+            turned = (3, 2, 0, 1) if len(shape) == 4 else (1, 0)
+            yield layer.name, tuple(int(shape[i]) for i in turned)
+
+
+def weights_of(recipe, name_of):
+    """Random arrays by the names of a file: kernels outputs first, as Caffe and PyTorch do."""
+    random = np.random.default_rng(0)
+    arrays = {}
+    for layer, shape in layer_shapes(recipe):
+        scale = np.sqrt(2 / np.prod(shape[1:]))
+        arrays[name_of(layer, 0)] = random.normal(0, scale, shape).astype("float32")
+        arrays[name_of(layer, 1)] = random.normal(0, 0.1, shape[:1]).astype("float32")
+    # Pixels are of size 100, and not all classes shall be 0 or 1.
+    first = name_of("conv1", 0)
+    arrays[first] = arrays[first] / 50
+    arrays[name_of("fc8", 0)] *= 0.3
+    return arrays
+
+
+def caffe_name(layer, number):
+    return f"{layer}_{'wb'[number]}_0"
+
+
+def caffe_graph(arrays):
+    """BVLC AlexNet as an ONNX graph, with Caffe's LRN and its names: an independent forward."""
+    nodes, place = [], "data_0"
+
+    def add(kind, *more, **attributes):
+        nonlocal place
+        output = f"{kind}_{len(nodes)}"
+        nodes.append(helper.make_node(kind, [place, *more], [output], **attributes))
+        place = output
+
+    geometry = {
+        1: (11, 4, 0, 1),
+        2: (5, 1, 2, 2),
+        3: (3, 1, 1, 1),
+        4: (3, 1, 1, 2),
+        5: (3, 1, 1, 2),
+    }
+    for number, (size, stride, pad, groups) in geometry.items():
+        add(
+            "Conv",
+            f"conv{number}_w_0",
+            f"conv{number}_b_0",
+            kernel_shape=[size, size],
+            strides=[stride, stride],
+            pads=[pad] * 4,
+            group=groups,
+        )
+        add("Relu")
+        if number in (1, 2):
+            add("LRN", size=5, alpha=1e-4, beta=0.75, bias=1.0)
+        if number in (1, 2, 5):
+            add("MaxPool", kernel_shape=[3, 3], strides=[2, 2])
+    add("Flatten", axis=1)
+    for number in (6, 7, 8):
+        add("Gemm", f"fc{number}_w_0", f"fc{number}_b_0", transB=1)
+        if number < 8:
+            add("Relu")
+    add("Softmax", axis=1)
+    size = small("caffe").network.input_size
+    graph = helper.make_graph(
+        nodes,
+        "bvlc_alexnet",
+        [helper.make_tensor_value_info("data_0", TensorProto.FLOAT, [None, 3, size, size])],
+        [helper.make_tensor_value_info(place, TensorProto.FLOAT, [None, CLASSES])],
+        [
+            *(numpy_helper.from_array(array, name) for name, array in arrays.items()),
+            # The model zoo's file has such a constant too, which is no weight.
+            numpy_helper.from_array(np.array([1, 9216]), "OC2_DUMMY_1"),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+
+
+def caffe_layers(arrays):
+    """The dictionary of the .npy file: kernels as Keras has them, maps last."""
+    layers = {}
+    for layer, shape in layer_shapes(small("caffe")):
+        kernel = arrays[caffe_name(layer, 0)]
+        if layer == "fc6":
+            side = round((shape[1] / 8) ** 0.5)
+            kernel = kernel.reshape(-1, 8, side, side).transpose(2, 3, 1, 0).reshape(-1, shape[0])
+        else:
+            kernel = kernel.transpose(2, 3, 1, 0) if len(shape) == 4 else kernel.T
+        layers[layer] = [np.ascontiguousarray(kernel), arrays[caffe_name(layer, 1)]]
+    return layers
+
+
+def write_npy(path, value, protocol=2):
+    """What np.save did when the well-known file was made: a pickle of an array of one object."""
+    with path.open("wb") as file:
+        array = np.array(value, dtype=object)
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        pickle.dump(array, file, protocol=protocol)
+    return path
+
+
+def python2_pickle(value):
+    """Such a dictionary's bytes as Python 2 wrote them: strings of bytes, protocol 2."""
+    out = io.BytesIO()
+
+    def put(*parts):
+        for part in parts:
+            out.write(part)
+
+    def text(content):
+        put(b"T", len(content).to_bytes(4, "little"), content)
+
+    def number(n):
+        put(b"J", n.to_bytes(4, "little", signed=True))
+
+    def array(a):
+        put(b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(")
+        number(0)
+        put(b"t")
+        text(b"b")
+        put(b"tR(")
+        number(1)
+        put(b"(")
+        for side in a.shape:
+            number(side)
+        put(b"tcnumpy\ndtype\n(")
+        text(b"f4")
+        number(0)
+        number(1)
+        put(b"tR(")
+        number(3)
+        text(b"<")
+        put(b"NNN")
+        number(-1)
+        number(-1)
+        number(0)
+        put(b"tb\x89")
+        text(np.ascontiguousarray(a).tobytes())
+        put(b"tb")
+
+    put(b"\x80\x02}(")
+    for layer, arrays in value.items():
+        text(layer.encode())
+        put(b"](")
+        for a in arrays:
+            array(a)
+        put(b"e")
+    put(b"u.")
+    return out.getvalue()
+
+
+def npy_of(pickled):
+    """An .npy file around a pickle."""
+    file = io.BytesIO()
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + pickled
+
+
+TORCH_NAMES = {
+    **{f"conv{i}": f"features.{n}" for i, n in enumerate((0, 3, 6, 8, 10), 1)},
+    **{f"fc{i}": f"classifier.{n}" for i, n in ((6, 1), (7, 4), (8, 6))},
+}
+
+
+def torch_name(layer, number):
+    return f"{TORCH_NAMES[layer]}.{('weight', 'bias')[number]}"
