@@ -104,7 +104,8 @@ def _show(values: dict[str, Any]) -> None:
     console.print(
         f"{values['name']} ({values['origin']}): {values['classes']} classes", markup=False
     )
-    table = Table("class", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("class", overflow="fold")
     for split in splits:
         table.add_column(split, justify="right")
     first = next(iter(splits.values()))["per_class"]

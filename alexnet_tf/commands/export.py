@@ -147,10 +147,11 @@ def command(
 
 def _table(done: "Export") -> "Table":
     """Returns how the files compare with the Keras model; largest differences in probability."""
+    from rich.markup import escape
     from rich.table import Table
 
     images = done.checks[0].images
-    table = Table(title=f"{done.model}, checked on {images} images: {done.images}")
+    table = Table(title=escape(f"{done.model}, checked on {images} images: {done.images}"))
     table.add_column("format")
     for heading in ("size", "difference", "same top-1"):
         table.add_column(heading, justify="right")

@@ -131,7 +131,7 @@ def _table(prediction: "Prediction") -> "Table":
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD)
-    table.add_column("class")
+    table.add_column("class", overflow="fold")
     table.add_column("probability", justify="right")
     table.add_column("", width=_BAR_CELLS)
     for guess in prediction.top:

@@ -1,5 +1,6 @@
 """`prepare`: check, repair and rescale a data set once, for any number of trainings."""
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -101,5 +102,8 @@ def _show(done: "Prepared") -> None:
             f"{twice['groups_across_classes']:,} in several classes): see duplicates.csv"
         )
     state = "was prepared already, nothing was to be done" if done.was_done else "is prepared"
-    console.print(f"{done.folder} {state}; report.json and problems.csv say what was found")
-    console.print(f"next:\n  python cli.py train --dataset {done.folder}", markup=False)
+    console.print(
+        f"{done.folder} {state}; report.json and problems.csv say what was found\n"
+        f"next:\n  python cli.py train --dataset {shlex.quote(str(done.folder))}",
+        markup=False,
+    )

@@ -43,9 +43,10 @@ def prepare_for_training(source: str, *, quiet: bool) -> str:
         from alexnet_tf.data.prepare.folder_items import source_name
 
         place = Path("prepared") / f"{source_name(Path(source).with_suffix(''))}-2"
+        quoted = shlex.quote(str(place))
         raise FolderTakenError(
-            f"{error}. To do so: python cli.py prepare {shlex.quote(source)} --out {place}, and "
-            f"then: python cli.py train --dataset {place}"
+            f"{error}. To do so: python cli.py prepare {shlex.quote(source)} --out {quoted}, and "
+            f"then: python cli.py train --dataset {quoted}"
         ) from None
 
 

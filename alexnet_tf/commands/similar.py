@@ -167,7 +167,7 @@ def _table(found: "list[Neighbour]") -> "Table":
     table.add_column("distance", justify="right")
     has_classes = any(neighbour.class_name is not None for neighbour in found)
     if has_classes:
-        table.add_column("class")
+        table.add_column("class", overflow="fold")
     table.add_column("image", overflow="fold")
     for place, neighbour in enumerate(found, 1):
         cells = [str(place), f"{neighbour.distance:.3f}"]

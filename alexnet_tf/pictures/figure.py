@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -74,7 +75,8 @@ def save_picture(figure: Figure, path: str | os.PathLike[str]) -> Path:
       The path.
     """
     path = Path(path)
-    with atomic_path(path) as temporary, _silent_about_letters():
+    same_names = rc_context({"svg.hashsalt": "alexnet_tf"})  # in SVG files; else drawn by chance
+    with atomic_path(path) as temporary, _silent_about_letters(), same_names:
         figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata=_without_time(path.suffix))
     return path
 

@@ -1,5 +1,6 @@
 """What a run shows on the screen: settings, progress, a line per epoch, the end. All on stderr."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
@@ -32,8 +34,10 @@ class Screen:
         if self._quiet:
             return
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")  # of a long path nothing is left out
         for name, value in rows.items():
-            table.add_row(f"[bold]{name}[/bold]", value)
+            table.add_row(f"[bold]{name}[/bold]", escape(value))
         self._console.print(table)
 
     def message(self, text: str) -> None:
@@ -91,11 +95,12 @@ class Screen:
     def finished(self, folder: Path, result: str) -> None:
         """Shows the end of a run and what to do next."""
         self.message(f"\n{result}")
+        run = shlex.quote(str(folder))
         self.message(
             f"written to {folder}/: best.keras, last.keras, history.jsonl, curves.png, run.json\n"
             "next:\n"
-            f"  python cli.py evaluate --ten-crop --run {folder}\n"
-            f"  python cli.py train --resume --run-dir {folder} --epochs N    (goes on for longer)"
+            f"  python cli.py evaluate --ten-crop --run {run}\n"
+            f"  python cli.py train --resume --run-dir {run} --epochs N    (goes on for longer)"
         )
 
     def _progress(self, *texts: str) -> Progress:

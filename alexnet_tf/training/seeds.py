@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import gc
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,14 +105,15 @@ def train_seeds(
                 raise
             except TrainingStopped as stopped:
                 raise TrainingStopped(
-                    f"{stopped}\nWith all seeds: python cli.py train --resume --run-dir {folder}"
+                    f"{stopped}\nWith all seeds: python cli.py train --resume --run-dir "
+                    f"{shlex.quote(str(folder))}"
                 ) from None
             gc.collect()  # the parts of a network refer to each other, and would linger
         assert result is not None
         results.append(result)
     screen.message(
         f"\n{len(seeds)} runs in {folder}/; their predictions averaged:\n"
-        f"  python cli.py evaluate --run {folder}"
+        f"  python cli.py evaluate --run {shlex.quote(str(folder))}"
     )
     return results
 

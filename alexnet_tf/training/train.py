@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import secrets
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,7 @@ def train(
         path = new_run_path(run_dir, options.recipe.name)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         identity = {"id": new_id, "started": started}
+    quoted = shlex.quote(str(path))
     machine = choose_machine(strategy, devices, options.precision, parallelism)
     if machine.worker != 0:
         screen = Screen(quiet=True)
@@ -253,13 +255,13 @@ def train(
         best = saver.finish()
     except StoppedError as stopped:
         raise TrainingStopped(
-            f"{stopped}. Go on with: python cli.py train --resume --run-dir {path}"
+            f"{stopped}. Go on with: python cli.py train --resume --run-dir {quoted}"
         ) from None
     except LOST_WORKER:
         if machine.workers == 1:
             raise
         raise TrainingError(
-            f"a worker was lost: start all of them again with --resume --run-dir {path}"
+            f"a worker was lost: start all of them again with --resume --run-dir {quoted}"
         ) from None
     except UNREADABLE:
         # Images that were prepared, or read by an earlier run, are not all looked at beforehand.
@@ -268,7 +270,7 @@ def train(
             raise
         raise TrainingError(
             f"{image} cannot be read: put it back, or prepare the data set again, and go on with: "
-            f"python cli.py train --resume --run-dir {path}"
+            f"python cli.py train --resume --run-dir {quoted}"
         ) from None
     finally:
         if folder is not None:

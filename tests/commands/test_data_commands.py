@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.cli import main
+from alexnet_tf.commands import train
 from alexnet_tf.commands.preparing import is_raw
 
 
@@ -99,7 +100,13 @@ def test_the_picture_of_the_current_folder_is_called_as_it_is(photos, monkeypatc
     assert "data-photos.png" in outcome(["data", ".", "--recipe", "shapes"], capsys)[1]
 
 
-def test_a_folder_called_as_a_known_set_has_the_recipe_of_photos(photos, capsys):
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leaves out the picture that goes with the table."""
+    monkeypatch.setattr("alexnet_tf.data.picture.draw_examples", lambda *given, **named: None)
+
+
+def test_a_folder_called_as_a_known_set_has_the_recipe_of_photos(photos, capsys, undrawn):
     folder = photos.rename(photos.with_name("mnist"))
     for name in ("./mnist", "mnist/", str(folder)):
         code, out, _ = outcome(["data", name, "--json"], capsys)
@@ -114,7 +121,7 @@ def test_a_link_to_itself_is_named(photos, capsys):
     assert "loop.jpg" in err
 
 
-def test_files_left_out_are_told(photos, capsys):
+def test_files_left_out_are_told(photos, capsys, undrawn):
     (photos / "cat" / "notes.txt").write_text("none")
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
     assert (code, "1 file is left out" in out) == (0, True)
@@ -197,3 +204,31 @@ def test_a_folder_that_is_called_as_a_tfds_set_is_not_prepared_in_its_place(phot
     photos.rename(photos.parent / "mnist")
     assert not is_raw("mnist")
     assert is_raw("./mnist")
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_at_a_terminal_train_asks_whether_to_prepare(answer, monkeypatch):
+    asked = []
+    screen = types.SimpleNamespace(isatty=lambda: True)
+    monkeypatch.setattr(train, "sys", types.SimpleNamespace(stdin=screen, stderr=screen))
+    monkeypatch.setattr(train.click, "confirm", lambda text, err: asked.append(text) or answer)
+    monkeypatch.setattr(train, "prepare_for_training", lambda folder, quiet: "prepared/photos")
+    assert train._prepared("photos", None, False) == ("prepared/photos" if answer else "photos")
+    assert "photos is not prepared" in asked.pop()
+    assert train._prepared("photos", None, True) == "photos"  # --quiet
+    assert train._prepared("photos", False, False) == "photos"  # --no-prepare
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    assert train._prepared("photos", None, False) == "photos"  # one of several workers
+    assert not asked
+
+
+def test_the_next_command_can_be_copied(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / "my [red] photos" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "my [red] photos" / name / f"{name}.png")
+    words = ["prepare", "my [red] photos", "--size", "8", "--out", "out [1]"]
+    code, out, err = outcome(words, capsys)
+    assert code == 0, err
+    assert "out [1] is prepared" in out
+    assert "train --dataset 'out [1]'" in out

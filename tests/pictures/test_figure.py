@@ -1,5 +1,7 @@
 """Themes, and the way to a file."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,23 @@ def test_a_dark_theme_is_dark_and_a_light_one_light():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_the_same_picture_gives_the_same_file_whole_or_not_at_all(tmp_path, suffix):
-    def draw(path):
-        return save_picture(draw_tiles([tile(0)]), path).read_bytes()
-
-    first, second = draw(tmp_path / f"a{suffix}"), draw(tmp_path / f"b{suffix}")
-    assert len(first) == len(second)
+def test_the_same_picture_gives_the_same_file(tmp_path, suffix):
+    first, second = (
+        save_picture(draw_tiles([tile(0)]), tmp_path / f"{name}{suffix}").read_bytes()
+        for name in "ab"
+    )
+    assert first == second
+    assert b"dc:date" not in first and b"CreationDate" not in first
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a{suffix}", f"b{suffix}"]
+
+
+def test_a_picture_whose_writing_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(path, **settings):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "no space left")
+
+    figure = draw_tiles([tile(0)])
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(OSError, match="no space left"):
+        save_picture(figure, tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []

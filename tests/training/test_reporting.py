@@ -1,6 +1,7 @@
 """The screen at a terminal: tests otherwise run without one, where no bar is drawn."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -68,3 +69,13 @@ def test_quiet_shows_warnings_only(capfd):
 @pytest.mark.parametrize(("seconds", "text"), [(75, "1:15"), (3700, "1:01:40"), (0.4, "0:00")])
 def test_time_left(seconds, text):
     assert _minutes(seconds) == text
+
+
+def test_brackets_and_blanks_in_names_are_shown_and_quoted(screen):
+    screen.settings({"data": "my [red] set: 90 training images"})
+    assert "my [red] set: 90 training images" in shown(screen)
+    screen.settings({"results": "/folder" * 40})
+    assert "/folder" * 40 in "".join(shown(screen).split())
+    screen.finished(Path("my [red] run"), "best epoch 2")
+    assert "evaluate --ten-crop --run 'my [red] run'\n" in shown(screen)
+    assert "train --resume --run-dir 'my [red] run' --epochs N" in shown(screen)
