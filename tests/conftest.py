@@ -9,6 +9,13 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts what runs in its background so, and what the tests interrupt would never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+@pytest.fixture
+def no_collection(monkeypatch):
+    """Collecting garbage takes a second late in a run, and stand-ins for trainings leave none."""
+    monkeypatch.setattr("gc.collect", lambda *generation: 0)
+
+
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 

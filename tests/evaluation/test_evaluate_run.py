@@ -14,9 +14,8 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.evaluation.subject import check_classes
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.recipes import get_recipe
+from alexnet_tf.recipes import RECIPES, get_recipe
 from alexnet_tf.runs import read_run
-from alexnet_tf.training.train import train
 
 NAMES = ("dark", "light", "red")
 
@@ -39,14 +38,13 @@ def home(tmp_path_factory):
     write_images(home / "photos", dict.fromkeys(NAMES, 40))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+        patch.chdir(home)
         recipe = get_recipe("shapes").replace(epochs=2, batch_size=16, hold_out=0.3)
-        train(
-            str(home / "photos"),
-            recipe=recipe,
-            precision="float32",
-            run_dir=home / "saved_models" / "first",
-            quiet=True,
-        )
+        patch.setitem(RECIPES, "shapes", recipe)
+        words = ["--dataset", "photos", "--recipe", "shapes", "--precision", "float32", "--quiet"]
+        with pytest.raises(SystemExit) as left:
+            main(["train", *words, "--no-prepare", "--run-dir", "saved_models/first"])
+        assert left.value.code == 0
     return home
 
 
@@ -190,3 +188,16 @@ def test_a_run_without_or_with_a_damaged_model_is_refused(tmp_path, capsys):
     (tmp_path / "copy" / "last.keras").unlink()
     with pytest.raises(InputError, match="no model"):
         evaluate(tmp_path / "copy")
+
+
+def test_predict_takes_the_newest_runs_model_unless_told(capsys):
+    photo = "photos/red/000.png"
+    answers = []
+    for more in ([], ["--model", "saved_models/first"]):
+        with pytest.raises(SystemExit) as left:
+            main(["predict", photo, "--json", *more])
+        assert left.value.code == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0] == answers[1]
+    assert answers[0]["model"].endswith("saved_models/first/best.keras")
+    assert {guess["class"] for guess in answers[0]["images"][0]["top"]} == set(NAMES)

@@ -87,7 +87,7 @@ def entry(epoch, training, test=0.5):
 
 
 @pytest.fixture
-def scripted(monkeypatch):
+def scripted(monkeypatch, no_collection):
     """Stands for `train`: writes what a run leaves, with errors from a function of the run."""
 
     class Scripted:

@@ -12,11 +12,14 @@ from PIL import Image
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
+from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.export import export as export_module
 from alexnet_tf.export.check import Checker
 from alexnet_tf.export.export import export
 from alexnet_tf.export.images import CheckImages
-from tests.export.conftest import NAMES
+from alexnet_tf.recipes import get_recipe
+from alexnet_tf.training.train import train
+from tests.export.conftest import NAMES, small_network
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +160,18 @@ def test_the_check_counts_agreement_and_errors(model, squares, tmp_path):
     assert (check.images, check.agreements, check.size_bytes) == (24, 0, 7)
     assert check.top1_errors == 24 - 5
     assert checker.check("same", reference, tmp_path / "m").top1_errors == 5
+
+
+def test_a_run_is_checked_and_calibrated_on_its_own_images(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    recipe = get_recipe("shapes")
+    recipe = recipe.replace(network=small_network(), epochs=1, batch_size=4, resize_pixels=36)
+    given = {"recipe": recipe, "precision": "float32", "quiet": True}
+    train(str(photos), run_dir=tmp_path / "run", **given)
+    done = export(tmp_path / "run", formats=["tflite"], quantize="int8", out=tmp_path / "out")
+    assert done.images == f"{photos}, validation images"
+    keras, tflite = done.checks
+    assert keras.images == tflite.images == 12
+    assert keras.top1_errors == evaluate(tmp_path / "run").centre_crop.top1_errors
+    assert 0 < tflite.largest_difference < 0.2
+    assert tflite.path.endswith("out/alexnet-int8.tflite")

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe
+from alexnet_tf.training import optimizer as optimizer_module
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.optimizers import AdamW, NesterovMomentum, make_optimizer
 
@@ -43,6 +44,30 @@ def test_thirty_random_steps_against_numpy(kind, rule):
             weights[i], first[i], second[i] = rule(weights[i], first[i], second[i], g, t, decay)
     for variable, expected in zip(model.trainable_variables, weights, strict=True):
         np.testing.assert_allclose(variable.numpy(), expected, rtol=5e-5, atol=5e-5)
+
+
+@pytest.mark.parametrize("kind", [PaperMomentum, NesterovMomentum, AdamW])
+def test_a_large_variable_is_updated_alike_in_one_compiled_pass(kind, monkeypatch):
+    def after_five(compiled_from):
+        monkeypatch.setattr(optimizer_module, "_COMPILED_FROM", compiled_from)
+        model, rng = dense_model(), np.random.default_rng(1)
+        optimizer = kind(0.05, 0.9, 0.01)
+        optimizer.build(model.trainable_variables)
+        optimizer.set_rates(0.05, biases=0.1)
+
+        @tf.function
+        def update(gradients):
+            optimizer.apply(gradients, model.trainable_variables)
+
+        for _ in range(5):
+            sizes = [v.shape for v in model.trainable_variables]
+            update([tf.constant(rng.normal(size=size), tf.float32) for size in sizes])
+        slots = [slot for slots in optimizer.slots().values() for slot in slots]
+        return [variable.numpy() for variable in [*model.trainable_variables, *slots]]
+
+    for compiled, plain in zip(after_five(0), after_five(10**9), strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-7)
+        assert plain.any()
 
 
 @pytest.mark.parametrize("kind", [NesterovMomentum, AdamW])

@@ -6,15 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import alexnet_tf as an
 from alexnet_tf import runs
+from alexnet_tf.commands.train import _without_workers
 from alexnet_tf.errors import InputError
+from alexnet_tf.training import cluster
 from alexnet_tf.training.cluster import free_ports, run_local_cluster, worker_index
-from alexnet_tf.training.machine import choose_machine
+from alexnet_tf.training.machine import Machine, choose_machine
+from tests.training.conftest import train_in
 
 BOUND = 2e-4  # of each number of the curves, relative, after 54 updates
 
@@ -73,12 +77,11 @@ def test_batch_normalization_counts_over_all_devices(tiny_recipe, photos, tmp_pa
         np.testing.assert_allclose(ours, theirs, rtol=0.01, atol=1e-3)
 
 
-@pytest.fixture
-def one_device(tiny_recipe, photos, tmp_path):
+@pytest.fixture(scope="module")
+def one_device(tiny_recipe, tmp_path_factory):
     """The curves of 54 updates."""
-    recipe, folder = tiny_recipe.replace(epochs=9), tmp_path / "one"
-    an.train(str(photos), recipe=recipe, run_dir=folder, precision="float32", quiet=True)
-    return curves(folder)
+    folder = tmp_path_factory.mktemp("one")
+    return curves(train_in(folder, tiny_recipe.replace(epochs=9)).run_dir)
 
 
 @pytest.mark.slow
@@ -117,10 +120,13 @@ def test_two_workers_train_as_one_and_go_on_after_one_is_killed(
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused_before_anything_is_written(
-    tiny_recipe, photos, tmp_path
+    tiny_recipe, photos, tmp_path, monkeypatch
 ):
-    process = start(options_for(tiny_recipe, photos, tmp_path / "r", devices="3", batch_size=16))
-    assert "16 does not divide by the 3 devices: give --batch-size 15" in process.communicate()[1]
+    strategy = SimpleNamespace(num_replicas_in_sync=3)
+    three = Machine(strategy, "mirrored", ("/CPU:0",) * 3, "float32")
+    monkeypatch.setattr("alexnet_tf.training.train.choose_machine", lambda *given: three)
+    with pytest.raises(InputError, match=r"16 does not divide by the 3 devices.*--batch-size 15"):
+        an.train(str(photos), recipe=tiny_recipe, run_dir=tmp_path / "r", quiet=True)
     assert not (tmp_path / "r").exists()
 
 
@@ -133,9 +139,10 @@ def test_worker_index_comes_from_tf_config(monkeypatch):
     assert worker_index() == 0
 
 
-def test_a_damaged_tf_config_is_refused(tiny_recipe, photos, tmp_path):
-    process = start(options_for(tiny_recipe, photos, tmp_path / "r"), {"TF_CONFIG": '{"task": 1}'})
-    assert "several workers need TF_CONFIG, such as" in process.communicate()[1]
+def test_a_damaged_tf_config_is_refused(tiny_recipe, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"task": 1}')
+    with pytest.raises(InputError, match="several workers need TF_CONFIG, such as"):
+        an.train(str(photos), recipe=tiny_recipe, run_dir=tmp_path / "r", quiet=True)
     assert not (tmp_path / "r").exists()
 
 
@@ -158,3 +165,27 @@ def test_a_cluster_of_more_than_workers_is_refused(monkeypatch, more, task, othe
 def test_the_local_cluster_returns_the_exit_code(capfd):
     assert run_local_cluster(["train", "--epochs", "0"], 2) == 2
     assert "0 is not in the range" in capfd.readouterr().err
+
+
+def test_a_signal_reaches_all_processes_of_the_local_cluster(monkeypatch):
+    begin, wait, begun = subprocess.Popen, cluster._wait, []
+
+    def sleep(command, **given):
+        begun.append(begin(["sleep", "60"], start_new_session=given["start_new_session"]))
+        return begun[-1]
+
+    def wait_signalled(processes):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return wait(processes)
+
+    monkeypatch.setattr(cluster.subprocess, "Popen", sleep)
+    monkeypatch.setattr(cluster, "_wait", wait_signalled)
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_local_cluster(["train"], 2) == 128 + signal.SIGTERM
+    assert [process.returncode for process in begun] == [-signal.SIGTERM] * 2
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_processes_of_the_local_cluster_get_the_command_without_workers():
+    words = ["train", "--workers", "2", "--epochs", "1", "--workers=3"]
+    assert _without_workers(words) == ["train", "--epochs", "1"]

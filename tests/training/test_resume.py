@@ -54,20 +54,16 @@ def killed(monkeypatch):
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(
-    tiny_recipe, photos, tmp_path, killed
+    tiny_recipe, photos, tmp_path, whole, killed
 ):
-    whole = go(tiny_recipe, photos, tmp_path / "whole")
     killed(lambda: go(tiny_recipe, photos, tmp_path / "run"))
     assert not (tmp_path / "run" / "checkpoints").exists()
     assert numbers(resume(tmp_path / "run").history) == numbers(whole.history)
 
 
 @pytest.mark.parametrize("gone", ["*", "*.sha256"])
-def test_a_run_whose_checkpoints_are_gone_is_refused_and_left_as_it_is(
-    tiny_recipe, photos, tmp_path, gone
-):
-    folder = tmp_path / "run"
-    go(tiny_recipe, photos, folder, epochs=1)
+def test_a_run_whose_checkpoints_are_gone_is_refused_and_left_as_it_is(one_epoch, tmp_path, gone):
+    folder = shutil.copytree(one_epoch, tmp_path / "run")
     for path in (folder / "checkpoints").glob(gone):
         path.unlink()
     there = everything_in(folder)

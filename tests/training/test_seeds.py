@@ -33,7 +33,7 @@ def test_each_run_is_the_one_that_its_seed_alone_gives(tiny_recipe, photos, tmp_
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(monkeypatch, no_collection):
     """What `train` is called with; it leaves a finished run, or stops where `stop_at` says."""
     made, stop_at = [], []
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -68,8 +67,6 @@ def test_damaged_notes_of_a_stopped_preparation_are_named(file, content, stopped
     (out / ".preparing" / file).write_bytes(content)
     with pytest.raises(InputError, match=rf"{file} is damaged: remove .*out and prepare again"):
         prepare(str(photos), out, **options)
-    shutil.rmtree(out)
-    assert prepare(str(photos), out, **options).report["splits"]
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(stopped, tmp_path):
@@ -111,11 +108,11 @@ def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys, time\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from alexnet_tf.data.prepare.prepare import prepare\n"
         "def slow(done, total):\n"
         "    print(done, flush=True)\n"
         "    if done >= 50: time.sleep(60)\n"
-        "if __name__ == '__main__':\n"
+        "if __name__ == '__main__':\n"  # what stands above it runs in its processes too
+        "    from alexnet_tf.data.prepare.prepare import prepare\n"
         f"    prepare({str(tmp_path / 'photos')!r}, {str(out)!r}, size=8, processes=2,"
         " on_progress=slow)\n"
     )

@@ -4,7 +4,7 @@ import importlib
 import subprocess
 import sys
 
-from photos import ROOT, make_photos
+from photos import ROOT
 from PIL import Image
 
 from alexnet_tf.data.prepare import work as work_module
@@ -37,17 +37,18 @@ def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monk
 
 
 def test_a_script_that_its_own_processes_run_again_is_told_so(tmp_path):
-    make_photos(tmp_path / "photos", 6, 0)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from alexnet_tf.data.prepare.prepare import prepare\n"
-        f"prepare({str(tmp_path / 'photos')!r}, {str(tmp_path / 'out')!r}, size=8,"
-        " processes=1)\n"
+        "from alexnet_tf.data.prepare.items import Item\n"
+        "from alexnet_tf.data.prepare.work import Task, do_tasks\n"
+        f"task = Task({str(tmp_path)!r}, (Item('a.png', 0, 0, 0),), 4, 'raw')\n"
+        "print(list(do_tasks([task], 1)))\n"
     )
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True)
     assert ended.returncode == 1
     last = ended.stderr.strip().splitlines()[-1]
     assert "InputError: the processes that prepare images end as they start" in last
     assert "__main__" in last
-    assert not (tmp_path / "out" / "prepared.json").exists()
+    assert not ended.stdout

@@ -16,6 +16,7 @@ from alexnet_tf.model.persistence import load_model
 from tests.model.foreign.weight_files import (
     CLASSES,
     NAMES,
+    caffe_graph,
     caffe_layers,
     npy_of,
     python2_pickle,
@@ -173,3 +174,12 @@ def test_a_thousand_classes_are_imagenets(torch_arrays, tmp_path):
     model = import_weights(tmp_path / "m.safetensors", recipe=small("torchvision"))
     assert tuple(model.layers[-1].class_names) == imagenet.class_names()
     assert json.dumps(model.layers[-1].class_names[:1]) == '["tench"]'
+
+
+def test_of_an_onnx_file_only_the_constants_are_asked_for(caffe_arrays, tmp_path):
+    graph = caffe_graph(caffe_arrays)
+    (gemm,) = [node for node in graph.graph.node if "fc7_w_0" in node.input]
+    del gemm.input[1:]
+    (tmp_path / "m.onnx").write_bytes(graph.SerializeToString())
+    model = import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
+    np.testing.assert_array_equal(model.get_layer("fc7").kernel, caffe_arrays["fc7_w_0"].T)

@@ -53,19 +53,11 @@ def test_a_dense_layer_stored_the_other_way_round_is_refused(caffe_arrays, tmp_p
         import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
 
 
-@pytest.mark.parametrize("damage", ["type", "inputs"])
-def test_an_onnx_graph_that_makes_no_sense_is_refused_by_name(damage, caffe_arrays, tmp_path):
+def test_an_onnx_constant_of_an_unknown_type_is_refused_by_name(caffe_arrays, tmp_path):
     model = caffe_graph(caffe_arrays)
-    if damage == "type":
-        model.graph.initializer[0].data_type = 99
-    else:
-        (gemm,) = [node for node in model.graph.node if "fc7_w_0" in node.input]
-        del gemm.input[1:]
+    model.graph.initializer[0].data_type = 99
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    if damage == "type":
-        with pytest.raises(InputError, match=r"m\.onnx.*99"):
-            import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
-    else:  # only the constants are asked for
+    with pytest.raises(InputError, match=r"m\.onnx.*99"):
         import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
 
 
