@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.examples import decode
 from alexnet_tf.data.images import centre_crop, resize_and_crop, ten_crop
+from alexnet_tf.data.prepare.repair import upright
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import Classifier
 from alexnet_tf.evaluation.preprocessing import Preprocessing
@@ -77,7 +78,7 @@ def predict(
 ) -> Iterator[Prediction | Damaged]:
     """Classifies encoded images.
 
-    Each is decoded, resized and cut as the validation images were in training.
+    Each is decoded, turned upright, resized and cut as prepared images are in training.
 
     Args:
       classifier: From `open_classifier`.
@@ -144,6 +145,9 @@ def crop_probabilities(classifier: Classifier, squares: np.ndarray, ten_crops: b
 class SquareReader:
     """Makes squares of encoded images, by the same operations as training.
 
+    People see photos as their EXIF orientation turns them and transparent images on white, and so
+    does the network: `prepare` makes training images alike.
+
     Args:
       preprocessing: The classifier's.
     """
@@ -163,6 +167,6 @@ class SquareReader:
         if not content:
             return Damaged(name, "empty")
         try:
-            return name, self._square(tf.constant(content)).numpy()
+            return name, self._square(tf.constant(upright(content))).numpy()
         except tf.errors.OpError:
             return Damaged(name, "damaged, or no JPEG, PNG, WebP, GIF or BMP")

@@ -3,7 +3,8 @@
 Signatures, all with an open batch dimension:
 
 - `serving_default(image_bytes)`: encoded JPEG, PNG, WebP, GIF or BMP files. They are decoded,
-  resized and cut in the graph, by the operations that training and evaluation use.
+  resized and cut in the graph, by the operations that training and evaluation use: an EXIF
+  orientation is not looked at, and transparency is dropped.
 - `ten_crop(image_bytes)`: likewise, averaged over ten crops (section 4.1).
 - `predict_images(images)`: float32 [b, n, n, c] crops, RGB or grey, 0..255, and
   `predict_images_uint8(images)`, the same in a quarter of the bytes.

@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
@@ -190,3 +190,24 @@ def test_a_picture_of_one_class_in_grey(tmp_path):
     found = list(predict(grey, [("a" * 50, encoded()[0])], top=1))
     draw_predictions(found, tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text().count("<image") == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright_by_their_exif(model, orientation):
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(encoded(4)[1]).save(file, "PNG", exif=exif)
+    (found,) = predict(from_model(model, "m"), [("photo.png", file.getvalue())])
+    upright = ImageOps.exif_transpose(Image.open(file))
+    np.testing.assert_array_equal(found.pixels, np.asarray(upright))
+
+
+def test_what_is_transparent_is_white(model):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
+    pixels[..., 3] = 255
+    pixels[:8, :, 3] = 0
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    (found,) = predict(from_model(model, "m"), [("logo.png", file.getvalue())])
+    assert (found.pixels[:8] == 255).all()
+    np.testing.assert_array_equal(found.pixels[8:], pixels[8:, :, :3])

@@ -129,6 +129,33 @@ def repair(content: bytes, name: str, size: int) -> Repaired:
     return Repaired(np.asarray(square), width, height, mode, kind, tuple(repairs))
 
 
+def upright(content: bytes) -> bytes:
+    """Returns an image's file turned as its EXIF says and put on white, as `repair` does.
+
+    What needs neither, or cannot be read here, comes back as it is.
+
+    Args:
+      content: The file's bytes.
+
+    Returns:
+      The same bytes, or those of a PNG file.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = _open(content)
+            turn = _TURNS.get(_orientation(image))
+            if turn is None and not _may_be_transparent(image):
+                return content
+            image = _to_rgb(image, content, [])
+        except (UnusableError, *_DECODER_ERRORS):
+            return content
+        image = image if turn is None else image.transpose(turn)
+        file = io.BytesIO()
+        image.save(file, "PNG", compress_level=0)
+        return file.getvalue()
+
+
 def _open(content: bytes) -> Image.Image:
     """Opens an image without decoding it, and refuses what would decompress to too much."""
     # Pillow raises beyond twice its limit, wherever in its readers a size is met.
@@ -222,13 +249,18 @@ def _to_rgb(image: Image.Image, content: bytes, repairs: list[tuple[str, str]]) 
         repairs.append(("16 bits a channel", "made 8 bits"))
     if image.mode == "CMYK":
         repairs.append(("CMYK", "made RGB"))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if _may_be_transparent(image):
         image = image.convert("RGBA")
         if np.asarray(image.getchannel("A")).min() < 255:
             repairs.append(("transparent", "put on white"))
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _may_be_transparent(image: Image.Image) -> bool:
+    """Returns whether an image has an alpha channel, or a transparent colour."""
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
 def _square(image: Image.Image, size: int) -> Image.Image:
