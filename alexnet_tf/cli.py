@@ -140,5 +140,6 @@ def describe(error: OSError) -> str:
 
 def _fail(message: str, code: int = _BAD_INPUT) -> None:
     """Prints one line on stderr and leaves."""
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    lines = (line.strip() for line in message.splitlines())  # blanks inside may be a name's
+    click.echo(f"Error: {' '.join(line for line in lines if line)}", err=True)
     sys.exit(code)

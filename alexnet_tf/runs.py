@@ -1,6 +1,7 @@
 """Run folders: what is in one, and how to find the newest. No TensorFlow."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,18 @@ def newest_run(root: str | Path = SAVED_MODELS) -> Path:
     runs = [folder for folder in folders if is_run(folder)]
     if not runs:
         raise InputError(f"no run under {root}/: train one first (`python cli.py train`)")
-    return max(runs, key=lambda folder: (read_run(folder).get("started", ""), folder.name))
+    return max(runs, key=lambda folder: (_begun(folder), folder.name))
+
+
+def _begun(folder: Path) -> float:
+    """Returns when a run began, in seconds; long ago if its record does not say.
+
+    Records have local times with their offsets from UTC, and a folder may be used in several zones.
+    """
+    try:
+        return datetime.fromisoformat(read_run(folder).get("started", "")).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def is_free(folder: Path) -> bool:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from alexnet_tf.huge_pages import huge_page_environment
 
 Step = Callable[[], object]
-READY_SECONDS = 900  # for building, compiling and the first steps
 
 
 class MissingPeerError(Exception):

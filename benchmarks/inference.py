@@ -8,11 +8,12 @@ pip install -e '.[benchmarks]'.
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -80,22 +81,25 @@ def pytorch(precision: str, compiled: bool, batch_size: int) -> Step:
     return step
 
 
-def onnx_file(batch_size: int) -> Path:
-    """Exports PyTorch's twin of the network to ONNX."""
+@contextlib.contextmanager
+def onnx_file(batch_size: int) -> Iterator[str]:
+    """Exports PyTorch's twin of the network to ONNX, for as long as the block runs."""
     import torch
     from torch_alexnet import alexnet
 
-    path = Path(tempfile.mkdtemp()) / "alexnet.onnx"
-    x = torch.zeros(batch_size, 3, 224, 224)
-    torch.onnx.export(alexnet().eval(), (x,), path, dynamo=False)
-    return path
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "alexnet.onnx"
+        x = torch.zeros(batch_size, 3, 224, 224)
+        torch.onnx.export(alexnet().eval(), (x,), path, dynamo=False)
+        yield str(path)
 
 
 def onnx_runtime(batch_size: int) -> Step:
     """ONNX Runtime, float32."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(onnx_file(batch_size)))
+    with onnx_file(batch_size) as path:
+        session = onnxruntime.InferenceSession(path)
     feed = {session.get_inputs()[0].name: images(batch_size).transpose(0, 3, 1, 2).copy()}
     return lambda: session.run(None, feed)
 
@@ -106,7 +110,8 @@ def openvino(precision: str, batch_size: int) -> Step:
 
     hints = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}
     hints["PERFORMANCE_HINT"] = "LATENCY"
-    model = openvino.Core().compile_model(str(onnx_file(batch_size)), "CPU", hints)
+    with onnx_file(batch_size) as path:
+        model = openvino.Core().compile_model(path, "CPU", hints)
     x = images(batch_size).transpose(0, 3, 1, 2).copy()
     request = model.create_infer_request()
     return lambda: request.infer([x])

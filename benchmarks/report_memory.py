@@ -77,7 +77,7 @@ def main(images: str, out: str | None) -> None:
             megabytes = peak_megabytes([*command, "--no-ten-crop"], environment)
             print(json.dumps({"images": count, "peak_megabytes": round(megabytes)}), flush=True)
         if out is not None:
-            shutil.copytree(run / "pictures", Path(out) / "pictures")
+            shutil.copytree(run / "pictures", Path(out) / "pictures", dirs_exist_ok=True)
             shutil.copy(run / "report.html", out)
 
 

@@ -6,6 +6,7 @@ python rest_client.py --signature ten_crop --url http://127.0.0.1:8501 photo.jpg
 
 import argparse
 import base64
+import http.client
 import json
 import sys
 import urllib.error
@@ -40,7 +41,7 @@ def ask(
     """Posts images and returns the server's outputs by name, a row per image.
 
     Raises:
-      RuntimeError: The server refuses them; the message is its own.
+      RuntimeError: The server refuses them, the message being its own, or is another program.
       OSError: There is no server.
     """
     place = f"/versions/{version}" if version is not None else ""
@@ -54,6 +55,8 @@ def ask(
             outputs = json.load(response)["outputs"]
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"the server refuses: {error.read().decode(errors='replace')}") from None
+    except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(f"{url} is no REST port of TF Serving: {error!r}") from None
     # A signature with one output comes without its name.
     return outputs if isinstance(outputs, dict) else {"features": outputs}
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from alexnet_tf import cli as cli_module
 from alexnet_tf.cli import COMMANDS, cli, main
 from alexnet_tf.commands import train as train_command
-from alexnet_tf.commands.options import echo_json
+from alexnet_tf.commands.options import DataSetName, echo_json
+from alexnet_tf.commands.summary import _table as layers_table
 from alexnet_tf.errors import InputError, TrainingError
 
 ROOT = Path(__file__).parents[1]
@@ -87,17 +89,17 @@ def test_the_examples_in_the_help_are_ones_that_parse(monkeypatch):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_empty_path_is_refused_and_not_taken_for_the_working_folder(name):
+def test_an_empty_path_or_name_is_refused_and_not_taken_for_the_working_folder(name):
     command = cli.get_command(click.Context(cli), name)
     needed = ["x" for param in command.params if isinstance(param, click.Argument)]
     options = [
         param.opts[0]
         for param in command.params
-        if isinstance(param, click.Option) and isinstance(param.type, click.Path)
+        if isinstance(param, click.Option) and isinstance(param.type, (click.Path, DataSetName))
     ]
     assert options or name == "summary"  # the only one without a path
     for option in options:
-        with pytest.raises(click.BadParameter, match="the path is empty") as refused:
+        with pytest.raises(click.BadParameter, match=r"the (path|name) is empty") as refused:
             command.make_context(name, [*needed, option, ""])
         assert option in refused.value.format_message()
 
@@ -185,7 +187,7 @@ def raising(error):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (InputError("two\nlines"), 2, "Error: two lines\n"),
+        (InputError("two\n  lines of my  photos"), 2, "Error: two lines of my  photos\n"),
         (TrainingError("the loss is nan"), 1, "Error: the loss is nan\n"),
         (FileNotFoundError(2, "No such file", "a.jpg"), 2, "Error: a.jpg: No such file\n"),
         (PermissionError(13, "Permission denied", "runs"), 2, "Error: runs: Permission denied\n"),
@@ -281,3 +283,12 @@ def test_summary_is_a_table_with_totals(capsys):
     assert code == 0
     assert "28 x 28 x 6" in out
     assert f"{61_706 - 7 * 85:,}" in out  # seven classes fewer of 84 weights and a bias
+
+
+def test_on_a_narrow_screen_nothing_of_a_summary_is_cut_off():
+    shapes = {"output_shape": (55, 55, 96), "parameters": 0, "multiply_adds": 0}
+    row = types.SimpleNamespace(name="norm1", type="LocalResponseNormalization", **shapes)
+    summary = types.SimpleNamespace(layers=[row], parameters=10**8, multiply_adds=10**9)
+    console = Console(file=io.StringIO(), width=60)
+    console.print(layers_table(summary, "paper"))
+    assert "…" not in console.file.getvalue()

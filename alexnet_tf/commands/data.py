@@ -1,5 +1,6 @@
 """`data`: what is in a data set, and what augmentation makes of it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def command(
 
     chosen = get_recipe(recipe) if recipe else recipe_for(dataset)
     is_path = "/" in dataset or dataset.startswith((".", "~"))
-    folder = expanded(dataset).resolve()
+    folder = Path(os.path.realpath(expanded(dataset)))
     # Only / has no name.
     name = (folder.name or "root") if is_path else dataset.split(":")[0]
     path = Path(picture or f"data-{name}.png")

@@ -5,7 +5,13 @@ import sys
 
 import click
 
-from alexnet_tf.commands.options import data_dir_option, model_option, option, run_option
+from alexnet_tf.commands.options import (
+    DataSetName,
+    data_dir_option,
+    model_option,
+    option,
+    run_option,
+)
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import model_file, newest_run, read_run
 
@@ -26,6 +32,7 @@ Examples:
     "images. Their features are computed once.",
     default="none",
     example="cifar10",
+    type=DataSetName(),
     metavar="NAME|PATH",
 )
 @data_dir_option()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf.commands.options import (
+    DataSetName,
     crops_option,
     data_dir_option,
     json_option,
@@ -51,6 +52,7 @@ Examples:
     "What to judge it on: a TFDS name or a folder, with the model's classes.",
     default="the run's own",
     example="photos/",
+    type=DataSetName(),
     metavar="NAME|PATH",
 )
 @data_dir_option()

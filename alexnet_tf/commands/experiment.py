@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
+from alexnet_tf.commands.options import DataSetName, UserPath, echo_json, json_option, option
 
 _OWN = "the experiment's"
 _COUNT = click.IntRange(min=1)
@@ -25,6 +25,7 @@ Examples:
     "What to train on, as train takes it.",
     default=_OWN,
     example="cifar10",
+    type=DataSetName(),
     metavar="NAME|PATH",
 )
 @option(

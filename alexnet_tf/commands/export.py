@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from alexnet_tf.commands.options import (
+    DataSetName,
     UserPath,
     data_dir_option,
     json_option,
@@ -78,6 +79,7 @@ Examples:
     "Images to check the files on, and to calibrate int8 with.",
     default="the run's own; for a model without a run drawn pictures",
     example="photos/",
+    type=DataSetName(),
     metavar="NAME|PATH",
 )
 @data_dir_option()

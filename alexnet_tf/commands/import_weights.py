@@ -86,7 +86,7 @@ def _read_names(path: Path) -> list[str]:
       InputError: It is no text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise InputError(f"--labels {path}: is no UTF-8 text") from None
     names = [line.strip() for line in lines if line.strip()]

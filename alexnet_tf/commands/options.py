@@ -35,6 +35,22 @@ class UserPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class DataSetName(click.ParamType):
+    """A data set's name or path, as a user types it; an empty one would be taken for none."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Returns the name.
+
+        Raises:
+          click.BadParameter: It is empty.
+        """
+        if not value:
+            self.fail("the name is empty: is a shell variable unset?", param, ctx)
+        return value
+
+
 def option(name: str, help_text: str, *, default: str, example: str, **settings: Any) -> Decorator:
     """Returns a click option whose help ends in its default and an example.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf.commands.options import (
+    DataSetName,
     UserPath,
     data_dir_option,
     echo_json,
@@ -43,6 +44,7 @@ Examples:
     "Where to look: a TFDS name, a data set's folder, or any folder of images.",
     default="the run's own training images",
     example="photos/",
+    type=DataSetName(),
     metavar="NAME|PATH",
 )
 @run_option("The run whose network compares.")
@@ -75,7 +77,7 @@ def command(image: str, **options: Any) -> None:
     content = _read(image)
     if options["run"] is not None and options["model"] is not None:
         raise InputError("give --run or --model, not both")
-    source, data_dir = options["in"], options["data_dir"]
+    source, data_dir, split = options["in"], options["data_dir"], options["split"]
     if options["model"] is not None:
         path = options["model"]
         if source is None:
@@ -84,7 +86,9 @@ def command(image: str, **options: Any) -> None:
         run = options["run"] or newest_run()
         own = read_run(run)["options"]
         path = model_file(run)
-        source, data_dir = source or own["dataset"], data_dir or own["data_dir"]
+        data_dir = data_dir or own["data_dir"]
+        if source is None:
+            source, split = own["dataset"], split or "train"
     if options["picture"] is not None:
         check_picture_name(options["picture"])
     from alexnet_tf.quiet import import_tensorflow
@@ -114,7 +118,7 @@ def command(image: str, **options: Any) -> None:
             source,
             extractor=extractor,
             data_dir=data_dir,
-            split=options["split"],
+            split=split,
             on_progress=on_progress,
         )
     distance = options["distance"] or "euclidean"

@@ -80,4 +80,6 @@ def _table(summary: "ModelSummary", title: str) -> "Table":
         shape = " x ".join(str(side) for side in row.output_shape)
         counts = (f"{count:,}" if count else "" for count in (row.parameters, row.multiply_adds))
         table.add_row(row.name, row.type, shape, *counts)
+    for column in table.columns:
+        column.overflow = "fold"  # on a narrow screen nothing is left out
     return table

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import UserPath, option, recipe_option
+from alexnet_tf.commands.options import DataSetName, UserPath, option, recipe_option
 from alexnet_tf.settings import ACTIVATIONS, INITS, NORMS, POOLINGS
 
 _COUNT = click.IntRange(min=1)
@@ -17,6 +17,7 @@ _OPTIONS = (
         "val/CLASS/*, or with class folders alone.",
         default="shapes",
         example="cifar10",
+        type=DataSetName(),
         metavar="NAME|PATH",
     ),
     option(

@@ -77,6 +77,11 @@ def split_dataset(
 HELD_OUT = "train (held out)"
 
 
+def default_split(dataset: DataSet) -> str:
+    """Returns the split to judge a model on that was not watched on any."""
+    return next(name for name in ("validation", "test", "train") if name in dataset.splits)
+
+
 def evaluation_split(dataset: DataSet, name: str, hold_out: float, seed: int) -> Examples:
     """Returns the examples that `split_dataset` chose, for judging a run afterwards.
 

@@ -8,7 +8,7 @@ import numpy as np
 from alexnet_tf.demo.asking import FiredKernel, Reply
 from alexnet_tf.evaluation.similarity import Neighbour
 from alexnet_tf.evaluation.similarity_picture import short_name
-from alexnet_tf.pictures.encode import image_uri
+from alexnet_tf.pictures.encode import image_uri, is_small
 
 STYLE = """
 .tiles { display: flex; flex-wrap: wrap; gap: 12px; margin: 0; padding: 0; list-style: none; }
@@ -18,7 +18,6 @@ STYLE = """
 .note { margin: 4px 0 8px; font-size: 13px; }
 .problem { margin: 0; padding: 10px 12px; border-left: 4px solid #c0392b; }
 """
-_SMALL = 64  # pixels up to which an image is enlarged with sharp pixels
 
 
 def kernels_html(reply: Reply) -> str:
@@ -74,5 +73,5 @@ def _neighbour(pixels: np.ndarray, neighbour: Neighbour) -> str:
 
 def _image(pixels: np.ndarray, alt: str) -> str:
     """Returns an image element."""
-    sharp = " class='sharp'" if max(pixels.shape[:2]) <= _SMALL else ""
+    sharp = " class='sharp'" if is_small(pixels) else ""
     return f"<img{sharp} src='{image_uri(pixels)}' alt='{escape(alt, quote=True)}'>"

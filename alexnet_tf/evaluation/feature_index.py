@@ -191,8 +191,11 @@ def _open(
 ) -> tuple[Examples, tuple[str, ...] | None, str]:
     """Returns examples, class names and the split's name."""
     folder = expanded(dataset)
-    is_folder = means_folder(dataset) and folder.is_dir()
-    if is_folder and any(is_image(path.name) for path in folder.iterdir()):
+    inside = list(folder.iterdir()) if means_folder(dataset) and folder.is_dir() else []
+    # A picture that got among the folders of a data set's splits or classes makes it no other.
+    has_classes = split == "train" and any(path.is_dir() for path in inside)
+    is_dataset = has_classes or (folder / "train").is_dir()
+    if any(is_image(path.name) for path in inside) and not is_dataset:
         if split is not None:
             raise InputError(f"--split {split}: {dataset} is a folder of images without splits")
         paths = find_images([str(folder)])

@@ -11,7 +11,7 @@ import keras
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.sources import open_dataset
-from alexnet_tf.data.splits import evaluation_split
+from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.report import Evaluation, Judgement
@@ -111,7 +111,7 @@ def open_subject(
     check_classes(network, opened)
     # A held-out part is the same again by the run's own share and seed.
     hold_out, seed = (own["hold_out"], own["seed"]) if is_own else (0.0, 0)
-    split = split or (own["split"] if is_own else None) or _default_split(opened)
+    split = split or (own["split"] if is_own else None) or default_split(opened)
     examples = evaluation_split(opened, split, hold_out, seed)
     if batch_size is not None and not 1 <= batch_size <= len(examples):
         raise InputError(
@@ -177,9 +177,4 @@ def _own(record: dict[str, Any]) -> dict[str, Any]:
 
 def same_dataset(asked: PathLike, own: str | None) -> bool:
     """Returns whether a data set is the run's own, which has the absolute path of a folder."""
-    return own is not None and own in (os.fspath(asked), str(expanded(asked).resolve()))
-
-
-def _default_split(dataset: DataSet) -> str:
-    """Returns the split to judge a model on that was not watched on any."""
-    return next(name for name in ("validation", "test", "train") if name in dataset.splits)
+    return own is not None and own in (os.fspath(asked), os.path.realpath(expanded(asked)))

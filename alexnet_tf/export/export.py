@@ -94,6 +94,8 @@ def export(
     for given in formats:
         choose(given, FORMATS, "--format")
     choose(quantize, QUANTIZATIONS, "--quantize")
+    if quantize != "none" and "tflite" not in formats:
+        raise InputError(f"--quantize {quantize} is for the .tflite file: add --format tflite")
     _check_name(name)
     base = Path(out) / name
     record: dict[str, Any] = {}

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import centre_crop, resize_and_crop
 from alexnet_tf.data.sources import open_dataset
-from alexnet_tf.data.splits import evaluation_split
+from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.preprocessing import Preprocessing
 
@@ -61,7 +60,7 @@ class ImageSource:
         self._record = record if options else {}
         self.is_drawn = dataset is None and not options
         self._dataset = open_dataset(
-            options["dataset"] if options else dataset or _DRAWN,
+            options["dataset"] if options else _DRAWN if dataset is None else dataset,
             data_dir=data_dir or recorded.get("data_dir"),
             channels=preprocessing.channels,
         )
@@ -117,8 +116,3 @@ class ImageSource:
         if not squares:
             raise InputError(f"none of {self._dataset.name}'s images can be read")
         return np.stack(squares), np.asarray(labels)
-
-
-def default_split(dataset: DataSet) -> str:
-    """Returns the split to check on where no run says which."""
-    return next(name for name in ("validation", "test", "train") if name in dataset.splits)

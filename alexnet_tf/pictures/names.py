@@ -98,7 +98,7 @@ def _fonts() -> tuple[tuple[str, str], ...]:
     return tuple((name, files[name]) for name in dict.fromkeys(order) if name in files)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache
 def _letters(path: str) -> frozenset[int]:
     """Returns the code points that a font file has; none for one that cannot be read."""
     try:

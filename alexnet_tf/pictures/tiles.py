@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from alexnet_tf.pictures.encode import is_small
 from alexnet_tf.pictures.figure import new_figure
 from alexnet_tf.pictures.names import shortened, text_style
 from alexnet_tf.pictures.theme import LIGHT, Theme
@@ -15,7 +16,6 @@ from alexnet_tf.pictures.theme import LIGHT, Theme
 _INCHES = 2.3  # side of an image
 _GAP = 0.25
 _TITLE, _BAR = 0.26, 0.22
-_SMOOTH_PIXELS = 64  # smaller images are drawn with sharp pixels
 _NAME_LENGTH = 26
 LONGEST_CAPTION = 16  # below a neighbour
 NOT_AMONG = -1
@@ -109,13 +109,12 @@ def draw_neighbours(
 
 def show_image(axes: Axes, pixels: np.ndarray) -> None:
     """Shows an image uint8 [h, w, c], RGB or grey, without axes."""
-    smooth = pixels.shape[0] >= _SMOOTH_PIXELS
     axes.imshow(
         np.squeeze(pixels, axis=-1) if pixels.shape[-1] == 1 else pixels,
         cmap="gray",
         vmin=0,
         vmax=255,
-        interpolation="antialiased" if smooth else "nearest",
+        interpolation="nearest" if is_small(pixels) else "antialiased",
     )
     axes.set_axis_off()
 

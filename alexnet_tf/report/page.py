@@ -1,6 +1,7 @@
 """The HTML page: what stands in it, and the template that lays it out."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,14 +83,23 @@ def _values(material: Material, charts: Mapping[str, Chart]) -> dict[str, Any]:
         "charts": {name: _chart(chart) for name, chart in charts.items()},
         "rows": _class_rows(material),
         "pairs": _pairs(material),
-        "mistakes": [_card(tile) for tile in tiles(material, mistakes(material))],
-        "unsure": [_card(tile) for tile in tiles(material, unsure(material))],
+        "mistakes": _cards(material, mistakes(material)),
+        "unsure": _cards(material, unsure(material)),
         "similar": _similar(material),
         "seen": _seen(material),
         "plane": material.plane,
         "band": _band(material),
         "evaluation": json_for_script(evaluation.to_json()),
+        "command": _command(material),
     }
+
+
+def _command(material: Material) -> str:
+    """Returns what prints the page's numbers."""
+    words = ["--run", str(material.run), "--split", material.evaluation.split]
+    if material.evaluation.ten_crop is not None:
+        words.append("--ten-crop")
+    return shlex.join(["python", "cli.py", "evaluate", *words, "--json"])
 
 
 def _percent(share: float) -> str:
@@ -167,6 +177,11 @@ def _pairs(material: Material) -> list[dict[str, Any]]:
         }
         for pair in worst_confusions(material.answers, _PAIRS)
     ]
+
+
+def _cards(material: Material, numbers: np.ndarray) -> list[dict[str, Any]]:
+    """Returns images of the split by number; a browser has letters that a picture may lack."""
+    return [_card(tile) for tile in tiles(material, numbers, material.class_names)]
 
 
 def _card(tile: Tile) -> dict[str, Any]:

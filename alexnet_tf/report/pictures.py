@@ -1,7 +1,7 @@
 """The report's pictures by name: how each is drawn from the material, and what it shows."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -41,9 +41,9 @@ class Picture:
     alt: Callable[[Material], str]
 
 
-def tiles(material: Material, numbers: np.ndarray) -> list[Tile]:
-    """Returns images of the split by number, with what they were taken for."""
-    answers, names = material.answers, material.drawable_names
+def tiles(material: Material, numbers: np.ndarray, names: Sequence[str]) -> list[Tile]:
+    """Returns images of the split by number, with what they were taken for, by these names."""
+    answers = material.answers
     images = material.pixels_of(numbers)
     found = []
     for pixels, number in zip(images, numbers, strict=True):
@@ -137,7 +137,8 @@ def _calibration(material: Material, theme: Theme) -> Figure:
 def _tiles(chosen: Callable[[Material], np.ndarray]) -> Callable[[Material, Theme], Figure | None]:
     def draw(material: Material, theme: Theme) -> Figure | None:
         numbers = chosen(material)
-        return draw_tiles(tiles(material, numbers), theme) if len(numbers) else None
+        found = tiles(material, numbers, material.drawable_names)
+        return draw_tiles(found, theme) if len(numbers) else None
 
     return draw
 

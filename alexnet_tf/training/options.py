@@ -1,6 +1,7 @@
 """What was asked of a run: the recipe, what overrides it, and whether a resumed run may differ."""
 
 import dataclasses
+import os
 from typing import Any
 
 from alexnet_tf.data.prepare.items import printable
@@ -191,4 +192,4 @@ def check_unicode(option: str, path: str) -> None:
 
 def _absolute(folder: str) -> str:
     """Returns a folder's path as it is valid from everywhere."""
-    return str(expanded(folder).resolve())
+    return os.path.realpath(expanded(folder))  # `resolve` fails at a link to itself

@@ -167,6 +167,23 @@ def test_refusals_are_the_servers_own_words(rest_url, grpc_server, jpegs):
         remote.ask(jpegs, server=grpc_server, model="dogs")
 
 
+def test_another_program_on_the_rest_port_is_named():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    with pytest.raises(RuntimeError, match="is no REST port of TF Serving"):
+        rest.ask([b""], url=f"http://127.0.0.1:{server.server_port}")
+    server.server_close()
+
+
 @pytest.mark.parametrize("name", ["rest_client", "grpc_client"])
 def test_the_scripts_print_a_table(
     name, rest_url, grpc_server, jpegs, expected, tmp_path, monkeypatch, capsys

@@ -170,3 +170,16 @@ def test_damaged_features_and_unknown_splits_are_refused(extractor, small_model_
     (index.folder / "features.npy").write_bytes(b"no array")
     with pytest.raises(InputError, match="remove it"):
         open_index(small_model_file, coloured, extractor=extractor)
+
+
+def test_a_picture_beside_the_folders_of_classes_does_not_take_them_away(
+    extractor, small_model_file, coloured, tmp_path
+):
+    os.link(coloured / "red" / "0.png", coloured / "data-photos.png")
+    index = open_index(small_model_file, coloured, extractor=extractor, split="train")
+    assert (len(index), len(index.class_names), index.split) == (24, 3, "train")
+    (tmp_path / "whole").mkdir()
+    coloured.rename(tmp_path / "whole" / "train")
+    os.link(tmp_path / "whole" / "train" / "red" / "0.png", tmp_path / "whole" / "0.png")
+    index = open_index(small_model_file, tmp_path / "whole", extractor=extractor)
+    assert (len(index), index.split) == (24, "train")

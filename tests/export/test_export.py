@@ -109,6 +109,7 @@ def test_int8_without_real_images_is_refused(model_file, tmp_path, monkeypatch):
         ({"formats": ["pb"]}, "pb"),
         ({"model": "missing.keras"}, "missing.keras"),
         ({"run": "first"}, "not both"),
+        ({"formats": ["onnx"], "quantize": "float16"}, "--format tflite"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(model_file, photos, tmp_path, options, word):

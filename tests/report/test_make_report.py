@@ -102,6 +102,13 @@ def test_class_names_are_text_whatever_they_hold(page):
     assert page.all("b") == []
     for name in CLASSES:
         assert name in page.words
+    # A picture may have no font for a letter; a browser has.
+    assert not [image["alt"] for image in page.all("img") if "recognised as class" in image["alt"]]
+
+
+def test_the_page_says_which_command_prints_its_numbers(home, page):
+    command = f"python cli.py evaluate --run {home / 'run'} --split validation --ten-crop --json"
+    assert command in page.words
 
 
 def test_each_picture_lies_beside_the_page_as_a_file(home, made):

@@ -146,7 +146,7 @@ def test_the_command_writes_a_model_that_works_as_any_other(
 
     monkeypatch.setattr(module, "get_recipe", small)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    (tmp_path / "names.txt").write_text("\n".join(NAMES), encoding="utf-8-sig")  # as Excel does
     code, out, err = ran([onnx_file, "--labels", "names.txt"], capsys)
     assert (code, err) == (0, "")
     assert f"{CLASSES} classes" in out
