@@ -50,7 +50,7 @@ RELATIVES = (
         seeds=1,
         how="Enlarged to 224 pixels; the last epoch counts. The second has the paper's velocity "
         "where the book has none, and differs in nothing else.",
-        reason="One seed. The error is still falling when the 10 epochs end, at a constant rate.",
+        reason="One seed each. Without velocity the error is still falling when the 10 epochs end.",
     ),
     Experiment(
         name="fashion-mnist-lenet",
