@@ -137,8 +137,9 @@ def _calibration(material: Material, theme: Theme) -> Figure:
 def _tiles(chosen: Callable[[Material], np.ndarray]) -> Callable[[Material, Theme], Figure | None]:
     def draw(material: Material, theme: Theme) -> Figure | None:
         numbers = chosen(material)
-        found = tiles(material, numbers, material.drawable_names)
-        return draw_tiles(found, theme) if len(numbers) else None
+        if not len(numbers):
+            return None
+        return draw_tiles(tiles(material, numbers, material.drawable_names), theme)
 
     return draw
 
