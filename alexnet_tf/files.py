@@ -114,3 +114,9 @@ def read_sealed_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 def sha256(content: bytes) -> str:
     """Returns the SHA-256 in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+def printable(name: str) -> str:
+    """Returns a file's name in one line of valid Unicode, whatever bytes it has."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -52,7 +52,7 @@ RUN_SPATIAL_BETA = 0.75
 RUN_WEIGHT_STD = {"conv3": 0.03, "conv4": 0.03, "conv5": 0.03}
 RUN_BIAS_RATE = 0.02  # twice the weights' first rate; does not follow its fall
 RUN_LIGHTING_DIVISOR = 1.1  # (x - mean + noise) / 1.1 while the noise is on
-# ILSVRC-2012 (layer-params-145.cfg): epochs at which the weights' rate falls, colour noise ends
+# ILSVRC-2012 (layer-params-145.cfg): epochs at which the weights' rate falls, color noise ends
 # with conv1's rate set to 1e-5, conv1 is frozen, and training stops.
 RUN_RATE_EPOCHS = (25, 51, 79)
 RUN_LIGHTING_OFF_EPOCH = 67
@@ -60,7 +60,7 @@ RUN_CONV1_RATE = 1e-5
 RUN_CONV1_FROZEN_EPOCH = 72
 RUN_EPOCHS = 91
 
-# Published colour statistics of the ImageNet training set (cuda-convnet2's metadata): standard
+# Published color statistics of the ImageNet training set (cuda-convnet2's metadata): standard
 # deviations of 0..255 pixels along each principal component, smallest first, and the eigenvectors
 # in columns, rows R, G, B.
 IMAGENET_RGB_STDS = (19.72, 37.09, 121.78)

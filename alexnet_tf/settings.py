@@ -51,7 +51,7 @@ class Network:
       convolutions: The convolutional blocks, conv1 first.
       hidden_units: Units of the fully connected layers between them and the classifier.
       input_size: Side of the square input in pixels.
-      channels: 3 (RGB) or 1 (grey).
+      channels: 3 (RGB) or 1 (gray).
       activation: One of `ACTIVATIONS`.
       norm: What a block's "norm" is: one of `NORMS`.
       lrn_depth_radius: Maps on each side of the window (TensorFlow's name); n = 2 * radius + 1.
@@ -104,7 +104,7 @@ class Network:
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be at least 0 and below 1. Received: {self.dropout}")
         if self.channels not in (1, 3):
-            raise InputError(f"channels must be 1 (grey) or 3 (RGB). Received: {self.channels}")
+            raise InputError(f"channels must be 1 (gray) or 3 (RGB). Received: {self.channels}")
 
     def replace(self, **changes: Any) -> "Network":
         """Returns a copy with `changes`; `groups` is set on every grouped convolution."""

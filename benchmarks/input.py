@@ -4,7 +4,7 @@
 
 Needs PyTorch (`pip install torch`); torchvision is not needed. Both sides turn the same photos into
 the same batches: 128 random 224 x 224 crops of the image rescaled to 256, reflected at random,
-uint8, with a colour offset drawn for each, by as many workers as there are cores. In each round the
+uint8, with a color offset drawn for each, by as many workers as there are cores. In each round the
 competitors take turns, so that other work on the machine meets all of them; the medians count. An
 epoch goes over the photos several times, so that what is read ahead of the clock is a small part.
 
@@ -43,8 +43,8 @@ def make_photos(folder: Path, count: int) -> None:
         frequency = np.hypot(np.fft.fftfreq(375)[:, None], np.fft.rfftfreq(500)[None])
         spectrum = 1 / np.maximum(frequency, 1 / 500)
         noise = [np.fft.irfft2(np.fft.rfft2(rng.normal(size=(375, 500))) * spectrum) for _ in "gab"]
-        grey, first, second = (plane / plane.std() for plane in noise)
-        image = np.stack([grey + 0.3 * first, grey, grey + 0.3 * second], axis=-1)
+        gray, first, second = (plane / plane.std() for plane in noise)
+        image = np.stack([gray + 0.3 * first, gray, gray + 0.3 * second], axis=-1)
         place = folder / "train" / f"class{index % 10}" / f"{index:05d}.jpg"
         place.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.clip(128 + 50 * image, 0, 255).astype(np.uint8)
@@ -170,7 +170,7 @@ def rate(batches: Any) -> float:
 
 def prepared(source: Path, out: Path, kind: str, workers: int) -> Path:
     """Prepares the photos."""
-    from alexnet_tf.data.prepare.prepare import prepare
+    from alexnet_tf.prepare.prepare import prepare
 
     return prepare(str(source), out, kind=kind, processes=workers).folder
 

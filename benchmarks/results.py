@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.experiments.catalogue import get_experiment
+from alexnet_tf.experiments.catalog import get_experiment
 from alexnet_tf.experiments.figure import draw_figure
 from alexnet_tf.experiments.results import RESULTS
 from alexnet_tf.experiments.stored import PICTURES, block, read_stored, with_block

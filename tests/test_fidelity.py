@@ -85,7 +85,7 @@ FACTS = {
         crops(RUN),
     ),
     "who shares crop and reflection": (NONE, {32}, NONE, NONE),
-    "colour noise": ({0, paper.LIGHTING_STD}, NONE, lighting(PAPER), lighting(RUN)),
+    "color noise": ({0, paper.LIGHTING_STD}, NONE, lighting(PAPER), lighting(RUN)),
     "what else the noise does": (
         NONE,
         {paper.RUN_LIGHTING_DIVISOR},
@@ -157,14 +157,14 @@ FACTS = {
         FALLS | {RUN.epochs},
     ),
     "epochs": ({paper.EPOCHS}, {paper.RUN_EPOCHS}, {PAPER.epochs}, {RUN.epochs}),
-    "end of the colour noise": (NONE, OFF, NONE, OFF),
+    "end of the color noise": (NONE, OFF, NONE, OFF),
     "freezing": (NONE, {paper.RUN_CONV1_FROZEN_EPOCH}, NONE, {paper.RUN_CONV1_FROZEN_EPOCH}),
     "first weights": ({0, paper.WEIGHT_STD}, STDS, {paper.WEIGHT_STD}, STDS),
     "first biases": ({0, 1}, NONE, {0, 1}, {0, 1}),
 }
 WITHOUT_NUMBERS = {
     "filter of the resizing",
-    "the mean image and colours are those of",
+    "the mean image and colors are those of",
     "whole network",
     "towers",
     "after conv1",

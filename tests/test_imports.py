@@ -29,6 +29,7 @@ RANKS = {
     "optional": 0,
     "data": 1,
     "model": 1,
+    "prepare": 2,
     "pictures": 2,
     "evaluation": 3,
     "training": 4,
@@ -100,7 +101,7 @@ EXTRAS = ("demo", "export", "onnx", "tensorboard", "torch")  # imported only whe
 
 
 def declared(*groups):
-    """The distributions that pyproject.toml declares, by normalised name."""
+    """The distributions that pyproject.toml declares, by normalized name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     texts = list(project["dependencies"])
     for group in groups:

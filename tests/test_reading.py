@@ -13,7 +13,7 @@ import pytest
 
 from alexnet_tf import paper
 from alexnet_tf.cli import COMMANDS, cli
-from alexnet_tf.experiments.catalogue import EXPERIMENTS
+from alexnet_tf.experiments.catalog import EXPERIMENTS
 from alexnet_tf.experiments.claims import CLAIMS
 from alexnet_tf.recipes import get_recipe
 
@@ -55,7 +55,7 @@ def epochs(variant):
     return values("relu-vs-tanh", variant, "epochs_to_training_error")
 
 
-def near_neighbours():
+def near_neighbors():
     """The share that results.md has for the paper's distance in fc7."""
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     return float(re.search(r"^\| fc7, Euclidean distance[^|]*\| ([\d.]+)% \|$", page, re.M)[1])
@@ -88,8 +88,8 @@ MEASURED = {
     ],
     "§4.1": [
         images("ten-crop"),
-        *(percent("ten-crop", "centre crop", f"{kind}_crop_error") for kind in ("centre", "ten")),
-        *(percent("augmentation", v) for v in ("none", "crops and flips", "crops, flips, colours")),
+        *(percent("ten-crop", "center crop", f"{kind}_crop_error") for kind in ("center", "ten")),
+        *(percent("augmentation", v) for v in ("none", "crops and flips", "crops, flips, colors")),
     ],
     "§4.2": [
         images("dropout"),
@@ -103,7 +103,7 @@ MEASURED = {
     "§6": [
         images("cifar10-alexnet"),
         *(percent(name, recipe) for name, recipe in CIFAR10),
-        near_neighbours(),
+        near_neighbors(),
     ],
     "§7": [
         images("depth"),
@@ -249,9 +249,9 @@ def test_the_readmes_results_are_the_stored_ones(name):
     )
     lrn = [percent("lrn", variant) for variant in ("none", "lrn")]
     pooling = [percent("overlapping-pooling", variant) for variant in ("plain", "overlapping")]
-    crops = [percent("ten-crop", "centre crop", f"{kind}_crop_error") for kind in ("centre", "ten")]
+    crops = [percent("ten-crop", "center crop", f"{kind}_crop_error") for kind in ("center", "ten")]
     dropout = [percent("dropout", variant) for variant in ("none", "dropout")]
-    colours = [percent("augmentation", f"crops{v}") for v in (" and flips", ", flips, colours")]
+    colors = [percent("augmentation", f"crops{v}") for v in (" and flips", ", flips, colors")]
     depth = [
         percent("depth", f"{v}") for v in ("five convolutions", "without conv3", "without conv4")
     ]
@@ -264,7 +264,7 @@ def test_the_readmes_results_are_the_stored_ones(name):
         lrn[0] - lrn[1],
         pooling[0] - pooling[1],
         crops[0] - crops[1],
-        colours[0] - colours[1],
+        colors[0] - colors[1],
         dropout[0] - dropout[1],
         depth[1] - depth[0],
         depth[2] - depth[0],

@@ -14,7 +14,7 @@ from alexnet_tf.bench.layers import LayerTime
 from alexnet_tf.bench.speed import Speed
 from alexnet_tf.pictures.figure import save_picture
 
-_FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe and Ito: colour-blind safe
+_FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe and Ito: color-blind safe
 
 
 @dataclasses.dataclass(frozen=True)

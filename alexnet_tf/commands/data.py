@@ -54,7 +54,7 @@ def command(
     """Show what is in a data set: splits, classes, examples per class, sizes.
 
     A picture shows training examples before and after augmentation: the crops, the reflections and
-    the changes of colour that the recipe makes.
+    the changes of color that the recipe makes.
     """
     from alexnet_tf.files import check_picture_name, expanded
     from alexnet_tf.recipes import get_recipe, recipe_for
@@ -82,7 +82,7 @@ def command(
     values["picture"] = None
     if train is not None and sample is not None and len(sample.readable):
         some = train.subset(sample.readable)
-        # The colours' components of a sample do for a picture.
+        # The colors' components of a sample do for a picture.
         statistics = fit_statistics(some, chosen.resize_pixels, what="sampled", cache=False)
         names = shortened(drawable(opened.class_names), _LONGEST_NAME)
         style = text_style(names)
@@ -124,7 +124,7 @@ def _show(values: dict[str, Any]) -> None:
         console.print(
             f"sizes of {sizes['sampled']:,}: {width['smallest']} to {width['largest']} wide "
             f"(median {width['median']}), {height['smallest']} to {height['largest']} high (median "
-            f"{height['median']}), {'grey' if values['channels'] == 1 else 'RGB'}"
+            f"{height['median']}), {'gray' if values['channels'] == 1 else 'RGB'}"
         )
     for name in sizes["unreadable"] if sizes else ():
         console.print(f"cannot be read: {name}", markup=False)

@@ -60,7 +60,7 @@ Examples:
 @crops_option()
 @option(
     "--ten-crop",
-    "Also average over ten crops: corners, centre, and their reflections.",
+    "Also average over ten crops: corners, center, and their reflections.",
     default="off",
     example="",
     is_flag=True,
@@ -145,7 +145,7 @@ def _ensemble_table(found: "EnsembleEvaluation", crop: str) -> "Table":
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD)  # lines between the columns would not fit in 80 letters
-    table.add_column({"centre_crop": "centre crop", "ten_crop": "ten crops"}[crop])
+    table.add_column({"center_crop": "center crop", "ten_crop": "ten crops"}[crop])
     for name in ("top-1 error", "top-5 error", "loss"):
         table.add_column(name, justify="right", no_wrap=True)
 
@@ -167,12 +167,12 @@ def _ensemble_table(found: "EnsembleEvaluation", crop: str) -> "Table":
 
 
 def _table(evaluation: "Evaluation") -> "Table":
-    """Returns the errors as a table: centre crop beside ten crops."""
+    """Returns the errors as a table: center crop beside ten crops."""
     from rich.table import Table
 
     table = Table()
     table.add_column("")
-    kinds = [("centre crop", evaluation.centre_crop), ("ten crops", evaluation.ten_crop)]
+    kinds = [("center crop", evaluation.center_crop), ("ten crops", evaluation.ten_crop)]
     judged = [(name, errors) for name, errors in kinds if errors is not None]
     for name, _ in judged:
         table.add_column(name, justify="right")

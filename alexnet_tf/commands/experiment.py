@@ -81,7 +81,7 @@ def command(name: str, as_json: bool, **options: Any) -> None:
     if name == "list":
         _list(as_json)
         return
-    from alexnet_tf.experiments.catalogue import get_experiment
+    from alexnet_tf.experiments.catalog import get_experiment
     from alexnet_tf.experiments.plan import new_plan, parse_budget
 
     experiment = get_experiment(name)
@@ -129,7 +129,7 @@ def _command(name: str, options: dict[str, Any]) -> str:
 
 def _list(as_json: bool) -> None:
     """Prints the experiments: claim, section, data, and what they took where it is stored."""
-    from alexnet_tf.experiments.catalogue import EXPERIMENTS
+    from alexnet_tf.experiments.catalog import EXPERIMENTS
     from alexnet_tf.experiments.stored import cost
 
     rows: list[dict[str, Any]] = [

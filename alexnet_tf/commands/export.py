@@ -157,12 +157,12 @@ def _table(done: "Export") -> "Table":
     table.add_column("format")
     for heading in ("size", "difference", "same top-1"):
         table.add_column(heading, justify="right")
-    labelled = done.checks[0].top1_errors is not None
-    if labelled:
+    labeled = done.checks[0].top1_errors is not None
+    if labeled:
         table.add_column("top-1 errors", justify="right")
     table.add_column("one image", justify="right")
     for check in done.checks:
-        errors = (str(check.top1_errors),) if labelled else ()
+        errors = (str(check.top1_errors),) if labeled else ()
         table.add_row(
             check.form,
             f"{check.size_bytes / 1e6:.2f} MB",

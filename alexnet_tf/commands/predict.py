@@ -46,8 +46,8 @@ Examples:
 )
 @option(
     "--ten-crop",
-    "Average over ten crops: corners, centre, and their reflections.",
-    default="off: the centre crop",
+    "Average over ten crops: corners, center, and their reflections.",
+    default="off: the center crop",
     example="",
     is_flag=True,
 )

@@ -8,7 +8,7 @@ import click
 from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
 
 if TYPE_CHECKING:
-    from alexnet_tf.data.prepare.prepare import Prepared
+    from alexnet_tf.prepare.prepare import Prepared
 
 _EXAMPLES = """\b
 Examples:
@@ -54,7 +54,7 @@ def command(source: str, as_json: bool, **options: Any) -> None:
 
     SOURCE is a folder (class folders; train/ and val/; or images with a CSV file of file and
     label), a folder with ImageNet as downloaded, or a TFDS name. The result is a TFDS data set with
-    the mean image, the colours' principal components and a report of what was found.
+    the mean image, the colors' principal components and a report of what was found.
     """
     from alexnet_tf.quiet import import_tensorflow
 

@@ -8,7 +8,7 @@ from alexnet_tf.errors import FolderTakenError
 from alexnet_tf.files import expanded
 
 if TYPE_CHECKING:
-    from alexnet_tf.data.prepare.prepare import Prepared
+    from alexnet_tf.prepare.prepare import Prepared
 
 
 def prepare_source(
@@ -21,7 +21,7 @@ def prepare_source(
     quiet: bool = False,
 ) -> "Prepared":
     """Prepares a source, with progress on stderr; TensorFlow must be imported already."""
-    from alexnet_tf.data.prepare.prepare import prepare
+    from alexnet_tf.prepare.prepare import prepare
     from alexnet_tf.training.reporting import Screen
 
     screen = Screen(quiet)
@@ -40,7 +40,7 @@ def prepare_for_training(source: str, *, quiet: bool) -> str:
     try:
         return str(prepare_source(source, quiet=quiet).folder)
     except FolderTakenError as error:  # it says to give --out, which `train` has not
-        from alexnet_tf.data.prepare.folder_items import source_name
+        from alexnet_tf.prepare.folder_items import source_name
 
         place = Path("prepared") / f"{source_name(Path(source).with_suffix(''))}-2"
         quoted = shlex.quote(str(place))
@@ -60,9 +60,8 @@ def is_raw(dataset: str | None) -> bool:
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow(start_devices=False)
-    from alexnet_tf.data.prepare.folder_items import TABLE_ENDINGS
-    from alexnet_tf.data.prepare.items import MARKER
-    from alexnet_tf.data.prepare.shards import WORK
+    from alexnet_tf.data.folders import TABLE_ENDINGS
+    from alexnet_tf.data.prepared import MARKER, WORK
     from alexnet_tf.data.sources import means_folder
 
     path = expanded(dataset)

@@ -61,7 +61,7 @@ Examples:
 @crops_option()
 @option(
     "--no-ten-crop",
-    "Leave out the errors over ten crops, which take ten times as long as those of the centre.",
+    "Leave out the errors over ten crops, which take ten times as long as those of the center.",
     default="off: both are there",
     example="",
     is_flag=True,

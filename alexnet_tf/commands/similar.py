@@ -25,7 +25,7 @@ from alexnet_tf.runs import model_file, newest_run, read_run
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from alexnet_tf.evaluation.similarity import Neighbour
+    from alexnet_tf.evaluation.similarity import Neighbor
 
 _MOST_DRAWN = 10
 _EXAMPLES = """\b
@@ -136,7 +136,7 @@ def command(image: str, **options: Any) -> None:
             "split": index.split,
             "images": len(index),
             "distance": distance,
-            "nearest": [neighbour.to_json() for neighbour in found],
+            "nearest": [neighbor.to_json() for neighbor in found],
         }
         echo_json(values)
         return
@@ -160,7 +160,7 @@ def _read(image: str) -> bytes:
     return content
 
 
-def _table(found: "list[Neighbour]") -> "Table":
+def _table(found: "list[Neighbor]") -> "Table":
     """Returns the nearest images, the nearest first."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
@@ -169,13 +169,13 @@ def _table(found: "list[Neighbour]") -> "Table":
     table = Table(box=SIMPLE_HEAD)
     table.add_column("", justify="right")
     table.add_column("distance", justify="right")
-    has_classes = any(neighbour.class_name is not None for neighbour in found)
+    has_classes = any(neighbor.class_name is not None for neighbor in found)
     if has_classes:
         table.add_column("class", overflow="fold")
     table.add_column("image", overflow="fold")
-    for place, neighbour in enumerate(found, 1):
-        cells = [str(place), f"{neighbour.distance:.3f}"]
+    for place, neighbor in enumerate(found, 1):
+        cells = [str(place), f"{neighbor.distance:.3f}"]
         if has_classes:
-            cells.append(escape(neighbour.class_name or ""))
-        table.add_row(*cells, escape(neighbour.name))
+            cells.append(escape(neighbor.class_name or ""))
+        table.add_row(*cells, escape(neighbor.name))
     return table

@@ -55,8 +55,8 @@ def _crop(
     columns, column_weights = _taps(column_begin, new_width / width, width, pixels)
     if flip:
         columns, column_weights = columns[::-1].copy(), column_weights[::-1].copy()
-    colours = image if channels == 3 else np.repeat(image, 3, axis=2)
-    return _filter(colours, rows, row_weights, columns, column_weights)[..., :channels]
+    colors = image if channels == 3 else np.repeat(image, 3, axis=2)
+    return _filter(colors, rows, row_weights, columns, column_weights)[..., :channels]
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,12 +87,12 @@ def _taps(begin: int, scale: float, size: int, pixels: int) -> tuple[np.ndarray,
     starts = np.empty(pixels, np.int64)
     weights = np.empty((pixels, taps), np.float32)
     for place in range(pixels):
-        centre = (begin + place + 0.5) / scale - 0.5
-        start = min(max(int(np.ceil(centre - reach)), 0), size - taps)
+        center = (begin + place + 0.5) / scale - 0.5
+        start = min(max(int(np.ceil(center - reach)), 0), size - taps)
         starts[place] = start
         total = 0.0
         for tap in range(taps):
-            weight = max(1 - abs(start + tap - centre) / reach, 0.0)
+            weight = max(1 - abs(start + tap - center) / reach, 0.0)
             weights[place, tap] = weight
             total += weight
         for tap in range(taps):

@@ -60,7 +60,7 @@ class DataSet:
       class_names: By class number.
       splits: Some of "train", "validation", "test".
       origin: Where it is: a folder's path, or the TFDS name with its version.
-      channels: 3 (RGB) or 1 (grey): what the examples give.
+      channels: 3 (RGB) or 1 (gray): what the examples give.
       left_out: One line on the files that were left out on sight and what reads them; "": none.
     """
 

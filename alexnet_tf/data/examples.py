@@ -1,4 +1,4 @@
-"""A split: labelled images with random access by index, whatever they are stored in."""
+"""A split: labeled images with random access by index, whatever they are stored in."""
 
 import abc
 import hashlib
@@ -33,7 +33,7 @@ class Examples(abc.ABC):
 
     Attributes:
       labels: int64 [n], class numbers.
-      channels: 3 (RGB) or 1 (grey): what `load` gives.
+      channels: 3 (RGB) or 1 (gray): what `load` gives.
       stored_statistics: A file with the statistics of just these examples, or None.
       is_fast: Whether images are read as fast as from memory: there is no need to keep them there.
       stored_shape: [height, width, channels] of all images, if their pixels lie in memory or are
@@ -248,7 +248,7 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
     Args:
       encoded: string scalar.
-      channels: 3 (RGB) or 1 (grey).
+      channels: 3 (RGB) or 1 (gray).
 
     Returns:
       uint8 [height, width, channels]. Transparency is dropped; an orientation in the file's
@@ -256,7 +256,7 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """
 
     def decode_bitmap() -> tf.Tensor:
-        # TensorFlow converts no channels of a BMP: grey, colour and transparent ones are told here.
+        # TensorFlow converts no channels of a BMP: gray, color and transparent ones are told here.
         bitmap = tf.io.decode_bmp(encoded, channels=0)
         return tf.cond(
             tf.equal(tf.shape(bitmap)[-1], 1),

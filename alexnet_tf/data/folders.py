@@ -11,11 +11,10 @@ import numpy as np
 from alexnet_tf.data.dataset import DataSet, Splits, split_folders
 from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.image_names import EXTENSIONS, is_image
-from alexnet_tf.data.prepare.folder_items import TABLE_ENDINGS
-from alexnet_tf.data.prepare.items import printable
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import expanded
+from alexnet_tf.files import expanded, printable
 
+TABLE_ENDINGS = (".csv", ".tsv")
 _NOT_NAMED = f"without an image's ending ({' '.join(EXTENSIONS)})"
 _BELOW = "in folders below a class folder"
 _NO_FILE = "of no regular kind (pipes and the like)"

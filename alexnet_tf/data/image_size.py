@@ -5,7 +5,7 @@ import warnings
 
 from PIL import Image
 
-from alexnet_tf.data.prepare.repair import FORMATS, MAX_PIXELS
+from alexnet_tf.data.repair import FORMATS, MAX_PIXELS
 
 # Our own limit is lower than the one from which Pillow warns.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

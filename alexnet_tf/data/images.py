@@ -1,6 +1,6 @@
 """What is done to an image before the network, as plain functions of tensors.
 
-All take and give uint8 on the 0..255 scale, RGB or grey, and work eagerly, inside a tf.function and
+All take and give uint8 on the 0..255 scale, RGB or gray, and work eagerly, inside a tf.function and
 inside `Dataset.map`.
 """
 
@@ -15,11 +15,11 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Makes images grey or RGB.
+    """Makes images gray or RGB.
 
     Args:
       images: uint8 [..., height, width, 1, 3 or 4]; a fourth channel (transparency) is dropped.
-      channels: 1 (luminance) or 3 (grey is repeated).
+      channels: 1 (luminance) or 3 (gray is repeated).
 
     Returns:
       uint8 [..., height, width, channels].
@@ -31,8 +31,8 @@ def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
         return to_channels(images[..., :3], channels)
     if channels == 3:
         return tf.repeat(images, 3, axis=-1)
-    grey = tf.reduce_sum(tf.cast(images, tf.float32) * _LUMINANCE, axis=-1, keepdims=True)
-    return tf.cast(tf.round(grey), tf.uint8)
+    gray = tf.reduce_sum(tf.cast(images, tf.float32) * _LUMINANCE, axis=-1, keepdims=True)
+    return tf.cast(tf.round(gray), tf.uint8)
 
 
 def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
@@ -142,7 +142,7 @@ def mirror_padded(images: tf.Tensor, pixels: int) -> tf.Tensor:
     return tf.pad(images, ((0, 0), border, border, (0, 0)), mode="REFLECT")
 
 
-def centre_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
+def center_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     """Cuts the central square.
 
     Args:
@@ -157,7 +157,7 @@ def centre_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Cuts the four corners and the centre, and reflects them (section 4.1).
+    """Cuts the four corners and the center, and reflects them (section 4.1).
 
     Args:
       images: [batch, height, width, channels], static height and width.
@@ -165,7 +165,7 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
     Returns:
       [batch, 10, pixels, pixels, channels] of the type of `images`. Along axis 1: top left, top
-      right, bottom left, bottom right, centre, then the reflections of these five in that order.
+      right, bottom left, bottom right, center, then the reflections of these five in that order.
     """
     bottom, right = images.shape[1] - pixels, images.shape[2] - pixels
     places = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from alexnet_tf.data.counter_random import permutation
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.prepare.items import printable
+from alexnet_tf.files import printable
 
 SAMPLE = 200
 _STREAM_SAMPLE = 25

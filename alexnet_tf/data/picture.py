@@ -34,13 +34,13 @@ def draw_examples(
     """Draws examples as they are stored and as the first epochs of a run would show them.
 
     A row an example: first the rescaled square, then what each epoch makes of it: crop, reflection,
-    colours (cut to 0..255, which training does not do).
+    colors (cut to 0..255, which training does not do).
 
     Args:
       examples: Training examples; ROWS of them are drawn, chosen by seed.
       class_names: By class number, short and such as can be drawn.
       recipe: Its sizes, flip and lighting are used.
-      statistics: The colours' principal components.
+      statistics: The colors' principal components.
       path: The picture's file; its ending chooses the format.
       seed: Of the run whose augmentation is shown.
       text_style: What matplotlib needs to draw the names; None: nothing.

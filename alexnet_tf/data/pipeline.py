@@ -195,7 +195,7 @@ def evaluation_batches(examples: Examples, pixels: int, batch_size: int) -> tf.d
 
 
 def _offsets(draws: Draws, recipe: Recipe, statistics: Statistics) -> np.ndarray:
-    """Returns PCA lighting: float32 [n, 3]; zeros where it is off or images are grey."""
+    """Returns PCA lighting: float32 [n, 3]; zeros where it is off or images are gray."""
     if not draws.alphas.any():
         return np.zeros_like(draws.alphas)
     return lighting_offsets(

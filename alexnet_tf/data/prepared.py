@@ -14,11 +14,12 @@ import tensorflow as tf
 from alexnet_tf.data.dataset import DataSet, Splits
 from alexnet_tf.data.examples import Indices, fingerprint_of
 from alexnet_tf.data.images import to_channels
-from alexnet_tf.data.prepare.items import MARKER
 from alexnet_tf.data.records import StoredExamples, damaged, features_in, read_ranges
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 
+MARKER = "prepared.json"  # written last: a folder that has it is a complete prepared set
+WORK = ".preparing"  # where an interrupted preparation keeps its progress
 STATISTICS = "statistics.npz"
 VERSION = 1
 INDEX_COLUMNS = ("shard", "record_offset", "record_bytes", "image_offset", "image_bytes", "label")
@@ -30,7 +31,7 @@ class Index:
 
     Attributes:
       shard: int32 [n], number of its shard.
-      record_offset: int64 [n], where its serialised example begins in the shard, in bytes.
+      record_offset: int64 [n], where its serialized example begins in the shard, in bytes.
       record_bytes: int32 [n].
       image_offset: int64 [n], where the encoded image, or its pixels, begin in the shard.
       image_bytes: int32 [n].

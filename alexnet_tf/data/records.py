@@ -85,7 +85,7 @@ class RecordExamples(StoredExamples):
 
         Args:
           shards: The files.
-          decode_image: From a serialised example (string scalar) to uint8 [h, w, 1 or 3].
+          decode_image: From a serialized example (string scalar) to uint8 [h, w, 1 or 3].
           places: int64 [n, 3]: number of the shard, offset and length of the content in bytes.
           labels: int64 [n].
           channels: 3 or 1: what `load` converts to.
@@ -137,7 +137,7 @@ class RecordExamples(StoredExamples):
         return f"{self._origin} {self._shards[shard].name} at byte {offset}"
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """Decodes a serialised example; see `StoredExamples.decode`."""
+        """Decodes a serialized example; see `StoredExamples.decode`."""
         return to_channels(self._decode_image(content), self.channels)
 
     def _read_many(self, indices: np.ndarray) -> np.ndarray:

@@ -30,18 +30,18 @@ SPLIT_SIZES = {"train": 5000, "validation": 1000, "test": 1000}
 _SEED = 2012
 _OVERSAMPLED = 3  # drawn so many times larger, then averaged: that is the anti-aliasing
 _CANVAS = PIXELS * _OVERSAMPLED
-_CONTRAST = 100.0  # least distance in RGB between a shape's colours and its background's
+_CONTRAST = 100.0  # least distance in RGB between a shape's colors and its background's
 _MOST_TURN = math.radians(25)
-# Shapes are bright, backgrounds dark. With any colour on any, and turned and scaled more freely,
+# Shapes are bright, backgrounds dark. With any color on any, and turned and scaled more freely,
 # the recipe's eight epochs got about a third of the images right; like this, nearly all.
 _DARK, _BRIGHT = (0, 111), (130, 256)
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Points = list[tuple[float, float]]
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):
-    """Ten classes of coloured shapes and patterns on varied backgrounds, 72 x 72 RGB."""
+    """Ten classes of colored shapes and patterns on varied backgrounds, 72 x 72 RGB."""
 
     name = "shapes"
     VERSION = tfds.core.Version("1.1.0")
@@ -90,13 +90,13 @@ def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:
     """
     rng = np.random.default_rng((_SEED, list(SPLIT_SIZES).index(split), index))
     label = index % len(CLASS_NAMES)
-    background, colours = _background(rng)
+    background, colors = _background(rng)
     shape = Image.new("L", (_CANVAS, _CANVAS), 0)
     radius = _CANVAS * rng.uniform(0.28, 0.42)
     place = rng.uniform(radius * 0.85, _CANVAS - radius * 0.85, 2)
     turn = rng.uniform(-_MOST_TURN, _MOST_TURN)
     _draw_mask(ImageDraw.Draw(shape), CLASS_NAMES[label], radius, place, turn, rng)
-    paint = _paint(CLASS_NAMES[label], radius, turn, colours, rng)
+    paint = _paint(CLASS_NAMES[label], radius, turn, colors, rng)
     image = Image.composite(paint, background, shape).resize((PIXELS, PIXELS), Image.Resampling.BOX)
     pixels = np.asarray(image, np.float32)
     noisy = pixels + rng.normal(0, rng.uniform(0, 8), pixels.shape)
@@ -113,8 +113,8 @@ def _draw_mask(
 ) -> None:
     """Draws a shape's outline, filled, white on black."""
 
-    def disc(centre: tuple[float, float], size: float, fill: int) -> None:
-        x, y = centre
+    def disc(center: tuple[float, float], size: float, fill: int) -> None:
+        x, y = center
         draw.ellipse((x - size, y - size, x + size, y + size), fill=fill)
 
     def polygon(points: Points) -> None:
@@ -127,7 +127,7 @@ def _draw_mask(
             fill=255,
         )
 
-    centre = (float(place[0]), float(place[1]))
+    center = (float(place[0]), float(place[1]))
     if kind == "triangle":
         polygon(_regular(3))
     elif kind == "square":
@@ -146,36 +146,36 @@ def _draw_mask(
         if kind in ("striped", "checkered") and rng.random() < 0.5:
             polygon(_regular(4))
         else:
-            disc(centre, radius, 255)
+            disc(center, radius, 255)
         if kind == "ring":
-            disc(centre, radius * rng.uniform(0.45, 0.65), 0)
+            disc(center, radius * rng.uniform(0.45, 0.65), 0)
         elif kind == "crescent":
             away = radius * rng.uniform(0.4, 0.6)
-            cut = (centre[0] + away * math.cos(turn), centre[1] + away * math.sin(turn))
+            cut = (center[0] + away * math.cos(turn), center[1] + away * math.sin(turn))
             disc(cut, radius * 0.85, 0)
 
 
 def _paint(
-    kind: str, radius: float, turn: float, avoid: list[Colour], rng: np.random.Generator
+    kind: str, radius: float, turn: float, avoid: list[Color], rng: np.random.Generator
 ) -> Image.Image:
-    """Returns a canvas of the shape's colours: one, or two in a pattern."""
-    colour = _colour(rng, avoid, _BRIGHT)
+    """Returns a canvas of the shape's colors: one, or two in a pattern."""
+    color = _color(rng, avoid, _BRIGHT)
     if kind not in ("striped", "checkered"):
-        return Image.new("RGB", (_CANVAS, _CANVAS), colour)
-    other = _colour(rng, [colour], _DARK)
+        return Image.new("RGB", (_CANVAS, _CANVAS), color)
+    other = _color(rng, [color], _DARK)
     width = radius * rng.uniform(0.28, 0.45)
     along, across = _turned_grid(turn)
     odd = np.floor(along / width + rng.random()).astype(int)
     if kind == "checkered":
         odd = odd + np.floor(across / width + rng.random()).astype(int)
-    return _two_coloured(odd % 2 == 1, colour, other)
+    return _two_colored(odd % 2 == 1, color, other)
 
 
-def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Colour]]:
-    """Returns a canvas with a background, and its colours."""
-    first = _colour(rng, [], _DARK)
+def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Color]]:
+    """Returns a canvas with a background, and its colors."""
+    first = _color(rng, [], _DARK)
     second = tuple(int(c) for c in np.clip(np.array(first) + rng.integers(-40, 41, 3), *_DARK))
-    colours = [first, second]
+    colors = [first, second]
     kind = rng.choice(("plain", "gradient", "noise", "stripes", "blots"))
     if kind == "plain":
         return Image.new("RGB", (_CANVAS, _CANVAS), first), [first]
@@ -191,12 +191,12 @@ def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Colour]]:
         smooth = coarse.resize((_CANVAS, _CANVAS), Image.Resampling.BILINEAR)
         share = np.asarray(smooth, np.float32) / 255
     mask = Image.fromarray((share * 255).astype(np.uint8))
-    ends = [Image.new("RGB", (_CANVAS, _CANVAS), colour) for colour in (second, first)]
-    return Image.composite(ends[0], ends[1], mask), colours  # type: ignore[return-value]
+    ends = [Image.new("RGB", (_CANVAS, _CANVAS), color) for color in (second, first)]
+    return Image.composite(ends[0], ends[1], mask), colors  # type: ignore[return-value]
 
 
-def _colour(rng: np.random.Generator, avoid: list[Colour], levels: tuple[int, int]) -> Colour:
-    """Returns a random colour well apart from those in `avoid`, as far as there is one."""
+def _color(rng: np.random.Generator, avoid: list[Color], levels: tuple[int, int]) -> Color:
+    """Returns a random color well apart from those in `avoid`, as far as there is one."""
     candidates = rng.integers(*levels, (16, 3))
     if not avoid:
         red, green, blue = candidates[0]
@@ -207,11 +207,11 @@ def _colour(rng: np.random.Generator, avoid: list[Colour], levels: tuple[int, in
     return int(red), int(green), int(blue)
 
 
-def _two_coloured(mask: np.ndarray, colour: Colour, other: Colour) -> Image.Image:
-    """Returns a canvas of `colour` where the mask is true, else `other`."""
+def _two_colored(mask: np.ndarray, color: Color, other: Color) -> Image.Image:
+    """Returns a canvas of `color` where the mask is true, else `other`."""
     size = (_CANVAS, _CANVAS)
     return Image.composite(
-        Image.new("RGB", size, colour), Image.new("RGB", size, other), Image.fromarray(mask)
+        Image.new("RGB", size, color), Image.new("RGB", size, other), Image.fromarray(mask)
     )
 
 

@@ -6,10 +6,8 @@ import shlex
 from pathlib import Path
 
 from alexnet_tf.data.dataset import DataSet
-from alexnet_tf.data.folders import open_folder
-from alexnet_tf.data.prepare.folder_items import TABLE_ENDINGS
-from alexnet_tf.data.prepare.shards import WORK
-from alexnet_tf.data.prepared import is_prepared, open_prepared
+from alexnet_tf.data.folders import TABLE_ENDINGS, open_folder
+from alexnet_tf.data.prepared import WORK, is_prepared, open_prepared
 from alexnet_tf.data.tfds_source import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
@@ -31,7 +29,7 @@ def open_dataset(
         without a slash that is both a folder here and a TFDS name is the latter: write ./word for
         the folder.
       data_dir: TFDS's data folder; None is TFDS's default.
-      channels: 3 (RGB) or 1 (grey): what images are converted to.
+      channels: 3 (RGB) or 1 (gray): what images are converted to.
 
     Returns:
       The data set; its splits are read when first asked for.
@@ -41,7 +39,7 @@ def open_dataset(
     """
     name = os.fspath(name_or_path)
     if channels not in (1, 3):
-        raise InputError(f"channels must be 1 (grey) or 3 (RGB). Received: {channels}")
+        raise InputError(f"channels must be 1 (gray) or 3 (RGB). Received: {channels}")
     if not name.strip():
         raise InputError("--dataset needs a name or a folder")
     path = expanded(name)

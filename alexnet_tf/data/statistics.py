@@ -33,7 +33,7 @@ class Statistics:
       mean_image: float32 [pixels, pixels, channels], 0..255: the mean of each pixel over the
         images, at the resized size. A network takes its central part.
       rgb_stds: float64 [3], standard deviations of 0..255 pixels along the principal components,
-        smallest first. Zeros for grey images.
+        smallest first. Zeros for gray images.
       rgb_eigenvectors: float64 [3, 3], the components in columns, rows R, G, B; in each column the
         entry of largest magnitude is positive.
       bad: Names of damaged images, with the reason; they were left out.

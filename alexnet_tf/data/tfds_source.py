@@ -48,7 +48,7 @@ def open_tfds(
       The data set.
 
     Raises:
-      InputError: There is no such set, it is not one of labelled images, or it is neither prepared
+      InputError: There is no such set, it is not one of labeled images, or it is neither prepared
         nor to be downloaded.
     """
     found = find_builder(name, data_dir=data_dir)
@@ -239,15 +239,15 @@ def _read(builder: Any, split: str, image_key: str, label_key: str, channels: in
         examples: Examples = _read_arrays(builder, split, image_key, label_key, channels, origin)
     else:
 
-        def decode_image(serialised: tf.Tensor) -> tf.Tensor:
-            return features.deserialize_example(serialised)[image_key]
+        def decode_image(serialized: tf.Tensor) -> tf.Tensor:
+            return features.deserialize_example(serialized)[image_key]
 
         shards = [Path(path) for path in info.filepaths]
         examples = RecordExamples.scan(
             shards, decode_image, label_key, channels=channels, origin=origin
         )
     if len(examples) == 0 or examples.labels.min() < 0:
-        raise InputError(f"split {split} of {builder.info.full_name} has no labelled images")
+        raise InputError(f"split {split} of {builder.info.full_name} has no labeled images")
     return examples
 
 

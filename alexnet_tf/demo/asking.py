@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf.data.images import centre_crop
+from alexnet_tf.data.images import center_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
 from alexnet_tf.evaluation.feature_index import FeatureExtractor, FeatureIndex, open_index
 from alexnet_tf.evaluation.predict import Damaged, Guess, predict
-from alexnet_tf.evaluation.similarity import Neighbour, nearest
-from alexnet_tf.evaluation.similarity_picture import neighbour_pixels
+from alexnet_tf.evaluation.similarity import Neighbor, nearest
+from alexnet_tf.evaluation.similarity_picture import neighbor_pixels
 from alexnet_tf.evaluation.subject import PathLike, Progress
 from alexnet_tf.model.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.kernels import first_kernels
@@ -58,7 +58,7 @@ class Reply:
 
     top: tuple[Guess, ...]
     kernels: tuple[FiredKernel, ...]
-    similar: tuple[tuple[np.ndarray, Neighbour], ...]
+    similar: tuple[tuple[np.ndarray, Neighbor], ...]
 
 
 class Asker:
@@ -107,7 +107,7 @@ class Asker:
 
         Args:
           path: A JPEG, PNG, GIF (first frame), BMP or WebP file.
-          ten_crops: Whether to average over ten crops (section 4.1) in place of the centre crop.
+          ten_crops: Whether to average over ten crops (section 4.1) in place of the center crop.
 
         Raises:
           InputError: It is too large, damaged, or no image; the message is for the page.
@@ -121,7 +121,7 @@ class Asker:
     def _fired(self, square: np.ndarray) -> tuple[FiredKernel, ...]:
         """Returns the kernels with the largest activations, the largest first."""
         pixels = self._classifier.preprocessing.input_pixels
-        crop = tf.cast(centre_crop(square[None], pixels), tf.float32)
+        crop = tf.cast(center_crop(square[None], pixels), tf.float32)
         maps = np.maximum(self._conv1(crop, training=False).numpy()[0], 0)
         largest = maps.max(axis=(0, 1))
         return tuple(
@@ -134,13 +134,13 @@ class Asker:
             for n in np.argsort(-largest, kind="stable")[:_KERNELS]
         )
 
-    def _similar(self, square: np.ndarray) -> tuple[tuple[np.ndarray, Neighbour], ...]:
+    def _similar(self, square: np.ndarray) -> tuple[tuple[np.ndarray, Neighbor], ...]:
         """Returns the nearest images of the data set."""
         if self.index is None:
             return ()
         (found,) = nearest(self.index, self._features(square[None]), _SIMILAR)
         side = square.shape[0]
-        return tuple((neighbour_pixels(self.index, n, side), n) for n in found)
+        return tuple((neighbor_pixels(self.index, n, side), n) for n in found)
 
 
 def _content(path: Path) -> bytes:

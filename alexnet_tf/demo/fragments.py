@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 
 from alexnet_tf.demo.asking import FiredKernel, Reply
-from alexnet_tf.evaluation.similarity import Neighbour
+from alexnet_tf.evaluation.similarity import Neighbor
 from alexnet_tf.evaluation.similarity_picture import short_name
 from alexnet_tf.pictures.encode import image_uri, is_small
 
@@ -39,7 +39,7 @@ def similar_html(reply: Reply, where: str) -> str:
     """
     if not where:
         return "<p class='note'>Start the demo with --in DATASET to see similar images here.</p>"
-    tiles = "".join(_neighbour(pixels, neighbour) for pixels, neighbour in reply.similar)
+    tiles = "".join(_neighbor(pixels, neighbor) for pixels, neighbor in reply.similar)
     return (
         f"<p class='note'>The nearest images of {escape(where)} by the last hidden layer, "
         "with their Euclidean distances.</p>"
@@ -63,10 +63,10 @@ def _kernel(kernel: FiredKernel) -> str:
     )
 
 
-def _neighbour(pixels: np.ndarray, neighbour: Neighbour) -> str:
+def _neighbor(pixels: np.ndarray, neighbor: Neighbor) -> str:
     """Returns one similar image's tile."""
-    name, distance = short_name(neighbour), f"{neighbour.distance:.2f}"
-    alt = f"{name}, at distance {distance}: {neighbour.name}"
+    name, distance = short_name(neighbor), f"{neighbor.distance:.2f}"
+    alt = f"{name}, at distance {distance}: {neighbor.name}"
     tile = f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
     return tile.encode(errors="backslashreplace").decode()  # a file's name need not be UTF-8
 

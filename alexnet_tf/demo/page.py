@@ -12,7 +12,7 @@ from alexnet_tf.demo.fragments import STYLE, kernels_html, problem_html, similar
 from alexnet_tf.demo.library import gradio
 from alexnet_tf.errors import InputError
 
-_CENTRE, _TEN = "centre crop", "ten crops averaged"
+_CENTER, _TEN = "center crop", "ten crops averaged"
 # Of uploaded images, in Gradio's folder for temporary files: none is kept longer than an hour.
 _CLEANING_SECONDS = 60
 _KEPT_SECONDS = 3600 - _CLEANING_SECONDS
@@ -26,7 +26,7 @@ def answer(
     Args:
       asker: The network.
       path: The uploaded file, or None: it was taken away.
-      crops: What is switched on: "centre crop" or "ten crops averaged".
+      crops: What is switched on: "center crop" or "ten crops averaged".
 
     Returns:
       A message or "", the most probable classes with their probabilities, and the HTML of the
@@ -76,7 +76,7 @@ def build_page(asker: Asker) -> Any:
                 # Gradio would open the file and fail; `answer` tells what is wrong with it.
                 image.preprocess = _uploaded
                 problem = gr.HTML(elem_id="problem", padding=False)
-                crops = gr.Radio([_CENTRE, _TEN], value=_CENTRE, label="Crops")
+                crops = gr.Radio([_CENTER, _TEN], value=_CENTER, label="Crops")
             with gr.Column():
                 top = gr.Label(label="Most probable classes", num_top_classes=5)
         gr.Markdown("## Kernels that fired")

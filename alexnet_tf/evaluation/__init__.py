@@ -1,1 +1,1 @@
-"""Judging a network: exact top-k counts, centre crop and ten crops."""
+"""Judging a network: exact top-k counts, center crop and ten crops."""

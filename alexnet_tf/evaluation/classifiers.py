@@ -37,7 +37,7 @@ class Classifier:
       name: The file it came from.
       class_names: By class number.
       preprocessing: What images go through first.
-      probabilities: float32 [b, n, n, c], RGB or grey, 0..255, to float32 [b, classes].
+      probabilities: float32 [b, n, n, c], RGB or gray, 0..255, to float32 [b, classes].
     """
 
     name: str

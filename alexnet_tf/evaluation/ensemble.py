@@ -17,7 +17,7 @@ from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.ensemble_report import EnsembleEvaluation
 from alexnet_tf.evaluation.evaluate import Total, crop_probabilities, images_in_step, judge
-from alexnet_tf.evaluation.report import Judgement
+from alexnet_tf.evaluation.report import Judgment
 from alexnet_tf.evaluation.subject import (
     PathLike,
     Progress,
@@ -88,14 +88,14 @@ def evaluate_ensemble(
         _check_same_classes(network, name, subject)
         networks.append(network)
         names.append(name)
-    judgements = _judge_all(
+    judgments = _judge_all(
         networks, _examples(networks, subject), batch_size, ten_crop, on_progress
     )
-    *alone, together = judgements
+    *alone, together = judgments
     return EnsembleEvaluation(
         tuple(
-            dataclasses.replace(subject.evaluation(judgement), model=name)
-            for judgement, name in zip(alone, names, strict=True)
+            dataclasses.replace(subject.evaluation(judgment), model=name)
+            for judgment, name in zip(alone, names, strict=True)
         ),
         dataclasses.replace(subject.evaluation(together), model=f"average of {len(names)}"),
     )
@@ -164,7 +164,7 @@ def _check_same_classes(network: keras.Model, name: str, subject: Subject) -> No
 
 
 def _examples(networks: Sequence[keras.Model], subject: Subject) -> dict[_Key, Examples]:
-    """Returns the split for every colour and size that the networks take."""
+    """Returns the split for every color and size that the networks take."""
     found = {_key(subject.network): subject.examples}
     for network in networks:
         channels, pixels = key = _key(network)
@@ -190,7 +190,7 @@ def _judge_all(
     batch_size: int | None,
     ten_crop: bool,
     on_progress: Progress | None,
-) -> list[Judgement]:
+) -> list[Judgment]:
     """Returns what each network comes to, and last what their average does."""
     size = len(next(iter(examples.values())))
     rows = images_in_step(size, batch_size, ten_crop)
@@ -210,7 +210,7 @@ def _judge_all(
                 total.add(count)
         if on_progress is not None:
             on_progress(totals[0][0].examples, size)
-    return [Judgement(*(total.errors() for total in of_one)) for of_one in totals]
+    return [Judgment(*(total.errors() for total in of_one)) for of_one in totals]
 
 
 def _probabilities(network: keras.Model, ten_crop: bool) -> Any:

@@ -32,8 +32,8 @@ class EnsembleEvaluation:
 
     @property
     def crops(self) -> tuple[str, ...]:
-        """What was judged: "centre_crop" and perhaps "ten_crop"."""
-        return ("centre_crop",) if self.ensemble.ten_crop is None else ("centre_crop", "ten_crop")
+        """What was judged: "center_crop" and perhaps "ten_crop"."""
+        return ("center_crop",) if self.ensemble.ten_crop is None else ("center_crop", "ten_crop")
 
     def gain(self, crop: str, error: str = "top1_error") -> Gain:
         """Returns what averaging saves.

@@ -1,4 +1,4 @@
-"""Judging a network on a split: centre crop, and ten crops averaged (section 4.1)."""
+"""Judging a network on a split: center crop, and ten crops averaged (section 4.1)."""
 
 import functools
 from collections.abc import Callable
@@ -9,16 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.images import centre_crop
+from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.images import ten_crop as cut_ten_crops
 from alexnet_tf.data.pipeline import evaluation_batches
 from alexnet_tf.evaluation.answers import Answers, answer
-from alexnet_tf.evaluation.report import Errors, Evaluation, Judgement
+from alexnet_tf.evaluation.report import Errors, Evaluation, Judgment
 from alexnet_tf.evaluation.subject import PathLike, Progress, open_subject, resized_pixels
 from alexnet_tf.evaluation.topk import count_errors
 from alexnet_tf.paper import TEN_CROPS
 
-CENTRE = 4  # the centre crop's place among the ten, after the four corners
+CENTER = 4  # the center crop's place among the ten, after the four corners
 _BATCH_SIZE = 128
 _TINY = 1e-37  # smallest probability whose logarithm is taken: near float32's smallest
 
@@ -32,19 +32,19 @@ def evaluate_examples(
     ten_crop: bool = False,
     on_progress: Progress | None = None,
     on_answers: Callable[[Answers], None] | None = None,
-) -> Judgement:
+) -> Judgment:
     """Judges a model on examples.
 
-    With ten crops a step takes a tenth of the images; the centre crop is one of the ten.
+    With ten crops a step takes a tenth of the images; the center crop is one of the ten.
 
     Args:
-      model: Takes float32 [b, p, p, c], RGB or grey, 0..255, and gives probabilities [b, classes].
+      model: Takes float32 [b, p, p, c], RGB or gray, 0..255, and gives probabilities [b, classes].
       examples: At least one.
       resize_pixels: Side of the square that crops are cut from, at least p; None: the model's own.
       batch_size: Crops in a step, or None: 128; not more than there are examples are taken.
       ten_crop: Whether to judge the average over ten crops of each image too.
       on_progress: Called after each step with the images judged so far and the images in all.
-      on_answers: Called after each step with what the centre crops of its images were answered.
+      on_answers: Called after each step with what the center crops of its images were answered.
 
     Returns:
       The errors. Loss is the mean of -log p(label), of the averaged p for ten crops, in nats.
@@ -61,7 +61,7 @@ def evaluate_examples(
         if on_answers is not None:
             rows = np.asarray(batch["weight"]) > 0  # the others only fill the batch up
             on_answers(Answers(*(values.numpy()[rows] for values in said)))
-    return Judgement(*(total.errors() for total in totals))
+    return Judgment(*(total.errors() for total in totals))
 
 
 def images_in_step(examples: int, batch_size: int | None, ten_crop: bool) -> int:
@@ -144,15 +144,15 @@ def crop_probabilities(
     Args:
       model: As in `evaluate_examples`.
       images: uint8 [b, r, r, c], resized and not yet cropped.
-      ten_crop: Whether the average over ten crops follows the centre crop's.
+      ten_crop: Whether the average over ten crops follows the center crop's.
     """
     pixels = int(model.input_shape[1])
     if not ten_crop:
-        return (model(tf.cast(centre_crop(images, pixels), tf.float32), training=False),)
+        return (model(tf.cast(center_crop(images, pixels), tf.float32), training=False),)
     crops = tf.cast(cut_ten_crops(images, pixels), tf.float32)
     flat = tf.reshape(crops, (-1, *crops.shape[2:]))
     each = tf.reshape(model(flat, training=False), (-1, TEN_CROPS, model.output_shape[-1]))
-    return each[:, CENTRE], tf.reduce_mean(each, axis=1)
+    return each[:, CENTER], tf.reduce_mean(each, axis=1)
 
 
 def judge(

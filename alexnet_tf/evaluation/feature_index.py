@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.examples import ArrayExamples, Examples, FileExamples, fingerprint_of
-from alexnet_tf.data.images import centre_crop
+from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
 from alexnet_tf.data.sources import means_folder, open_dataset
 from alexnet_tf.data.statistics import fit_statistics
@@ -37,7 +37,7 @@ class FeatureExtractor:
 
     Attributes:
       model: The whole network.
-      resize_pixels: Side of the square that it takes its centre crop from.
+      resize_pixels: Side of the square that it takes its center crop from.
       units: Numbers for an image: 4096 for AlexNet.
     """
 
@@ -50,7 +50,7 @@ class FeatureExtractor:
 
         @tf.function(reduce_retracing=True)
         def extract(images: tf.Tensor) -> tf.Tensor:
-            crops = tf.cast(centre_crop(images, pixels), tf.float32)
+            crops = tf.cast(center_crop(images, pixels), tf.float32)
             return tf.cast(body(crops, training=False), tf.float32)
 
         self._extract = extract

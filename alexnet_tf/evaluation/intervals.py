@@ -24,8 +24,8 @@ def wilson_interval(count: int, total: int, z: float = Z_95) -> tuple[float, flo
     if total == 0:
         return 0.0, 1.0
     share, shrink = count / total, 1 + z * z / total
-    centre = (share + z * z / (2 * total)) / shrink
+    center = (share + z * z / (2 * total)) / shrink
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / shrink
     # Rounding must not leave the ends that are exact.
-    low = 0.0 if count == 0 else max(0.0, centre - half)
-    return low, 1.0 if count == total else min(1.0, centre + half)
+    low = 0.0 if count == 0 else max(0.0, center - half)
+    return low, 1.0 if count == total else min(1.0, center + half)

@@ -12,7 +12,7 @@ CALIBRATION_BINS = 15  # as Guo et al. (2017) take
 
 
 class ClassErrors(NamedTuple):
-    """How often each class was not recognised.
+    """How often each class was not recognized.
 
     Attributes:
       examples: int64 [classes]: images of the class.

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.examples import decode
-from alexnet_tf.data.images import centre_crop, resize_and_crop, ten_crop
-from alexnet_tf.data.prepare.repair import upright
+from alexnet_tf.data.images import center_crop, resize_and_crop, ten_crop
+from alexnet_tf.data.repair import upright
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import Classifier
 from alexnet_tf.evaluation.preprocessing import Preprocessing
@@ -85,7 +85,7 @@ def predict(
       images: Names and the bytes of JPEG, PNG, GIF (first frame) or BMP files; or names and,
         as a string, why there are no bytes.
       top: How many classes to name; not more than there are are named.
-      ten_crops: Whether to average over ten crops (section 4.1) in place of the centre crop.
+      ten_crops: Whether to average over ten crops (section 4.1) in place of the center crop.
 
     Yields:
       A prediction, or what is wrong, for every image, in order.
@@ -132,11 +132,11 @@ def crop_probabilities(classifier: Classifier, squares: np.ndarray, ten_crops: b
     Args:
       classifier: From `open_classifier`.
       squares: uint8 [b, r, r, c], r being the classifier's resize_pixels.
-      ten_crops: Whether to average over ten crops, or to take the centre one.
+      ten_crops: Whether to average over ten crops, or to take the center one.
     """
     pixels = classifier.preprocessing.input_pixels
     if not ten_crops:
-        return classifier.probabilities(centre_crop(squares, pixels).astype(np.float32))
+        return classifier.probabilities(center_crop(squares, pixels).astype(np.float32))
     crops = ten_crop(tf.constant(squares), pixels).numpy().astype(np.float32)
     each = classifier.probabilities(crops.reshape(-1, *crops.shape[2:]))
     return each.reshape(len(squares), TEN_CROPS, -1).mean(axis=1)

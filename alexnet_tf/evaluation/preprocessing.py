@@ -15,12 +15,12 @@ PREPROCESSING = "preprocessing.json"
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How pixels get to a network, which normalises them itself.
+    """How pixels get to a network, which normalizes them itself.
 
     Attributes:
       resize_pixels: Side of the square that a photo is resized and cut to.
       input_pixels: Side of the crop of it that the network takes.
-      channels: 3 (RGB) or 1 (grey), 0..255.
+      channels: 3 (RGB) or 1 (gray), 0..255.
     """
 
     resize_pixels: int

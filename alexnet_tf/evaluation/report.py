@@ -57,15 +57,15 @@ class Errors:
         }
 
 
-class Judgement(NamedTuple):
-    """A network judged on some examples: `centre, ten = ...` unpacks it.
+class Judgment(NamedTuple):
+    """A network judged on some examples: `center, ten = ...` unpacks it.
 
     Attributes:
-      centre_crop: From the central crop of each image (the paper's 39.0/18.3).
+      center_crop: From the central crop of each image (the paper's 39.0/18.3).
       ten_crop: From the average over ten crops of each image (37.5/17.0), or None: not asked for.
     """
 
-    centre_crop: Errors
+    center_crop: Errors
     ten_crop: Errors | None = None
 
 
@@ -77,15 +77,15 @@ class Evaluation:
       model: The model's file, or its name where it was given as a model.
       dataset: The data set's name or folder.
       split: The split: "validation" may be the part of train that was held out.
-      centre_crop: As in `Judgement`.
-      ten_crop: As in `Judgement`.
+      center_crop: As in `Judgment`.
+      ten_crop: As in `Judgment`.
       left_out: Damaged images that were not judged, with the reason.
     """
 
     model: str
     dataset: str
     split: str
-    centre_crop: Errors
+    center_crop: Errors
     ten_crop: Errors | None = None
     left_out: tuple[tuple[str, str], ...] = ()
 
@@ -96,7 +96,7 @@ class Evaluation:
             "dataset": self.dataset,
             "split": self.split,
             "left_out": len(self.left_out),
-            "centre_crop": self.centre_crop.to_json(),
+            "center_crop": self.center_crop.to_json(),
         }
         if self.ten_crop is not None:
             values["ten_crop"] = self.ten_crop.to_json()

@@ -13,7 +13,7 @@ DISTANCES = ("euclidean", "cosine")
 _CHUNK_BYTES = 2**27  # of features in memory at a time
 
 
-class Neighbour(NamedTuple):
+class Neighbor(NamedTuple):
     """One of the images nearest to another.
 
     Attributes:
@@ -40,7 +40,7 @@ class Neighbour(NamedTuple):
 
 def nearest(
     index: FeatureIndex, features: np.ndarray, top: int = 10, distance: str = "euclidean"
-) -> list[list[Neighbour]]:
+) -> list[list[Neighbor]]:
     """Returns the images of an index that are nearest to others.
 
     Args:
@@ -57,7 +57,7 @@ def nearest(
     """
     numbers, distances = nearest_rows(index.features, features, top, distance)
     return [
-        [_neighbour(index, int(n), float(d)) for n, d in zip(*row, strict=True)]
+        [_neighbor(index, int(n), float(d)) for n, d in zip(*row, strict=True)]
         for row in zip(numbers, distances, strict=True)
     ]
 
@@ -123,8 +123,8 @@ def _exact(rows: np.ndarray, query: np.ndarray, distance: str) -> np.ndarray:
     return 1 - np.divide(rows @ query, lengths, out=np.zeros(len(rows)), where=lengths > 0)
 
 
-def _neighbour(index: FeatureIndex, number: int, distance: float) -> Neighbour:
+def _neighbor(index: FeatureIndex, number: int, distance: float) -> Neighbor:
     """Returns a row of the index with its name and class."""
     names = index.class_names
     class_name = None if names is None else names[int(index.examples.labels[number])]
-    return Neighbour(number, index.examples.name(number), class_name, distance)
+    return Neighbor(number, index.examples.name(number), class_name, distance)

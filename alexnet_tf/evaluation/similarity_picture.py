@@ -9,16 +9,16 @@ import tensorflow as tf
 
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.evaluation.feature_index import FeatureIndex
-from alexnet_tf.evaluation.similarity import Neighbour
+from alexnet_tf.evaluation.similarity import Neighbor
 from alexnet_tf.pictures.figure import save_picture
 from alexnet_tf.pictures.names import drawable_name, shortened
-from alexnet_tf.pictures.tiles import LONGEST_CAPTION, draw_neighbours
+from alexnet_tf.pictures.tiles import LONGEST_CAPTION, draw_neighbors
 
 
 def draw_similar(
     pixels: np.ndarray,
     index: FeatureIndex,
-    found: Sequence[Neighbour],
+    found: Sequence[Neighbor],
     path: str | os.PathLike[str],
 ) -> None:
     """Draws an image and its nearest, each with its class, or its file's name, and the distance.
@@ -30,23 +30,23 @@ def draw_similar(
       path: The picture, `.png`, `.pdf` or `.svg`; replaced only by a complete one.
     """
     side = pixels.shape[0]
-    near = [(neighbour_pixels(index, n, side), _caption(n)) for n in found]
-    save_picture(draw_neighbours([(pixels, "")], [near]), path)
+    near = [(neighbor_pixels(index, n, side), _caption(n)) for n in found]
+    save_picture(draw_neighbors([(pixels, "")], [near]), path)
 
 
-def _caption(neighbour: Neighbour) -> str:
+def _caption(neighbor: Neighbor) -> str:
     """Returns a name, cut so that the distance behind it is not."""
-    distance = f" {neighbour.distance:.2f}"
-    name = drawable_name(short_name(neighbour), "image")
+    distance = f" {neighbor.distance:.2f}"
+    name = drawable_name(short_name(neighbor), "image")
     return shortened([name], LONGEST_CAPTION - len(distance))[0] + distance
 
 
-def neighbour_pixels(index: FeatureIndex, neighbour: Neighbour, side: int) -> np.ndarray:
+def neighbor_pixels(index: FeatureIndex, neighbor: Neighbor, side: int) -> np.ndarray:
     """Returns an image of the index as a network sees it: uint8 [side, side, c]."""
-    image = index.examples.load(tf.constant(neighbour.number, tf.int64))
+    image = index.examples.load(tf.constant(neighbor.number, tf.int64))
     return resize_and_crop(image, side).numpy()
 
 
-def short_name(neighbour: Neighbour) -> str:
+def short_name(neighbor: Neighbor) -> str:
     """Returns an image's class, or its file's name where there are no classes."""
-    return neighbour.class_name or Path(neighbour.name).name
+    return neighbor.class_name or Path(neighbor.name).name

@@ -14,7 +14,7 @@ from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.report import Evaluation, Judgement
+from alexnet_tf.evaluation.report import Evaluation, Judgment
 from alexnet_tf.files import expanded
 from alexnet_tf.imagenet import readable
 from alexnet_tf.model.persistence import load_model
@@ -58,13 +58,13 @@ class Subject:
             return None
         return evaluation_split(self.dataset, "train", self.hold_out, self.seed)
 
-    def evaluation(self, found: Judgement) -> Evaluation:
+    def evaluation(self, found: Judgment) -> Evaluation:
         """Returns what was found, with what it was found on."""
         return Evaluation(
             self.name,
             self.dataset.name,
             self.split,
-            found.centre_crop,
+            found.center_crop,
             found.ten_crop,
             self.left_out,
         )

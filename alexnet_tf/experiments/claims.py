@@ -87,25 +87,25 @@ CLAIMS = (
     Experiment(
         name="augmentation",
         claim="Random crops and reflections keep the network from overfitting; changing the "
-        "colours along their principal components takes another 1% off.",
+        "colors along their principal components takes another 1% off.",
         section="4.1",
-        paper="more than 1 point for the colours",
+        paper="more than 1 point for the colors",
         recipe="cifar10-small",
         variants=(
             Variant("none", {"resize_pixels": 28, "flip": False}),
             Variant("crops and flips"),
-            Variant("crops, flips, colours", {"lighting_std": 0.1}),
+            Variant("crops, flips, colors", {"lighting_std": 0.1}),
         ),
         metrics=("test_error", "training_error"),
         expected=(
             Pair("crops and flips", "none"),
-            Pair("crops, flips, colours", "crops and flips", 1, more=True),
+            Pair("crops, flips, colors", "crops and flips", 1, more=True),
         ),
         changes=_CROPS,
         how=f"Crops of 28 of 32 pixels, with {SMALL}; without, images rescaled to 28 pixels. "
         "The crops are judged on the central 28 pixels, the rescaled images on the whole.",
         reason="A short training of a small network is limited by what it can fit, not by "
-        "overfitting; CIFAR-10's objects change colour less with the light than photos do.",
+        "overfitting; CIFAR-10's objects change color less with the light than photos do.",
     ),
     Experiment(
         name="init",
@@ -192,16 +192,16 @@ CLAIMS = (
     ),
     Experiment(
         name="ten-crop",
-        claim="Averaging over ten crops is better than the centre crop: 39.0% to 37.5% top-1.",
+        claim="Averaging over ten crops is better than the center crop: 39.0% to 37.5% top-1.",
         section="4.1 and 6",
         paper="1.5 points",
         recipe="cifar10-small",
         variants=(
-            Variant("centre crop", metric="centre_crop_error"),
-            Variant("ten crops", runs_of="centre crop", metric="ten_crop_error"),
+            Variant("center crop", metric="center_crop_error"),
+            Variant("ten crops", runs_of="center crop", metric="ten_crop_error"),
         ),
         metrics=("ten_crop_error",),
-        expected=(Pair("ten crops", "centre crop", 1.5),),
+        expected=(Pair("ten crops", "center crop", 1.5),),
         changes=_CROPS,
         how=f"Crops of 28 of 32 pixels, with {SMALL}; the same trained networks, judged twice.",
         reason="Crops of 28 of 32 pixels differ less than those of 224 of 256.",
@@ -221,7 +221,7 @@ CLAIMS = (
         alike_within=1.0,
         how=f"Reduced: {SMALL}, with each network's order of layers, its alpha and its towers in "
         "the response norm; the same first weights and schedule.",
-        reason="In the first block the run normalises before the ReLU, and its alpha is five times "
+        reason="In the first block the run normalizes before the ReLU, and its alpha is five times "
         "smaller: on few images that may weigh more than on a million.",
     ),
 )

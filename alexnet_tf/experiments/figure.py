@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.experiments.catalogue import get_experiment
+from alexnet_tf.experiments.catalog import get_experiment
 from alexnet_tf.experiments.definition import Experiment
 from alexnet_tf.experiments.measures import METRICS, TARGET_TRAINING_ERROR
 from alexnet_tf.files import atomic_path
 
-# Okabe and Ito: colour-blind safe.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito: color-blind safe.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
 
 Panel = tuple[str, dict[str, list[list[float]]]]  # title, and lines by their name in the legend
@@ -48,13 +48,13 @@ def draw_figure(results: dict[str, Any], path: Path) -> None:
                 range(1, len(values) + 1),
                 values,
                 _STYLES[place % len(_STYLES)],
-                color=_COLOURS[place % len(_COLOURS)],
+                color=_COLORS[place % len(_COLORS)],
                 linewidth=1.2,
                 alpha=1.0 if name else 0.45,
                 label=name,
             )
         if "epochs_to_training_error" in experiment.metrics:
-            axes.axhline(100 * TARGET_TRAINING_ERROR, color="grey", linewidth=0.8)
+            axes.axhline(100 * TARGET_TRAINING_ERROR, color="gray", linewidth=0.8)
         axes.set(xlabel="epoch", ylabel=title)
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -77,9 +77,9 @@ def _draw_outcomes(axes: Any, experiment: Experiment, results: dict[str, Any]) -
     values = [
         [math.nan if v is None else scale * v for v in r["metrics"][name]["values"]] for r in rows
     ]
-    axes.plot(range(len(rows)), values, color="grey", linewidth=0.8, alpha=0.5)
+    axes.plot(range(len(rows)), values, color="gray", linewidth=0.8, alpha=0.5)
     for place, (row, ours) in enumerate(zip(rows, values, strict=True)):
-        axes.plot([place] * len(ours), ours, "o", color=_COLOURS[place % len(_COLOURS)], alpha=0.7)
+        axes.plot([place] * len(ours), ours, "o", color=_COLORS[place % len(_COLORS)], alpha=0.7)
         mean = row["metrics"][name]["mean"]
         if mean is not None:
             axes.plot([place - 0.2, place + 0.2], [scale * mean] * 2, color="black", linewidth=2)

@@ -21,7 +21,7 @@ class Run:
       history: A record an epoch.
       classes: How many there are.
       diverged: Whether its loss was no number in the end.
-      judged: Errors of its model on the test images as `evaluate` counts them: "centre_crop" and
+      judged: Errors of its model on the test images as `evaluate` counts them: "center_crop" and
         "ten_crop", with the "examples" judged; empty where no metric asks for them.
     """
 
@@ -117,7 +117,7 @@ METRICS = {
         f"epochs until {1 - PUBLISHED_CIFAR10_ERROR:.2%} are right", "epochs", _epochs_to_published
     ),
     "stuck": Metric("runs that stick", "runs", _stuck, of_training=True),
-    "centre_crop_error": Metric("test error", "%", _judged("centre_crop"), judges=True),
+    "center_crop_error": Metric("test error", "%", _judged("center_crop"), judges=True),
     "ten_crop_error": Metric("test error", "%", _judged("ten_crop"), judges=True),
 }
 

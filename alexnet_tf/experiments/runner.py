@@ -251,16 +251,16 @@ class _Runner:
         )
 
     def _judge(self, job: Job) -> None:
-        """Judges a trained model by the centre crop and ten crops, where that is asked for."""
+        """Judges a trained model by the center crop and ten crops, where that is asked for."""
         judged_file = job.folder / JUDGED
         if not self._judges or job.diverged_file.exists() or judged_file.exists():
             return
         found = evaluate(job.folder, data_dir=self._data_dir, ten_crop=True)
         assert found.ten_crop is not None
         judged = {
-            "centre_crop": found.centre_crop.top1_error,
+            "center_crop": found.center_crop.top1_error,
             "ten_crop": found.ten_crop.top1_error,
-            "examples": found.centre_crop.examples,
+            "examples": found.center_crop.examples,
         }
         write_json(judged_file, judged)
         clear()

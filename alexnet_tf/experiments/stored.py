@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.experiments.catalogue import EXPERIMENTS
+from alexnet_tf.experiments.catalog import EXPERIMENTS
 from alexnet_tf.experiments.table import table, verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,7 +33,7 @@ def cost(name: str, folder: Path = STORED) -> tuple[float, str] | None:
 
 
 def block(stored: dict[str, dict[str, Any]]) -> str:
-    """Returns the results as Markdown, in the catalogue's order, between the two marks.
+    """Returns the results as Markdown, in the catalog's order, between the two marks.
 
     Args:
       stored: What results.json holds, by experiment.

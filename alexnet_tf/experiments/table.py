@@ -3,7 +3,7 @@
 import statistics
 from typing import Any
 
-from alexnet_tf.experiments.catalogue import get_experiment
+from alexnet_tf.experiments.catalog import get_experiment
 from alexnet_tf.experiments.definition import Experiment, Pair
 from alexnet_tf.experiments.measures import METRICS
 from alexnet_tf.experiments.plan import duration

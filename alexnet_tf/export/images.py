@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.images import centre_crop, resize_and_crop
+from alexnet_tf.data.images import center_crop, resize_and_crop
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.errors import InputError
@@ -24,7 +24,7 @@ class CheckImages:
     Attributes:
       origin: What they are, for the table's title.
       squares: uint8 [m, r, r, c], resized.
-      crops: float32 [m, n, n, c], their centres.
+      crops: float32 [m, n, n, c], their centers.
       labels: int64 [m], or None where the data set's classes are not the network's.
     """
 
@@ -84,7 +84,7 @@ class ImageSource:
         return self._crops(self._load(self._examples("train"), count)[0])
 
     def _crops(self, squares: np.ndarray) -> np.ndarray:
-        return centre_crop(squares, self._preprocessing.input_pixels).astype(np.float32)
+        return center_crop(squares, self._preprocessing.input_pixels).astype(np.float32)
 
     def _watched_split(self) -> str:
         """Returns validation (what was held out goes by that name), test or train."""

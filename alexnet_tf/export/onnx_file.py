@@ -17,7 +17,7 @@ _OPSET = 17
 def to_onnx(model: keras.Model) -> bytes:
     """Returns a network as an ONNX model.
 
-    It takes `images` float32 [b, n, n, c], RGB or grey, 0..255, and gives `probabilities` float32
+    It takes `images` float32 [b, n, n, c], RGB or gray, 0..255, and gives `probabilities` float32
     [b, classes]. Class names and preprocessing are in its metadata.
 
     Args:

@@ -6,7 +6,7 @@ Signatures, all with an open batch dimension:
   resized and cut in the graph, by the operations that training and evaluation use: an EXIF
   orientation is not looked at, and transparency is dropped.
 - `ten_crop(image_bytes)`: likewise, averaged over ten crops (section 4.1).
-- `predict_images(images)`: float32 [b, n, n, c] crops, RGB or grey, 0..255, and
+- `predict_images(images)`: float32 [b, n, n, c] crops, RGB or gray, 0..255, and
   `predict_images_uint8(images)`, the same in a quarter of the bytes.
 - `features(image_bytes)`: `features` float32 [b, units], the last hidden layer (4096 for AlexNet).
 
@@ -26,7 +26,7 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.data.examples import decode
-from alexnet_tf.data.images import centre_crop, resize_and_crop, ten_crop
+from alexnet_tf.data.images import center_crop, resize_and_crop, ten_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
 from alexnet_tf.evaluation.preprocessing import CLASS_NAMES, PREPROCESSING, names_to_text
@@ -96,7 +96,7 @@ def _functions(model: keras.Model) -> dict[str, Any]:
         )
 
     def of_bytes(image_bytes: tf.Tensor) -> Tensors:
-        crops = centre_crop(squares(image_bytes), pixels)
+        crops = center_crop(squares(image_bytes), pixels)
         return answer(network(tf.cast(crops, tf.float32))[0])
 
     def of_ten_crops(image_bytes: tf.Tensor) -> Tensors:
@@ -105,7 +105,7 @@ def _functions(model: keras.Model) -> dict[str, Any]:
         return answer(tf.reduce_mean(tf.reshape(each, (-1, TEN_CROPS, len(names))), axis=1))
 
     def features(image_bytes: tf.Tensor) -> Tensors:
-        crops = centre_crop(squares(image_bytes), pixels)
+        crops = center_crop(squares(image_bytes), pixels)
         return {"features": network(tf.cast(crops, tf.float32))[1]}
 
     def of_images(images: tf.Tensor) -> Tensors:

@@ -28,18 +28,18 @@ def to_tflite(
 ) -> bytes:
     """Returns a network as a TFLite model with metadata.
 
-    It takes `images` float32 [b, n, n, c], RGB or grey, 0..255 (laid out for one image; an
+    It takes `images` float32 [b, n, n, c], RGB or gray, 0..255 (laid out for one image; an
     interpreter may resize the batch), and gives `probabilities` float32 [b, classes].
 
     Args:
       model: From `build_model` or `load_model`.
       quantize: "none" (float32), "float16" (weights), "dynamic" (weights in int8, activations
-        quantised as they come), or "int8" (activations too, but for response normalization).
+        quantized as they come), or "int8" (activations too, but for response normalization).
       calibration: For "int8": float32 [m, n, n, c], training crops that show the activations'
         ranges; some hundred are enough.
 
     Raises:
-      InputError: The quantisation is unknown, or int8 is asked for without calibration images.
+      InputError: The quantization is unknown, or int8 is asked for without calibration images.
     """
     choose(quantize, QUANTIZATIONS, "--quantize")
     if quantize == "int8" and (calibration is None or not len(calibration)):

@@ -75,14 +75,14 @@ class _Number:
 def _metadata(preprocessing: Preprocessing) -> bytes:
     """Returns the flatbuffer; the slots are the schema's."""
     pixels = _Number(preprocessing.input_pixels, 4)
-    colours = _Number(_RGB if preprocessing.channels == 3 else _GREY, 1)
-    properties = _Table([(0, colours), (1, _Table([(0, pixels), (1, pixels)]))])
+    colors = _Number(_RGB if preprocessing.channels == 3 else _GREY, 1)
+    properties = _Table([(0, colors), (1, _Table([(0, pixels), (1, pixels)]))])
     # The network subtracts its mean itself: pixels go in as they are.
     as_they_are = _Table([(0, [0.0]), (1, [1.0])])
     image = _Table(
         [
             (0, "images"),
-            (1, "The centre of a photo resized to preprocessing.json's resize_pixels; 0..255."),
+            (1, "The center of a photo resized to preprocessing.json's resize_pixels; 0..255."),
             (3, _Table([(0, _Number(_IMAGE, 1)), (1, properties)])),
             (4, [_Table([(0, _Number(_NORMALIZATION, 1)), (1, as_they_are)])]),
             (5, _Table([(0, [255.0]), (1, [0.0])])),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.images import centre_crop
+from alexnet_tf.data.images import center_crop
 from alexnet_tf.optional import needed
 
 FOLDER = "assets.extra"
@@ -32,7 +32,7 @@ def write_warmup(folder: Path, name: str, squares: np.ndarray, input_pixels: int
         "tensorflow_serving.apis.prediction_log_pb2", "writing warm-up requests", "export"
     )
     encoded = tf.constant([tf.io.encode_jpeg(square).numpy() for square in squares])
-    crops = centre_crop(tf.constant(squares), input_pixels)
+    crops = center_crop(tf.constant(squares), input_pixels)
     inputs = {
         "serving_default": {"image_bytes": encoded},
         "ten_crop": {"image_bytes": encoded},

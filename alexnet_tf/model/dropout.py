@@ -119,7 +119,7 @@ class PaperDropout(_Dropout):
 
     At test every unit is there and its output is multiplied by `1 - rate`: halved, at the paper's
     0.5. Activations in training are half as large as with `InvertedDropout`, which is what the
-    paper's learning rates and initialisation go with.
+    paper's learning rates and initialization go with.
 
     Args:
       rate: Share of units dropped, at least 0 and below 1.

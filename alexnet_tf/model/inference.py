@@ -25,7 +25,7 @@ def inference_function(
       precision: One of `PRECISIONS`.
 
     Returns:
-      A tf.function from pixels [b, n, n, c], RGB or grey, 0..255, of any dtype, to probabilities,
+      A tf.function from pixels [b, n, n, c], RGB or gray, 0..255, of any dtype, to probabilities,
       float32 [b, classes]. It is compiled anew for each batch size.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The input normalisation that every model carries: pixels 0..255 in, what conv1 sees out."""
+"""The input normalization that every model carries: pixels 0..255 in, what conv1 sees out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ class MeanSubtraction(keras.layers.Layer):
       mean: Start of the weight, anything that broadcasts to the input's shape; None: zeros.
       **kwargs: Of `keras.layers.Layer`.
 
-    Input: [batch, height, width, 1 or 3], grey or RGB, 0..255, any dtype. Output: the same shape,
+    Input: [batch, height, width, 1 or 3], gray or RGB, 0..255, any dtype. Output: the same shape,
     in the compute dtype.
 
     Raises:
@@ -76,7 +76,7 @@ class MeanSubtraction(keras.layers.Layer):
         """Sets what is subtracted.
 
         Args:
-          mean: On the 0..255 scale, RGB or grey; broadcasts to the input's
+          mean: On the 0..255 scale, RGB or gray; broadcasts to the input's
             (height, width, channels).
 
         Raises:
@@ -97,12 +97,12 @@ class MeanSubtraction(keras.layers.Layer):
         return normalize(inputs, tf.convert_to_tensor(self.mean))
 
     def _normalize(self, inputs: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-        centred = tf.cast(inputs, self._precision) - mean
+        centered = tf.cast(inputs, self._precision) - mean
         if self.scale != (1.0,):
-            centred *= tf.constant(self.scale, centred.dtype)
+            centered *= tf.constant(self.scale, centered.dtype)
         if self.channel_order == "bgr":
-            centred = tf.reverse(centred, [-1])
-        return tf.cast(centred, self.compute_dtype)
+            centered = tf.reverse(centered, [-1])
+        return tf.cast(centered, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns the input's shape."""

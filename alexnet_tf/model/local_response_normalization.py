@@ -101,7 +101,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Returns the normalised activations."""
+        """Returns the normalized activations."""
         inputs = tf.convert_to_tensor(inputs)
         if inputs.dtype == tf.float16:  # whose largest number, 65504, is no large square
             wide = self.call(tf.cast(inputs, tf.float32), training=training)
@@ -115,7 +115,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         return inputs * inverse_power(tf.nn.bias_add(sums, biases), self.beta)
 
     def _with_gradient(self, inputs: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-        """Returns the normalised activations, with the gradient written by hand.
+        """Returns the normalized activations, with the gradient written by hand.
 
         With d the denominator and p = d ** -beta, b = a * p, and since the band is symmetric
         da = db * p - 2 * alpha * beta * a * band(db * b / d).

@@ -25,7 +25,7 @@ from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Network, Recipe
 
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
-# Size of the largest of a few neighbouring activations to theirs, about, at the start of training.
+# Size of the largest of a few neighboring activations to theirs, about, at the start of training.
 _MAX_POOL_GROWTH = math.sqrt(2)
 
 
@@ -43,7 +43,7 @@ def build_model(
 ) -> keras.Model:
     """Builds a network: an ordinary Keras model, not compiled.
 
-    It takes pixels as they are, float32 [batch, n, n, channels], RGB or grey, 0..255, and gives
+    It takes pixels as they are, float32 [batch, n, n, channels], RGB or gray, 0..255, and gives
     probabilities, float32 [batch, classes]. Its layers are called image, mean, conv1, relu1, norm1,
     pool1 ... flatten, fc6, relu6, dropout6 ... fc8, prob, in the order they are applied.
 
@@ -232,10 +232,10 @@ def _settings(
 
 
 def _fit_channels(network: Network) -> Network:
-    """Returns the network with one mean and one scale per channel: grey takes the colours' average.
+    """Returns the network with one mean and one scale per channel: gray takes the colors' average.
 
     Raises:
-      InputError: They are neither one, nor one per channel, nor those of RGB for grey.
+      InputError: They are neither one, nor one per channel, nor those of RGB for gray.
     """
     fitted: dict[str, Any] = {}
     for name in ("mean", "scale"):

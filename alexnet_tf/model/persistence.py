@@ -43,7 +43,7 @@ def custom_objects() -> dict[str, type[keras.layers.Layer]]:
 
 
 def save_model(model: keras.Model, path: str | os.PathLike[str]) -> None:
-    """Writes a model as a `.keras` file: architecture, weights, input normalisation, class names.
+    """Writes a model as a `.keras` file: architecture, weights, input normalization, class names.
 
     It is written in float32 and for one device, whatever the model computes in and on: these belong
     to a run, and a model saved as bfloat16 would come back as such. The model itself is left as it

@@ -62,7 +62,7 @@ class SpatialResponseNormalization(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns the normalised activations."""
+        """Returns the normalized activations."""
         inputs = tf.convert_to_tensor(inputs)
         if inputs.dtype == tf.float16:  # whose largest number, 65504, is no large square
             return tf.cast(self.call(tf.cast(inputs, tf.float32)), tf.float16)

@@ -1,1 +1,1 @@
-"""Pictures by matplotlib, from plain arrays: no screen, no global state, colour-blind safe."""
+"""Pictures by matplotlib, from plain arrays: no screen, no global state, color-blind safe."""

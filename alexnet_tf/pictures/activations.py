@@ -24,7 +24,7 @@ def draw_activations(
         with the largest sum are drawn, in the order they have in the layer; units float [n] are
         drawn row by row as a square. Each layer is on a scale of its own, from zero (dark) to its
         largest activation (bright).
-      theme: The colours.
+      theme: The colors.
     """
     columns = min(3, len(layers) + 1)
     rows = math.ceil((len(layers) + 1) / columns)

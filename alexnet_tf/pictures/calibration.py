@@ -25,7 +25,7 @@ def draw_calibration(
       confidences: float [bins]: their mean confidence; NaN without images.
       accuracies: float [bins]: the share that was right; NaN without images.
       expected_error: Expected calibration error, 0..1, or NaN without images.
-      theme: The colours.
+      theme: The colors.
     """
     figure = new_figure(5.6, 5.6, theme)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])

@@ -27,7 +27,7 @@ def draw_class_errors(
       shares: float [n], 0..1: their errors.
       intervals: float [n, 2], 0..1: where each error lies with 95% confidence.
       mean: The error of all, drawn as a line.
-      theme: The colours.
+      theme: The colors.
     """
     count = len(class_names)
     half = MOST_BARS // 2

@@ -27,7 +27,7 @@ def draw_confusion_matrix(
     Args:
       matrix: int [c, c], counts, c at least 2 and at most `MOST_CLASSES`.
       class_names: One each, from `names.drawable`.
-      theme: The colours.
+      theme: The colors.
 
     Raises:
       ValueError: The matrix is not square, is too large, or the names are not as many.
@@ -48,7 +48,7 @@ def draw_confusion_matrix(
     axes = style_axes(figure.add_subplot(), theme)
     diagonal = np.eye(classes, dtype=bool)
     worst = float(shares[~diagonal].max())
-    right, wrong = (_scale(theme, colour) for colour in theme.series[:2])
+    right, wrong = (_scale(theme, color) for color in theme.series[:2])
     axes.imshow(np.where(diagonal, np.nan, shares), cmap=wrong, vmin=0, vmax=worst or 1)
     axes.imshow(np.where(diagonal, shares, np.nan), cmap=right, vmin=0, vmax=1)
     if classes <= _NUMBERED_CLASSES:
@@ -83,7 +83,7 @@ def draw_confusions(
       predicted: What each was taken for.
       counts: How often.
       examples: Of how many images of the true class.
-      theme: The colours.
+      theme: The colors.
     """
     texts = [
         f"{label} → {other}"
@@ -110,9 +110,9 @@ def draw_confusions(
     return figure
 
 
-def _scale(theme: Theme, colour: str) -> Colormap:
-    """Returns a colour map from the background to a colour; nothing is drawn for no number."""
-    scale = LinearSegmentedColormap.from_list("", [theme.background, colour])
+def _scale(theme: Theme, color: str) -> Colormap:
+    """Returns a color map from the background to a color; nothing is drawn for no number."""
+    scale = LinearSegmentedColormap.from_list("", [theme.background, color])
     return scale.with_extremes(bad=(0, 0, 0, 0))
 
 
@@ -123,5 +123,5 @@ def _write_numbers(axes: Axes, shares: np.ndarray, worst: float, theme: Theme) -
             continue
         full = share if row == column else share / worst
         percent = str(int(100 * share + 0.5)) if share >= 0.005 else "<1"
-        colour = theme.background if full > 0.55 else theme.ink
-        axes.text(column, row, percent, ha="center", va="center", fontsize=9, color=colour)
+        color = theme.background if full > 0.55 else theme.ink
+        axes.text(column, row, percent, ha="center", va="center", fontsize=9, color=color)

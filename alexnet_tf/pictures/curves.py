@@ -18,7 +18,7 @@ def draw_curves(
     Args:
       history: Records as in history.jsonl, one an epoch.
       title: Over the picture, or None.
-      theme: The colours.
+      theme: The colors.
     """
     training, validation, top5 = theme.series[:3]
     figure = new_figure(12, 3.8, theme, layout=None)
@@ -26,14 +26,14 @@ def draw_curves(
     # Fixed margins: working them out takes matplotlib half a second.
     figure.subplots_adjust(left=0.06, right=0.985, bottom=0.14, top=0.83, wspace=0.22)
 
-    def line(axes: Axes, key: str, label: str, colour: str, style: str = "-") -> None:
+    def line(axes: Axes, key: str, label: str, color: str, style: str = "-") -> None:
         """Draws a number over the epochs that have it."""
         points = [(r["epoch"], r[key]) for r in history if r[key] is not None]
         percent = 100 if "error" in key else 1
         if points:
             x, y = zip(*points, strict=True)
             values = [percent * value for value in y]
-            axes.plot(x, values, style, marker="o", markersize=3, color=colour, label=label)
+            axes.plot(x, values, style, marker="o", markersize=3, color=color, label=label)
 
     for axes in (loss, error, rate):
         style_axes(axes, theme, "both")

@@ -18,7 +18,7 @@ def data_uri(content: bytes, kind: str) -> str:
 
 
 def image_uri(pixels: np.ndarray) -> str:
-    """Returns an image uint8 [h, w, c], RGB or grey, as a data URI: small ones without loss."""
+    """Returns an image uint8 [h, w, c], RGB or gray, as a data URI: small ones without loss."""
     image = Image.fromarray(np.squeeze(pixels, axis=-1) if pixels.shape[-1] == 1 else pixels)
     buffer = io.BytesIO()
     if is_small(pixels):

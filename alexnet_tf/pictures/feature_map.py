@@ -18,14 +18,14 @@ _MOST_NAMED = 40
 def draw_feature_map(
     points: np.ndarray, labels: np.ndarray, class_names: Sequence[str], theme: Theme = LIGHT
 ) -> Figure:
-    """Draws a point an image, with its class's colour and shape, and the class's name among them.
+    """Draws a point an image, with its class's color and shape, and the class's name among them.
 
     Args:
       points: float [n, 2].
       labels: int [n].
       class_names: By class number, from `names.drawable`. Of more than 40 classes among the
-        points, the 40 with most points are named, and the others are grey.
-      theme: The colours.
+        points, the 40 with most points are named, and the others are gray.
+      theme: The colors.
     """
     figure = new_figure(7.5, 7.0, theme, layout=None)
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
@@ -35,16 +35,16 @@ def draw_feature_map(
     named = np.sort(present[np.argsort(-counts, kind="stable")[:_MOST_NAMED]])
     others = ~np.isin(labels, named)
     size = float(np.clip(24_000 / max(len(points), 1), 14, 44))
-    grey = points[others]
-    axes.scatter(grey[:, 0], grey[:, 1], s=size / 2, color=theme.faint, linewidths=0)
+    gray = points[others]
+    axes.scatter(gray[:, 0], gray[:, 1], s=size / 2, color=theme.faint, linewidths=0)
     names = shortened(class_names, 20)
-    colours = theme.series[:7]  # the eighth is that of the names
+    colors = theme.series[:7]  # the eighth is that of the names
     for number, label in enumerate(named):
         mine = points[labels == label]
-        # As many colours as shapes: going on by one shape a round makes 49 pairs of them.
-        colour = colours[number % len(colours)]
-        marker = _MARKERS[(number + number // len(colours)) % len(_MARKERS)]
-        look: dict[str, Any] = {"color": colour, "marker": marker, "alpha": 0.75, "linewidths": 0}
+        # As many colors as shapes: going on by one shape a round makes 49 pairs of them.
+        color = colors[number % len(colors)]
+        marker = _MARKERS[(number + number // len(colors)) % len(_MARKERS)]
+        look: dict[str, Any] = {"color": color, "marker": marker, "alpha": 0.75, "linewidths": 0}
         axes.scatter(mine[:, 0], mine[:, 1], s=size, **look)
     for label in named:
         x, y = np.median(points[labels == label], axis=0)

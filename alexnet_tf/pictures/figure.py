@@ -36,11 +36,11 @@ def new_figure(
 
 
 def style_axes(axes: Axes, theme: Theme, grid: str | None = None) -> Axes:
-    """Gives axes a theme's colours, without the lines above and at the right.
+    """Gives axes a theme's colors, without the lines above and at the right.
 
     Args:
       axes: New ones.
-      theme: The colours.
+      theme: The colors.
       grid: "x", "y" or "both" for grid lines, None for none.
 
     Returns:
@@ -60,7 +60,7 @@ def style_axes(axes: Axes, theme: Theme, grid: str | None = None) -> Axes:
 
 
 def style_legend(axes: Axes, theme: Theme, **settings: Any) -> None:
-    """Adds a legend without a frame, in a theme's colours."""
+    """Adds a legend without a frame, in a theme's colors."""
     axes.legend(frameon=False, labelcolor=theme.ink, fontsize=9, **settings)
 
 

@@ -25,14 +25,14 @@ def draw_kernels(
 ) -> Figure:
     """Draws all kernels of a convolution.
 
-    Three input maps are shown in colour, one in grey, any other number as their average in grey.
-    Each kernel is scaled by its own largest weight; a weight of zero is middle grey.
+    Three input maps are shown in color, one in gray, any other number as their average in gray.
+    Each kernel is scaled by its own largest weight; a weight of zero is middle gray.
 
     Args:
       kernels: float [h, w, c, n], RGB where c is 3: any range; not a number is drawn as zero.
       groups: Towers: the kernels of each are adjacent, and drawn in rows of their own.
       before: The same kernels before training, [h, w, c, n], drawn above; or None.
-      theme: The colours around them.
+      theme: The colors around them.
 
     Returns:
       The figure: a panel per tower.
@@ -93,7 +93,7 @@ def mosaic(
     Args:
       kernels: float [h, w, c, n], as in `draw_kernels`.
       columns: Kernels in a row, or None: up to 16, in rows as full as can be.
-      background: The colour between the kernels.
+      background: The color between the kernels.
 
     Returns:
       float32 [rows * (h + 1) + 1, columns * (w + 1) + 1, 3], 0..1.

@@ -1,18 +1,18 @@
-"""The colours of pictures, on white and on a dark page."""
+"""The colors of pictures, on white and on a dark page."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Theme:
-    """Colours, as matplotlib and CSS take them.
+    """Colors, as matplotlib and CSS take them.
 
     Attributes:
       background: Behind everything.
       ink: Text and axes.
       muted: What is to be seen second.
       faint: Grid lines.
-      series: Told apart by people with any colour vision (Okabe and Ito); the first is for what is
+      series: Told apart by people with any color vision (Okabe and Ito); the first is for what is
         right or usual, the second for what is wrong.
     """
 

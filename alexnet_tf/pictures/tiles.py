@@ -17,7 +17,7 @@ _INCHES = 2.3  # side of an image
 _GAP = 0.25
 _TITLE, _BAR = 0.26, 0.22
 _NAME_LENGTH = 26
-LONGEST_CAPTION = 16  # below a neighbour
+LONGEST_CAPTION = 16  # below a neighbor
 NOT_AMONG = -1
 
 
@@ -26,7 +26,7 @@ class Tile:
     """One image and what a network says about it.
 
     Attributes:
-      pixels: uint8 [h, w, c], RGB or grey.
+      pixels: uint8 [h, w, c], RGB or gray.
       title: Over the image: the true class, or the file's name.
       names: The most probable classes, the first one first.
       probabilities: Theirs, 0..1.
@@ -45,7 +45,7 @@ def draw_tiles(tiles: Sequence[Tile], theme: Theme = LIGHT, columns: int = 4) ->
 
     Args:
       tiles: At least one.
-      theme: The colours. The true class's bar has the first one, the class that came first in its
+      theme: The colors. The true class's bar has the first one, the class that came first in its
         place another, so that a mistake is seen as such.
       columns: Images in a row at most.
     """
@@ -69,25 +69,25 @@ def draw_tiles(tiles: Sequence[Tile], theme: Theme = LIGHT, columns: int = 4) ->
     return figure
 
 
-def draw_neighbours(
+def draw_neighbors(
     queries: Sequence[tuple[np.ndarray, str]],
-    neighbours: Sequence[Sequence[tuple[np.ndarray, str]]],
+    neighbors: Sequence[Sequence[tuple[np.ndarray, str]]],
     theme: Theme = LIGHT,
 ) -> Figure:
     """Draws each query at the left, and its nearest images in a row beside it, the nearest first.
 
     Args:
       queries: Images uint8 [h, w, c] and their class names, "" where unknown; at least one.
-      neighbours: For each query, the same; a neighbour of another class is named in another colour
+      neighbors: For each query, the same; a neighbor of another class is named in another color
         and marked by a cross.
-      theme: The colours.
+      theme: The colors.
     """
-    count = max(len(row) for row in neighbours)
+    count = max(len(row) for row in neighbors)
     side, gap, text = 1.2, 0.12, 0.28
     width = (count + 1) * (side + gap) + 3 * gap
     height = len(queries) * (side + text + gap) + 0.4
     figure = new_figure(width, height, theme, layout=None)
-    for number, ((pixels, label), near) in enumerate(zip(queries, neighbours, strict=True)):
+    for number, ((pixels, label), near) in enumerate(zip(queries, neighbors, strict=True)):
         bottom = height - 0.35 - (number + 1) * (side + text) - number * gap + text
         for place, (image, name) in enumerate([(pixels, label), *near]):
             left = gap + place * (side + gap) + (2 * gap if place else 0)
@@ -95,9 +95,9 @@ def draw_neighbours(
             show_image(axes, image)
             (shown,) = shortened([name], LONGEST_CAPTION)
             is_same = not label or name == label
-            colour = theme.ink if place == 0 else theme.series[0 if is_same else 1]
+            color = theme.ink if place == 0 else theme.series[0 if is_same else 1]
             text_below = shown if is_same else f"× {shown}"
-            style = {**text_style([text_below]), "color": colour, "fontsize": 8}
+            style = {**text_style([text_below]), "color": color, "fontsize": 8}
             axes.text(
                 0.5, -0.05, text_below, transform=axes.transAxes, ha="center", va="top", **style
             )
@@ -108,7 +108,7 @@ def draw_neighbours(
 
 
 def show_image(axes: Axes, pixels: np.ndarray) -> None:
-    """Shows an image uint8 [h, w, c], RGB or grey, without axes."""
+    """Shows an image uint8 [h, w, c], RGB or gray, without axes."""
     axes.imshow(
         np.squeeze(pixels, axis=-1) if pixels.shape[-1] == 1 else pixels,
         cmap="gray",
@@ -139,11 +139,11 @@ def _draw_bars(chart: Axes, tile: Tile, bars: int, theme: Theme) -> None:
     places = range(len(names))
     blue, orange = theme.series[:2]
     first = blue if tile.right is None else orange
-    colours = [
+    colors = [
         blue if place == tile.right else first if place == 0 else theme.muted for place in places
     ]
     values = [float(np.nan_to_num(value)) for value in tile.probabilities]
-    chart.barh(places, values, color=colours, height=0.86, alpha=0.45)
+    chart.barh(places, values, color=colors, height=0.86, alpha=0.45)
     for place, name, value in zip(places, names, values, strict=True):
         mark = " ✓" if place == tile.right else ""
         text = f"{name}{mark}  {value:.1%}"

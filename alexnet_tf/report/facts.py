@@ -17,7 +17,7 @@ def facts(record: dict[str, Any], epochs: int) -> list[tuple[str, str]]:
     changed = ", ".join(f"{name} {value}" for name, value in record["overrides"].items())
     rows = [
         ("Recipe", record["recipe_name"] + (f", with {changed}" if changed else "")),
-        ("Network", f"{side} × {side} {'RGB' if channels == 3 else 'grey'} input"),
+        ("Network", f"{side} × {side} {'RGB' if channels == 3 else 'gray'} input"),
         ("Parameters", f"{record['parameters']:,}"),
         ("Data", f"{data['name']}, {data['classes']:,} classes"),
         ("Trained on", f"{data['train_examples']:,} images"),

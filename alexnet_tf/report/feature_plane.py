@@ -7,11 +7,11 @@ from threadpoolctl import threadpool_limits
 
 _COMPONENTS = 50  # what van der Maaten and Hinton (2008) reduce to first
 _PERPLEXITY = 30.0
-_FEWEST = 10  # images below which neighbourhoods say nothing
+_FEWEST = 10  # images below which neighborhoods say nothing
 
 
 def plane(features: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """Returns points whose neighbours are, as far as can be, those of the features.
+    """Returns points whose neighbors are, as far as can be, those of the features.
 
     Args:
       features: float32 [n, units]; not a number is taken for zero.

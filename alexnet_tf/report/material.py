@@ -12,7 +12,7 @@ import numpy as np
 
 from alexnet_tf import runs
 from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.images import centre_crop
+from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
@@ -60,7 +60,7 @@ class Kernels:
 
 
 @dataclasses.dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """Some images and the training images nearest to them by features.
 
     Attributes:
@@ -206,7 +206,7 @@ class Material:
         return Kernels(after, before, groups)
 
     def _kernels_before(self) -> np.ndarray | None:
-        """Returns what conv1 started from: the run's initialisation again, or its weights' file."""
+        """Returns what conv1 started from: the run's initialization again, or its weights' file."""
         weights = self.record["options"]["overrides"].get("weights")
         if weights is not None:
             path = Path(weights)
@@ -240,7 +240,7 @@ class Material:
             return np.concatenate(list(self._extractor.of_examples(examples, on_progress)))
 
     @functools.cached_property
-    def neighbours(self) -> Neighbours | None:
+    def neighbors(self) -> Neighbors | None:
         """Some images with the nearest training images; None where there is no train split."""
         training = self.subject.training_examples
         if training is None:
@@ -260,7 +260,7 @@ class Material:
             NEIGHBOURS,
         )
         found = self.squares(sample.subset(numbers.ravel()))
-        return Neighbours(
+        return Neighbors(
             self.squares(queries),
             labels[asked],
             found.reshape(*numbers.shape, *found.shape[1:]),
@@ -286,4 +286,4 @@ class Material:
             name = f"The first {self.subject.split} image"
             square = self.pixels_of(np.array([0]))[0]
         pixels = int(self.network.input_shape[1])
-        return see(self.network, name, np.asarray(centre_crop(square[None], pixels))[0])
+        return see(self.network, name, np.asarray(center_crop(square[None], pixels))[0])

@@ -18,7 +18,7 @@ class Seen:
 
     Attributes:
       name: Of the image.
-      pixels: uint8 [p, p, c], the centre crop.
+      pixels: uint8 [p, p, c], the center crop.
       layers: Names and activations: float32 [h, w, n] of convolutional layers, [n] of others.
       classes: int [k]: the most probable classes, the first one first.
       probabilities: float32 [k].

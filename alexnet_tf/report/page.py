@@ -65,7 +65,7 @@ def render_page(material: Material, charts: Mapping[str, Chart]) -> str:
 def _values(material: Material, charts: Mapping[str, Chart]) -> dict[str, Any]:
     """Returns what the template asks for."""
     evaluation, record = material.evaluation, material.record
-    ways = [("Centre crop", evaluation.centre_crop), ("Ten crops", evaluation.ten_crop)]
+    ways = [("Center crop", evaluation.center_crop), ("Ten crops", evaluation.ten_crop)]
     return {
         "light": LIGHT,
         "dark": DARK,
@@ -73,7 +73,7 @@ def _values(material: Material, charts: Mapping[str, Chart]) -> dict[str, Any]:
         "title": f"{record['recipe_name']} on {Path(evaluation.dataset).name}",
         "model": evaluation.model,
         "split": evaluation.split,
-        "images": evaluation.centre_crop.examples,
+        "images": evaluation.center_crop.examples,
         "left_out": [name for name, _ in evaluation.left_out],
         "classes": len(material.class_names),
         "top_k": TOP_K,
@@ -187,7 +187,7 @@ def _cards(material: Material, numbers: np.ndarray) -> list[dict[str, Any]]:
 def _card(tile: Tile) -> dict[str, Any]:
     """Returns an image with its bars."""
     first = tile.names[0]
-    said = f"recognised as {first}" if tile.right == 0 else f"taken for {first}"
+    said = f"recognized as {first}" if tile.right == 0 else f"taken for {first}"
     return {
         "image": _image(tile.pixels, f"{tile.title}, {said}"),
         "label": tile.title,
@@ -222,7 +222,7 @@ def _image(pixels: np.ndarray, alt: str) -> dict[str, Any]:
 
 def _similar(material: Material) -> dict[str, Any] | None:
     """Returns the rows of the nearest training images, None where there are none."""
-    found, names = material.neighbours, material.class_names
+    found, names = material.neighbors, material.class_names
     if found is None:
         return None
     rows = []

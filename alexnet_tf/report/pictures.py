@@ -21,7 +21,7 @@ from alexnet_tf.pictures.curves import draw_curves
 from alexnet_tf.pictures.feature_map import draw_feature_map
 from alexnet_tf.pictures.kernels import draw_kernels
 from alexnet_tf.pictures.theme import Theme
-from alexnet_tf.pictures.tiles import NOT_AMONG, Tile, draw_neighbours, draw_tiles
+from alexnet_tf.pictures.tiles import NOT_AMONG, Tile, draw_neighbors, draw_tiles
 from alexnet_tf.report.material import Material
 
 TILES = 12
@@ -71,7 +71,7 @@ def _kernels(material: Material, theme: Theme) -> Figure:
 
 def _kernels_alt(material: Material) -> str:
     height, width, channels, count = material.kernels.after.shape
-    kind = "colour" if channels == 3 else "grey"
+    kind = "color" if channels == 3 else "gray"
     before = ", before training and after it" if material.kernels.before is not None else ""
     return f"The first layer's {count} kernels of {height} by {width} pixels in {kind}{before}"
 
@@ -111,7 +111,7 @@ def _errors(material: Material, theme: Theme) -> Figure:
         [material.drawable_names[i] for i in order],
         np.array([wrong / total for wrong, total in counts]),
         np.array([wilson_interval(wrong, total) for wrong, total in counts]),
-        material.evaluation.centre_crop.top1_error,
+        material.evaluation.center_crop.top1_error,
         theme,
     )
 
@@ -145,10 +145,10 @@ def _tiles(chosen: Callable[[Material], np.ndarray]) -> Callable[[Material, Them
 
 
 def _similar(material: Material, theme: Theme) -> Figure | None:
-    found, names = material.neighbours, material.drawable_names
+    found, names = material.neighbors, material.drawable_names
     if found is None:
         return None
-    return draw_neighbours(
+    return draw_neighbors(
         [(p, names[label]) for p, label in zip(found.queries, found.query_labels, strict=True)],
         [
             [(p, names[label]) for p, label in zip(images, labels, strict=True)]
@@ -202,7 +202,7 @@ PICTURES = {
         _features,
         lambda material: (
             f"{len(material.plane.points):,} images as points, those with like "
-            "features close together, coloured by class"
+            "features close together, colored by class"
         ),
     ),
 }

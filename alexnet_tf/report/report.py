@@ -83,7 +83,7 @@ def make_report(
     files: dict[str, Path] = {}
     charts: dict[str, Chart] = {}
     # The passes over images come first: if the data are not there, nothing has been written.
-    evaluation, _ = material.evaluation, material.neighbours
+    evaluation, _ = material.evaluation, material.neighbors
     with (counting or _silently)("drawing") as on_progress:
         for done, (name, picture) in enumerate(PICTURES.items(), start=1):
             figure = picture.draw(material, LIGHT)

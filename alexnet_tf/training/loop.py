@@ -208,8 +208,8 @@ class Trainer:
         """Makes the updates of one epoch and returns its record, without validation."""
         rates = self._schedule.rates(self._epoch)
         self._step.set_rates(rates)
-        colours = self._train.channels == 3 and self._recipe.lighting_std > 0
-        lighting = rates.lighting and colours
+        colors = self._train.channels == 3 and self._recipe.lighting_std > 0
+        lighting = rates.lighting and colors
         batches = self._input.epoch(self._epoch, lighting, skip_batches=self._done)
         totals, self._clock = self._totals, StepClock(self._totals.examples)
         with self._screen.epoch_bar(self._epoch + 1, self.epochs, self._steps) as bar:

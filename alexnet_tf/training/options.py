@@ -4,10 +4,9 @@ import dataclasses
 import os
 from typing import Any
 
-from alexnet_tf.data.prepare.items import printable
 from alexnet_tf.data.sources import means_folder
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.files import expanded
+from alexnet_tf.files import expanded, printable
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
 
@@ -26,7 +25,7 @@ class RunOptions:
       overrides: What was given instead of the recipe's values, by name.
       epochs: To train for. The recipe's are those that its schedule was scaled to; these may be
         more after a resume.
-      seed: Of the initialisation, the held-out examples, the order, augmentation and dropout.
+      seed: Of the initialization, the held-out examples, the order, augmentation and dropout.
       precision: "float32", "bfloat16" or "float16".
       limit_train: Use at most so many training examples, or None.
       limit_val: Likewise for validation.

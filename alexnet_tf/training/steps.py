@@ -150,7 +150,7 @@ class TrainingStep:
         labels, weights, images = batch["label"], batch["weight"], batch["image"]
         if "reflect" in batch:
             images = reflected(images, batch["reflect"])
-        if images.shape[-1] == 3:  # grey has no colours to light
+        if images.shape[-1] == 3:  # gray has no colors to light
             mean = tf.convert_to_tensor(self._mean)
             images = _lit(images, batch["offset"], mean, divisor)
         else:

@@ -282,7 +282,7 @@ def train(
 def _prepare(
     splits: TrainingSplits, options: RunOptions, screen: Screen
 ) -> tuple[TrainingSplits, Statistics]:
-    """Makes the pass over the data before the first step: damaged files, mean image, colours."""
+    """Makes the pass over the data before the first step: damaged files, mean image, colors."""
     pixels = options.recipe.resize_pixels
     with screen.counting("reading the training images") as progress:
         statistics = fit_statistics(splits.train, pixels, progress)

@@ -12,16 +12,16 @@ from alexnet_tf.training.machine import Machine
 
 
 def validate(model: keras.Model, examples: Examples, machine: Machine) -> Errors:
-    """Judges the model on centre crops, each worker on its share of the examples.
+    """Judges the model on center crops, each worker on its share of the examples.
 
     Every worker must call it, and gets the same result: it decides on rates and the best epoch.
     """
     if machine.workers == 1:
-        return evaluate_examples(model, examples).centre_crop
+        return evaluate_examples(model, examples).center_crop
     mine = np.arange(machine.worker, len(examples), machine.workers)
     share = Errors(0, 0, 0, 0.0)
     if len(mine):
-        share = evaluate_examples(model, examples.subset(mine)).centre_crop
+        share = evaluate_examples(model, examples.subset(mine)).center_crop
     count, top1, top5, loss = machine.sum_over_workers(
         [share.examples, share.top1_errors, share.top5_errors, share.loss * share.examples]
     )

@@ -27,7 +27,7 @@ def test_chance_is_the_share_of_pairs_of_one_class():
     assert retrieval.chance(np.array([0, 1]), np.array([2])) == 0
 
 
-def test_an_image_does_not_count_as_its_own_neighbour():
+def test_an_image_does_not_count_as_its_own_neighbor():
     rows = np.arange(11)[None].repeat(2, axis=0)
     kept = retrieval._without(rows, np.array([3, 20]))
     assert kept.tolist() == [[0, 1, 2, 4, 5, 6, 7, 8, 9, 10], [*range(10)]]

@@ -56,7 +56,7 @@ def test_prepare_stopped_by_ctrl_c_says_that_it_goes_on(photos, monkeypatch, cap
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("alexnet_tf.data.prepare.prepare.write_shards", interrupt)
+    monkeypatch.setattr("alexnet_tf.prepare.prepare.write_shards", interrupt)
     code, out, err = outcome(["prepare", "photos", "--size", "24"], capsys)
     assert (code, out) == (3, "")
     last = "stopped; what is done is kept in prepared/photos. The same command goes on"

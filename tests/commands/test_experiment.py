@@ -5,7 +5,7 @@ import json
 import pytest
 
 from alexnet_tf.cli import main
-from alexnet_tf.experiments.catalogue import EXPERIMENTS
+from alexnet_tf.experiments.catalog import EXPERIMENTS
 
 
 def outcome(arguments, capsys):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.cli import main
-from alexnet_tf.evaluation.similarity import Neighbour
+from alexnet_tf.evaluation.similarity import Neighbor
 from alexnet_tf.evaluation.similarity_picture import _caption
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
@@ -21,16 +21,16 @@ NAMES = ("blue", "green", "red")
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A working folder with photos in three colours, and a run that was trained on them."""
+    """A working folder with photos in three colors, and a run that was trained on them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     random = np.random.default_rng(0)
-    for label, colour in enumerate(NAMES):
-        (tmp_path / "photos" / colour).mkdir(parents=True)
+    for label, color in enumerate(NAMES):
+        (tmp_path / "photos" / color).mkdir(parents=True)
         for i in range(4):
             image = random.integers(0, 80, (16, 16, 3)).astype(np.uint8)
             image[..., 2 - label] += 170
-            Image.fromarray(image).save(tmp_path / "photos" / colour / f"{i}.png")
+            Image.fromarray(image).save(tmp_path / "photos" / color / f"{i}.png")
     network = Network(
         convolutions=(Convolution(8, 3, strides=2),), hidden_units=(16,), input_size=16
     )
@@ -59,7 +59,7 @@ def test_the_nearest_of_the_newest_runs_own_training_images_as_table_json_and_pi
     first, *others = values["nearest"]
     assert (first["image"], first["class"]) == (str(home / image), "green")
     assert first["distance"] < 1e-2 < others[0]["distance"]
-    assert [n["class"] for n in values["nearest"][:4]] == ["green"] * 4  # told apart by colour
+    assert [n["class"] for n in values["nearest"][:4]] == ["green"] * 4  # told apart by color
     with Image.open("seen.png") as picture:
         assert picture.width > picture.height > 100
     code, out, _ = outcome([image, "--top", "3", "--distance", "cosine"], capsys)
@@ -120,6 +120,6 @@ def test_bad_input_is_one_line(words, expected, home, capsys):
 
 
 def test_in_a_picture_it_is_the_name_that_is_cut_and_not_the_distance():
-    near = Neighbour(0, "IMG_20210304_123456.jpg", None, 41.071)
+    near = Neighbor(0, "IMG_20210304_123456.jpg", None, 41.071)
     assert _caption(near) == "IMG_20210… 41.07"
     assert _caption(near._replace(class_name="cat")) == "cat 41.07"

@@ -12,9 +12,9 @@ from alexnet_tf.data.compiled_crop import resize_crop_flip
 
 def filter_matrix(old, new):
     """Returns float64 [new, old]: a triangle over each output pixel, as wide as it or an input."""
-    centres = (np.arange(new) + 0.5) * old / new - 0.5
+    centers = (np.arange(new) + 0.5) * old / new - 0.5
     reach = max(old / new, 1)
-    weights = np.maximum(1 - np.abs(np.arange(old) - centres[:, None]) / reach, 0)
+    weights = np.maximum(1 - np.abs(np.arange(old) - centers[:, None]) / reach, 0)
     return weights / weights.sum(axis=1, keepdims=True)
 
 

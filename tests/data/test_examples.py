@@ -147,18 +147,18 @@ def test_every_kind_of_file_comes_as_asked_for(kind, mode, channels, tmp_path):
     plain = np.broadcast_to(np.uint8([204, 51, 102]), (16, 24, 3)).copy()
     decoded = decode(encoded(plain, kind, mode, tmp_path), channels)
     assert decoded.dtype == tf.uint8
-    grey = np.asarray(Image.fromarray(plain).convert("L"))[..., None]
-    colours = plain if mode not in ("L", "LA") else np.repeat(grey, 3, axis=-1)
-    expected = (grey if channels == 1 else colours).astype(int)
+    gray = np.asarray(Image.fromarray(plain).convert("L"))[..., None]
+    colors = plain if mode not in ("L", "LA") else np.repeat(gray, 3, axis=-1)
+    expected = (gray if channels == 1 else colors).astype(int)
     assert decoded.shape == expected.shape
-    # The colour is in Pillow's palette; JPEG is off by few levels.
+    # The color is in Pillow's palette; JPEG is off by few levels.
     assert np.abs(decoded.numpy() - expected).max() <= (4 if kind in ("jpeg", "webp") else 1)
 
 
-def test_a_grey_bitmap_becomes_rgb(tmp_path):
-    grey = encoded(IMAGES[0], "bmp", "L", tmp_path)
+def test_a_gray_bitmap_becomes_rgb(tmp_path):
+    gray = encoded(IMAGES[0], "bmp", "L", tmp_path)
     by_pillow = np.asarray(Image.fromarray(IMAGES[0]).convert("L"))
-    np.testing.assert_array_equal(decode(grey, 3).numpy(), np.repeat(by_pillow[..., None], 3, -1))
+    np.testing.assert_array_equal(decode(gray, 3).numpy(), np.repeat(by_pillow[..., None], 3, -1))
 
 
 @pytest.mark.parametrize("content", [b"", b"BM", b"no image", b"\xff\xd8\xff\xe0cut"])

@@ -1,4 +1,4 @@
-"""Resizing, cropping and colour against Pillow and NumPy."""
+"""Resizing, cropping and color against Pillow and NumPy."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from alexnet_tf.data.images import (
-    centre_crop,
+    center_crop,
     crop_and_flip,
     crop_and_flip_one,
     mirror_padded,
@@ -19,7 +19,7 @@ from alexnet_tf.data.images import (
 
 
 def photo(height, width, seed=0):
-    """Returns smooth colours with some noise, as photos have them."""
+    """Returns smooth colors with some noise, as photos have them."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
@@ -136,25 +136,25 @@ def test_ten_crops_are_slices_of_the_image():
     for number, crop in enumerate(five):
         np.testing.assert_array_equal(crops[:, number], crop)
         np.testing.assert_array_equal(crops[:, number + 5], crop[:, :, ::-1])
-    np.testing.assert_array_equal(centre_crop(tf.constant(images), 224), five[4])
+    np.testing.assert_array_equal(center_crop(tf.constant(images), 224), five[4])
 
 
-def test_centre_crop_of_an_odd_margin_leaves_the_extra_pixel_right_and_below():
+def test_center_crop_of_an_odd_margin_leaves_the_extra_pixel_right_and_below():
     images = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
-    np.testing.assert_array_equal(centre_crop(tf.constant(images), 2), images[:, 1:3, 1:3])
+    np.testing.assert_array_equal(center_crop(tf.constant(images), 2), images[:, 1:3, 1:3])
 
 
-def test_colours():
-    colour = photo(8, 8)
-    grey = to_channels(tf.constant(colour), 1).numpy()
-    by_pillow = np.asarray(Image.fromarray(colour).convert("L"), int)
-    assert np.abs(grey[..., 0] - by_pillow).max() <= 1
-    back = to_channels(tf.constant(grey), 3).numpy()
-    np.testing.assert_array_equal(back, np.repeat(grey, 3, axis=-1))
-    np.testing.assert_array_equal(to_channels(tf.constant(back), 1), grey)
-    transparent = np.concatenate([colour, colour[..., :1]], axis=-1)
-    np.testing.assert_array_equal(to_channels(tf.constant(transparent), 3), colour)
-    np.testing.assert_array_equal(to_channels(tf.constant(transparent), 1), grey)
+def test_colors():
+    color = photo(8, 8)
+    gray = to_channels(tf.constant(color), 1).numpy()
+    by_pillow = np.asarray(Image.fromarray(color).convert("L"), int)
+    assert np.abs(gray[..., 0] - by_pillow).max() <= 1
+    back = to_channels(tf.constant(gray), 3).numpy()
+    np.testing.assert_array_equal(back, np.repeat(gray, 3, axis=-1))
+    np.testing.assert_array_equal(to_channels(tf.constant(back), 1), gray)
+    transparent = np.concatenate([color, color[..., :1]], axis=-1)
+    np.testing.assert_array_equal(to_channels(tf.constant(transparent), 3), color)
+    np.testing.assert_array_equal(to_channels(tf.constant(transparent), 1), gray)
 
 
 @pytest.mark.parametrize("border", [0, 1, 3])

@@ -12,9 +12,9 @@ from alexnet_tf.data.compiled_crop import resize_crop_flip
 from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import crop_and_flip, resize_and_crop
 from alexnet_tf.data.pipeline import balanced_weights, evaluation_batches, training_batches
-from alexnet_tf.data.prepare.prepare import prepare
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.prepare.prepare import prepare
 from alexnet_tf.recipes import get_recipe
 
 _RECIPE = get_recipe("shapes")

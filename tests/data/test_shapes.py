@@ -23,16 +23,16 @@ def test_every_class_is_drawn_and_visible():
     for index in range(60):
         image, label = draw_example("validation", index)
         assert label == index % 10
-        # A shape in its own colour and a background: not one flat colour.
+        # A shape in its own color and a background: not one flat color.
         assert image.reshape(-1, 3).std(axis=0).max() > 10, index
 
 
 def test_shapes_are_apart_from_their_background():
     rng = np.random.default_rng(0)
     for _ in range(50):
-        background = shapes._colour(rng, [], (0, 256))
-        colour = shapes._colour(rng, [background], (0, 256))
-        assert np.linalg.norm(np.subtract(colour, background)) >= 100
+        background = shapes._color(rng, [], (0, 256))
+        color = shapes._color(rng, [background], (0, 256))
+        assert np.linalg.norm(np.subtract(color, background)) >= 100
 
 
 @pytest.fixture

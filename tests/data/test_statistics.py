@@ -51,9 +51,9 @@ def test_known_components_are_recovered():
     vectors = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     vectors *= np.sign(vectors[np.abs(vectors).argmax(axis=0), range(3)])
     stds = np.array([4.0, 12.0, 30.0])
-    colours = 128 + (rng.normal(size=(40 * 64, 3)) * stds) @ vectors.T
-    assert colours.min() > 0 and colours.max() < 255
-    images = np.rint(colours).astype(np.uint8).reshape(40, 8, 8, 3)
+    colors = 128 + (rng.normal(size=(40 * 64, 3)) * stds) @ vectors.T
+    assert colors.min() > 0 and colors.max() < 255
+    images = np.rint(colors).astype(np.uint8).reshape(40, 8, 8, 3)
     statistics = fit_statistics(ArrayExamples(images, np.zeros(40)), 8)
     # 2,560 pixels: a standard deviation is known to 1 / sqrt(2 * 2560) = 1.4%.
     np.testing.assert_allclose(statistics.rgb_stds, stds, rtol=0.06)
@@ -66,7 +66,7 @@ def test_components_of_a_singular_covariance_are_not_nan():
     np.testing.assert_allclose(vectors[:, 2], np.ones(3) / np.sqrt(3))
 
 
-def test_grey_images_have_a_mean_and_no_components():
+def test_gray_images_have_a_mean_and_no_components():
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), np.uint8)
     statistics = fit_statistics(ArrayExamples(images, np.zeros(5)), 4)
     np.testing.assert_allclose(statistics.mean_image, images.mean(axis=0), rtol=1e-6)

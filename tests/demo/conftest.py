@@ -12,15 +12,15 @@ NAMES = ("blue", "green <b>", "red")  # a name is no HTML
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Images in three classes, told apart by colour."""
+    """Images in three classes, told apart by color."""
     root = tmp_path_factory.mktemp("demo") / "photos"
     random = np.random.default_rng(0)
-    for label, colour in enumerate(NAMES):
-        (root / colour).mkdir(parents=True)
+    for label, color in enumerate(NAMES):
+        (root / color).mkdir(parents=True)
         for i in range(4):
             image = random.integers(0, 80, (20, 24, 3)).astype(np.uint8)
             image[..., 2 - label] += 170
-            Image.fromarray(image).save(root / colour / f"{i}.png")
+            Image.fromarray(image).save(root / color / f"{i}.png")
     return root
 
 

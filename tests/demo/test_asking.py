@@ -38,8 +38,8 @@ def test_the_kernels_are_those_with_the_largest_activations(asker, model, photos
 def test_similar_images_begin_with_the_image_itself(asker, photos):
     similar = asker.ask(photos / "blue" / "2.png").similar
     assert len(similar) == 8
-    pixels, neighbour = similar[0]
-    assert neighbour.name == str(photos / "blue" / "2.png")
+    pixels, neighbor = similar[0]
+    assert neighbor.name == str(photos / "blue" / "2.png")
     np.testing.assert_array_equal(
         pixels, np.asarray(Image.open(photos / "blue" / "2.png"))[:, 2:22]
     )

@@ -22,7 +22,7 @@ httpx = pytest.importorskip("httpx", reason="comes with gradio")
 
 
 def test_an_image_gives_bars_kernels_and_similar_images_with_alternative_texts(asker, photos):
-    problem, top, kernels, similar = answer(asker, str(photos / "red" / "0.png"), "centre crop")
+    problem, top, kernels, similar = answer(asker, str(photos / "red" / "0.png"), "center crop")
     assert problem == ""
     assert set(top) == {"blue", "green <b>", "red"}
     assert sum(top.values()) == pytest.approx(1, abs=1e-5)
@@ -33,21 +33,21 @@ def test_an_image_gives_bars_kernels_and_similar_images_with_alternative_texts(a
 
 def test_ten_crops_are_another_answer_and_no_image_is_none(asker, photos):
     path = str(photos / "red" / "0.png")
-    assert answer(asker, path, "centre crop")[1] != answer(asker, path, "ten crops averaged")[1]
-    assert answer(asker, None, "centre crop") == ("", None, "", "")
+    assert answer(asker, path, "center crop")[1] != answer(asker, path, "ten crops averaged")[1]
+    assert answer(asker, None, "center crop") == ("", None, "", "")
 
 
 def test_a_damaged_upload_is_a_message(asker, tmp_path):
     (tmp_path / "a.png").write_bytes(b"<script>")
-    problem, top, kernels, similar = answer(asker, str(tmp_path / "a.png"), "centre crop")
+    problem, top, kernels, similar = answer(asker, str(tmp_path / "a.png"), "center crop")
     assert "role='alert'" in problem and "cannot be read" in problem
     assert (top, kernels, similar) == (None, "", "")
 
 
 def test_a_similar_image_whose_name_is_not_utf_8_is_shown(asker, photos):
     reply = asker.ask(photos / "red" / "1.png")
-    pixels, neighbour = reply.similar[0]
-    odd = neighbour._replace(name="caf\udce9.png", class_name=None)
+    pixels, neighbor = reply.similar[0]
+    odd = neighbor._replace(name="caf\udce9.png", class_name=None)
     shown = similar_html(dataclasses.replace(reply, similar=((pixels, odd),)), "loose")
     assert r"caf\udce9.png" in shown
     shown.encode()

@@ -34,14 +34,14 @@ def small_model_file(small_model, tmp_path):
 
 
 @pytest.fixture
-def coloured(tmp_path):
-    """A folder of 24 small images in three classes, told apart by colour."""
+def colored(tmp_path):
+    """A folder of 24 small images in three classes, told apart by color."""
     random = np.random.default_rng(0)
-    for label, colour in enumerate(("blue", "green", "red")):
-        folder = tmp_path / "coloured" / colour
+    for label, color in enumerate(("blue", "green", "red")):
+        folder = tmp_path / "colored" / color
         folder.mkdir(parents=True)
         for i in range(8):
             image = random.integers(0, 120, (14, 16, 3)).astype(np.uint8)
             image[..., 2 - label] += 120
             Image.fromarray(image).save(folder / f"{i}.png")
-    return tmp_path / "coloured"
+    return tmp_path / "colored"

@@ -29,7 +29,7 @@ SMALL = Network(
     mean=(120.0, 110.0, 100.0),
     scale=(1 / 200,),  # so that no probability is 0
 )
-# Another size of input, and grey: both see the same images.
+# Another size of input, and gray: both see the same images.
 OTHER = SMALL.replace(input_size=11, channels=1, mean=(100.0,))
 
 
@@ -62,16 +62,16 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def by_hand(networks, photos):
-    """Probabilities [networks, n, classes] of the centre crop by slicing, and labels."""
+    """Probabilities [networks, n, classes] of the center crop by slicing, and labels."""
     paths = sorted((photos / "test").glob("*/*.png"))
     images = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(np.float32)
     labels = np.array([NAMES.index(path.parent.name) for path in paths])
-    grey = np.round(images @ np.array([0.299, 0.587, 0.114]))[..., None].astype(np.float32)
+    gray = np.round(images @ np.array([0.299, 0.587, 0.114]))[..., None].astype(np.float32)
     answers = []
     for network in networks:
         side, channels = network.input_shape[1], network.input_shape[3]
         at = (13 - side) // 2
-        seen = (grey if channels == 1 else images)[:, at : at + side, at : at + side]
+        seen = (gray if channels == 1 else images)[:, at : at + side, at : at + side]
         answers.append(keras.ops.convert_to_numpy(network(seen, training=False)))
     return np.stack(answers), labels
 
@@ -97,18 +97,18 @@ def test_the_average_is_numpys_and_each_network_is_what_evaluate_says(networks, 
     answers, labels = by_hand(networks, photos)
     for ours, network, probabilities in zip(found.members, networks, answers, strict=True):
         expected, loss = counts(probabilities, labels)
-        assert (ours.centre_crop.top1_errors, ours.centre_crop.top5_errors) == expected
-        assert ours.centre_crop.loss == pytest.approx(loss, rel=1e-5)
+        assert (ours.center_crop.top1_errors, ours.center_crop.top5_errors) == expected
+        assert ours.center_crop.loss == pytest.approx(loss, rel=1e-5)
         alone = evaluate(model=network, dataset=photos, split="test")
-        assert_same(ours.centre_crop, alone.centre_crop)
+        assert_same(ours.center_crop, alone.center_crop)
     together, loss = counts(answers.mean(axis=0), labels)
-    errors = found.ensemble.centre_crop
+    errors = found.ensemble.center_crop
     assert (errors.examples, errors.top1_errors, errors.top5_errors) == (21, *together)
     assert errors.loss == pytest.approx(loss, rel=1e-5)
     assert found.ensemble.ten_crop is None
     assert seen[-1] == (21, 21)
-    alone = [member.centre_crop.top1_errors for member in found.members]
-    gain = found.gain("centre_crop")
+    alone = [member.center_crop.top1_errors for member in found.members]
+    gain = found.gain("center_crop")
     assert gain.over_best == pytest.approx((min(alone) - together[0]) / 21)
     assert gain.over_mean == pytest.approx((np.mean(alone) - together[0]) / 21)
 
@@ -120,7 +120,7 @@ def test_a_network_with_itself_is_itself_with_ten_crops_too(networks, photos):
         for errors in (getattr(found.ensemble, crop), getattr(found.members[1], crop)):
             assert_same(errors, getattr(alone, crop))
         assert found.gain(crop).over_best == found.gain(crop, "top5_error").over_mean == 0
-    assert found.crops == ("centre_crop", "ten_crop")
+    assert found.crops == ("center_crop", "ten_crop")
 
 
 def test_what_no_ensemble_can_be_made_of_is_refused(networks, photos, tmp_path):
@@ -236,8 +236,8 @@ def test_the_table_has_each_network_their_average_and_what_it_saves(series, caps
     assert "average of 3 on" in out
     assert out.count("seed-1") == 2 and out.count("seed-2") == 1
     found = an.evaluate_ensemble([series, series / "seed-1" / "best.keras"])
-    cells = [f"({e.centre_crop.top1_errors} of 21)" for e in (*found.members, found.ensemble)]
+    cells = [f"({e.center_crop.top1_errors} of 21)" for e in (*found.members, found.ensemble)]
     rows = [line for line in out.splitlines() if "of 21" in line]
     assert len(rows) == 4
     assert all(cell in row for cell, row in zip(cells, rows, strict=True))
-    assert f"{100 * found.gain('centre_crop').over_best:+.2f} points" in out
+    assert f"{100 * found.gain('center_crop').over_best:+.2f} points" in out

@@ -1,4 +1,4 @@
-"""Judging by centre crop and ten crops, against slices counted by hand."""
+"""Judging by center crop and ten crops, against slices counted by hand."""
 
 import keras
 import numpy as np
@@ -62,20 +62,20 @@ def test_both_crops_are_what_slicing_gives_whatever_the_batch(model, examples, b
     crops = [crop.astype(np.float32) for crop in slices(examples.images)]
     each = np.stack([model.predict_on_batch(crop) for crop in crops])
     found = evaluate_examples(model, examples, RESIZED, batch_size, ten_crop=True)
-    assert found.centre_crop.examples == found.ten_crop.examples == 23  # images, not crops
-    check(found.centre_crop, by_hand(each[4], examples.labels))
+    assert found.center_crop.examples == found.ten_crop.examples == 23  # images, not crops
+    check(found.center_crop, by_hand(each[4], examples.labels))
     check(found.ten_crop, by_hand(each.mean(axis=0), examples.labels))
     alone = evaluate_examples(model, examples, RESIZED, batch_size)
     assert alone.ten_crop is None
-    check(alone.centre_crop, by_hand(each[4], examples.labels))
+    check(alone.center_crop, by_hand(each[4], examples.labels))
 
 
 def test_a_model_whose_weights_changed_is_judged_anew(model, examples):
     changed = keras.models.clone_model(model)
     changed.set_weights(model.get_weights())
-    before = evaluate_examples(changed, examples, RESIZED).centre_crop
+    before = evaluate_examples(changed, examples, RESIZED).center_crop
     changed.layers[-1].bias.assign([50.0] + [0.0] * (CLASSES - 1))  # always says class 0
-    after = evaluate_examples(changed, examples, RESIZED).centre_crop
+    after = evaluate_examples(changed, examples, RESIZED).center_crop
     assert after != before
     assert after.top1_errors == int((examples.labels != 0).sum())
 
@@ -83,7 +83,7 @@ def test_a_model_whose_weights_changed_is_judged_anew(model, examples):
 def test_outputs_that_are_no_numbers_are_errors_and_the_loss_is_none(model, examples):
     broken = keras.models.clone_model(model)
     broken.layers[-1].bias.assign([float("nan")] * CLASSES)
-    errors = evaluate_examples(broken, examples, RESIZED).centre_crop
+    errors = evaluate_examples(broken, examples, RESIZED).center_crop
     assert errors.top1_errors == errors.top5_errors == 23
     assert np.isnan(errors.loss)
     assert errors.to_json()["loss"] is None
@@ -97,10 +97,10 @@ def test_what_each_image_was_answered_adds_up_to_the_errors(model, examples, ten
     )
     said = Answers.join(parts)
     np.testing.assert_array_equal(said.labels, examples.labels)  # in order, without padding
-    assert (said.ranks >= 1).sum() == found.centre_crop.top1_errors
-    assert (said.ranks >= 5).sum() == found.centre_crop.top5_errors
+    assert (said.ranks >= 1).sum() == found.center_crop.top1_errors
+    assert (said.ranks >= 5).sum() == found.center_crop.top5_errors
     loss = -np.log(said.label_probabilities.astype(np.float64)).mean()
-    assert loss == pytest.approx(found.centre_crop.loss)
+    assert loss == pytest.approx(found.center_crop.loss)
 
 
 def test_progress_ends_at_all_the_images(model, examples):

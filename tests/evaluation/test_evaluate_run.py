@@ -71,14 +71,14 @@ def test_the_newest_run_on_its_own_validation_set_gives_what_training_noted():
     found = evaluate()
     assert found.split == "validation"
     assert found.model.endswith("first/best.keras")
-    assert found.centre_crop.examples == best["validation_examples"] == 36
-    assert found.centre_crop.top1_errors == best["validation_top1_errors"]
-    assert found.centre_crop.loss == pytest.approx(best["validation_loss"], rel=1e-4)
+    assert found.center_crop.examples == best["validation_examples"] == 36
+    assert found.center_crop.top1_errors == best["validation_top1_errors"]
+    assert found.center_crop.loss == pytest.approx(best["validation_loss"], rel=1e-4)
 
 
 def test_a_folder_named_in_another_way_is_still_the_runs_own():
-    assert evaluate(dataset="photos/").centre_crop == evaluate().centre_crop
-    assert evaluate(split="train", dataset="./photos").centre_crop.examples == 84
+    assert evaluate(dataset="photos/").center_crop == evaluate().center_crop
+    assert evaluate(split="train", dataset="./photos").center_crop.examples == 84
 
 
 def test_json_is_one_object_on_stdout(capsys):
@@ -87,7 +87,7 @@ def test_json_is_one_object_on_stdout(capsys):
     out, err = capsys.readouterr()
     assert (left.value.code, err, out.count("\n")) == (0, "", 1)
     values = json.loads(out)
-    for kind in ("centre_crop", "ten_crop"):
+    for kind in ("center_crop", "ten_crop"):
         counts = values[kind]
         assert counts["examples"] == 36
         assert counts["top1_error"] == counts["top1_errors"] / 36
@@ -117,14 +117,14 @@ def test_the_table_has_both_crops_and_the_counts(capsys):
         main(["evaluate", "--ten-crop"])
     out = capsys.readouterr().out
     assert left.value.code == 0
-    assert out.index("centre crop") < out.index("ten crops")
-    assert f"({evaluate().centre_crop.top1_errors} of 36)" in out
+    assert out.index("center crop") < out.index("ten crops")
+    assert f"({evaluate().center_crop.top1_errors} of 36)" in out
 
 
 def test_another_set_with_the_same_classes_is_judged_whole(tmp_path):
     write_images(tmp_path / "more", dict.fromkeys(NAMES, 5))
     found = evaluate(dataset=str(tmp_path / "more"))
-    assert (found.split, found.centre_crop.examples) == ("train", 15)
+    assert (found.split, found.center_crop.examples) == ("train", 15)
 
 
 def test_other_classes_are_refused(tmp_path, capsys):
@@ -141,7 +141,7 @@ def test_a_model_file_is_judged_without_a_run(capsys):
         main(["evaluate", *words])
     assert left.value.code == 0
     values = json.loads(capsys.readouterr().out)
-    assert (values["split"], values["centre_crop"]["examples"]) == ("train", 120)
+    assert (values["split"], values["center_crop"]["examples"]) == ("train", 120)
     assert "--dataset" in refused(["evaluate", *words[:2]], capsys)
 
 
@@ -158,7 +158,7 @@ def test_damaged_images_are_left_out_by_name_unless_they_are_many(tmp_path, caps
     write_images(tmp_path / "many", dict(zip(NAMES, (60, 30, 30), strict=True)))
     (tmp_path / "many" / "dark" / "007.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     found = evaluate(dataset=str(tmp_path / "many"))
-    assert found.centre_crop.examples == 119
+    assert found.center_crop.examples == 119
     assert [name.endswith("007.png") for name, _ in found.left_out] == [True]
     assert found.to_json()["left_out"] == 1
     (tmp_path / "many" / "red" / "003.png").write_bytes(b"")

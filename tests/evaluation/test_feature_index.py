@@ -22,7 +22,7 @@ def extractor(small_model):
     return FeatureExtractor(small_model)
 
 
-def test_features_are_the_last_hidden_layers_of_the_centre_crop(extractor, small_model):
+def test_features_are_the_last_hidden_layers_of_the_center_crop(extractor, small_model):
     random = np.random.default_rng(0)
     squares = random.integers(0, 256, (3, 14, 14, 3), dtype=np.uint8)
     names = [layer.name for layer in small_model.layers]
@@ -35,10 +35,10 @@ def test_features_are_the_last_hidden_layers_of_the_centre_crop(extractor, small
     assert found.min() == 0 < found.max()
 
 
-def test_an_index_holds_each_images_features_in_order(extractor, small_model_file, coloured):
+def test_an_index_holds_each_images_features_in_order(extractor, small_model_file, colored):
     seen = []
     index = open_index(
-        small_model_file, coloured, extractor=extractor, on_progress=lambda *c: seen.append(c)
+        small_model_file, colored, extractor=extractor, on_progress=lambda *c: seen.append(c)
     )
     assert (len(index), index.split, index.class_names) == (24, "train", ("blue", "green", "red"))
     assert seen[-1] == (24, 24)
@@ -49,7 +49,7 @@ def test_an_index_holds_each_images_features_in_order(extractor, small_model_fil
 
 
 def test_it_is_reused_until_the_data_or_the_model_changes(
-    extractor, small_model, small_model_file, coloured, monkeypatch
+    extractor, small_model, small_model_file, colored, monkeypatch
 ):
     computed = []
     compute = feature_index._compute
@@ -59,31 +59,31 @@ def test_it_is_reused_until_the_data_or_the_model_changes(
         compute(*arguments)
 
     monkeypatch.setattr(feature_index, "_compute", counted)
-    first = open_index(small_model_file, coloured, extractor=extractor)
-    again = open_index(small_model_file, str(coloured) + "/", extractor=extractor)
+    first = open_index(small_model_file, colored, extractor=extractor)
+    again = open_index(small_model_file, str(colored) + "/", extractor=extractor)
     assert (len(computed), again.folder) == (1, first.folder)
     np.testing.assert_array_equal(first.features, again.features)
-    (coloured / "red" / "7.png").unlink()
-    fewer = open_index(small_model_file, coloured, extractor=extractor)
+    (colored / "red" / "7.png").unlink()
+    fewer = open_index(small_model_file, colored, extractor=extractor)
     assert (len(computed), len(fewer)) == (2, 23)
     assert list(fewer.folder.parent.iterdir()) == [fewer.folder]  # the old one is gone
     changed = keras.models.clone_model(small_model)
     changed.set_weights([weight * 1.5 for weight in small_model.get_weights()])
     save_model(changed, small_model_file)
-    other = open_index(small_model_file, coloured)
+    other = open_index(small_model_file, colored)
     assert len(computed) == 3
     assert np.abs(other.features - fewer.features).max() > 0.1
 
 
 def test_a_folder_without_classes_is_taken_with_all_below_it(
-    extractor, small_model_file, coloured, tmp_path
+    extractor, small_model_file, colored, tmp_path
 ):
     loose = tmp_path / "loose"
     loose.mkdir()
     for i in range(3):
-        os.link(coloured / "red" / f"{i}.png", loose / f"{i}.png")
+        os.link(colored / "red" / f"{i}.png", loose / f"{i}.png")
     (loose / "deeper").mkdir()
-    os.link(coloured / "blue" / "0.png", loose / "deeper" / "0.png")
+    os.link(colored / "blue" / "0.png", loose / "deeper" / "0.png")
     index = open_index(small_model_file, loose, extractor=extractor)
     assert (len(index), index.class_names, index.split) == (4, None, "")
     with pytest.raises(InputError, match="without splits"):
@@ -91,10 +91,10 @@ def test_a_folder_without_classes_is_taken_with_all_below_it(
 
 
 def test_a_folder_with_the_name_of_a_tfds_set_is_meant_only_with_a_slash(
-    extractor, small_model_file, coloured, tmp_path, monkeypatch
+    extractor, small_model_file, colored, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    (coloured / "red").rename(tmp_path / "mnist")
+    (colored / "red").rename(tmp_path / "mnist")
     named = []
 
     def opened(name, **options):
@@ -108,19 +108,19 @@ def test_a_folder_with_the_name_of_a_tfds_set_is_meant_only_with_a_slash(
     assert len(open_index(small_model_file, "./mnist", extractor=extractor)) == 8
 
 
-def test_damaged_images_are_left_out_of_it_and_of_the_names(extractor, small_model_file, coloured):
-    content = (coloured / "red" / "1.png").read_bytes()
+def test_damaged_images_are_left_out_of_it_and_of_the_names(extractor, small_model_file, colored):
+    content = (colored / "red" / "1.png").read_bytes()
     for i in range(100):
-        (coloured / "red" / f"more-{i:03}.png").write_bytes(content)
-    (coloured / "green" / "2.png").write_bytes(content[:40])
+        (colored / "red" / f"more-{i:03}.png").write_bytes(content)
+    (colored / "green" / "2.png").write_bytes(content[:40])
     for _ in range(2):  # computed, and read
-        index = open_index(small_model_file, coloured, extractor=extractor)
+        index = open_index(small_model_file, colored, extractor=extractor)
         assert len(index) == len(index.examples) == 123
         assert not any("green/2.png" in index.examples.name(i) for i in range(123))
 
 
 def test_stopped_on_the_way_it_leaves_nothing_and_begins_again(
-    extractor, small_model_file, coloured, monkeypatch
+    extractor, small_model_file, colored, monkeypatch
 ):
     def killed(*arguments):
         raise KeyboardInterrupt
@@ -128,28 +128,28 @@ def test_stopped_on_the_way_it_leaves_nothing_and_begins_again(
     with monkeypatch.context() as patch:
         patch.setattr(FeatureExtractor, "of_examples", killed)
         with pytest.raises(KeyboardInterrupt):
-            open_index(small_model_file, coloured, extractor=extractor)
+            open_index(small_model_file, colored, extractor=extractor)
     root = small_model_file.with_suffix(".features")
     assert list(root.iterdir()) == []
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     for number in (gone.pid, os.getpid()):  # as killed processes leave it
-        (root / f".coloured.{number}.writing").mkdir()
-    open_index(small_model_file, coloured, extractor=extractor)
+        (root / f".colored.{number}.writing").mkdir()
+    open_index(small_model_file, colored, extractor=extractor)
     assert [path.name[0] for path in root.iterdir()] == ["c"]
 
 
-def test_what_a_living_process_writes_is_left_alone(extractor, small_model_file, coloured):
-    theirs = small_model_file.with_suffix(".features") / f".coloured.{os.getppid()}.writing"
+def test_what_a_living_process_writes_is_left_alone(extractor, small_model_file, colored):
+    theirs = small_model_file.with_suffix(".features") / f".colored.{os.getppid()}.writing"
     theirs.mkdir(parents=True)
-    open_index(small_model_file, coloured, extractor=extractor)
+    open_index(small_model_file, colored, extractor=extractor)
     assert theirs.is_dir()
 
 
 def test_of_two_at_once_the_later_takes_what_the_quicker_made(
-    extractor, small_model_file, coloured, monkeypatch
+    extractor, small_model_file, colored, monkeypatch
 ):
-    whole = open_index(small_model_file, coloured, extractor=extractor)
+    whole = open_index(small_model_file, colored, extractor=extractor)
     away = whole.folder.rename(whole.folder.parent / "away")
     compute = feature_index._compute
 
@@ -158,28 +158,28 @@ def test_of_two_at_once_the_later_takes_what_the_quicker_made(
         away.rename(whole.folder)
 
     monkeypatch.setattr(feature_index, "_compute", another_was_quicker)
-    found = open_index(small_model_file, coloured, extractor=extractor)
+    found = open_index(small_model_file, colored, extractor=extractor)
     np.testing.assert_array_equal(found.features, whole.features)
     assert list(whole.folder.parent.iterdir()) == [whole.folder]
 
 
-def test_damaged_features_and_unknown_splits_are_refused(extractor, small_model_file, coloured):
+def test_damaged_features_and_unknown_splits_are_refused(extractor, small_model_file, colored):
     with pytest.raises(InputError, match="no split 'test'"):
-        open_index(small_model_file, coloured, extractor=extractor, split="test")
-    index = open_index(small_model_file, coloured, extractor=extractor)
+        open_index(small_model_file, colored, extractor=extractor, split="test")
+    index = open_index(small_model_file, colored, extractor=extractor)
     (index.folder / "features.npy").write_bytes(b"no array")
     with pytest.raises(InputError, match="remove it"):
-        open_index(small_model_file, coloured, extractor=extractor)
+        open_index(small_model_file, colored, extractor=extractor)
 
 
 def test_a_picture_beside_the_folders_of_classes_does_not_take_them_away(
-    extractor, small_model_file, coloured, tmp_path
+    extractor, small_model_file, colored, tmp_path
 ):
-    os.link(coloured / "red" / "0.png", coloured / "data-photos.png")
-    index = open_index(small_model_file, coloured, extractor=extractor, split="train")
+    os.link(colored / "red" / "0.png", colored / "data-photos.png")
+    index = open_index(small_model_file, colored, extractor=extractor, split="train")
     assert (len(index), len(index.class_names), index.split) == (24, 3, "train")
     (tmp_path / "whole").mkdir()
-    coloured.rename(tmp_path / "whole" / "train")
+    colored.rename(tmp_path / "whole" / "train")
     os.link(tmp_path / "whole" / "train" / "red" / "0.png", tmp_path / "whole" / "0.png")
     index = open_index(small_model_file, tmp_path / "whole", extractor=extractor)
     assert (len(index), index.split) == (24, "train")

@@ -47,7 +47,7 @@ def encoded(seed=0, size=(16, 16), mode="RGB"):
     return file.getvalue(), pixels
 
 
-def test_the_centre_crop_and_the_order_of_classes(model):
+def test_the_center_crop_and_the_order_of_classes(model):
     content, pixels = encoded()
     (found,) = predict(from_model(model, "m"), [("a.png", content)], top=2)
     expected = model(pixels[None, 2:14, 2:14].astype("float32")).numpy()[0]
@@ -87,7 +87,7 @@ def test_more_images_than_a_batch_come_back_in_order_with_the_damaged_ones(model
     assert damaged[2].reason == "Permission denied"
 
 
-def test_a_grey_network_takes_colour_files_and_the_other_way_round(model):
+def test_a_gray_network_takes_color_files_and_the_other_way_round(model):
     for network in (model, small_model(channels=1)):
         for mode in ("RGB", "L"):
             (found,) = predict(from_model(network, "m"), [("a", encoded(0, (20, 30), mode)[0])])
@@ -185,9 +185,9 @@ def test_a_picture_that_cannot_be_written_is_refused_first(files, capsys, name):
     assert (code, out) == (2, "") and name in err
 
 
-def test_a_picture_of_one_class_in_grey(tmp_path):
-    grey = from_model(small_model(channels=1), "m")
-    found = list(predict(grey, [("a" * 50, encoded()[0])], top=1))
+def test_a_picture_of_one_class_in_gray(tmp_path):
+    gray = from_model(small_model(channels=1), "m")
+    found = list(predict(gray, [("a" * 50, encoded()[0])], top=1))
     draw_predictions(found, tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text().count("<image") == 1
 

@@ -16,15 +16,15 @@ def test_json_has_counts_and_fractions():
         "dataset": "shapes",
         "split": "validation",
     }
-    assert values["centre_crop"] == values["ten_crop"]
-    assert values["centre_crop"]["examples"] == 8
-    assert values["centre_crop"]["top1_errors"] == 3
-    assert values["centre_crop"]["top5_errors"] == 1
-    assert values["centre_crop"]["top1_error"] == pytest.approx(0.375)
-    assert values["centre_crop"]["top5_error"] == pytest.approx(0.125)
+    assert values["center_crop"] == values["ten_crop"]
+    assert values["center_crop"]["examples"] == 8
+    assert values["center_crop"]["top1_errors"] == 3
+    assert values["center_crop"]["top5_errors"] == 1
+    assert values["center_crop"]["top1_error"] == pytest.approx(0.375)
+    assert values["center_crop"]["top5_error"] == pytest.approx(0.125)
     # Wilson's interval of 3 of 8, worked by hand.
-    assert values["centre_crop"]["top1_interval"] == pytest.approx([0.1368, 0.6943], abs=5e-5)
-    low, high = values["centre_crop"]["top5_interval"]
+    assert values["center_crop"]["top1_interval"] == pytest.approx([0.1368, 0.6943], abs=5e-5)
+    low, high = values["center_crop"]["top5_interval"]
     assert low < 0.125 < high
 
 

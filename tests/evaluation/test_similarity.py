@@ -59,7 +59,7 @@ def test_features_of_zeros_have_no_direction():
     assert distances.tolist() == [[0.0, 1.0]]
 
 
-def test_neighbours_have_names_and_classes(tmp_path):
+def test_neighbors_have_names_and_classes(tmp_path):
     images = np.zeros((3, 4, 4, 3), np.uint8)
     features = np.array([[0.0], [5.0], [1.0]], np.float32)
     examples = ArrayExamples(images, [1, 0, 1], origin="train")
@@ -75,7 +75,7 @@ def test_neighbours_have_names_and_classes(tmp_path):
     }
 
 
-def test_an_unknown_distance_and_no_neighbours_are_refused():
+def test_an_unknown_distance_and_no_neighbors_are_refused():
     features = np.zeros((2, 2), np.float32)
     with pytest.raises(InputError, match=r"manhattan.*euclidean"):
         nearest_rows(features, features, 1, "manhattan")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from alexnet_tf import recipes, runs
-from alexnet_tf.experiments import catalogue, sharing
+from alexnet_tf.experiments import catalog, sharing
 from alexnet_tf.experiments import conditions as conditions_module
 from alexnet_tf.experiments.conditions import Conditions
 from alexnet_tf.experiments.definition import Experiment, Pair, Variant
@@ -30,11 +30,11 @@ def begin_under(monkeypatch):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of small images in three classes, told apart by colour."""
+    """A folder of small images in three classes, told apart by color."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 30), ("val", 9)):
-        for label, colour in enumerate(("blue", "green", "red")):
-            folder = tmp_path / "photos" / split / colour
+        for label, color in enumerate(("blue", "green", "red")):
+            folder = tmp_path / "photos" / split / color
             folder.mkdir(parents=True)
             for i in range(count):
                 image = rng.integers(0, 120, (20, 20, 3)).astype(np.uint8)
@@ -69,7 +69,7 @@ def tiny(monkeypatch):
         how="In milliseconds.",
         reason="It is small.",
     )
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", experiment)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", experiment)
     return experiment
 
 

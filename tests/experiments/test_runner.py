@@ -9,7 +9,7 @@ import pytest
 
 from alexnet_tf import recipes
 from alexnet_tf.errors import DivergedError, InputError, TrainingError, TrainingStopped
-from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments import catalog
 from alexnet_tf.experiments.plan import new_plan
 from alexnet_tf.experiments.runner import run_experiment
 
@@ -128,7 +128,7 @@ def test_the_best_rate_is_found_with_the_first_seed_and_kept(tiny, tmp_path, scr
     searching = dataclasses.replace(
         tiny, metrics=("epochs_to_training_error",), rates=(0.1, 0.2, 0.4), ratio=True, epochs=9
     )
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", searching)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", searching)
     after = {0.1: 6, 0.2: 3, 0.4: 9}  # epochs
 
     def errors(recipe, seed):
@@ -160,7 +160,7 @@ def test_where_no_rate_gets_there_the_lowest_training_error_wins(
     never = dataclasses.replace(
         tiny, metrics=("epochs_to_training_error",), rates=(0.1, 0.2, 0.4), ratio=True
     )
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", never)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", never)
     scripted.errors = lambda recipe, seed: [
         0.9,
         {0.1: 0.8, 0.2: 0.6, 0.4: 0.7}[recipe.learning_rate],
@@ -204,9 +204,9 @@ def test_a_run_that_cannot_go_on_for_another_reason_is_told_and_keeps_its_checkp
 @pytest.fixture
 def crops(tiny, monkeypatch):
     """The experiment with ten crops, tiny."""
-    crops = dataclasses.replace(catalogue.EXPERIMENTS["ten-crop"], name="tiny", recipe="tiny")
+    crops = dataclasses.replace(catalog.EXPERIMENTS["ten-crop"], name="tiny", recipe="tiny")
     crops = dataclasses.replace(crops, changes={}, epochs=2, limit_train=None, seeds=1)
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", crops)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", crops)
     return crops
 
 
@@ -220,7 +220,7 @@ def judged(monkeypatch):
             self.top1_error, self.examples = error, 1000
 
     class Found:
-        centre_crop, ten_crop = Errors(0.5), Errors(0.4)
+        center_crop, ten_crop = Errors(0.5), Errors(0.4)
 
     def evaluate(run, **options):
         before[0]()
@@ -245,7 +245,7 @@ def test_stopped_while_it_judges_it_judges_again(crops, tmp_path, scripted, judg
     assert not list(tmp_path.rglob("*.keras"))
 
 
-def test_a_damaged_judgement_is_named(crops, tmp_path, scripted, judged):
+def test_a_damaged_judgment_is_named(crops, tmp_path, scripted, judged):
     run(crops, tmp_path)
     next(tmp_path.glob("runs/*/judged.json")).write_text("{")
     with pytest.raises(InputError, match=r"judged\.json is damaged"):
@@ -254,12 +254,12 @@ def test_a_damaged_judgement_is_named(crops, tmp_path, scripted, judged):
 
 def test_a_variant_that_judges_anothers_runs_trains_nothing(crops, tmp_path, scripted, judged):
     results = run(crops, tmp_path)
-    assert names(scripted) == ["centre-crop-seed-0"]
+    assert names(scripted) == ["center-crop-seed-0"]
     table = (tmp_path / "table.md").read_text()
     assert "| variant | validation error |" in table
-    assert "| centre crop | 50.00% |" in table
+    assert "| center crop | 50.00% |" in table
     assert "| ten crops | 40.00% |" in table
-    assert "The claim holds here: ten crops ahead of centre crop in the one seed" in table
+    assert "The claim holds here: ten crops ahead of center crop in the one seed" in table
     assert "1,000 validation images" in table
     assert len(results["runs"]) == 1
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments import catalog
 from alexnet_tf.experiments import runner as runner_module
 from alexnet_tf.experiments.definition import Variant
 from alexnet_tf.experiments.plan import new_plan
@@ -29,7 +29,7 @@ def other(tiny, monkeypatch):
     """Shares the variant that changes nothing with `tiny`, under another name."""
     variants = (Variant("as it is"), Variant("three", {"dropout": 0.25}))
     experiment = dataclasses.replace(tiny, name="other", variants=variants, expected=())
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "other", experiment)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "other", experiment)
     return experiment
 
 

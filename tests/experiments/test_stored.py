@@ -1,7 +1,7 @@
 import pytest
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.experiments.catalogue import EXPERIMENTS, get_experiment
+from alexnet_tf.experiments.catalog import EXPERIMENTS, get_experiment
 from alexnet_tf.experiments.measures import METRICS
 from alexnet_tf.experiments.results import summaries
 from alexnet_tf.experiments.stored import BEGIN, DOCS, END, PICTURES, block, read_stored, with_block

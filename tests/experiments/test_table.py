@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from alexnet_tf.experiments import catalogue
+from alexnet_tf.experiments import catalog
 from alexnet_tf.experiments.definition import Pair, Variant
 from alexnet_tf.experiments.results import summaries
 from alexnet_tf.experiments.table import format_value, table, verdict
@@ -78,7 +78,7 @@ def test_a_mixed_result_shows_every_seed(tiny):
 
 def test_never_is_worse_than_any_number_and_is_shown(tiny, monkeypatch):
     epochs = dataclasses.replace(tiny, metrics=("epochs_to_training_error",), ratio=True)
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", epochs)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", epochs)
     text = table(results_of(epochs, {"one": [4.0, 5.0], "two": [None, 20.0]}))
     assert "| two | 20.0; never in 1 of 2 |" in text
     assert "one ahead of two in all 2 seeds by 4.0 times in the 1 where both have" in text
@@ -98,7 +98,7 @@ def test_a_claim_of_a_size_holds_if_the_mean_is_as_large(
     paper, verdict, reasoned, tiny, monkeypatch
 ):
     claim = dataclasses.replace(tiny, expected=(Pair("one", "two", paper),))
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", claim)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", claim)
     text = table(results_of(claim, {"one": [0.20, 0.20], "two": [0.22, 0.23]}))
     assert verdict in text
     assert (tiny.reason in text) == reasoned
@@ -111,7 +111,7 @@ def test_one_seed_decides_little(tiny):
 
 def test_of_two_comparisons_one_both_or_none_may_be_seen(tiny, monkeypatch):
     both = dataclasses.replace(tiny, expected=(Pair("one", "two"), Pair("two", "one")))
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", both)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", both)
     assert "Not all of it is seen here:" in table(results_of(both, {"one": [0.1], "two": [0.2]}))
     assert "The claim is not seen here:" in table(results_of(both, {"one": [0.2], "two": [0.2]}))
 
@@ -125,7 +125,7 @@ def test_of_two_comparisons_one_both_or_none_may_be_seen(tiny, monkeypatch):
 )
 def test_a_claim_that_variants_are_alike(two, verdict, tiny, monkeypatch):
     alike = dataclasses.replace(tiny, expected=(), alike_within=1.5)
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", alike)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", alike)
     text = table(results_of(alike, {"one": [0.20, 0.20], "two": [two, two]}))
     assert f"{verdict} on average; up to 1.5 counts as alike." in text
 
@@ -135,7 +135,7 @@ def test_a_claim_that_variants_are_alike(two, verdict, tiny, monkeypatch):
 )
 def test_a_claim_that_one_loses_little_allows_it_to_win(two, verdict, tiny, monkeypatch):
     little = dataclasses.replace(tiny, alike_within=1.5)
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", little)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", little)
     text = table(results_of(little, {"one": [0.20, 0.20], "two": [two, two]}))
     assert f"The claim {verdict} here: " in text
     assert "; two may be up to 1.5 behind." in text
@@ -143,7 +143,7 @@ def test_a_claim_that_one_loses_little_allows_it_to_win(two, verdict, tiny, monk
 
 def test_a_lost_ratio_is_the_others(tiny, monkeypatch):
     epochs = dataclasses.replace(tiny, ratio=True, expected=(Pair("one", "two", 6),))
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", epochs)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", epochs)
     text = table(results_of(epochs, {"one": [8.0, 8.0], "two": [4.0, 2.0]}))
     lost = "one behind two in all 2 seeds by 3.0 times (2.0 to 4.0)"
     assert f"{lost}; in the paper ahead by 6 times." in text
@@ -151,7 +151,7 @@ def test_a_lost_ratio_is_the_others(tiny, monkeypatch):
 
 def test_runs_are_counted(tiny, monkeypatch):
     stuck = dataclasses.replace(tiny, metrics=("stuck",))
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", stuck)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", stuck)
     text = table(results_of(stuck, {"one": [0.0, 0.0], "two": [1.0, 0.0]}))
     assert "| one | 0 of 2 |" in text
     assert "| two | 1 of 2 |" in text
@@ -159,7 +159,7 @@ def test_runs_are_counted(tiny, monkeypatch):
 
 def test_where_nothing_is_claimed_the_lowest_is_named(tiny, monkeypatch):
     open_question = dataclasses.replace(tiny, expected=())
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", open_question)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", open_question)
     text = table(results_of(open_question, {"one": [0.2], "two": [0.1]}))
     assert "The lowest test error on average: two, 10.00%." in text
 
@@ -184,7 +184,7 @@ def test_what_it_was_judged_on_is_named(tiny):
 def test_a_published_number_is_met_or_not(errors, verdict, tiny, monkeypatch):
     variants = (Variant("one", published=1 - 0.7761),)
     alone = dataclasses.replace(tiny, variants=variants, expected=())
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", alone)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", alone)
     assert verdict in table(results_of(alone, {"one": errors}))
 
 

@@ -173,6 +173,6 @@ def test_a_run_is_checked_and_calibrated_on_its_own_images(photos, tmp_path, mon
     assert done.images == f"{photos}, validation images"
     keras, tflite = done.checks
     assert keras.images == tflite.images == 12
-    assert keras.top1_errors == evaluate(tmp_path / "run").centre_crop.top1_errors
+    assert keras.top1_errors == evaluate(tmp_path / "run").center_crop.top1_errors
     assert 0 < tflite.largest_difference < 0.2
     assert tflite.path.endswith("out/alexnet-int8.tflite")

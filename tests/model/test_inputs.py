@@ -1,4 +1,4 @@
-"""The input normalisation: exact, in float32 whatever the precision, never trained."""
+"""The input normalization: exact, in float32 whatever the precision, never trained."""
 
 import numpy as np
 import pytest

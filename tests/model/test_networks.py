@@ -134,7 +134,7 @@ def test_every_recipe_gives_probabilities_for_any_number_of_classes(recipe):
 
 
 @pytest.mark.parametrize("recipe", ["paper", "torchvision", "caffe"])
-def test_grey_needs_only_channels(recipe):
+def test_gray_needs_only_channels(recipe):
     model = build_model(recipe, classes=3, hidden_units=(8,), channels=1)
     size = model.input_shape[1]
     assert model(np.full((1, size, size, 1), 7, np.uint8)).shape == (1, 3)

@@ -40,7 +40,7 @@ def test_each_kernel_is_at_its_place_with_zero_in_the_middle():
         elements=st.floats(allow_nan=True, allow_infinity=True, width=32),
     )
 )
-def test_any_kernels_give_colours(kernels):
+def test_any_kernels_give_colors(kernels):
     with np.errstate(all="ignore"):
         image = mosaic(kernels)
     assert np.isfinite(image).all()

@@ -10,7 +10,7 @@ WIDTHS = {"desktop": 1280, "phone": 390}
 
 @pytest.fixture
 def shown(browser, made):
-    """Opens the page at a width, in a colour scheme; fails on any request and console message."""
+    """Opens the page at a width, in a color scheme; fails on any request and console message."""
     contexts, noises = [], []
 
     def show(width, scheme="light"):

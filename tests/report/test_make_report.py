@@ -75,7 +75,7 @@ def test_its_numbers_are_those_of_evaluate_to_the_digit(home, made, page):
     assert code == 0
     assert made["evaluation"] == json.loads(out)
     assert json.loads(page.scripts["evaluation"]) == json.loads(out)
-    for kind in ("centre_crop", "ten_crop"):
+    for kind in ("center_crop", "ten_crop"):
         errors = made["evaluation"][kind]
         assert errors["examples"] == 27
         assert f"{errors['top1_error']:.2%}" in page.words
@@ -103,7 +103,7 @@ def test_class_names_are_text_whatever_they_hold(page):
     for name in CLASSES:
         assert name in page.words
     # A picture may have no font for a letter; a browser has.
-    assert not [image["alt"] for image in page.all("img") if "recognised as class" in image["alt"]]
+    assert not [image["alt"] for image in page.all("img") if "recognized as class" in image["alt"]]
 
 
 def test_the_page_says_which_command_prints_its_numbers(home, page):

@@ -20,11 +20,11 @@ def undrawn(monkeypatch):
 
 
 def write_photos(root):
-    """Writes a folder of small images in three classes, told apart by colour, and returns it."""
+    """Writes a folder of small images in three classes, told apart by color, and returns it."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 30), ("val", 9)):
-        for label, colour in enumerate(("blue", "green", "red")):
-            folder = root / split / colour
+        for label, color in enumerate(("blue", "green", "red")):
+            folder = root / split / color
             folder.mkdir(parents=True)
             for i in range(count):
                 image = rng.integers(0, 120, (22, 24, 3)).astype(np.uint8)

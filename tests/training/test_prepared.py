@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from alexnet_tf.data import statistics
 from alexnet_tf.data.pipeline import balanced_weights, training_batches
-from alexnet_tf.data.prepare.prepare import prepare
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError, TrainingError
 from alexnet_tf.model.networks import build_model
+from alexnet_tf.prepare.prepare import prepare
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import TrainingStep
 from alexnet_tf.training.train import train

@@ -93,7 +93,7 @@ def test_the_2012_run_from_end_to_end_and_across_a_stop(
         result = an.train(str(photos), run_dir=tmp_path / "run", **options)
     falls = [r["learning_rate"] for r in result.history]
     assert falls == pytest.approx([1e-3] * 4 + [1e-4] * 4 + [1e-5] * 4 + [1e-6] * 2)
-    # Colour noise ends, in what the pipeline draws and in the division by 1.1.
+    # Color noise ends, in what the pipeline draws and in the division by 1.1.
     assert asked == [(epoch, epoch < 10) for epoch in range(EPOCHS)]
     assert all(call["lighting"] == (call["epoch"] < 10) for call in watched)
     for call in watched:
@@ -112,7 +112,7 @@ def test_the_2012_run_from_end_to_end_and_across_a_stop(
         assert (moved["conv1/kernel"] > 0) == (moved["conv1/bias"] > 0) == (epoch < 11)
     record = runs.read_run(tmp_path / "run")
     assert record["recipe"]["lighting_divisor"] == 1.1
-    # It has learned something on the way: colours that are told apart, guessing gives ln 3.
+    # It has learned something on the way: colors that are told apart, guessing gives ln 3.
     assert min(r["training_loss"] for r in result.history) < 0.9
 
     # The same run, stopped where conv1 is about to be frozen, ends with the same numbers.

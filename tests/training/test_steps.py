@@ -42,9 +42,9 @@ def test_the_network_is_shown_what_the_2012_code_shows_it(model, lighting):
     if not lighting:  # the pipeline's offsets are zero then
         one["offset"] = np.zeros_like(one["offset"])
     mean = model.get_layer("mean").mean.numpy()
-    centred = one["image"] - mean + one["offset"][:, None, None]
+    centered = one["image"] - mean + one["offset"][:, None, None]
     # Section 4.1 as the code had it: divided while the noise is on, and not after.
-    shown = centred / DIVISOR if lighting else centred
+    shown = centered / DIVISOR if lighting else centered
     probabilities = model(shown + mean).numpy()
     losses = -np.log(probabilities[np.arange(ROWS), one["label"]])
     wrong = probabilities.argmax(axis=1) != one["label"]
@@ -148,7 +148,7 @@ def test_nothing_of_an_update_begins_before_its_batch_is_there(model):
     assert all(stopped <= ancestors(name) for name in reads)
 
 
-def test_grey_images_train(tiny_recipe, photos, tmp_path):
+def test_gray_images_train(tiny_recipe, photos, tmp_path):
     recipe = tiny_recipe.replace(network=tiny_recipe.network.replace(channels=1))
     result = an.train(
         str(photos), recipe=recipe, run_dir=tmp_path / "run", epochs=1, seed=1, quiet=True

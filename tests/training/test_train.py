@@ -62,7 +62,7 @@ def test_the_best_epoch_is_the_one_with_fewest_validation_errors(
     assert f"python cli.py evaluate --ten-crop --run {tmp_path / 'run'}" in said
     keys = [(r["validation_top1_errors"], r["validation_loss"]) for r in result.history]
     assert result.best_epoch == keys.index(min(keys)) + 1
-    best = an.evaluate(tmp_path / "run").centre_crop
+    best = an.evaluate(tmp_path / "run").center_crop
     assert best.top1_errors == min(keys)[0]
 
 

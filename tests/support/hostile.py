@@ -39,14 +39,14 @@ def png_chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width, height, depth, colour, rows):
-    """A PNG written by hand: Pillow writes no 16 bit colour."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+def png(width, height, depth, color, rows):
+    """A PNG written by hand: Pillow writes no 16 bit color."""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     parts = (b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts)
 
 
-def deep_colour():
+def deep_color():
     rows = np.random.default_rng(1).integers(0, 65536, (10, 30), np.uint16).astype(">u2")
     return png(10, 10, 16, 2, b"".join(b"\0" + row.tobytes() for row in rows))
 
@@ -93,12 +93,12 @@ def files() -> dict[str, tuple[bytes, str, str]]:
     jpeg, big = encoded(photo()), encoded(photo(400, 300, seed=3), quality=95)
     flat = encoded(photo(seed=4), "PNG")
     large = encoded(photo(300, 200, seed=5), "PNG")
-    grey16 = Image.fromarray(np.arange(65536, dtype=np.uint16).reshape(256, 256))
+    gray16 = Image.fromarray(np.arange(65536, dtype=np.uint16).reshape(256, 256))
     palette = photo(seed=6).quantize(16)
     return {
         "plain.jpg": (jpeg, USED, ""),
         "progressive.jpg": (encoded(photo(seed=11), progressive=True), USED, ""),
-        "grey.jpg": (encoded(photo(mode="L")), USED, ""),
+        "gray.jpg": (encoded(photo(mode="L")), USED, ""),
         "cmyk.jpg": (encoded(photo(mode="CMYK")), USED, "CMYK"),
         **{f"exif{n}.jpg": (turned(n), USED, "EXIF" if n > 1 else "") for n in range(1, 9)},
         "exif99.jpg": (turned(99), USED, ""),
@@ -136,11 +136,11 @@ def files() -> dict[str, tuple[bytes, str, str]]:
         "palette.png": (encoded(palette, "PNG"), USED, ""),
         "palette see-through.png": (encoded(palette, "PNG", transparency=3), USED, "transparent"),
         "alpha.png": (with_alpha("RGB"), USED, "transparent"),
-        "grey alpha.png": (with_alpha("L"), USED, "transparent"),
+        "gray alpha.png": (with_alpha("L"), USED, "transparent"),
         "opaque.png": (encoded(photo(mode="RGBA"), "PNG"), USED, ""),
         "alpha.webp": (with_alpha("RGB", "WEBP"), USED, "transparent"),
-        "16 bit grey.png": (encoded(grey16, "PNG"), USED, "16 bits"),
-        "16 bit colour.png": (deep_colour(), USED, "16 bits"),
+        "16 bit gray.png": (encoded(gray16, "PNG"), USED, "16 bits"),
+        "16 bit color.png": (deep_color(), USED, "16 bits"),
         "1 bit.png": (encoded(photo(mode="1"), "PNG"), USED, ""),
         "plain.webp": (encoded(photo(), "WEBP"), USED, ""),
         "plain.bmp": (encoded(photo(), "BMP"), USED, ""),

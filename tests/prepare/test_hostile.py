@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hostile import SKIPPED, USED, encoded, files, photo, special
 
-from alexnet_tf.data.prepare.items import printable
-from alexnet_tf.data.prepare.prepare import prepare
 from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.files import printable
+from alexnet_tf.prepare.prepare import prepare
 
 FOLDER = "train/hostile"
 
@@ -96,5 +96,5 @@ def test_every_image_is_read_by_tensorflow(done):
     assert upright.std() > 10
     white = pixels("alpha.png")[:3].mean()
     assert white > pixels("alpha.png")[-3:].mean() + 30  # transparent above, opaque below
-    ramp = pixels("16 bit grey.png").mean(axis=(1, 2))
+    ramp = pixels("16 bit gray.png").mean(axis=(1, 2))
     assert ramp[0] < 12 and ramp[-1] > 243 and (np.diff(ramp) > 0).all()

@@ -1,4 +1,4 @@
-"""What `prepare` tells: images per class, sizes, colour models, duplicates, what was wrong."""
+"""What `prepare` tells: images per class, sizes, color models, duplicates, what was wrong."""
 
 import collections
 import csv
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.data.prepare.items import SKIPPED, Problem, Source
+from alexnet_tf.prepare.items import SKIPPED, Problem, Source
 
 REPORT, PROBLEMS, DUPLICATES = "report.json", "problems.csv", "duplicates.csv"
 

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source
 from alexnet_tf.data.records import features_in, records
 from alexnet_tf.data.tfds_source import find_builder
 from alexnet_tf.errors import InputError
+from alexnet_tf.prepare.items import SKIPPED, Item, Problem, Source
 
 
 def list_tfds(name: str, data_dir: str | None) -> Source:

@@ -20,12 +20,12 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.counter_random import permutation
-from alexnet_tf.data.prepare.items import Item, Source, printable
-from alexnet_tf.data.prepare.work import Chunk, Outcome, Task, cut, do_tasks
+from alexnet_tf.data.prepared import WORK
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import atomic_path
+from alexnet_tf.files import atomic_path, printable
+from alexnet_tf.prepare.items import Item, Source
+from alexnet_tf.prepare.work import Chunk, Outcome, Task, cut, do_tasks
 
-WORK = ".preparing"
 _MOST_IN_SHARD, _LEAST_IN_SHARD, _SHARDS_WANTED = 512, 32, 16
 _CHUNK = 16
 _STREAM_ORDER = 24
@@ -162,7 +162,7 @@ class _Written:
                 self._write(outcome, outcome.encoded, name)
 
     def _write(self, outcome: Outcome, image: bytes, name: str) -> None:
-        """Writes one image as the serialised example that TFDS reads."""
+        """Writes one image as the serialized example that TFDS reads."""
         example = tf.train.Example()
         feature = example.features.feature
         feature["file"].bytes_list.value.append(name.encode())

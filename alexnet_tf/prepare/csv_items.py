@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_tf.data.dataset import SPLIT_NAMES
-from alexnet_tf.data.prepare.folder_items import (
+from alexnet_tf.errors import InputError
+from alexnet_tf.files import printable
+from alexnet_tf.prepare.folder_items import (
     TABLE_ENDINGS,
     class_folders,
     file_item,
     source_name,
     walk,
 )
-from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printable
-from alexnet_tf.errors import InputError
+from alexnet_tf.prepare.items import SKIPPED, Item, Problem, Source
 
 _FILE_COLUMNS = ("file", "filename", "file_name", "path", "filepath", "image", "image_id", "id")
 _LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "species", "breed")

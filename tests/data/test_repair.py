@@ -10,7 +10,7 @@ from hostile import encoded, photo
 from PIL import Image
 
 from alexnet_tf.data.images import resize_and_crop
-from alexnet_tf.data.prepare.repair import UnusableError, repair
+from alexnet_tf.data.repair import UnusableError, repair
 
 
 def png(image, **options):
@@ -65,8 +65,8 @@ def test_16_bits_are_divided_by_257():
 
 
 def test_cmyk_is_made_rgb():
-    colour = Image.new("RGB", (16, 16), (200, 40, 90))
-    pixels = repair(encoded(colour.convert("CMYK"), quality=100), "x.jpg", 8).pixels
+    color = Image.new("RGB", (16, 16), (200, 40, 90))
+    pixels = repair(encoded(color.convert("CMYK"), quality=100), "x.jpg", 8).pixels
     assert abs(pixels.astype(int) - (200, 40, 90)).max() <= 4
 
 

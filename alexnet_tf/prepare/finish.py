@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data.prepare.items import MARKER, Problem, Source
-from alexnet_tf.data.prepare.report import (
+from alexnet_tf.data.prepared import INDEX_COLUMNS, MARKER, STATISTICS, VERSION, WORK, recorded_name
+from alexnet_tf.data.statistics import Statistics, principal_components
+from alexnet_tf.errors import InputError
+from alexnet_tf.files import atomic_path, write_json, write_text
+from alexnet_tf.prepare.items import Problem, Source
+from alexnet_tf.prepare.report import (
     DUPLICATES,
     PROBLEMS,
     REPORT,
@@ -16,11 +20,7 @@ from alexnet_tf.data.prepare.report import (
     make_report,
     problems_csv,
 )
-from alexnet_tf.data.prepare.shards import WORK, Shard, parts, training_sums
-from alexnet_tf.data.prepared import INDEX_COLUMNS, STATISTICS, VERSION, recorded_name
-from alexnet_tf.data.statistics import Statistics, principal_components
-from alexnet_tf.errors import InputError
-from alexnet_tf.files import atomic_path, write_json, write_text
+from alexnet_tf.prepare.shards import Shard, parts, training_sums
 
 
 def finish(

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from alexnet_tf.data.prepare.items import Item, read_item
-from alexnet_tf.data.prepare.repair import UnusableError, repair
+from alexnet_tf.data.repair import UnusableError, repair
 from alexnet_tf.errors import InputError
+from alexnet_tf.prepare.items import Item, read_item
 
 JPEG_QUALITY = 90
 _AHEAD = 2  # chunks per process that are under way or wait to be fetched
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
       digest: 16 bytes that are equal for equal pictures.
       width: Of the source image in pixels.
       height: Likewise.
-      mode: Its colour model.
+      mode: Its color model.
       format: Its file format.
       problems: Pairs of what was wrong and what was done.
     """

@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import hashlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,12 +47,11 @@ class Problem(NamedTuple):
 
 
 SKIPPED = "skipped"
-MARKER = "prepared.json"  # written last: a folder that has it is a whole prepared set
 
 
 @dataclasses.dataclass
 class Source:
-    """A source of labelled images.
+    """A source of labeled images.
 
     Attributes:
       name: A short name, the prepared set's.
@@ -127,9 +125,3 @@ def read_item(root: str, item: Item) -> bytes:
     with Path(root, item.container).open("rb", buffering=0) as file:
         file.seek(item.offset)
         return file.read(item.size)
-
-
-def printable(name: str) -> str:
-    """Returns a file's name in one line of valid Unicode, whatever bytes it has."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

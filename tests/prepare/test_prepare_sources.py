@@ -3,8 +3,8 @@
 import pytest
 from listing import names, skipped, write
 
-from alexnet_tf.data.prepare.sources import list_source
 from alexnet_tf.errors import InputError
+from alexnet_tf.prepare.sources import list_source
 
 
 def test_class_folders_with_spaces_and_other_scripts(tmp_path):
@@ -132,7 +132,7 @@ def test_a_tfds_name_with_a_config_is_no_path(monkeypatch):
         asked.append(name)
         raise InputError("found")
 
-    monkeypatch.setattr("alexnet_tf.data.prepare.tfds_items.find_builder", find)
+    monkeypatch.setattr("alexnet_tf.prepare.tfds_items.find_builder", find)
     with pytest.raises(InputError, match="found"):
         list_source("imagenet_resized/64x64")
     assert asked == ["imagenet_resized/64x64"]

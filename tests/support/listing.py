@@ -2,7 +2,7 @@
 
 from hostile import encoded, photo
 
-from alexnet_tf.data.prepare.items import SKIPPED
+from alexnet_tf.prepare.items import SKIPPED
 
 
 def write(path, seed=0):

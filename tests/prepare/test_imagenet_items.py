@@ -9,10 +9,10 @@ import scipy.io
 from hostile import encoded, photo
 from listing import skipped
 
-from alexnet_tf.data.prepare.items import read_item
-from alexnet_tf.data.prepare.matlab import read_table
-from alexnet_tf.data.prepare.sources import list_source
 from alexnet_tf.errors import InputError
+from alexnet_tf.prepare.items import read_item
+from alexnet_tf.prepare.matlab import read_table
+from alexnet_tf.prepare.sources import list_source
 
 WNIDS = ("n01440764", "n02012849", "n03126707")
 WORDS = {"n01440764": "tench, Tinca tinca", "n02012849": "crane", "n03126707": "crane"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hostile import encoded, photo
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def make_photos(root, train=40, val=9):

@@ -3,8 +3,8 @@
 import pytest
 from listing import names, skipped, write
 
-from alexnet_tf.data.prepare.sources import list_source
 from alexnet_tf.errors import InputError
+from alexnet_tf.prepare.sources import list_source
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_tf.data.dataset import split_folders
-from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printable
+from alexnet_tf.data.folders import TABLE_ENDINGS
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import printable
+from alexnet_tf.prepare.items import SKIPPED, Item, Problem, Source
 
 MAX_FILE_BYTES = 2**29
-TABLE_ENDINGS = (".csv", ".tsv")
 _LONGEST_NAME = 160  # a file's name has 255 bytes
 _NOTHING = "link to nothing"
 

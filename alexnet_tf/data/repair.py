@@ -1,6 +1,6 @@
 """From a file's bytes to the square of RGB pixels that training reads. Pillow and NumPy alone.
 
-What TensorFlow's decoders would refuse or read wrongly is put right here, once: colour models,
+What TensorFlow's decoders would refuse or read wrongly is put right here, once: color models,
 orientation, transparency, 16 bits, cut-off files.
 """
 
@@ -68,7 +68,7 @@ class Repaired:
       pixels: uint8 [size, size, 3], RGB.
       width: Of the file's image, as it is meant to be seen, in pixels.
       height: Likewise.
-      mode: Pillow's name of its colour model: "RGB", "L", "CMYK" ...
+      mode: Pillow's name of its color model: "RGB", "L", "CMYK" ...
       format: "JPEG", "PNG" ...
       repairs: Pairs of what was wrong and what was done.
     """
@@ -219,7 +219,7 @@ def _load(content: bytes, size: int) -> tuple[Image.Image, float | None]:
 
 
 def _empty_rows(rows: np.ndarray) -> int:
-    """Returns how many rows at the end have but one colour: what was not decoded stays as it was.
+    """Returns how many rows at the end have but one color: what was not decoded stays as it was.
 
     A BMP is stored from the bottom, so both ends are looked at.
     """
@@ -259,7 +259,7 @@ def _to_rgb(image: Image.Image, content: bytes, repairs: list[tuple[str, str]]) 
 
 
 def _may_be_transparent(image: Image.Image) -> bool:
-    """Returns whether an image has an alpha channel, or a transparent colour."""
+    """Returns whether an image has an alpha channel, or a transparent color."""
     return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 

@@ -7,9 +7,9 @@ import sys
 from photos import ROOT
 from PIL import Image
 
-from alexnet_tf.data.prepare import work as work_module
-from alexnet_tf.data.prepare.items import Item
-from alexnet_tf.data.prepare.work import Task, do_tasks
+from alexnet_tf.prepare import work as work_module
+from alexnet_tf.prepare.items import Item
+from alexnet_tf.prepare.work import Task, do_tasks
 
 
 def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monkeypatch):
@@ -20,7 +20,7 @@ def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monk
     tasks = [Task(str(tmp_path), tuple(items[at : at + 4]), 4, "raw") for at in (0, 4, 8)]
     (tmp_path / "crashing.py").write_text(
         "import os, signal\n"
-        "from alexnet_tf.data.prepare import work\n"
+        "from alexnet_tf.prepare import work\n"
         "def do_task(task):\n"
         "    if any(item.name == '2.png' for item in task.items):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -41,8 +41,8 @@ def test_a_script_that_its_own_processes_run_again_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from alexnet_tf.data.prepare.items import Item\n"
-        "from alexnet_tf.data.prepare.work import Task, do_tasks\n"
+        "from alexnet_tf.prepare.items import Item\n"
+        "from alexnet_tf.prepare.work import Task, do_tasks\n"
         f"task = Task({str(tmp_path)!r}, (Item('a.png', 0, 0, 0),), 4, 'raw')\n"
         "print(list(do_tasks([task], 1)))\n"
     )

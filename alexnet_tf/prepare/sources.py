@@ -2,13 +2,13 @@
 
 import os
 
-from alexnet_tf.data.prepare.csv_items import find_csv, list_csv
-from alexnet_tf.data.prepare.folder_items import has_classes, list_folder
-from alexnet_tf.data.prepare.imagenet_items import is_imagenet, list_imagenet
-from alexnet_tf.data.prepare.items import Source
 from alexnet_tf.data.prepared import is_prepared
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
+from alexnet_tf.prepare.csv_items import find_csv, list_csv
+from alexnet_tf.prepare.folder_items import has_classes, list_folder
+from alexnet_tf.prepare.imagenet_items import is_imagenet, list_imagenet
+from alexnet_tf.prepare.items import Source
 
 _WANTED = "give a folder of images, a CSV file or a TFDS name"
 
@@ -51,7 +51,7 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
 
 def _list_tfds(source: str, data_dir: str | None) -> Source:
     """Lists a TFDS set; what is wrong with it is said in the words of `prepare`."""
-    from alexnet_tf.data.prepare.tfds_items import list_tfds
+    from alexnet_tf.prepare.tfds_items import list_tfds
 
     try:
         return list_tfds(source, data_dir)

@@ -14,12 +14,12 @@ import tensorflow_datasets as tfds
 from hostile import encoded, photo
 from photos import content, make_photos
 
-from alexnet_tf.data.prepare import prepare as prepare_module
-from alexnet_tf.data.prepare.prepare import prepare
-from alexnet_tf.data.prepare.repair import repair
+from alexnet_tf.data.repair import repair
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
+from alexnet_tf.prepare import prepare as prepare_module
+from alexnet_tf.prepare.prepare import prepare
 
 SIZE = 24
 
@@ -118,7 +118,7 @@ def test_preparing_leaves_it_open_which_devices_there_are(tmp_path):
         "from alexnet_tf.quiet import import_tensorflow\n"
         "import_tensorflow(start_devices=False)\n"
         "import tensorflow as tf\n"
-        "from alexnet_tf.data.prepare.prepare import prepare\n"
+        "from alexnet_tf.prepare.prepare import prepare\n"
         "print(prepare(sys.argv[1], sys.argv[2], size=24).report['duplicates']['groups'])\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "two = [tf.config.LogicalDeviceConfiguration()] * 2\n"
@@ -239,11 +239,11 @@ def test_a_tfds_set_is_prepared(tmp_path, monkeypatch):
     assert sorted(first.labels) == sorted(second.labels)
 
 
-def test_grey_images_and_other_sizes_come_out_as_asked(done):
+def test_gray_images_and_other_sizes_come_out_as_asked(done):
     _, result, _ = done
-    grey = open_dataset(result.folder, channels=1).splits["train"]
-    assert grey.load(tf.constant(0, tf.int64)).shape == (SIZE, SIZE, 1)
-    assert fit_statistics(grey, 16, cache=False).mean_image.shape == (16, 16, 1)
+    gray = open_dataset(result.folder, channels=1).splits["train"]
+    assert gray.load(tf.constant(0, tf.int64)).shape == (SIZE, SIZE, 1)
+    assert fit_statistics(gray, 16, cache=False).mean_image.shape == (16, 16, 1)
 
 
 def test_a_set_that_is_not_all_there_is_named(done, tmp_path):

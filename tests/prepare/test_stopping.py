@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from photos import ROOT, content, make_photos
 
-from alexnet_tf.data.prepare.prepare import prepare
 from alexnet_tf.errors import InputError, TrainingStopped
+from alexnet_tf.prepare.prepare import prepare
 
 
 class StopError(Exception):
@@ -112,7 +112,7 @@ def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):
         "    print(done, flush=True)\n"
         "    if done >= 50: time.sleep(60)\n"
         "if __name__ == '__main__':\n"  # what stands above it runs in its processes too
-        "    from alexnet_tf.data.prepare.prepare import prepare\n"
+        "    from alexnet_tf.prepare.prepare import prepare\n"
         f"    prepare({str(tmp_path / 'photos')!r}, {str(out)!r}, size=8, processes=2,"
         " on_progress=slow)\n"
     )

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf.cores import available_cores
-from alexnet_tf.data.prepare.finish import finish
-from alexnet_tf.data.prepare.items import MARKER
-from alexnet_tf.data.prepare.report import REPORT
-from alexnet_tf.data.prepare.shards import (
-    WORK,
+from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
+from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
+from alexnet_tf.files import expanded, write_json
+from alexnet_tf.prepare.finish import finish
+from alexnet_tf.prepare.report import REPORT
+from alexnet_tf.prepare.shards import (
     OnProgress,
     plan,
     remove_leftovers,
     write_shards,
 )
-from alexnet_tf.data.prepare.sources import list_source
-from alexnet_tf.data.prepared import STATISTICS, read_marker
-from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
-from alexnet_tf.files import expanded, write_json
+from alexnet_tf.prepare.sources import list_source
 
 FORMATS = ("jpeg", "raw")
 _VERSION = 1  # of what the same plan is written as

@@ -15,11 +15,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from alexnet_tf.data.prepare.folder_items import file_item, source_name, walk
-from alexnet_tf.data.prepare.items import SKIPPED, Item, Problem, Source, printable
-from alexnet_tf.data.prepare.matlab import read_table
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import printable
 from alexnet_tf.imagenet import readable
+from alexnet_tf.prepare.folder_items import file_item, source_name, walk
+from alexnet_tf.prepare.items import SKIPPED, Item, Problem, Source
+from alexnet_tf.prepare.matlab import read_table
 
 _LONGEST_END = 2**20  # zeros that end an archive: tar fills up its last record
 _WNID = re.compile(r"n\d{8}")
@@ -115,17 +116,17 @@ def _validation_items(
     if all(item.label >= 0 for item in items if item.container == "") and not archives:
         return items
     truth = _truth(root, kit)
-    labelled = []
+    labeled = []
     for item in items:
         wnid = truth.get(PurePosixPath(item.name).stem)
         if item.label >= 0 and not item.container:
-            labelled.append(item)
+            labeled.append(item)
         elif wnid in numbers:
-            labelled.append(item._replace(label=numbers[wnid]))
+            labeled.append(item._replace(label=numbers[wnid]))
         else:
             why = "not in the ground truth" if wnid is None else f"synset {wnid} is not in train"
             problems.append(Problem("validation", printable(item.name), why, SKIPPED))
-    return labelled
+    return labeled
 
 
 def _truth(root: Path, kit: dict[str, bytes]) -> dict[str, str]:
