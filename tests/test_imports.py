@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "alexnet_tf"
+SUPPORT = ROOT / "tests" / "support"  # modules that several folders of tests import
 
 # Each part may import from its own layer's rank downwards, but not sideways.
 RANKS = {
@@ -120,7 +121,7 @@ def test_everything_imported_is_declared(folder, groups):
             top = module.split(".")[0]
             if top in sys.stdlib_module_names or top in ("alexnet_tf", "tests"):
                 continue
-            if (path.parent / f"{top}.py").is_file():  # a helper that stands beside it
+            if any((root / f"{top}.py").is_file() for root in (path.parent, SUPPORT)):
                 continue
             names = {name.lower().replace("_", "-") for name in owners.get(top, [top])}
             if not names & known:
