@@ -1,4 +1,11 @@
-"""bfloat16 trains like float32: 300 updates on drawn images end within the noise of float32."""
+"""Training in bfloat16 agrees with float32: the gradients of a step, the loss after 300 updates.
+
+The comparison is made where training is smooth: no dropout, a learning rate of 0.001. There, two
+runs of one seed stay close, and only the precision differs. At the recipe's 0.01 the loss after 300
+updates varies from seed to seed by 10% in either precision (24 seeds: 0.868 in float32,
+0.876 in bfloat16, 0.872 in emulated bfloat16, with standard deviations of 0.07 to 0.13), so that
+the mean of a few seeds shows no difference, or a large one by chance.
+"""
 
 import numpy as np
 import pytest
@@ -15,7 +22,8 @@ from alexnet_tf.settings import Convolution
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import Totals, TrainingStep
 
-STEPS, LAST = 300, 60
+EPOCHS, STEPS, SEEDS = 10, 30, 3
+LEARNING_RATE = 0.001
 CONVOLUTIONS = (
     Convolution(16, 5, strides=2, padding="ceil", then=("activation", "norm", "pool")),
     Convolution(32, 3, groups=2, then=("activation", "norm", "pool")),
@@ -23,42 +31,100 @@ CONVOLUTIONS = (
 )
 
 
-@pytest.mark.slow
-def test_bfloat16_trains_like_float32():
-    recipe = get_recipe("shapes")
-    network = recipe.network.replace(
-        convolutions=CONVOLUTIONS, hidden_units=(64, 64), input_size=32, dropout=0.2
+@pytest.fixture(scope="module")
+def recipe():
+    """A small network with every layer of AlexNet, without dropout."""
+    shapes = get_recipe("shapes")
+    network = shapes.network.replace(
+        convolutions=CONVOLUTIONS, hidden_units=(64, 64), input_size=32, dropout=0.0
     )
-    recipe = recipe.replace(network=network, resize_pixels=36, batch_size=32)
-    drawn = [draw_example("train", index) for index in range(960)]  # 30 updates an epoch
+    return shapes.replace(network=network, resize_pixels=36, batch_size=32)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Drawn images with their statistics: 30 updates in an epoch."""
+    drawn = [draw_example("train", index) for index in range(32 * STEPS)]
     images = resize_and_crop(np.stack([image for image, _ in drawn]), 36).numpy()
     examples = ArrayExamples(images, np.array([label for _, label in drawn]))
-    statistics = fit_statistics(examples, 36, cache=False)
+    return examples, fit_statistics(examples, 36, cache=False)
 
-    def last_loss(dtype, seed):
-        model = build_model(
-            recipe,
-            classes=len(CLASS_NAMES),
-            dtype=dtype,
-            seed=seed,
-            mean=statistics.mean_image,
+
+def make_model(recipe, statistics, dtype, seed):
+    return build_model(
+        recipe, classes=len(CLASS_NAMES), dtype=dtype, seed=seed, mean=statistics.mean_image
+    )
+
+
+def gradients(recipe, data, dtype):
+    """The gradients of the first batch by variable, float64."""
+    examples, statistics = data
+    model = make_model(recipe, statistics, dtype, seed=0)
+    for number, variable in enumerate(model.trainable_variables):
+        if variable.path.endswith("kernel"):  # He's, so that activations are of the usual size
+            deviation = np.sqrt(2 / np.prod(variable.shape[:-1]))
+            drawn = np.random.default_rng(number).standard_normal(variable.shape)
+            variable.assign(deviation * drawn)
+    batch = next(
+        iter(training_batches(examples, recipe, statistics, seed=0, epoch=0, batch_size=32))
+    )
+
+    @tf.function
+    def compute(images, labels):
+        with tf.GradientTape() as tape:
+            probabilities = tf.cast(model(images, training=True), tf.float32)
+            right = tf.gather(probabilities, labels, axis=1, batch_dims=1)
+            loss = -tf.reduce_mean(tf.math.log(right))
+        return tape.gradient(loss, [v.value for v in model.trainable_variables])
+
+    found = compute(batch["image"], batch["label"])
+    paths = [variable.path for variable in model.trainable_variables]
+    return {path: tf.cast(g, tf.float64).numpy() for path, g in zip(paths, found, strict=True)}
+
+
+def relative_errors(recipe, data):
+    """The L2 error of each bfloat16 gradient relative to the float32 one."""
+    exact, found = (gradients(recipe, data, d) for d in ("float32", "mixed_bfloat16"))
+    return {p: np.linalg.norm(found[p] - exact[p]) / np.linalg.norm(exact[p]) for p in exact}
+
+
+# bfloat16 has 8 bits: each layer on the way back adds about 2%. Up to 15% was measured, in conv1.
+LARGEST_ERROR = 0.25
+
+
+def test_bfloat16_gradients_match_float32(recipe, data):
+    errors = relative_errors(recipe, data)
+    assert len(errors) == 2 * 6
+    assert max(errors.values()) < LARGEST_ERROR, errors
+
+
+def last_loss(recipe, data, dtype, seed):
+    """The mean training loss of the last two epochs."""
+    examples, statistics = data
+    model = make_model(recipe, statistics, dtype, seed)
+    optimizer = PaperMomentum(LEARNING_RATE, recipe.momentum, recipe.weight_decay)
+    optimizer.build(model.trainable_variables)
+    step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=seed)
+    totals = Totals()
+    for epoch in range(EPOCHS):
+        batches = training_batches(
+            examples, recipe, statistics, seed=seed, epoch=epoch, batch_size=32
         )
-        optimizer = PaperMomentum(recipe.learning_rate, recipe.momentum, recipe.weight_decay)
-        optimizer.build(model.trainable_variables)
-        step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=seed)
-        totals = Totals()
-        for epoch in range(STEPS // 30):
-            batches = training_batches(
-                examples, recipe, statistics, seed=seed, epoch=epoch, batch_size=32
-            )
-            sums = step(iter(batches), 30)
-            if epoch * 30 >= STEPS - LAST:
-                totals.add(sums)
-        return totals.loss
+        sums = step(iter(batches), STEPS)
+        if epoch >= EPOCHS - 2:
+            totals.add(sums)
+    return totals.loss
 
-    float32 = [last_loss("float32", seed) for seed in range(3)]
-    bfloat16 = [last_loss("mixed_bfloat16", seed) for seed in range(3)]
-    assert max(float32 + bfloat16) < 0.7 * np.log(len(CLASS_NAMES))  # they learn
-    # Noise is what another seed makes; 5% is what three seeds may not show of it.
-    noise = max(np.ptp(float32), 0.05 * np.mean(float32))
-    assert abs(np.mean(bfloat16) - np.mean(float32)) < noise
+
+@pytest.mark.slow
+def test_bfloat16_trains_like_float32(recipe, data):
+    differences = []
+    for seed in range(SEEDS):
+        float32, bfloat16 = (
+            last_loss(recipe, data, d, seed) for d in ("float32", "mixed_bfloat16")
+        )
+        assert float32 < 0.5 * np.log(len(CLASS_NAMES))  # it learns
+        differences.append(bfloat16 / float32 - 1)
+    # Measured over six seeds: -0.9% on average with a standard deviation of 1.3%, the same where
+    # the processor computes bfloat16 and where it is emulated.
+    assert abs(np.mean(differences)) < 0.04, differences
