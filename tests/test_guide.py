@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_tf import paper
+from alexnet_tf import __version__, paper
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import ACTIVATIONS, INITS, NETWORK_OVERRIDES, NORMS, POOLINGS
 
@@ -37,6 +37,21 @@ def test_both_have_the_same_code():
     blocks = [re.findall(code, read(name), re.DOTALL) for name in GUIDES]
     assert blocks[0] == blocks[1]
     assert len(blocks[0]) >= 2
+
+
+def test_both_readmes_have_the_same_commands_and_numbers():
+    texts = [(ROOT / f"README{end}.md").read_text(encoding="utf-8") for end in ("", ".zh-CN")]
+    blocks = [re.findall(r"```\w+\n(.*?)```", text, re.DOTALL) for text in texts]
+    commands = [[re.sub(r"\s*#.*", "", block) for block in each] for each in blocks]
+    assert commands[0] == commands[1]
+    assert len(commands[0]) >= 10
+    tables = [[numbers(row) for row in re.findall(r"^\|.*", text, re.M)] for text in texts]
+    assert tables[0] == tables[1]
+
+
+def test_changelog_has_the_version_and_what_is_unreleased():
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert headings[:2] == ["Unreleased", __version__]
 
 
 PAGES = [
