@@ -71,28 +71,28 @@ NONE: set[float] = set()
 
 # What each row's four cells may and must say.
 FACTS = {
-    "size of images": (
+    "image size": (
         {paper.RESIZED_PIXELS},
         NONE,
         {PAPER.resize_pixels},
         {RUN.resize_pixels},
     ),
     "what is subtracted": (NONE, {paper.INPUT_PIXELS}, NONE, NONE),
-    "crops in training": (
+    "training crops": (
         {paper.INPUT_PIXELS, paper.RESIZED_PIXELS, MARGIN},
         {0, MARGIN},
         crops(PAPER),
         crops(RUN),
     ),
-    "who shares crop and reflection": (NONE, {32}, NONE, NONE),
-    "color noise": ({0, paper.LIGHTING_STD}, NONE, lighting(PAPER), lighting(RUN)),
-    "what else the noise does": (
+    "images with the same crop and flip": (NONE, {32}, NONE, NONE),
+    "PCA lighting": ({0, paper.LIGHTING_STD}, NONE, lighting(PAPER), lighting(RUN)),
+    "scaling with PCA lighting": (
         NONE,
         {paper.RUN_LIGHTING_DIVISOR},
         NONE,
         {RUN.lighting_divisor},
     ),
-    "judging": ({paper.TEN_CROPS}, NONE, {paper.TEN_CROPS}, NONE),
+    "evaluation": ({paper.TEN_CROPS}, NONE, {paper.TEN_CROPS}, NONE),
     "input": ({224, 3},) * 4,
     "conv1": (
         {CONV1.filters, CONV1.kernel_size, CONV1.strides, 3},
@@ -101,13 +101,13 @@ FACTS = {
         {OUTPUTS},
     ),
     "conv2 to conv5": (sizes(PAPER.network), {2, 1}, NONE, NONE),
-    "norm across maps": (
+    "local response normalization (LRN)": (
         {paper.LRN_K, paper.LRN_N, paper.LRN_ALPHA, paper.LRN_BETA},
         norm(RUN.network) | {paper.LRN_ALPHA},
         norm(PAPER.network),
         norm(RUN.network),
     ),
-    "norm inside each map": (NONE, SPATIAL | {0.001, 25}, NONE, SPATIAL),
+    "spatial (within-channel) LRN": (NONE, SPATIAL | {0.001, 25}, NONE, SPATIAL),
     "pooling": (
         {paper.POOL_SIZE, paper.POOL_STRIDE},
         NONE,
@@ -127,7 +127,7 @@ FACTS = {
         {RUN.network.dropout},
     ),
     "parameters": ({60}, NONE, {paper.PARAMETERS}, {paper.PARAMETERS}),
-    "multiply-adds of an image": (NONE, NONE, {paper.MULTIPLY_ADDS}, {paper.MULTIPLY_ADDS}),
+    "multiply-adds per image": (NONE, NONE, {paper.MULTIPLY_ADDS}, {paper.MULTIPLY_ADDS}),
     "update": (
         RULE,
         NONE,
@@ -140,13 +140,13 @@ FACTS = {
         {PAPER.batch_size},
         {RUN.batch_size},
     ),
-    "first rate": (
+    "initial learning rate": (
         {paper.LEARNING_RATE},
         {paper.LEARNING_RATE, paper.RUN_BIAS_RATE},
         {PAPER.learning_rate},
         RUN_RATES,
     ),
-    "when the rate falls": (
+    "learning rate schedule": (
         {paper.RATE_DIVISOR, paper.RATE_REDUCTIONS},
         FALLS,
         {
@@ -157,21 +157,21 @@ FACTS = {
         FALLS | {RUN.epochs},
     ),
     "epochs": ({paper.EPOCHS}, {paper.RUN_EPOCHS}, {PAPER.epochs}, {RUN.epochs}),
-    "end of the color noise": (NONE, OFF, NONE, OFF),
+    "end of PCA lighting": (NONE, OFF, NONE, OFF),
     "freezing": (NONE, {paper.RUN_CONV1_FROZEN_EPOCH}, NONE, {paper.RUN_CONV1_FROZEN_EPOCH}),
-    "first weights": ({0, paper.WEIGHT_STD}, STDS, {paper.WEIGHT_STD}, STDS),
-    "first biases": ({0, 1}, NONE, {0, 1}, {0, 1}),
+    "initial weights": ({0, paper.WEIGHT_STD}, STDS, {paper.WEIGHT_STD}, STDS),
+    "initial biases": ({0, 1}, NONE, {0, 1}, {0, 1}),
 }
 WITHOUT_NUMBERS = {
-    "filter of the resizing",
-    "the mean image and colors are those of",
+    "resize filter",
+    "mean image and principal components are those of",
     "whole network",
     "towers",
     "after conv1",
     "after conv2",
     "after conv5",
-    "maps of its window",
-    "decay of biases",
+    "channels in the LRN window",
+    "weight decay of biases",
     "arithmetic",
 }
 
@@ -198,7 +198,7 @@ def test_every_test_named_is_there(detail):
 
 
 def test_the_orders_in_the_blocks_are_the_recipes():
-    words = {"ReLU": "activation", "norm": "norm", "second norm": "spatial_norm", "pool": "pool"}
+    words = {"ReLU": "activation", "LRN": "norm", "spatial LRN": "spatial_norm", "pool": "pool"}
     for number in (1, 2, 5):
         for column, recipe in ((2, PAPER), (3, RUN)):
             cell = rows()[f"after conv{number}"][column].split(":")[0]
@@ -208,7 +208,7 @@ def test_the_orders_in_the_blocks_are_the_recipes():
 
 def test_the_deviations_marked_in_the_tables_are_explained():
     marked = [row for row, cells in rows().items() if any("(deviation)" in c for c in cells)]
-    assert marked == ["who shares crop and reflection", "arithmetic"]
+    assert marked == ["images with the same crop and flip", "arithmetic"]
     explained = TEXT.split("## Where we deviate")[1]
-    assert "**Crop and reflection" in explained
+    assert "**Crop and flip" in explained
     assert "**bfloat16.**" in explained
