@@ -63,9 +63,9 @@ SPATIAL = {
     paper.RUN_SPATIAL_K,
 }
 RULE = {paper.MOMENTUM, paper.WEIGHT_DECAY}
-RUN_RATES = {RUN.learning_rate, RUN.learning_rate * RUN.bias_rate_factor}
-FALLS = {paper.RATE_DIVISOR, *paper.RUN_RATE_EPOCHS}
-OFF = {paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_RATE}
+RUN_RATES = {RUN.learning_rate, RUN.learning_rate * RUN.bias_learning_rate_factor}
+FALLS = {paper.LEARNING_RATE_DIVISOR, *paper.RUN_LEARNING_RATE_EPOCHS}
+OFF = {paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_LEARNING_RATE}
 STDS = {paper.WEIGHT_STD, *paper.RUN_WEIGHT_STD.values()}
 NONE: set[float] = set()
 
@@ -142,12 +142,12 @@ FACTS = {
     ),
     "first rate": (
         {paper.LEARNING_RATE},
-        {paper.LEARNING_RATE, paper.RUN_BIAS_RATE},
+        {paper.LEARNING_RATE, paper.RUN_BIAS_LEARNING_RATE},
         {PAPER.learning_rate},
         RUN_RATES,
     ),
     "when the rate falls": (
-        {paper.RATE_DIVISOR, paper.RATE_REDUCTIONS},
+        {paper.LEARNING_RATE_DIVISOR, paper.LEARNING_RATE_REDUCTIONS},
         FALLS,
         {
             round(1 / PAPER.schedule.factor),

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.augment import apply_lighting, reflected
 from alexnet_tf.evaluation.topk import count_errors
-from alexnet_tf.model.dropout import dropout_scope
+from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.schedule import EpochRates

@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_tf.model.dropout import InvertedDropout, PaperDropout, dropout_scope
+from alexnet_tf.model.layers.dropout import InvertedDropout, PaperDropout, dropout_scope
 
 
 def kept(layer, rows, units, seed=1, step=0, first_row=0):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from alexnet_tf.model.kernels import first_kernels
+from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Convolution, Network
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from alexnet_tf.model.geometry import output_pixels
-from alexnet_tf.model.grouped_convolution import GroupedConv2D
+from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 
 
 def padded(x, kernel, strides, padding):

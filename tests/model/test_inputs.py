@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.model.inputs import MeanSubtraction
+from alexnet_tf.model.layers.inputs import MeanSubtraction
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3))
 MEAN = np.random.default_rng(1).uniform(90, 140, (4, 4, 3)).astype(np.float32)

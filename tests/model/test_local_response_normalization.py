@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
+from alexnet_tf.model.layers.local_response_normalization import LocalResponseNormalization
 
 
 def windows(maps, radius, groups):
@@ -135,7 +135,7 @@ def test_arguments_out_of_range_are_named(arguments, message):
 
 
 def test_maps_that_cannot_be_cut_are_named():
-    with pytest.raises(ValueError, match="Received: groups=2, maps=3"):
+    with pytest.raises(ValueError, match="Received: groups=2, channels=3"):
         LocalResponseNormalization(groups=2)(np.zeros((1, 2, 2, 3)))
 
 

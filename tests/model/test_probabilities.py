@@ -5,8 +5,9 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
+from alexnet_tf.model.inspection import class_names
+from alexnet_tf.model.layers import Probabilities
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.model.probabilities import Probabilities, class_names
 
 
 def test_softmax_in_float32_from_bfloat16():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_tf.model.spatial_response_normalization import SpatialResponseNormalization
+from alexnet_tf.model.layers.spatial_response_normalization import SpatialResponseNormalization
 
 
 def sums(a, size):
