@@ -283,8 +283,7 @@ def _count_classes(classes: int | None, class_names: Sequence[str] | None) -> in
         classes = paper.CLASSES if class_names is None else len(class_names)
     if class_names is not None and len(class_names) != classes:
         raise InputError(
-            f"the number of class names must be the number of classes, {classes}. "
-            f"Received: {len(class_names)}"
+            f"there are {len(class_names)} class names for {classes} classes: give one per class"
         )
     if classes < 2:
         raise InputError(f"classes must be at least 2. Received: {classes}")

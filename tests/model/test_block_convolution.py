@@ -22,11 +22,13 @@ def both(convolve, inputs, kernel):
 @given(
     st.integers(1, 30), st.integers(1, 30), st.integers(1, 12), st.integers(1, 5), st.integers(1, 3)
 )
-def test_blocks_match_the_strided_convolution_forward_and_backward(high, wide, size, stride, maps):
+def test_blocks_match_the_strided_convolution_forward_and_backward(
+    high, wide, size, stride, channels
+):
     assume(stride <= size <= min(high, wide))
     rng = np.random.default_rng(high * 31 + wide)
-    inputs = tf.constant(rng.normal(size=(2, high, wide, maps)))
-    kernel = tf.constant(rng.normal(size=(size, size, maps, 4)))
+    inputs = tf.constant(rng.normal(size=(2, high, wide, channels)))
+    kernel = tf.constant(rng.normal(size=(size, size, channels, 4)))
     ours = both(lambda x, w: convolve_blocks(x, w, stride), inputs, kernel)
     direct = both(lambda x, w: tf.nn.conv2d(x, w, stride, "VALID"), inputs, kernel)
     for mine, theirs in zip(ours, direct, strict=True):

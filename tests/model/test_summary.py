@@ -1,4 +1,4 @@
-"""Counts of parameters and work, against the published ones."""
+"""Parameters, multiply-adds and geometry against the published values."""
 
 import dataclasses
 import json
