@@ -1,5 +1,8 @@
 """Output sizes of convolutions and pooling, and checks that a network fits its input."""
 
+import dataclasses
+from typing import Any
+
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError
 from alexnet_tf.settings import Network
@@ -33,6 +36,33 @@ def pool_geometry(network: Network) -> tuple[int, int]:
     if network.pooling == "overlapping":
         return paper.POOL_SIZE, paper.POOL_STRIDE
     return _PLAIN_POOL, _PLAIN_POOL
+
+
+def fit_channels(network: Network) -> Network:
+    """Returns the network with a mean and a scale that fit its channels.
+
+    For gray images, values given for RGB are averaged.
+
+    Raises:
+      InputError: There is neither one value nor one per channel.
+    """
+    fitted: dict[str, Any] = {}
+    for name in ("mean", "scale"):
+        values = getattr(network, name)
+        if isinstance(values, str):
+            if values != "image":
+                raise InputError(f"mean must be 'image' or numbers. Received: {values!r}")
+            continue
+        if network.channels == 1 and len(values) == 3:
+            fitted[name] = (sum(values) / 3,)
+        elif len(values) not in (1, network.channels):
+            raise InputError(
+                f"{name} must have one value or one per channel ({network.channels}). "
+                f"Received: {values}"
+            )
+    if network.channels == 1:
+        fitted["channel_order"] = "rgb"
+    return dataclasses.replace(network, **fitted)
 
 
 def check_size(network: Network) -> None:

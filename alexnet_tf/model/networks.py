@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.model.geometry import check_groups, check_size, pool_geometry
+from alexnet_tf.model.geometry import check_groups, check_size, fit_channels, pool_geometry
 from alexnet_tf.model.initializers import LayerPosition, initializers_for
 from alexnet_tf.model.layers import (
     BatchNormalization,
@@ -242,35 +242,8 @@ def _settings(
     changed = plain.replace(**changes)
     if isinstance(recipe, Recipe):
         scaled = round(recipe.resize_pixels * changed.input_size / plain.input_size)
-        return _fit_channels(changed), init or recipe.init, resize_pixels or scaled
-    return _fit_channels(changed), init or "stable", resize_pixels or changed.input_size
-
-
-def _fit_channels(network: Network) -> Network:
-    """Returns the network with a mean and a scale that fit its channels.
-
-    For gray images, values given for RGB are averaged.
-
-    Raises:
-      InputError: There is neither one value nor one per channel.
-    """
-    fitted: dict[str, Any] = {}
-    for name in ("mean", "scale"):
-        values = getattr(network, name)
-        if isinstance(values, str):
-            if values != "image":
-                raise InputError(f"mean must be 'image' or numbers. Received: {values!r}")
-            continue
-        if network.channels == 1 and len(values) == 3:
-            fitted[name] = (sum(values) / 3,)
-        elif len(values) not in (1, network.channels):
-            raise InputError(
-                f"{name} must have one value or one per channel ({network.channels}). "
-                f"Received: {values}"
-            )
-    if network.channels == 1:
-        fitted["channel_order"] = "rgb"
-    return dataclasses.replace(network, **fitted)
+        return fit_channels(changed), init or recipe.init, resize_pixels or scaled
+    return fit_channels(changed), init or "stable", resize_pixels or changed.input_size
 
 
 def _count_classes(classes: int | None, class_names: Sequence[str] | None) -> int:
