@@ -230,7 +230,7 @@ class Recipe:
             raise InputError(f"learning rate must be above 0. Received: {self.learning_rate}")
         if not 0 <= self.warm_up_epochs < math.inf:
             raise InputError(
-                f"warm-up epochs must be finite and at least 0. Received: {self.warm_up_epochs}"
+                f"warm-up epochs must be 0 or more, and finite. Received: {self.warm_up_epochs}"
             )
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be at least 0 and below 1. Received: {self.momentum}")
