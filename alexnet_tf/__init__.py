@@ -9,13 +9,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "GroupedConv2D": "alexnet_tf.model.grouped_convolution",
-    "LocalResponseNormalization": "alexnet_tf.model.local_response_normalization",
-    "SpatialResponseNormalization": "alexnet_tf.model.spatial_response_normalization",
-    "BatchNormalization": "alexnet_tf.model.batch_normalization",
-    "MaxPooling2D": "alexnet_tf.model.max_pooling",
-    "MeanSubtraction": "alexnet_tf.model.inputs",
-    "PaperDropout": "alexnet_tf.model.dropout",
+    "GroupedConv2D": "alexnet_tf.model.layers",
+    "LocalResponseNormalization": "alexnet_tf.model.layers",
+    "SpatialResponseNormalization": "alexnet_tf.model.layers",
+    "BatchNormalization": "alexnet_tf.model.layers",
+    "MaxPooling2D": "alexnet_tf.model.layers",
+    "MeanSubtraction": "alexnet_tf.model.layers",
+    "PaperDropout": "alexnet_tf.model.layers",
     "build_model": "alexnet_tf.model.networks",
     "inference_function": "alexnet_tf.model.inference",
     "custom_objects": "alexnet_tf.model.persistence",

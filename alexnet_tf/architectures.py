@@ -1,4 +1,4 @@
-"""The networks that the recipes train, layer by layer. No TensorFlow."""
+"""The networks of the recipes, layer by layer. No TensorFlow."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ RUN_NETWORK = dataclasses.replace(
         *_CONV3_TO_5,
     ),
     lrn_alpha=paper.RUN_LRN_ALPHA,
-    lrn_per_tower=True,
+    lrn_within_groups=True,
 )
 
 CAFFE_NETWORK = dataclasses.replace(
@@ -107,8 +107,8 @@ CIFAR10_NETWORK = Network(
     scale=(1 / 127.5,),
 )
 
-# As cuda-convnet's for CIFAR-10 (figure 1, section 3.3), in the paper's order of things: there the
-# second and third pooling are averages, and norms come after pooling.
+# cuda-convnet's network for CIFAR-10 (figure 1, section 3.3), in the paper's order of layers. In
+# cuda-convnet the second and third pooling are averages, and normalization follows pooling.
 FOUR_LAYER_NETWORK = Network(
     convolutions=(
         Convolution(32, 5, then=_NORM_POOL),
@@ -120,7 +120,8 @@ FOUR_LAYER_NETWORK = Network(
     dropout=0.0,
 )
 
-# The paper's network made small: five convolutions in two towers, two hidden layers with dropout.
+# The paper's network for small images: five convolutions in two groups, two hidden layers with
+# dropout.
 SMALL_NETWORK = Network(
     convolutions=(
         Convolution(32, 5, then=_NORM_POOL),

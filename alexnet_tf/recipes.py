@@ -1,4 +1,4 @@
-"""The named recipes: `get_recipe("paper")` and its fellows. No TensorFlow."""
+"""The named recipes, such as `get_recipe("paper")`. No TensorFlow."""
 
 import dataclasses
 from pathlib import Path
@@ -9,7 +9,7 @@ from alexnet_tf.settings import Recipe, Schedule
 
 _PAPER = Recipe(
     name="paper",
-    description="AlexNet and its training as the paper says (90 epochs; days on ImageNet)",
+    description="AlexNet and its training as in the paper (90 epochs; days on ImageNet)",
     network=architectures.PAPER_NETWORK,
     epochs=paper.EPOCHS,
     batch_size=paper.BATCH_SIZE,
@@ -19,7 +19,7 @@ _PAPER = Recipe(
 
 _SMALL = Recipe(
     name="cifar10-small",
-    description="the paper's AlexNet made small for 32 pixels: what the experiments change",
+    description="a small AlexNet for 32 pixels: the baseline of the experiments",
     network=architectures.SMALL_NETWORK,
     epochs=16,
     batch_size=128,
@@ -62,10 +62,10 @@ _RECIPES = (
     _PAPER,
     _PAPER.replace(
         name="2012",
-        description="the network and training of the code that made the paper's numbers",
+        description="the network and training of the released code behind the paper's results",
         network=architectures.RUN_NETWORK,
         epochs=paper.RUN_EPOCHS,
-        bias_rate_factor=paper.RUN_BIAS_RATE / paper.LEARNING_RATE,
+        bias_learning_rate_factor=paper.RUN_BIAS_LEARNING_RATE / paper.LEARNING_RATE,
         schedule=Schedule(kind="2012"),
         init="2012",
         lighting_divisor=paper.RUN_LIGHTING_DIVISOR,
@@ -113,7 +113,7 @@ _RECIPES = (
     ),
     Recipe(
         name="cifar10-best",
-        description="CIFAR-10 AlexNet as good as we get it: batch norm, augmentation, cosine",
+        description="our most accurate CIFAR-10 AlexNet: batch norm, augmentation, cosine",
         network=architectures.CIFAR10_NETWORK.replace(
             convolutions=tuple(
                 dataclasses.replace(block, then=("norm", *block.then))
@@ -159,19 +159,19 @@ _RECIPE_FOR_DATASET = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """Returns the recipe of that name.
+    """Returns the recipe with the given name.
 
     Raises:
-      InputError: There is none.
+      InputError: The recipe does not exist.
     """
     return RECIPES[choose(name, tuple(RECIPES), "recipe")]
 
 
 def recipe_for(dataset: str) -> Recipe:
-    """Returns the recipe that a data set picks when none is named: `photos` for what is unknown.
+    """Returns the default recipe of a data set: `photos` unless the data set has its own.
 
     Args:
-      dataset: As `open_dataset` takes it. A folder is unknown, whatever it is called.
+      dataset: As in `open_dataset`. For a folder the recipe is `photos`, whatever its name.
     """
     if "/" in dataset and Path(dataset).is_dir():
         return RECIPES["photos"]

@@ -1,7 +1,7 @@
-"""What a recipe is: frozen dataclasses for the network, the schedule and the whole. No TensorFlow.
+"""Frozen dataclasses that describe a network and its training. No TensorFlow.
 
-`recipe.replace(epochs=3)` makes another recipe; `to_json` and `from_json` carry one through a run
-folder. The named ones are in `recipes`.
+`recipe.replace(epochs=3)` returns a changed recipe; `to_json` and `from_json` store one in a run
+folder. The named recipes are in `recipes`.
 """
 
 import dataclasses
@@ -17,22 +17,28 @@ OPTIMIZERS = ("momentum", "nesterov", "adamw")
 POOLINGS = ("overlapping", "plain", "average")
 INITS = ("paper", "2012", "stable", "caffe", "torchvision", "xavier", "he")
 STEPS_IN_BLOCK = ("activation", "norm", "spatial_norm", "pool")
-# What of its network a recipe lets a run override; the rest makes another network.
+# Fields of `Network` that options of `train` override; others make it another network.
 NETWORK_OVERRIDES = ("activation", "norm", "pooling", "dropout")
+# Names of fields in the run.json of earlier versions.
+_RENAMED_FIELDS = {
+    "lrn_per_tower": "lrn_within_groups",
+    "bias_rate_factor": "bias_learning_rate_factor",
+    "classifier_rate_factor": "classifier_learning_rate_factor",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """One convolution and what follows it.
+    """One convolution and the layers that follow it.
 
     Attributes:
-      filters: Output maps.
+      filters: Output channels.
       kernel_size: Side of the square kernel in pixels.
       strides: Step in pixels.
-      padding: "same", "valid", "ceil" (the 2012 code: zeros at the right and bottom, so that the
-        last window starts inside the image), or the pixels of zeros on each side.
-      groups: Towers that do not see each other.
-      then: What follows, in order; some of `STEPS_IN_BLOCK`.
+      padding: "same", "valid", "ceil" (the 2012 code: zeros at the right and the bottom, so that
+        the last window starts inside the image), or the pixels of zeros on each side.
+      groups: Groups of channels that are convolved separately.
+      then: The steps that follow, in order, from `STEPS_IN_BLOCK`.
     """
 
     filters: int
@@ -45,29 +51,33 @@ class Convolution:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What the network is, without its number of classes.
+    """A network without its number of classes.
 
     Attributes:
-      convolutions: The convolutional blocks, conv1 first.
-      hidden_units: Units of the fully connected layers between them and the classifier.
+      convolutions: The convolutional blocks; conv1 first.
+      hidden_units: Units of each hidden fully connected layer.
       input_size: Side of the square input in pixels.
       channels: 3 (RGB) or 1 (gray).
       activation: One of `ACTIVATIONS`.
-      norm: What a block's "norm" is: one of `NORMS`.
-      lrn_depth_radius: Maps on each side of the window (TensorFlow's name); n = 2 * radius + 1.
-      lrn_bias: k of the paper.
-      lrn_alpha: alpha as in the paper's formula, that is not divided by n.
-      lrn_beta: beta.
-      lrn_per_tower: Whether the window stops at the border of the two towers.
-      pooling: "overlapping" (max 3x3, stride 2), "plain" (max 2x2) or "average" (2x2).
-      dropout: Share of units dropped.
-      dropout_style: "paper" (nothing is scaled in training, outputs are multiplied by 1 - rate at
-        test) or "inverted" (scaled up in training).
-      dropout_at: "outputs" of the hidden layers, or their "inputs".
+      norm: The layer for the step "norm", one of `NORMS`: "lrn", "batch" (batch normalization) or
+        "none".
+      lrn_depth_radius: Channels on each side of the LRN window; the paper's n is
+        `2 * lrn_depth_radius + 1`.
+      lrn_bias: k in the paper.
+      lrn_alpha: alpha in the paper's formula; it is not divided by n.
+      lrn_beta: beta in the paper.
+      lrn_within_groups: Whether the LRN window stays inside a group of the network.
+      pooling: "overlapping" (3x3 max pooling, stride 2), "plain" (2x2 max pooling) or "average"
+        (2x2 average pooling).
+      dropout: Fraction of units dropped, at least 0 and below 1.
+      dropout_style: "paper" (no scaling in training, outputs times 1 - rate at test) or "inverted"
+        (scaled up in training).
+      dropout_at: Whether dropout applies to the "outputs" or the "inputs" of the hidden layers.
       mean: "image" (the training set's mean image is subtracted), or one number per channel on the
         0..255 scale.
-      scale: Factor after the mean is subtracted, one per channel or one for all.
-      channel_order: "rgb" or "bgr": what conv1 sees. The model's input is always RGB.
+      scale: Factor after the subtraction: one, or one per channel.
+      channel_order: "rgb" or "bgr": the order in which conv1 sees the channels. The model's input
+        is always RGB.
     """
 
     convolutions: tuple[Convolution, ...]
@@ -80,7 +90,7 @@ class Network:
     lrn_bias: float = paper.LRN_K
     lrn_alpha: float = paper.LRN_ALPHA
     lrn_beta: float = paper.LRN_BETA
-    lrn_per_tower: bool = False
+    lrn_within_groups: bool = False
     pooling: str = "overlapping"
     dropout: float = paper.DROPOUT_RATE
     dropout_style: str = "inverted"
@@ -90,10 +100,10 @@ class Network:
     channel_order: str = "rgb"
 
     def __post_init__(self) -> None:
-        """Checks what can be checked without building.
+        """Checks the values.
 
         Raises:
-          InputError: A value is none of the known ones, or out of range.
+          InputError: A value is not supported or out of range.
         """
         choose(self.activation, ACTIVATIONS, "activation")
         choose(self.norm, NORMS, "norm")
@@ -107,7 +117,7 @@ class Network:
             raise InputError(f"channels must be 1 (gray) or 3 (RGB). Received: {self.channels}")
 
     def replace(self, **changes: Any) -> "Network":
-        """Returns a copy with `changes`; `groups` is set on every grouped convolution."""
+        """Returns a copy with `changes`; `groups` replaces those of every grouped convolution."""
         groups = changes.pop("groups", None)
         if groups is not None:
             changes["convolutions"] = tuple(
@@ -119,63 +129,65 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How the learning rate falls.
+    """The learning rate schedule.
 
     Attributes:
-      kind: "constant"; "plateau" (section 5: divided when the validation error stops improving);
-        "steps" (at fixed epochs); "cosine" (half a wave down to 0 over the epochs asked for); or
-        "2012" (the run's epochs, scaled to the epochs asked for).
-      factor: What the rate is multiplied by each time.
-      reductions: How often at most ("plateau").
-      patience_epochs: Epochs without a better validation top-1 error before it falls ("plateau").
-      at_epochs: Epochs after which it falls ("steps"), as shares of the epochs asked for.
+      kind: "constant"; "plateau" (section 5: reduced when the validation error stops improving);
+        "steps" (reduced after given epochs); "cosine" (half a cosine wave down to 0 over all
+        epochs); or "2012" (the epochs of the 2012 run, scaled to the number of epochs).
+      factor: The learning rate is multiplied by this at each reduction.
+      reductions: Maximum number of reductions ("plateau").
+      patience_epochs: Epochs without a lower validation top-1 error before a reduction
+        ("plateau").
+      at_epochs: Epochs after which the learning rate is reduced ("steps"), as fractions of the
+        number of epochs.
     """
 
     kind: str = "plateau"
-    factor: float = 1 / paper.RATE_DIVISOR
-    reductions: int = paper.RATE_REDUCTIONS
+    factor: float = 1 / paper.LEARNING_RATE_DIVISOR
+    reductions: int = paper.LEARNING_RATE_REDUCTIONS
     patience_epochs: int = 5
     at_epochs: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises InputError if the kind is unknown."""
+        """Raises InputError if the kind is not supported."""
         choose(self.kind, ("constant", "plateau", "steps", "cosine", "2012"), "schedule")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that decides how a run goes, except the data set, the seed and the machine.
+    """A network and its training: all settings of a run except data set, seed and devices.
 
     Attributes:
-      name: What `--recipe` takes.
+      name: The value of `--recipe`.
       description: One line for the user.
       network: The network.
       epochs: Passes over the training set.
-      batch_size: Images in a global batch.
-      learning_rate: The first rate.
-      warm_up_epochs: Over so many first epochs the rate rises evenly, update by update, to what the
-        schedule says; 0: it is that at once.
-      bias_rate_factor: The biases' constant rate as a multiple of `learning_rate`, or None: biases
-        follow the weights.
-      optimizer: One of `OPTIMIZERS`; "momentum" is the paper's, of "adamw" the decay is decoupled.
-      momentum: Of the velocity.
-      weight_decay: Inside the velocity, on weights only (section 5).
-      schedule: How the rate falls.
-      init: One of `INITS`.
-      resize_pixels: Shorter side after rescaling, and side of the central crop that random crops
-        are taken from.
-      pad_pixels: Width of a border, reflected from the image, that training images get before the
-        random crop; images that are judged get none.
-      flip: Whether training images are reflected at random.
-      lighting_std: Standard deviation of the PCA lighting's alpha (section 4.1); 0 is off.
+      batch_size: Examples in a global batch.
+      learning_rate: The initial learning rate.
+      bias_learning_rate_factor: The constant learning rate of the biases as a multiple of
+        `learning_rate`; None: the biases use the learning rate of the weights.
+      optimizer: One of `OPTIMIZERS`. "momentum" is the paper's; "adamw" has decoupled weight decay.
+      momentum: Momentum of the velocity, at least 0 and below 1.
+      weight_decay: Weight decay inside the velocity, on weights only (section 5).
+      schedule: The learning rate schedule.
+      init: Weight initialization, one of `INITS`.
+      resize_pixels: Length in pixels to which the shorter side of an image is resized, and side of
+        the central square that random crops are taken from.
+      pad_pixels: Width in pixels of the reflect padding of training images before the random crop.
+        Images in evaluation are not padded.
+      flip: Whether training images are flipped horizontally at random.
+      lighting_std: Standard deviation of alpha in PCA lighting (section 4.1); 0 turns it off.
       lighting_units: "std" (alpha times the standard deviation along each component) or "variance"
-        (the paper's text to the letter).
-      lighting_divisor: The 2012 code's 1.1, or 1.
-      hold_out: Share of train held out for validation where a set has none; 0 trains on all of it,
-        makes no decision on the way and keeps the last epoch.
-      frozen_layers: Layers that do not move; for fine-tuning.
-      classifier_rate_factor: What the rates of the last layer are multiplied by: ten for a new one
-        on layers that have learned already.
+        (alpha times the variance, the literal text of the paper).
+      lighting_divisor: Divisor of the pixels while PCA lighting is on: 1.1 in the 2012 code, or 1.
+      hold_out: Fraction of the training set used as the held-out validation split if the data set
+        has none; 0 trains on the whole set and keeps the last epoch.
+      frozen_layers: Names of layers whose weights do not change, for fine-tuning.
+      classifier_learning_rate_factor: Factor on the learning rates of the last layer; 10 for a new
+        classifier on pretrained layers.
+      warm_up_epochs: Number of epochs, which may be a fraction, in which the learning rate rises
+        linearly to the schedule's, update by update; 0 turns warm-up off.
     """
 
     name: str
@@ -184,7 +196,7 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    bias_rate_factor: float | None = None
+    bias_learning_rate_factor: float | None = None
     optimizer: str = "momentum"
     momentum: float = paper.MOMENTUM
     weight_decay: float = paper.WEIGHT_DECAY
@@ -198,14 +210,14 @@ class Recipe:
     lighting_divisor: float = 1.0
     hold_out: float = 0.1
     frozen_layers: tuple[str, ...] = ()
-    classifier_rate_factor: float = 1.0
+    classifier_learning_rate_factor: float = 1.0
     warm_up_epochs: float = 0.0
 
     def __post_init__(self) -> None:
-        """Checks the values a user can set.
+        """Checks the values that a user can set.
 
         Raises:
-          InputError: One is out of its range; the message names it.
+          InputError: A value is out of range. The message names it.
         """
         choose(self.init, INITS, "init")
         choose(self.optimizer, OPTIMIZERS, "optimizer")
@@ -218,45 +230,48 @@ class Recipe:
             raise InputError(f"learning rate must be above 0. Received: {self.learning_rate}")
         if not 0 <= self.warm_up_epochs < math.inf:
             raise InputError(
-                f"warm-up epochs must be 0 or more, and end. Received: {self.warm_up_epochs}"
+                f"warm-up epochs must be 0 or more, and finite. Received: {self.warm_up_epochs}"
             )
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be at least 0 and below 1. Received: {self.momentum}")
         if not self.weight_decay >= 0:
-            raise InputError(f"weight decay must not be negative. Received: {self.weight_decay}")
+            raise InputError(f"weight decay must be at least 0. Received: {self.weight_decay}")
         if not 0 <= self.pad_pixels < self.resize_pixels:
             raise InputError(
-                f"a border must be at least 0 and below the image's {self.resize_pixels} pixels. "
+                f"padding must be at least 0 and below the image's {self.resize_pixels} pixels. "
                 f"Received: {self.pad_pixels}"
             )
         if self.resize_pixels < self.network.input_size:
             raise InputError(
-                f"images resized to {self.resize_pixels} pixels are smaller than the network's "
-                f"input of {self.network.input_size}"
+                f"resize pixels must be at least the network's input of "
+                f"{self.network.input_size} pixels. Received: {self.resize_pixels}"
             )
 
     def replace(self, **changes: Any) -> "Recipe":
-        """Returns a copy with `changes`; those of `NETWORK_OVERRIDES` are the network's."""
+        """Returns a copy with `changes`; those in `NETWORK_OVERRIDES` change the network."""
         own = {name: changes.pop(name) for name in NETWORK_OVERRIDES if name in changes}
         if own:
             changes["network"] = changes.get("network", self.network).replace(**own)
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain dicts, lists, strings and numbers."""
+        """Returns dicts, lists, strings and numbers for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Recipe":
-        """Returns the recipe that `to_json` gave, also after a trip through JSON."""
-        network = dict(_tuples(values["network"]))
+        """Returns the recipe that `to_json` converted, also in a version with other field names."""
+        network = _fields(values["network"])
         network["convolutions"] = tuple(
-            Convolution(**_tuples(c)) for c in values["network"]["convolutions"]
+            Convolution(**_fields(convolution)) for convolution in values["network"]["convolutions"]
         )
-        schedule = Schedule(**_tuples(values["schedule"]))
-        return cls(**{**_tuples(values), "network": Network(**network), "schedule": schedule})
+        schedule = Schedule(**_fields(values["schedule"]))
+        return cls(**{**_fields(values), "network": Network(**network), "schedule": schedule})
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns `values` with lists made tuples: JSON knows only lists."""
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+def _fields(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns `values` with present field names, and with tuples for JSON's lists."""
+    return {
+        _RENAMED_FIELDS.get(key, key): tuple(value) if isinstance(value, list) else value
+        for key, value in values.items()
+    }

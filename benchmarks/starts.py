@@ -162,7 +162,7 @@ class Case:
         )
         optimizer = PaperMomentum(recipe.learning_rate, recipe.momentum, recipe.weight_decay)
         optimizer.build(model.trainable_variables)
-        factor = recipe.bias_rate_factor
+        factor = recipe.bias_learning_rate_factor
         biases = None if factor is None else factor * recipe.learning_rate
         optimizer.set_rates(recipe.learning_rate, biases=biases)
         step = TrainingStep(

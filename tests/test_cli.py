@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -21,6 +22,8 @@ from alexnet_tf.commands import train as train_command
 from alexnet_tf.commands.options import DataSetName, echo_json
 from alexnet_tf.commands.summary import _table as layers_table
 from alexnet_tf.errors import InputError, TrainingError
+from alexnet_tf.recipes import get_recipe
+from alexnet_tf.runs import write_run
 
 ROOT = Path(__file__).parents[1]
 HELPS = [(), *((name,) for name in COMMANDS)]
@@ -97,7 +100,7 @@ def test_an_empty_path_or_name_is_refused_and_not_taken_for_the_working_folder(n
         for param in command.params
         if isinstance(param, click.Option) and isinstance(param.type, (click.Path, DataSetName))
     ]
-    assert options or name == "summary"  # the only one without a path
+    assert options
     for option in options:
         with pytest.raises(click.BadParameter, match=r"the (path|name) is empty") as refused:
             command.make_context(name, [*needed, option, ""])
@@ -268,11 +271,14 @@ def test_summary_as_json_is_one_object_with_layers_and_totals(capsys):
     assert (code, err, out.count("\n")) == (0, "", 1)
     values = json.loads(out)
     names = {"name", "type", "output_shape", "parameters", "multiply_adds"}
+    names |= {"kernel_size", "strides", "padding", "groups"}
     assert all(layer.keys() == names for layer in values["layers"])
     conv1 = next(layer for layer in values["layers"] if layer["name"] == "conv1")
     assert conv1["output_shape"] == [28, 28, 6]
     assert conv1["parameters"] == 6 * 25 + 6
     assert conv1["multiply_adds"] == 28 * 28 * 6 * 25
+    assert (conv1["kernel_size"], conv1["strides"]) == ([5, 5], [1, 1])
+    assert (conv1["padding"], conv1["groups"]) == ("same", 1)
     assert values["parameters"] == 61_706  # LeNet-5's, ten classes
     assert values["multiply_adds"] == sum(layer["multiply_adds"] for layer in values["layers"])
     assert values["non_trainable_parameters"] == 28 * 28  # the mean
@@ -281,14 +287,81 @@ def test_summary_as_json_is_one_object_with_layers_and_totals(capsys):
 def test_summary_is_a_table_with_totals(capsys):
     code, out, _ = outcome(["summary", "--recipe", "lenet", "--classes", "3"], capsys)
     assert code == 0
-    assert "28 x 28 x 6" in out
+    assert "28x28x6" in out
     assert f"{61_706 - 7 * 85:,}" in out  # seven classes fewer of 84 weights and a bias
 
 
-def test_on_a_narrow_screen_nothing_of_a_summary_is_cut_off():
-    shapes = {"output_shape": (55, 55, 96), "parameters": 0, "multiply_adds": 0}
-    row = types.SimpleNamespace(name="norm1", type="LocalResponseNormalization", **shapes)
+def test_summary_in_a_narrow_terminal_shows_everything():
+    shapes = {"output_shape": (55, 55, 96), "parameters": 10**8, "multiply_adds": 10**9}
+    window = {"kernel_size": (11, 11), "strides": (4, 4), "padding": "valid", "groups": 2}
+    row = types.SimpleNamespace(name="conv1", type="GroupedConv2D", **shapes, **window)
     summary = types.SimpleNamespace(layers=[row], parameters=10**8, multiply_adds=10**9)
-    console = Console(file=io.StringIO(), width=60)
+    console = Console(file=io.StringIO(), width=40)
     console.print(layers_table(summary, "paper"))
     assert "…" not in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "norm"),
+    [("2012", "lrn"), ("cifar10-best", "batch"), ("torchvision", "none"), ("lenet", "batch")],
+)
+def test_summary_at_80_columns_breaks_no_words(recipe, norm, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = outcome(["summary", "--recipe", recipe, "--norm", norm], capsys)
+    assert code == 0
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    convolutions = get_recipe(recipe).network.convolutions
+    for number, convolution in enumerate(convolutions, 1):
+        (line,) = [line for line in lines if line.startswith(f"conv{number} ")]
+        size = convolution.kernel_size
+        assert line.split()[1] == "conv"
+        assert line.split()[3:6] == [
+            f"{size}x{size}/{convolution.strides}",
+            str(convolution.padding),
+            str(convolution.groups),
+        ]
+    # Each layer is one line: a title, two lines of headers, a rule, the layers, the totals.
+    names = [line.split()[0] for line in lines if line[:1].isalpha()]
+    assert names[-3:] == ["prob", "total", "non-trainable"]
+
+
+def test_summary_takes_the_network_options_of_train(capsys):
+    arguments = ["summary", "--recipe", "cifar10-small", "--json"]
+    options = ["--norm", "batch", "--activation", "tanh", "--pooling", "average"]
+    values = json.loads(outcome([*arguments, *options], capsys)[1])
+    kinds = {layer["name"]: layer["type"] for layer in values["layers"]}
+    assert kinds["norm1"] == "BatchNormalization"
+    assert kinds["pool1"] == "AveragePooling2D"
+    assert "tanh1" in kinds
+
+
+def test_summary_shows_the_network_of_a_model_and_of_a_run(capsys, tmp_path):
+    saved = ROOT / "tests" / "model" / "saved" / "lrn.keras"
+    code, out, err = outcome(["summary", "--model", str(saved), "--json"], capsys)
+    assert (code, err) == (0, "")
+    values = json.loads(out)
+    assert values["layers"][2]["padding"] == "ceil"
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(saved, run / "last.keras")
+    write_run(run, {"recipe": get_recipe("2012").to_json()})
+    code, out, err = outcome(["summary", "--run", str(run), "--json"], capsys)
+    assert (code, err, json.loads(out)) == (0, "", values)
+    code, out, _ = outcome(["summary", "--run", str(run)], capsys)
+    assert "3 classes" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--run", "x", "--model", "y.keras"], "--run and --model cannot be combined"),
+        (["--run", "x", "--norm", "batch"], "--norm cannot be combined with --run"),
+        (["--model", "x.keras", "--recipe", "lenet"], "--recipe cannot be combined with --model"),
+        (["--run", "no-such-run"], "no-such-run"),
+        (["--model", "no-such-model.keras"], "no-such-model.keras: model file not found"),
+        (["--recipe", "paper", "--norm", "layer"], "--norm"),
+    ],
+)
+def test_summary_rejects_options_that_do_not_fit(options, message, capsys):
+    assert_refused(["summary", *options], capsys, message)

@@ -1,4 +1,4 @@
-"""docs/fidelity.md says what the code does: every number in its tables, every test it names."""
+"""docs/fidelity.md matches the code: the numbers in its tables and the tests that it names."""
 
 import itertools
 import re
@@ -24,17 +24,17 @@ def rows():
 
 
 def numbers(cell):
-    """The numbers in a cell, but those of sections, figures, names and the scale of pixels."""
+    """The numbers in a cell, except those of sections, figures, names and the pixel scale."""
     cell = re.sub(r"`[^`]*`|§[\d.]+|Fig\. \d+|0\.\.255", "", cell)
     found = re.findall(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?", cell)
     return {float(number.replace(",", "")) for number in found}
 
 
 def sizes(network):
-    """Filters, kernel sizes, and maps that one kernel sees, of conv2 to conv5."""
+    """Filters, kernel sizes and input channels per group of conv2 to conv5."""
     convolutions = network.convolutions
-    maps = [c.filters // d.groups for c, d in itertools.pairwise(convolutions)]
-    return {n for c in convolutions[1:] for n in (c.filters, c.kernel_size)} | set(maps)
+    channels = [c.filters // d.groups for c, d in itertools.pairwise(convolutions)]
+    return {n for c in convolutions[1:] for n in (c.filters, c.kernel_size)} | set(channels)
 
 
 def norm(network):
@@ -63,13 +63,13 @@ SPATIAL = {
     paper.RUN_SPATIAL_K,
 }
 RULE = {paper.MOMENTUM, paper.WEIGHT_DECAY}
-RUN_RATES = {RUN.learning_rate, RUN.learning_rate * RUN.bias_rate_factor}
-FALLS = {paper.RATE_DIVISOR, *paper.RUN_RATE_EPOCHS}
-OFF = {paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_RATE}
+RUN_RATES = {RUN.learning_rate, RUN.learning_rate * RUN.bias_learning_rate_factor}
+FALLS = {paper.LEARNING_RATE_DIVISOR, *paper.RUN_LEARNING_RATE_EPOCHS}
+OFF = {paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_LEARNING_RATE}
 STDS = {paper.WEIGHT_STD, *paper.RUN_WEIGHT_STD.values()}
 NONE: set[float] = set()
 
-# What each row's four cells may and must say.
+# The numbers in the four cells of each row.
 FACTS = {
     "image size": (
         {paper.RESIZED_PIXELS},
@@ -142,12 +142,12 @@ FACTS = {
     ),
     "initial learning rate": (
         {paper.LEARNING_RATE},
-        {paper.LEARNING_RATE, paper.RUN_BIAS_RATE},
+        {paper.LEARNING_RATE, paper.RUN_BIAS_LEARNING_RATE},
         {PAPER.learning_rate},
         RUN_RATES,
     ),
     "learning rate schedule": (
-        {paper.RATE_DIVISOR, paper.RATE_REDUCTIONS},
+        {paper.LEARNING_RATE_DIVISOR, paper.LEARNING_RATE_REDUCTIONS},
         FALLS,
         {
             round(1 / PAPER.schedule.factor),
@@ -176,12 +176,12 @@ WITHOUT_NUMBERS = {
 }
 
 
-def test_every_detail_is_known_here():
+def test_rows_are_those_checked_here():
     assert set(rows()) == set(FACTS) | WITHOUT_NUMBERS
 
 
 @pytest.mark.parametrize("detail", rows())
-def test_every_number_is_the_codes(detail):
+def test_numbers_match_the_code(detail):
     cells = rows()[detail][:4]
     for column, cell, expected in zip(COLUMNS, cells, FACTS.get(detail, (NONE,) * 4), strict=True):
         found = sorted(numbers(cell))
@@ -189,7 +189,7 @@ def test_every_number_is_the_codes(detail):
 
 
 @pytest.mark.parametrize("detail", rows())
-def test_every_test_named_is_there(detail):
+def test_named_tests_exist(detail):
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", rows()[detail][4])
     assert len(named) == rows()[detail][4].count("::") >= 1
     for path, name in named:
@@ -197,7 +197,7 @@ def test_every_test_named_is_there(detail):
         assert re.search(rf"^def {name}\(", text, re.MULTILINE), f"{path}::{name}"
 
 
-def test_the_orders_in_the_blocks_are_the_recipes():
+def test_orders_of_layers_match_the_recipes():
     words = {"ReLU": "activation", "LRN": "norm", "spatial LRN": "spatial_norm", "pool": "pool"}
     for number in (1, 2, 5):
         for column, recipe in ((2, PAPER), (3, RUN)):
@@ -206,7 +206,7 @@ def test_the_orders_in_the_blocks_are_the_recipes():
             assert order == recipe.network.convolutions[number - 1].then
 
 
-def test_the_deviations_marked_in_the_tables_are_explained():
+def test_marked_deviations_are_explained():
     marked = [row for row, cells in rows().items() if any("(deviation)" in c for c in cells)]
     assert marked == ["images with the same crop and flip", "arithmetic"]
     explained = TEXT.split("## Where we deviate")[1]

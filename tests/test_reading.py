@@ -126,7 +126,12 @@ NUMBERS = {
     "§4.1": SQUARES | {0, 32, MARGIN, MARGIN + 1, paper.RUN_LIGHTING_DIVISOR},
     "§4.2": {0},
     "§5": {paper.MOMENTUM, paper.WEIGHT_DECAY, paper.BATCH_SIZE, paper.LEARNING_RATE}
-    | {paper.RATE_DIVISOR, paper.EPOCHS, paper.RUN_BIAS_RATE, *paper.RUN_RATE_EPOCHS}
+    | {
+        paper.LEARNING_RATE_DIVISOR,
+        paper.EPOCHS,
+        paper.RUN_BIAS_LEARNING_RATE,
+        *paper.RUN_LEARNING_RATE_EPOCHS,
+    }
     | {paper.RUN_EPOCHS, paper.RUN_LIGHTING_OFF_EPOCH, paper.RUN_CONV1_FROZEN_EPOCH}
     | {0, 0.03},
     "§6": {37.5, 17.0, 39.0, 18.3, 18.2, 16.4, paper.HIDDEN_UNITS[-1]},

@@ -1,21 +1,25 @@
-"""`summary`: a network's layers, parameters and work."""
+"""`summary`: the layers of a network, their geometry, parameters and multiply-adds."""
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from alexnet_tf import paper
-from alexnet_tf.commands.options import json_option, option, recipe_option
+from alexnet_tf.commands.options import UserPath, json_option, option, recipe_option
+from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe
+from alexnet_tf.runs import model_file, read_run
+from alexnet_tf.settings import ACTIVATIONS, NORMS, POOLINGS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from alexnet_tf.model.summary import ModelSummary
+    from alexnet_tf.model.summary import LayerRow, ModelSummary
 
-# Recipes of sets with ten classes.
-_SMALL_SETS = (
+# Recipes for data sets with ten classes.
+_TEN_CLASS_RECIPES = (
     "shapes",
     "cifar10",
     "cifar10-best",
@@ -24,62 +28,164 @@ _SMALL_SETS = (
     "fashion-mnist",
     "lenet",
 )
-_SMALL_SETS_CLASSES = 10
+_TEN_CLASSES = 10
+_RECIPES_OWN = "the recipe's"
+# Short names, with which all columns fit into 80 characters.
+_TYPES = {
+    "InputLayer": "input",
+    "MeanSubtraction": "mean",
+    "GroupedConv2D": "conv",
+    "LocalResponseNormalization": "LRN",
+    "SpatialResponseNormalization": "LRN",
+    "BatchNormalization": "batch norm",
+    "MaxPooling2D": "max pool",
+    "AveragePooling2D": "avg pool",
+    "PaperDropout": "dropout",
+    "InvertedDropout": "dropout",
+    "Probabilities": "softmax",
+}
 _EXAMPLES = """\b
 Examples:
   python cli.py summary
-  python cli.py summary --recipe torchvision --json"""
+  python cli.py summary --recipe torchvision --json
+  python cli.py summary --recipe cifar10-small --norm batch --pooling average
+  python cli.py summary --run saved_models/first"""
 
 
 @click.command(epilog=_EXAMPLES, short_help="Show a network's layers, parameters and work.")
 @recipe_option("paper")
 @option(
+    "--run",
+    "Show the network of a run instead of a recipe's.",
+    default="none",
+    example="saved_models/first",
+    type=UserPath(file_okay=False),
+)
+@option(
+    "--model",
+    "Show the network of a .keras file instead of a recipe's.",
+    default="none",
+    example="caffe.keras",
+    type=UserPath(dir_okay=False),
+)
+@option(
     "--classes",
-    "Classes of the last layer.",
-    default=f"{paper.CLASSES}, or {_SMALL_SETS_CLASSES} for {', '.join(_SMALL_SETS)}",
+    "Number of classes.",
+    default=f"{paper.CLASSES}, or {_TEN_CLASSES} for {', '.join(_TEN_CLASS_RECIPES)}",
     example="5",
     type=click.IntRange(min=2),
 )
+@option(
+    "--activation",
+    f"Activation of every layer but the last: {', '.join(ACTIVATIONS)}.",
+    default=_RECIPES_OWN,
+    example="tanh",
+    type=click.Choice(ACTIVATIONS),
+    metavar="NAME",
+)
+@option(
+    "--norm",
+    "Normalization where the network has one: lrn (the paper's), batch or none.",
+    default=_RECIPES_OWN,
+    example="batch",
+    type=click.Choice(NORMS),
+    metavar="NAME",
+)
+@option(
+    "--pooling",
+    "Pooling: overlapping (3x3 max, stride 2), plain (2x2 max) or average (2x2).",
+    default=_RECIPES_OWN,
+    example="plain",
+    type=click.Choice(POOLINGS),
+    metavar="NAME",
+)
 @json_option()
-def command(recipe: str | None, classes: int | None, as_json: bool) -> None:
-    """Show a network's layers, their output shapes, parameters and multiply-adds per image.
+def command(run: str | None, model: str | None, as_json: bool, **network_options: Any) -> None:
+    """Show each layer's output shape, kernel size, stride, padding, groups, parameters and work.
 
-    Parameters are the trainable ones; multiply-adds are those of convolutions and dense layers,
-    forward, for one image.
+    Parameters are the trainable ones. Multiply-adds are those of convolutions and fully connected
+    layers in the forward pass of one image. LRN stands for local response normalization; its
+    kernel is given where it has one in pixels.
     """
-    name = get_recipe(recipe or "paper").name
-    if classes is None:
-        classes = _SMALL_SETS_CLASSES if name in _SMALL_SETS else paper.CLASSES
+    given = {name: value for name, value in network_options.items() if value is not None}
+    path = _model_path(run, model, given)  # checked before TensorFlow is imported
+    recipe = get_recipe(given.pop("recipe", "paper")).name
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.model.networks import build_model
+    from alexnet_tf.model.persistence import load_model
     from alexnet_tf.model.summary import layer_table
 
-    summary = layer_table(build_model(name, classes=classes))
+    if path is None:
+        given.setdefault("classes", _TEN_CLASSES if recipe in _TEN_CLASS_RECIPES else paper.CLASSES)
+        network, name = build_model(recipe, **given), recipe
+    else:
+        network, name = load_model(path), str(path)
+    summary = layer_table(network)
     if as_json:
         click.echo(json.dumps(summary.to_json()))
         return
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console()
-    console.print(_table(summary, f"{name}, {classes} classes"))
+    console.print(_table(summary, escape(f"{name}, {network.output_shape[-1]} classes")))
     if summary.non_trainable_parameters:
-        console.print(f"and {summary.non_trainable_parameters:,} numbers that are not trained")
+        console.print(f"non-trainable parameters: {summary.non_trainable_parameters:,}")
+
+
+def _model_path(run: str | None, model: str | None, given: dict[str, Any]) -> Path | None:
+    """Returns the file of the model to show, or None for a recipe's network.
+
+    Raises:
+      InputError: Options exclude each other, or the run has no model.
+    """
+    if run is not None and model is not None:
+        raise InputError("--run and --model cannot be combined: give one of them")
+    option_name = "--run" if run is not None else "--model"
+    if (run is not None or model is not None) and given:
+        raise InputError(
+            f"--{next(iter(given))} cannot be combined with {option_name}, whose network is given"
+        )
+    if run is not None:
+        read_run(run)
+        return model_file(Path(run))
+    return None if model is None else Path(model)
 
 
 def _table(summary: "ModelSummary", title: str) -> "Table":
-    """Returns the layers as a table with a line of totals."""
+    """Returns a table of the layers with a row of totals, at most 80 characters wide."""
+    from rich import box
     from rich.table import Table
 
-    table = Table("layer", "type", "output shape", title=title, show_footer=True)
-    table.columns[0].footer = "total"
+    table = Table(title=title, box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
+    table.padding = (0, 0)
+    table.show_edge = False
+    table.add_column("layer", "total")
+    for header in ("type", "output", "kernel/\nstride", "padding"):
+        table.add_column(header)
+    table.add_column("groups", justify="right")
     table.add_column("parameters", f"{summary.parameters:,}", justify="right")
-    table.add_column("multiply-adds", f"{summary.multiply_adds:,}", justify="right")
+    table.add_column("multiply-\nadds", f"{summary.multiply_adds:,}", justify="right")
     for row in summary.layers:
-        shape = " x ".join(str(side) for side in row.output_shape)
-        counts = (f"{count:,}" if count else "" for count in (row.parameters, row.multiply_adds))
-        table.add_row(row.name, row.type, shape, *counts)
+        table.add_row(*_cells(row))
     for column in table.columns:
-        column.overflow = "fold"  # on a narrow screen nothing is left out
+        column.overflow = "fold"  # a narrow terminal shows everything, on several lines
     return table
+
+
+def _cells(row: "LayerRow") -> list[str]:
+    """Returns the texts of a row."""
+    kernel = "x".join(map(str, row.kernel_size or ()))
+    strides = "x".join(map(str, dict.fromkeys(row.strides or ())))  # "4" if both are 4
+    return [
+        row.name,
+        _TYPES.get(row.type, row.type.lower()),
+        "x".join(map(str, row.output_shape)),
+        f"{kernel}/{strides}" if strides else kernel,
+        "" if row.padding is None else str(row.padding),
+        "" if row.groups is None else str(row.groups),
+        f"{row.parameters:,}" if row.parameters else "",
+        f"{row.multiply_adds:,}" if row.multiply_adds else "",
+    ]

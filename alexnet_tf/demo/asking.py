@@ -18,8 +18,8 @@ from alexnet_tf.evaluation.predict import Damaged, Guess, predict
 from alexnet_tf.evaluation.similarity import Neighbor, nearest
 from alexnet_tf.evaluation.similarity_picture import neighbor_pixels
 from alexnet_tf.evaluation.subject import PathLike, Progress
-from alexnet_tf.model.grouped_convolution import GroupedConv2D
-from alexnet_tf.model.kernels import first_kernels
+from alexnet_tf.model.inspection import first_kernels
+from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.pictures.kernels import mosaic
 

@@ -22,8 +22,8 @@ from alexnet_tf.evaluation.preprocessing import (
     names_from_text,
 )
 from alexnet_tf.evaluation.subject import resized_pixels
+from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.optional import needed
 from alexnet_tf.quiet import quiet_stderr
 from alexnet_tf.runs import is_run, model_file

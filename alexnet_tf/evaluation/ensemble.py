@@ -27,8 +27,8 @@ from alexnet_tf.evaluation.subject import (
     resized_pixels,
     same_dataset,
 )
+from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.runs import has_seeds, is_run, model_file, read_run, read_seeds, seed_folder
 
 Member: TypeAlias = str | os.PathLike[str] | keras.Model

@@ -21,7 +21,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import find_images, is_image
 from alexnet_tf.evaluation.subject import PathLike, Progress, resized_pixels
 from alexnet_tf.files import expanded
-from alexnet_tf.model.features import feature_output
+from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.model.persistence import load_model
 
 _BATCH_SIZE = 128

@@ -17,8 +17,8 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.report import Evaluation, Judgment
 from alexnet_tf.files import expanded
 from alexnet_tf.imagenet import readable
+from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.runs import model_file, newest_run, read_run
 
 Progress = Callable[[int, int], None]

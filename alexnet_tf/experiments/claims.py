@@ -27,7 +27,7 @@ def _network_of_2012() -> dict[str, Any]:
             for mine, theirs in zip(small, run.convolutions, strict=True)
         ),
         "lrn_alpha": run.lrn_alpha,
-        "lrn_per_tower": run.lrn_per_tower,
+        "lrn_within_groups": run.lrn_within_groups,
     }
 
 

@@ -31,7 +31,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
 from alexnet_tf.evaluation.preprocessing import CLASS_NAMES, PREPROCESSING, names_to_text
 from alexnet_tf.evaluation.topk import TOP_K
-from alexnet_tf.model.features import feature_output
+from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.paper import TEN_CROPS
 
 Tensors = dict[str, tf.Tensor]

@@ -1,1 +1,1 @@
-"""The networks and their layers: ordinary Keras models that take pixels and give probabilities."""
+"""The networks and their layers: ordinary Keras models from pixels to class probabilities."""

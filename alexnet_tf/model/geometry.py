@@ -1,21 +1,27 @@
-"""How large the maps are: the arithmetic of windows, and whether an input is large enough."""
+"""Output sizes of convolutions and pooling, and checks that a network fits its input."""
+
+import dataclasses
+from typing import Any
 
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError
 from alexnet_tf.settings import Network
 
 TOWERS = 2  # of the paper
-_PLAIN_POOL = 2  # side and stride of pooling that does not overlap
+_PLAIN_POOL = 2  # size and stride of pooling that does not overlap
 
 
 def output_pixels(size: int, kernel_size: int, strides: int, padding: str | int) -> int:
-    """Returns the outputs along one side of a convolution or a pooling; below 1: too small.
+    """Returns the number of outputs of a convolution or pooling along one axis.
 
     Args:
-      size: Pixels along the input's side.
-      kernel_size: Pixels along the window's side.
-      strides: Pixels from one window to the next.
-      padding: As `GroupedConv2D` takes it.
+      size: Input size in pixels.
+      kernel_size: Window size in pixels.
+      strides: Step between windows in pixels.
+      padding: As in `GroupedConv2D`.
+
+    Returns:
+      The number of outputs; below 1 if the input is too small.
     """
     if padding == "same":
         return -(-size // strides)
@@ -32,26 +38,53 @@ def pool_geometry(network: Network) -> tuple[int, int]:
     return _PLAIN_POOL, _PLAIN_POOL
 
 
-def check_size(network: Network) -> None:
-    """Checks that every layer has something to look at.
+def fit_channels(network: Network) -> Network:
+    """Returns the network with a mean and a scale that fit its channels.
+
+    For gray images, values given for RGB are averaged.
 
     Raises:
-      InputError: The input is too small; the message names the layer and the size that would do.
+      InputError: There is neither one value nor one per channel.
     """
-    layer = _starved_layer(network, network.input_size)
+    fitted: dict[str, Any] = {}
+    for name in ("mean", "scale"):
+        values = getattr(network, name)
+        if isinstance(values, str):
+            if values != "image":
+                raise InputError(f"mean must be 'image' or numbers. Received: {values!r}")
+            continue
+        if network.channels == 1 and len(values) == 3:
+            fitted[name] = (sum(values) / 3,)
+        elif len(values) not in (1, network.channels):
+            raise InputError(
+                f"{name} must have one value or one per channel ({network.channels}). "
+                f"Received: {values}"
+            )
+    if network.channels == 1:
+        fitted["channel_order"] = "rgb"
+    return dataclasses.replace(network, **fitted)
+
+
+def check_size(network: Network) -> None:
+    """Checks that the input is large enough for every layer to have an output.
+
+    Raises:
+      InputError: It is too small. The message names the layer and the smallest size that fits.
+    """
+    layer = _first_without_output(network, network.input_size)
     if layer is None:
         return
-    enough = network.input_size + 1
-    while _starved_layer(network, enough) is not None:
-        enough += 1
+    size = network.input_size + 1
+    while _first_without_output(network, size) is not None:
+        size += 1
     raise InputError(
-        f"an input of {network.input_size} pixels is too small: nothing is left for {layer}; "
-        f"{enough} pixels would do"
+        f"an input of {network.input_size} pixels is too small for {layer}: it must be at least "
+        f"{size} pixels"
     )
 
 
-def _starved_layer(network: Network, size: int) -> str | None:
-    """Returns the first layer that has no output for an input of `size` pixels, None: all have."""
+def _first_without_output(network: Network, size: int) -> str | None:
+    """Returns the first layer without an output for an input of `size` pixels, or None."""
     if size < 1:
         return "conv1"
     pool_size, pool_stride = pool_geometry(network)
@@ -63,37 +96,40 @@ def _starved_layer(network: Network, size: int) -> str | None:
             return f"conv{number}"
         if "pool" in convolution.then:
             size = output_pixels(size, pool_size, pool_stride, "valid")
-            if size < 1:
-                return f"pool{number}"
+        if size < 1:
+            return f"pool{number}"
     return None
 
 
 def check_groups(network: Network) -> None:
-    """Checks that every layer can be cut into its towers.
+    """Checks that the groups divide the channels.
 
     Raises:
-      InputError: The groups of a convolution do not divide its maps, before it or after it.
+      InputError: The groups of a convolution do not divide its input's channels or its filters, or
+        the network's groups do not divide the channels of an LRN layer that needs them.
     """
-    maps = network.channels
-    towers = max(convolution.groups for convolution in network.convolutions)
+    channels = network.channels
+    network_groups = max(convolution.groups for convolution in network.convolutions)
     for number, convolution in enumerate(network.convolutions, 1):
         groups = convolution.groups
-        for cut in (maps, convolution.filters):
-            if groups < 1 or cut % groups:
-                raise InputError(f"conv{number}: groups={groups} do not divide {cut} maps")
-        per_tower = network.norm == "lrn" and network.lrn_per_tower and "norm" in convolution.then
-        if per_tower and convolution.filters % towers:
+        for divided in (channels, convolution.filters):
+            if groups < 1 or divided % groups:
+                raise InputError(
+                    f"conv{number}: groups={groups} does not divide {divided} channels"
+                )
+        channels = convolution.filters
+        has_groups = network.norm == "lrn" and network.lrn_within_groups
+        if has_groups and "norm" in convolution.then and channels % network_groups:
             raise InputError(
-                f"norm{number}: {towers} towers do not divide {convolution.filters} maps"
+                f"norm{number}: groups={network_groups} does not divide {channels} channels"
             )
-        maps = convolution.filters
 
 
 def check_towers(network: Network) -> None:
-    """Checks that a network falls into two towers.
+    """Checks that a network can be trained with one tower on each of two devices.
 
     Raises:
-      InputError: It does not; the message says why.
+      InputError: It cannot; the message says why.
     """
     groups = {convolution.groups for convolution in network.convolutions}
     if groups != {1, TOWERS}:
@@ -102,7 +138,9 @@ def check_towers(network: Network) -> None:
             f"this one's convolutions have groups of {', '.join(map(str, sorted(groups)))}"
         )
     if network.norm == "batch":
-        raise InputError("--parallelism towers does not go with --norm batch: take lrn or none")
+        raise InputError(
+            "--parallelism towers does not support --norm batch: use --norm lrn or none"
+        )
     widths = [c.filters for c in network.convolutions] + list(network.hidden_units)
     if any(width % TOWERS for width in widths):
-        raise InputError(f"--parallelism towers needs even numbers of maps and units: {widths}")
+        raise InputError(f"--parallelism towers needs even numbers of channels and units: {widths}")

@@ -1,10 +1,10 @@
-"""A trained network as a fast function: for throughput, and in bfloat16 for latency too."""
+"""A trained network as a compiled function: for throughput, and for low latency in bfloat16."""
 
 import keras
 import tensorflow as tf
 
 from alexnet_tf.errors import choose
-from alexnet_tf.model.local_response_normalization import compiled_normalization
+from alexnet_tf.model.layers.local_response_normalization import compiled_normalization
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -12,24 +12,24 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 def inference_function(
     model: keras.Model, precision: str = "float32"
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Returns a model's forward pass compiled for this machine; the model itself is not changed.
+    """Returns the forward pass of a model, compiled for this machine; the model is not changed.
 
-    Nothing of training is in it, and what local response normalization does to each number is
-    compiled into one pass over memory. In half precision a copy of the weights is kept in it: a
-    fully connected layer reads each weight once for a batch, so for a single image half of the
-    bytes is half of the time.
+    The function contains no operations of training, and local response normalization is compiled
+    into fewer passes over memory. In half precision the function has a copy of the weights: a
+    fully connected layer reads each weight once per batch, so that half the bytes take half the
+    time for a single image.
 
     Args:
-      model: From `build_model` or `load_model`, in float32; its weights as they are now are
-        copied into half precision, or shared in float32.
+      model: From `build_model` or `load_model`, in float32. In float32 the function shares the
+        model's weights; in half precision it copies their present values.
       precision: One of `PRECISIONS`.
 
     Returns:
-      A tf.function from pixels [b, n, n, c], RGB or gray, 0..255, of any dtype, to probabilities,
-      float32 [b, classes]. It is compiled anew for each batch size.
+      A tf.function from pixels [batch, size, size, channels], RGB or gray, 0..255, of any dtype,
+      to probabilities, float32 [batch, classes]. It is compiled once per batch size.
 
     Raises:
-      InputError: The precision is unknown.
+      InputError: The precision is not supported.
     """
     choose(precision, PRECISIONS, "precision")
     network = model if precision == "float32" else _in_half(model, precision)

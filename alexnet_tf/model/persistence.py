@@ -1,4 +1,4 @@
-"""Models on disk: one `.keras` file that holds everything, whole or not at all."""
+"""Models on disk: one `.keras` file that contains everything, written atomically."""
 
 import os
 import zipfile
@@ -10,56 +10,39 @@ import keras
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path
-from alexnet_tf.model.batch_normalization import BatchNormalization
-from alexnet_tf.model.dropout import InvertedDropout, PaperDropout
-from alexnet_tf.model.grouped_convolution import GroupedConv2D
-from alexnet_tf.model.inputs import MeanSubtraction
-from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
-from alexnet_tf.model.max_pooling import MaxPooling2D
-from alexnet_tf.model.probabilities import Probabilities
-from alexnet_tf.model.spatial_response_normalization import SpatialResponseNormalization
+from alexnet_tf.model import layers
+from alexnet_tf.model.layers import MeanSubtraction, Probabilities
 
-_LAYERS = (
-    BatchNormalization,
-    GroupedConv2D,
-    InvertedDropout,
-    LocalResponseNormalization,
-    MaxPooling2D,
-    MeanSubtraction,
-    PaperDropout,
-    Probabilities,
-    SpatialResponseNormalization,
-)
-# What Keras, h5py, zipfile and json raise on files that are no models, or no longer.
+# What Keras, h5py, zipfile and json raise for files that are damaged or are not models.
 _DAMAGE = (AttributeError, EOFError, KeyError, OSError, TypeError, ValueError)
 
 
 def custom_objects() -> dict[str, type[keras.layers.Layer]]:
     """Returns this package's layers for `keras.models.load_model(path, custom_objects=...)`.
 
-    Whoever imports this module has them registered and can leave that argument out.
+    Importing this module also registers them, so that the argument can be omitted.
     """
-    return {f"alexnet_tf>{layer.__name__}": layer for layer in _LAYERS}
+    return {f"alexnet_tf>{name}": getattr(layers, name) for name in layers.__all__}
 
 
 def save_model(model: keras.Model, path: str | os.PathLike[str]) -> None:
     """Writes a model as a `.keras` file: architecture, weights, input normalization, class names.
 
-    It is written in float32 and for one device, whatever the model computes in and on: these belong
-    to a run, and a model saved as bfloat16 would come back as such. The model itself is left as it
-    is.
+    The saved model computes in float32 on one device, whatever the model itself uses: precision
+    and devices belong to a run, and a model saved in bfloat16 would be loaded in bfloat16. The
+    model passed is not changed.
 
     Args:
       model: From `build_model`, or any Functional model.
-      path: The file, ending in `.keras`; replaced only by a complete one.
+      path: The file, ending in `.keras`. An existing file is replaced atomically.
 
     Raises:
       InputError: The path does not end in `.keras`.
-      OSError: It cannot be written.
+      OSError: The file cannot be written.
     """
     path = Path(path)
     if path.suffix != ".keras":
-        raise InputError(f"{path}: a model's file must end in .keras")
+        raise InputError(f"{path}: the name of a model file must end in .keras")
     plain = keras.models.clone_model(model, clone_function=_in_float32)
     plain.set_weights(model.get_weights())
     with atomic_path(path) as temporary:
@@ -75,7 +58,7 @@ def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
-    """Reads a model that `save_model` wrote; nothing in the file is run as code.
+    """Loads a model that `save_model` wrote, without executing code from the file.
 
     Args:
       path: The `.keras` file.
@@ -84,21 +67,20 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
       The model, in float32, not compiled.
 
     Raises:
-      InputError: There is no such file, it is damaged, or it is another model than ours.
+      InputError: The file does not exist, is damaged, or contains a model of another package.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such model")
+        raise InputError(f"{path}: model file not found")
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: is no .keras file, or damaged")
+        raise InputError(f"{path}: is not a .keras file, or is damaged")
     try:
         model: Any = keras.saving.load_model(
             path, custom_objects=custom_objects(), compile=False, safe_mode=True
         )
     except (*_DAMAGE, zipfile.BadZipFile, zlib.error) as error:
-        reason = next(iter(str(error).strip().splitlines()), "it is damaged")
-        raise InputError(f"{path}: cannot be read as a model: {reason}") from error
-    layers = {type(layer) for layer in model.layers}
-    if not {MeanSubtraction, Probabilities} <= layers:
-        raise InputError(f"{path}: holds a model, but none of this package")
+        reason = next(iter(str(error).strip().splitlines()), "the file is damaged")
+        raise InputError(f"{path}: cannot be loaded as a model: {reason}") from error
+    if not {MeanSubtraction, Probabilities} <= {type(layer) for layer in model.layers}:
+        raise InputError(f"{path}: is a Keras model, but not one of this package")
     return model

@@ -1,4 +1,4 @@
-"""From one trained network to the next: what a model's network is, and its weights in another."""
+"""Transfer between models: read the network of a model, copy its weights into another."""
 
 from typing import Any
 
@@ -6,11 +6,14 @@ import keras
 import numpy as np
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.dropout import InvertedDropout, PaperDropout
-from alexnet_tf.model.grouped_convolution import GroupedConv2D
-from alexnet_tf.model.inputs import MeanSubtraction
-from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
-from alexnet_tf.model.spatial_response_normalization import SpatialResponseNormalization
+from alexnet_tf.model.layers import (
+    GroupedConv2D,
+    InvertedDropout,
+    LocalResponseNormalization,
+    MeanSubtraction,
+    PaperDropout,
+    SpatialResponseNormalization,
+)
 from alexnet_tf.settings import Convolution, Network
 
 _NORMS = (LocalResponseNormalization, keras.layers.BatchNormalization)
@@ -24,9 +27,9 @@ _STEPS = (
 
 
 def network_of(model: keras.Model) -> Network:
-    """Returns the network that `build_model` would make a model's layers of.
+    """Returns the network from which `build_model` builds the layers of a model.
 
-    What it subtracts from the pixels is always given as "image": the model has it as a weight.
+    Its `mean` is always "image", since the model stores the mean as a weight.
 
     Args:
       model: From `build_model` or `load_model`.
@@ -46,7 +49,7 @@ def network_of(model: keras.Model) -> Network:
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     activation = _first(model, keras.layers.Activation)
     changes: dict[str, Any] = {
-        "convolutions": tuple(_convolution(layer, then) for layer, then in blocks),
+        "convolutions": tuple(_convolution(layer, steps) for layer, steps in blocks),
         "hidden_units": tuple(layer.units for layer in dense[:-1]),
         "input_size": int(model.input_shape[1]),
         "channels": int(model.input_shape[3]),
@@ -69,7 +72,7 @@ def network_of(model: keras.Model) -> Network:
             "lrn_bias": norm.bias,
             "lrn_alpha": norm.alpha,
             "lrn_beta": norm.beta,
-            "lrn_per_tower": norm.groups > 1,
+            "lrn_within_groups": norm.groups > 1,
         }
     elif norm is not None:
         changes["norm"] = "batch"
@@ -77,19 +80,22 @@ def network_of(model: keras.Model) -> Network:
 
 
 def copy_weights(source: keras.Model, target: keras.Model, *, classifier: bool) -> None:
-    """Copies weights layer by layer, what is subtracted from the pixels included.
+    """Copies the weights of a model layer by layer, including the mean.
 
     Args:
       source: A trained model.
-      target: A model of the same network; it may have another number of classes.
-      classifier: Whether the last layer is copied too.
+      target: A model of the same network; its number of classes may differ.
+      classifier: Whether to copy the last layer too.
 
     Raises:
-      InputError: The networks differ; the message names the first layer that does.
+      InputError: The networks differ. The message names the first layer that differs.
     """
     for ours, theirs in zip(target.layers, source.layers, strict=False):
         if ours.name != theirs.name:
-            raise InputError(f"the weights' network has {theirs.name} in the place of {ours.name}")
+            raise InputError(
+                f"the network of the weights differs: it has the layer {theirs.name} where this "
+                f"network has {ours.name}"
+            )
     last = [layer.name for layer in target.layers if isinstance(layer, keras.layers.Dense)][-1]
     for ours, theirs in zip(target.layers, source.layers, strict=True):
         if isinstance(ours, PaperDropout | InvertedDropout) or (
@@ -99,17 +105,18 @@ def copy_weights(source: keras.Model, target: keras.Model, *, classifier: bool) 
         for weight, value in zip(ours.weights, theirs.get_weights(), strict=True):
             if tuple(weight.shape) != np.shape(value):
                 raise InputError(
-                    f"the weights of {ours.name} are {np.shape(value)}, {tuple(weight.shape)} here"
+                    f"the weights of {ours.name} must have shape {tuple(weight.shape)}. "
+                    f"Received: {np.shape(value)}"
                 )
             weight.assign(value)
 
 
 def _first(model: keras.Model, kind: Any) -> Any:
-    """Returns the first layer of a kind, or None."""
+    """Returns the first layer of a class, or None."""
     return next((layer for layer in model.layers if isinstance(layer, kind)), None)
 
 
-def _convolution(layer: Any, then: list[str]) -> Convolution:
+def _convolution(layer: Any, steps: list[str]) -> Convolution:
     config = layer.get_config()
     return Convolution(
         layer.filters,
@@ -117,12 +124,12 @@ def _convolution(layer: Any, then: list[str]) -> Convolution:
         layer.strides[0],
         config["padding"],
         layer.groups,
-        tuple(then),
+        tuple(steps),
     )
 
 
 def _dropout(model: keras.Model) -> dict[str, Any]:
-    """Returns the network's fields about dropout."""
+    """Returns the network's dropout fields."""
     dropout = _first(model, PaperDropout | InvertedDropout)
     if dropout is None:
         return {"dropout": 0.0}

@@ -24,10 +24,9 @@ from alexnet_tf.evaluation.report import Evaluation
 from alexnet_tf.evaluation.similarity import nearest_rows
 from alexnet_tf.evaluation.subject import Subject, open_subject, resized_pixels
 from alexnet_tf.imagenet import readable
-from alexnet_tf.model.kernels import first_kernels
+from alexnet_tf.model.inspection import class_names, first_kernels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.pictures.names import drawable
 from alexnet_tf.report.feature_plane import plane
 from alexnet_tf.report.one_image import Seen, read_square, see

@@ -9,8 +9,8 @@ import keras
 
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.subject import resized_pixels
+from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.model.transfer import copy_weights, network_of
 from alexnet_tf.runs import model_file
 from alexnet_tf.training.options import RunOptions, check_unicode
@@ -93,7 +93,7 @@ class StartingWeights:
     def with_rates(self, options: RunOptions, names: Sequence[str]) -> RunOptions:
         """Returns the options with the rate of a new classifier, where there is to be one."""
         factor = 1.0 if self.has_classes(names) else RATE_FACTOR
-        recipe = dataclasses.replace(options.recipe, classifier_rate_factor=factor)
+        recipe = dataclasses.replace(options.recipe, classifier_learning_rate_factor=factor)
         return dataclasses.replace(options, recipe=recipe)
 
     def copy_to(self, model: keras.Model, names: Sequence[str]) -> None:

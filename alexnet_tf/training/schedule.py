@@ -48,7 +48,7 @@ class RateSchedule:
         first = self._recipe.learning_rate
         kind = self._schedule.kind
         if kind == "2012":
-            falls = sum(epoch >= self._scaled(e) for e in paper.RUN_RATE_EPOCHS)
+            falls = sum(epoch >= self._scaled(e) for e in paper.RUN_LEARNING_RATE_EPOCHS)
         elif kind == "steps":
             falls = sum(epoch >= round(s * self._recipe.epochs) for s in self._schedule.at_epochs)
         else:
@@ -57,7 +57,7 @@ class RateSchedule:
         if kind == "cosine":  # of a run that goes on for longer, the last rate stays
             share = min(epoch, self._recipe.epochs - 1) / self._recipe.epochs
             rate = first * (1 + math.cos(math.pi * share)) / 2
-        factor = self._recipe.bias_rate_factor
+        factor = self._recipe.bias_learning_rate_factor
         rates = EpochRates(
             rate,
             rate if factor is None else factor * first,
@@ -67,14 +67,14 @@ class RateSchedule:
         if kind != "2012" or epoch < self._scaled(paper.RUN_LIGHTING_OFF_EPOCH):
             return rates
         if epoch < self._scaled(paper.RUN_CONV1_FROZEN_EPOCH):
-            conv1 = first * paper.RUN_CONV1_RATE / paper.LEARNING_RATE
+            conv1 = first * paper.RUN_CONV1_LEARNING_RATE / paper.LEARNING_RATE
             return dataclasses.replace(rates, layers={"conv1": conv1}, lighting=False)
         frozen = tuple({"conv1", *rates.frozen})
         return dataclasses.replace(rates, frozen=frozen, lighting=False)
 
     def _classifier_factor(self) -> dict[str, float]:
         """Returns the last layer's factor by its name, nothing where it is 1."""
-        network, factor = self._recipe.network, self._recipe.classifier_rate_factor
+        network, factor = self._recipe.network, self._recipe.classifier_learning_rate_factor
         if factor == 1:
             return {}
         return {f"fc{len(network.convolutions) + len(network.hidden_units) + 1}": factor}

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from alexnet_tf.data.augment import apply_lighting, reflected
 from alexnet_tf.evaluation.topk import count_errors
-from alexnet_tf.model.dropout import dropout_scope
+from alexnet_tf.model.layers.batch_normalization import padding_scope
+from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.schedule import EpochRates
@@ -166,7 +167,8 @@ class TrainingStep:
         def loss(logits: tf.Tensor) -> tf.Tensor:
             return tf.reduce_sum(_cross_entropy(labels, logits) * counted)
 
-        logits = self._update(images, first_row, loss)
+        with padding_scope(weights):
+            logits = self._update(images, first_row, loss)
         loss_sum = tf.reduce_sum(_cross_entropy(labels, logits) * weights)
         return loss_sum, *count_errors(logits, labels, weights)
 

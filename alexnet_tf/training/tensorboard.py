@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.model.kernels import first_kernels
+from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.optional import needed
 from alexnet_tf.pictures.figure import png_bytes
 from alexnet_tf.pictures.kernels import draw_kernels

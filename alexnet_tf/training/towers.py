@@ -14,10 +14,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from alexnet_tf.model.dropout import dropout_scope
 from alexnet_tf.model.geometry import TOWERS
-from alexnet_tf.model.grouped_convolution import GroupedConv2D
-from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
+from alexnet_tf.model.layers.dropout import dropout_scope
+from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
+from alexnet_tf.model.layers.local_response_normalization import LocalResponseNormalization
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.machine import Machine

@@ -133,7 +133,7 @@ def test_what_no_ensemble_can_be_made_of_is_refused(networks, photos, tmp_path):
         an.evaluate_ensemble([networks[0], others], dataset=photos)
     with pytest.raises(InputError, match="6 classes"):
         an.evaluate_ensemble([networks[0], build(SMALL, 4, NAMES[:6])], dataset=photos)
-    with pytest.raises(InputError, match="no such model"):
+    with pytest.raises(InputError, match="model file not found"):
         an.evaluate_ensemble([networks[0], tmp_path / "none.keras"], dataset=photos)
 
 

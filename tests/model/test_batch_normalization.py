@@ -1,3 +1,9 @@
+"""Batch normalization against NumPy and Keras, with and without padding examples."""
+
+import json
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -6,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alexnet_tf as an
+from alexnet_tf.model.layers.batch_normalization import padding_scope
 
 EPSILON, MOMENTUM = 0.01, 0.9
 
 
 def reference(x, upstream, gamma, beta):
-    """Normalizes each map, and works out the gradients by the formulas, in float64."""
+    """Returns outputs, gradients, mean and variance by the formulas, in float64."""
     axes = (0, 1, 2)
     mean, variance = x.mean(axes), x.var(axes)
     scaled = (x - mean) / np.sqrt(variance + EPSILON)
@@ -32,7 +39,7 @@ def layer_with(gamma, beta, **options):
 
 def trained(layer, x, upstream):
     with tf.GradientTape() as tape:
-        values = tf.constant(x)
+        values = tf.convert_to_tensor(x)
         tape.watch(values)
         outputs = layer(values, training=True)
     return outputs, tape.gradient(outputs, [values, layer.gamma.value, layer.beta.value], upstream)
@@ -43,7 +50,7 @@ def trained(layer, x, upstream):
     shape=st.tuples(*[st.integers(1, 5)] * 4).filter(lambda shape: np.prod(shape[:3]) > 1),
     seed=st.integers(0, 99),
 )
-def test_it_normalizes_learns_and_averages_as_numpy_does(shape, seed):
+def test_outputs_gradients_and_averages_match_numpy(shape, seed):
     rng = np.random.default_rng(seed)
     x, upstream = (rng.normal(3.0, 2.0, shape).astype(np.float32) for _ in range(2))
     gamma, beta = rng.uniform(0.5, 2.0, (2, shape[-1])).astype(np.float32)
@@ -65,7 +72,7 @@ def test_it_normalizes_learns_and_averages_as_numpy_does(shape, seed):
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16", "float64"])
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
-def test_it_is_keras_own_in_every_dtype(dtype, options):
+def test_every_dtype_matches_keras(dtype, options):
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(1.0, 2.0, (4, 5, 6, 7)))
     ours, keras_own = (
@@ -96,7 +103,7 @@ def test_it_is_keras_own_in_every_dtype(dtype, options):
         ((2, 3, 4, 5), {"synchronized": True}),
     ],
 )
-def test_where_the_kernel_does_not_fit_it_is_keras_own(shape, options):
+def test_inputs_that_the_kernel_does_not_support_match_keras(shape, options):
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     ours, keras_own = (
         kind(**options) for kind in (an.BatchNormalization, keras.layers.BatchNormalization)
@@ -106,7 +113,7 @@ def test_where_the_kernel_does_not_fit_it_is_keras_own(shape, options):
         np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-5)
 
 
-def test_a_frozen_layer_keeps_to_its_averages():
+def test_frozen_layer_uses_its_moving_averages():
     layer = layer_with([2.0], [1.0])
     layer.trainable = False
     np.testing.assert_allclose(
@@ -115,8 +122,7 @@ def test_a_frozen_layer_keeps_to_its_averages():
     assert float(layer.moving_mean[0]) == 0
 
 
-def test_activations_stay_as_they_are():
-    # What it is for: no copy of them in float32, neither forward nor back.
+def test_bfloat16_activations_are_not_cast_to_float32():
     layer = layer_with([1.0] * 4, [0.0] * 4, dtype="mixed_bfloat16")
 
     @tf.function
@@ -131,15 +137,191 @@ def test_activations_stay_as_they_are():
     assert large and {out.dtype for out in large} == {tf.bfloat16}
 
 
-def test_inference_with_weights_in_bfloat16_agrees_with_the_model():
+def test_inference_with_bfloat16_weights_matches_the_model():
     model = an.build_model("cifar10-small", classes=10, norm="batch")
     images = np.random.default_rng(0).integers(0, 256, (4, *model.input_shape[1:]), np.uint8)
     inferred = an.inference_function(model, "bfloat16")(images)
     np.testing.assert_allclose(inferred, model(images), atol=0.01)
 
 
-def test_it_is_saved_and_loaded(tmp_path):
+def test_layer_is_saved_and_loaded(tmp_path):
     model = keras.Sequential([keras.Input((7, 7, 2)), an.BatchNormalization(name="norm")])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=an.custom_objects())
     assert type(loaded.get_layer("norm")) is an.BatchNormalization
+
+
+def trained_with_padding(layer, x, upstream, weights):
+    with padding_scope(tf.convert_to_tensor(weights)):
+        return trained(layer, x, upstream)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    shape=st.tuples(*[st.integers(1, 5)] * 4),
+    is_real=st.lists(st.booleans(), min_size=5, max_size=5),
+    dtype=st.sampled_from(["float32", "float64"]),
+    seed=st.integers(0, 99),
+)
+def test_padding_examples_do_not_enter_the_statistics(shape, is_real, dtype, seed):
+    weights = np.array(is_real[: shape[0]], np.float32)
+    real = weights == 1
+    if real.sum() * shape[1] * shape[2] < 2:
+        return
+    rng = np.random.default_rng(seed)
+    x, upstream = (rng.normal(3.0, 2.0, shape).astype(dtype) for _ in range(2))
+    x[~real] += 50.0
+    upstream[~real] = 0.0  # padding examples have weight 0 in the loss
+    gamma, beta = rng.uniform(0.5, 2.0, (2, shape[-1])).astype(dtype)
+    layer = layer_with(gamma, beta, dtype=dtype)
+    outputs, gradients = trained_with_padding(layer, x, upstream, weights)
+    expected, expected_gradients, mean, variance = reference(
+        *(values.astype(np.float64) for values in (x[real], upstream[real], gamma, beta))
+    )
+    np.testing.assert_allclose(outputs[real], expected, rtol=1e-3, atol=1e-3)
+    d_x = gradients[0].numpy()
+    assert not d_x[~real].any()
+    for ours, theirs in zip([d_x[real], *gradients[1:]], expected_gradients, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(layer.moving_mean, (1 - MOMENTUM) * mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        layer.moving_variance, MOMENTUM + (1 - MOMENTUM) * variance, rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_batch_without_padding_gives_the_same_bits_inside_the_scope(dtype):
+    rng = np.random.default_rng(0)
+    x, upstream = rng.normal(size=(2, 4, 5, 5, 3)).astype(np.float32)
+    results = []
+    for weights in (None, np.ones(4, np.float32)):
+        layer = layer_with(*np.ones((2, 3), np.float32), dtype=dtype)
+
+        @tf.function
+        def step(x, layer=layer, weights=weights):
+            up = tf.cast(upstream, layer.compute_dtype)
+            if weights is None:
+                return trained(layer, x, up)
+            return trained_with_padding(layer, x, up, weights)
+
+        outputs, gradients = step(tf.constant(x))
+        results.append([outputs, *gradients, layer.moving_mean, layer.moving_variance])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(
+            tf.cast(tf.convert_to_tensor(ours), "float32"),
+            tf.cast(tf.convert_to_tensor(theirs), "float32"),
+        )
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_with_padding_matches_the_batch_without_it(dtype):
+    x = np.random.default_rng(0).normal(1.0, 2.0, (6, 5, 5, 3)).astype(np.float32)
+    padded = layer_with(*np.ones((2, 3), np.float32), dtype=dtype)
+    short = layer_with(*np.ones((2, 3), np.float32), dtype=dtype)
+    with padding_scope(tf.constant([1, 1, 1, 1, 0, 0])):
+        outputs = padded(x, training=True)
+    expected = short(x[:4], training=True)
+    assert outputs.dtype == expected.dtype
+    np.testing.assert_allclose(
+        tf.cast(outputs[:4], "float32"), tf.cast(expected, "float32"), rtol=2e-2, atol=2e-2
+    )
+    for ours, theirs in zip(padded.weights, short.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_scope_ends_and_does_not_affect_inference():
+    layer = layer_with([1.0], [0.0])
+    x = np.random.default_rng(0).normal(size=(4, 2, 2, 1)).astype(np.float32)
+    expected = layer(x).numpy()
+    with padding_scope(tf.constant([1.0, 0.0, 0.0, 0.0])):
+        np.testing.assert_array_equal(layer(x, training=False), expected)
+    layer(x, training=True)
+    np.testing.assert_allclose(
+        layer.moving_mean, (1 - MOMENTUM) * x.mean((0, 1, 2)), rtol=1e-4, atol=1e-7
+    )
+
+
+def test_fully_connected_activations_support_padding():
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    padded, short = an.BatchNormalization(), an.BatchNormalization()
+    with padding_scope(tf.constant([1, 1, 0, 1, 0, 1])):
+        outputs = padded(x, training=True)
+    real = [0, 1, 3, 5]
+    expected = short(x[real], training=True)
+    np.testing.assert_allclose(outputs.numpy()[real], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(padded.moving_variance, short.moving_variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"axis": 1}, {"renorm": True}])
+def test_options_that_padding_does_not_support_are_rejected(options):
+    layer = an.BatchNormalization(**options)
+    with (
+        padding_scope(tf.constant([1.0, 0.0])),
+        pytest.raises(ValueError, match=r"Received: mask=None, renorm=.*axis="),
+    ):
+        layer(np.zeros((2, 3, 3, 4), np.float32), training=True)
+
+
+# Logical devices are set before TensorFlow's first operation, thus in a process of its own.
+TWO_REPLICAS = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import alexnet_tf as an
+from alexnet_tf.model.layers.batch_normalization import padding_scope
+
+x, upstream, weights = (np.array(v, np.float32) for v in json.loads(sys.stdin.read()))
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    layer = an.BatchNormalization(momentum=0.9, epsilon=0.01, synchronized=True)
+    layer.build((None, *x.shape[1:]))
+
+def step(x, upstream, weights):
+    with padding_scope(weights), tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, training=True)
+    return outputs, tape.gradient(outputs, x, upstream)
+
+def parts(values):
+    halves = np.split(values, 2)
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(halves[context.replica_id_in_sync_group]))
+
+@tf.function
+def run(x, upstream, weights):
+    return strategy.run(step, args=(x, upstream, weights))
+
+outputs, gradients = run(parts(x), parts(upstream), parts(weights))
+join = lambda value: np.concatenate([v.numpy() for v in strategy.experimental_local_results(value)])
+print(json.dumps([join(outputs).tolist(), join(gradients).tolist(),
+                  layer.moving_mean.numpy().tolist(), layer.moving_variance.numpy().tolist()]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("real_rows", [8, 6, 4, 3])
+def test_two_replicas_use_the_real_examples_of_both(real_rows):
+    # With 4 and 3 real rows, the second replica has padding examples alone.
+    rng = np.random.default_rng(0)
+    x, upstream = rng.normal(3.0, 2.0, (2, 8, 3, 3, 2)).astype(np.float32)
+    weights = (np.arange(8) < real_rows).astype(np.float32)
+    x[real_rows:] += 50.0
+    upstream[real_rows:] = 0.0
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_REPLICAS],
+        input=json.dumps([x.tolist(), upstream.tolist(), weights.tolist()]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    outputs, gradients, moving_mean, moving_variance = map(np.array, json.loads(done.stdout))
+    expected, (d_x, *_), mean, variance = reference(
+        x[:real_rows].astype(np.float64), upstream[:real_rows], np.ones(2), np.zeros(2)
+    )
+    np.testing.assert_allclose(outputs[:real_rows], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(gradients[:real_rows], d_x, rtol=1e-3, atol=1e-5)
+    assert not gradients[real_rows:].any()
+    np.testing.assert_allclose(moving_mean, 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(moving_variance, 0.9 + 0.1 * variance, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Both kinds of dropout, and masks that depend on nothing but their position."""
+"""Both kinds of dropout, and masks that depend only on their position."""
 
 import concurrent.futures
 import itertools
@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_tf.model.dropout import InvertedDropout, PaperDropout, dropout_scope
+from alexnet_tf.model.layers.dropout import InvertedDropout, PaperDropout, dropout_scope
 
 
 def kept(layer, rows, units, seed=1, step=0, first_row=0):
@@ -47,7 +47,7 @@ def test_inverted_dropout_scales_in_training_and_nothing_at_test():
     seed=st.integers(0, 2**63 - 1),
     step=st.integers(0, 2**31 - 1),
 )
-def test_parts_of_a_batch_drop_what_the_whole_batch_drops(batch, units, cuts, seed, step):
+def test_parts_of_a_batch_drop_the_units_of_the_whole_batch(batch, units, cuts, seed, step):
     layer = PaperDropout(0.5, name="dropout6")
     whole = kept(layer, batch, units, seed, step)
     edges = sorted({0, batch, *(cut for cut in cuts if cut < batch)})
@@ -75,7 +75,7 @@ def test_seed_step_layer_and_row_each_change_the_mask():
     assert (rows[0] != rows[1]).any()
 
 
-def test_tensors_in_a_function_give_the_same_masks_as_numbers():
+def test_masks_are_the_same_for_tensors_and_integers():
     layer = InvertedDropout(0.5, name="dropout6")
 
     @tf.function
@@ -108,7 +108,7 @@ def test_feature_maps_of_any_rank_are_dropped_unit_by_unit():
     assert y.std(axis=(1, 2)).min() > 0
 
 
-def test_without_a_scope_each_call_draws_anew_and_a_seed_repeats():
+def test_masks_without_a_scope_differ_per_call_and_repeat_with_the_seed():
     x = tf.ones((4, 50))
     layer, twin = PaperDropout(0.5, seed=3), PaperDropout(0.5, seed=3)
     first, second = layer(x, training=True).numpy(), layer(x, training=True).numpy()
@@ -116,14 +116,16 @@ def test_without_a_scope_each_call_draws_anew_and_a_seed_repeats():
     np.testing.assert_array_equal(twin(x, training=True), first)
 
 
-def test_model_fit_drops():
+def test_model_fit_draws_new_masks():
     model = keras.Sequential([keras.Input((8,)), PaperDropout(0.5), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.0), "mse")  # nothing is learnt: the masks alone differ
+    model.compile(
+        keras.optimizers.SGD(0.0), "mse"
+    )  # the weights stay the same: only the masks differ
     first, second = model.fit(np.ones((16, 8)), np.ones(16), epochs=2, verbose=0).history["loss"]
     assert first != second
 
 
-def test_a_scope_ends_where_it_ends():
+def test_scope_does_not_affect_later_calls():
     layer = PaperDropout(0.5, seed=3)
     before = PaperDropout(0.5, seed=3)(tf.ones((4, 50)), training=True)
     kept(layer, 4, 50)
@@ -131,7 +133,7 @@ def test_a_scope_ends_where_it_ends():
 
 
 @pytest.mark.parametrize("kind", [PaperDropout, InvertedDropout])
-def test_bfloat16_config_and_bad_rates(kind):
+def test_bfloat16_config_and_invalid_rates(kind):
     layer = kind(0.3, seed=5, name="dropout6", dtype="mixed_bfloat16")
     assert layer(tf.ones((2, 8)), training=True).dtype == tf.bfloat16
     copy = kind.from_config(layer.get_config())

@@ -1,10 +1,10 @@
-"""Conv1's kernels as pictures get them."""
+"""The kernels of conv1 and their groups."""
 
 import keras
 import numpy as np
 import pytest
 
-from alexnet_tf.model.kernels import first_kernels
+from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Convolution, Network
 
@@ -16,7 +16,7 @@ NETWORK = Network(
 )
 
 
-def test_the_towers_are_the_networks_though_conv1_sees_everything():
+def test_first_kernels_have_the_groups_of_the_network():
     model = build_model(NETWORK, classes=2)
     kernels, groups = first_kernels(model)
     assert groups == 2
@@ -24,13 +24,13 @@ def test_the_towers_are_the_networks_though_conv1_sees_everything():
     assert first_kernels(build_model(NETWORK.replace(groups=1), classes=2))[1] == 1
 
 
-def test_what_a_bgr_network_has_last_is_red():
+def test_first_kernels_of_a_bgr_network_are_in_rgb_order():
     model = build_model(NETWORK, classes=2, channel_order="bgr")
     kernels, _ = first_kernels(model)
     np.testing.assert_array_equal(kernels[:, :, 0], model.get_layer("conv1").kernel[:, :, 2])
 
 
-def test_a_model_without_convolutions_is_refused():
+def test_model_without_convolutions_is_rejected():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="no convolution"):
         first_kernels(model)

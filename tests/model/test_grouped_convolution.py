@@ -1,4 +1,4 @@
-"""Convolution in towers against plain NumPy, forward and backward, with every padding."""
+"""Grouped convolution against NumPy, forward and backward, with every padding."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from alexnet_tf.model.geometry import output_pixels
-from alexnet_tf.model.grouped_convolution import GroupedConv2D
+from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 
 
 def padded(x, kernel, strides, padding):
@@ -30,7 +30,7 @@ def padded(x, kernel, strides, padding):
 
 
 def reference(x, weights, biases, strides, padding, groups, upstream_of):
-    """Output and the gradients of sum(output * upstream), tower by tower, window by window."""
+    """Output and the gradients of sum(output * upstream), group by group, window by window."""
     kernel = weights.shape[0]
     full, margins = padded(x, kernel, strides, padding)
     rows, columns = ((side - kernel) // strides + 1 for side in full.shape[1:3])
@@ -141,7 +141,7 @@ def test_bfloat16_computes_in_bfloat16_with_float32_weights():
     assert np.abs(np.float32(result) - expected).max() < 0.02 * np.abs(expected).max()
 
 
-def test_bfloat16_adds_up_the_biases_gradient():
+def test_bias_gradient_is_accurate_in_bfloat16():
     layer = GroupedConv2D(4, 1, dtype="mixed_bfloat16")
     layer.build((None, 55, 55, 1))
     with tf.GradientTape() as tape:
@@ -152,7 +152,7 @@ def test_bfloat16_adds_up_the_biases_gradient():
 
 
 @pytest.mark.parametrize("padding", ["same", "valid", "ceil", 2])
-def test_config_comes_back(padding):
+def test_layer_is_rebuilt_from_its_config(padding):
     layer = GroupedConv2D(6, 3, 2, padding, 2, activation="relu", name="conv2")
     copy = GroupedConv2D.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
@@ -169,12 +169,12 @@ def test_config_comes_back(padding):
         ({"filters": 4, "data_format": "channels_first"}, "channels_last"),
     ],
 )
-def test_arguments_out_of_range_are_named(arguments, message):
+def test_invalid_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         GroupedConv2D(kernel_size=3, **arguments)
 
 
-def test_maps_that_cannot_be_cut_and_inputs_too_small_are_named():
+def test_channels_that_groups_do_not_divide_and_small_inputs_are_rejected():
     with pytest.raises(ValueError, match="groups=2"):
         GroupedConv2D(4, 3, groups=2).build((None, 8, 8, 3))
     with pytest.raises(ValueError, match="too small"):

@@ -1,4 +1,4 @@
-"""The compiled forward pass gives what the model gives."""
+"""The compiled forward pass returns the model's probabilities."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from alexnet_tf.model.networks import build_model
 def model():
     network = build_model("shapes", classes=10, mean=[120.0, 110.0, 100.0])
     kernel = network.layers[-2].kernel
-    kernel.assign(30 * kernel)  # so that images are told apart
+    kernel.assign(30 * kernel)  # so that the images get different probabilities
     return network
 
 
@@ -26,7 +26,7 @@ def images():
 @pytest.mark.parametrize(
     ("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 2e-2), ("float16", 2e-3)]
 )
-def test_it_gives_the_models_probabilities(model, images, precision, tolerance):
+def test_inference_function_matches_the_model(model, images, precision, tolerance):
     expected = model(images.astype(np.float32), training=False).numpy()
     got = inference_function(model, precision)(images)
     assert got.dtype == tf.float32
@@ -34,7 +34,7 @@ def test_it_gives_the_models_probabilities(model, images, precision, tolerance):
     assert np.ptp(expected, axis=0).max() > 5 * tolerance
 
 
-def test_the_model_keeps_its_weights_and_dtype(model, images):
+def test_model_keeps_its_weights_and_dtype(model, images):
     before = model.get_weights()
     inference_function(model, "bfloat16")(images)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
@@ -52,6 +52,6 @@ def test_exported_graphs_are_not_compiled(model, images):
     assert not compiled
 
 
-def test_another_precision_is_refused(model):
+def test_unsupported_precision_is_rejected(model):
     with pytest.raises(InputError, match="float64"):
         inference_function(model, "float64")

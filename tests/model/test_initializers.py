@@ -1,4 +1,4 @@
-"""Each init is what its source says; `stable` keeps every recipe's scores and sizes in bounds."""
+"""Each initialization matches its source; `stable` starts every recipe at chance-level loss."""
 
 import functools
 import math
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from alexnet_tf.model.inspection import with_logits
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.model.probabilities import with_logits
 from alexnet_tf.recipes import RECIPES, get_recipe
 from alexnet_tf.settings import INITS
 
@@ -37,7 +37,7 @@ def test_published_stds_and_biases(init, stds, biases):
         np.testing.assert_array_equal(bias, np.full(bias.shape, value, np.float32))
 
 
-def test_torchvision_is_pytorchs_default():
+def test_torchvision_matches_pytorchs_default():
     for kernel, bias in weights("torchvision").values():
         bound = 1 / math.sqrt(np.prod(kernel.shape[:-1]))
         assert bound * 0.98 < np.abs(kernel).max() <= bound
@@ -45,7 +45,7 @@ def test_torchvision_is_pytorchs_default():
         assert 0.5 * bound < np.abs(bias).max() <= bound
 
 
-def test_xavier_and_he():
+def test_xavier_and_he_match_their_formulas():
     for kernel, bias in weights("he").values():
         fan_in = np.prod(kernel.shape[:-1])
         assert kernel.std() == pytest.approx(math.sqrt(2 / fan_in), rel=0.06)
@@ -57,15 +57,15 @@ def test_xavier_and_he():
 
 
 @pytest.mark.parametrize("init", INITS)
-def test_no_two_layers_start_from_the_same_numbers(init):
+def test_layers_have_different_initial_weights(init):
     starts = {name: kernel.flat[:3].tobytes() for name, (kernel, _) in weights(init).items()}
     assert len(set(starts.values())) == len(starts)
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_stable_starts_at_ln_classes_with_hidden_units_alive(recipe):
+def test_stable_starts_at_chance_level_with_active_hidden_units(recipe):
     network = get_recipe(recipe).network
-    batch = network.norm == "batch"  # which knows sizes only in training
+    batch = network.norm == "batch"  # which normalizes by the batch only in training
     changes = {"dropout": 0.0} if batch else {}
     model = build_model(recipe, classes=10, init="stable", hidden_units=(512, 512), **changes)
     rng = np.random.default_rng(0)
@@ -84,13 +84,13 @@ def test_stable_starts_at_ln_classes_with_hidden_units_alive(recipe):
     if network.activation == "relu":
         energy = (activations**2).sum(-1).mean()
         inverted = network.dropout_style == "inverted" and network.dropout_at == "outputs"
-        # Half of the units pass on twice their size there: what is seen in training is the same.
+        # Inverted dropout scales up, so that the classifier's input in training is the same.
         expected = 512 * (1 - network.dropout) ** 2 if inverted else 512
         assert expected / 4 < energy < expected * 4
 
 
 @pytest.mark.parametrize("recipe", ["shapes", "photos", "2012"])
-def test_stable_starts_anew_after_batch_normalization(recipe):
+def test_stable_preserves_the_scale_after_batch_normalization(recipe):
     network = get_recipe(recipe).network
     model = build_model(
         recipe, classes=10, init="stable", hidden_units=(512, 512), norm="batch", dropout=0.0

@@ -1,4 +1,4 @@
-"""Section 3.3's formula, forward and backward, at the borders, the towers, and in bfloat16."""
+"""LRN against the formula of section 3.3, forward and backward, in groups and in bfloat16."""
 
 import keras
 import numpy as np
@@ -7,14 +7,14 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_tf.model.local_response_normalization import LocalResponseNormalization
+from alexnet_tf.model.layers.local_response_normalization import LocalResponseNormalization
 
 
-def windows(maps, radius, groups):
-    """The maps in each map's window, by the paper's max and min, within its tower."""
-    tower = maps // groups
-    for i in range(maps):
-        first, last = i // tower * tower, (i // tower + 1) * tower - 1
+def windows(channels, radius, groups):
+    """The channels in each channel's window, by the paper's max and min, within its group."""
+    size = channels // groups
+    for i in range(channels):
+        first, last = i // size * size, (i // size + 1) * size - 1
         yield i, range(max(first, i - radius), min(last, i + radius) + 1)
 
 
@@ -27,7 +27,7 @@ def reference(a, radius, bias, alpha, beta, groups):
 
 
 def reference_gradient(a, upstream, radius, bias, alpha, beta, groups):
-    """dL/da from db_i/da_j written out for every pair of maps."""
+    """dL/da from db_i/da_j written out for every pair of channels."""
     gradient = np.zeros_like(a)
     for i, window in windows(a.shape[-1], radius, groups):
         d = bias + alpha * sum(a[..., j] ** 2 for j in window)
@@ -55,9 +55,9 @@ def forward_and_gradient(layer, a, upstream, training):
     training=st.booleans(),
 )
 def test_forward_and_backward_are_the_formula(data, groups, radius, beta, training):
-    tower, height, width = (data.draw(st.integers(1, top)) for top in (9, 3, 3))
+    size, height, width = (data.draw(st.integers(1, top)) for top in (9, 3, 3))
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
-    a, upstream = rng.normal(0, 3, (2, 2, height, width, groups * tower))
+    a, upstream = rng.normal(0, 3, (2, 2, height, width, groups * size))
     # alpha large, so that the sum matters.
     arguments = {"bias": 2.0, "alpha": 0.3, "beta": beta, "groups": groups}
     layer = LocalResponseNormalization(radius, dtype="float64", **arguments)
@@ -100,7 +100,7 @@ def test_bfloat16_stays_within_two_percent_forward_and_backward():
         assert error < 0.02
 
 
-def test_only_training_has_a_custom_gradient_in_its_graph():
+def test_custom_gradient_is_only_in_the_graph_of_training():
     layer = LocalResponseNormalization()
     layer.build((None, 3, 3, 8))
 
@@ -113,7 +113,7 @@ def test_only_training_has_a_custom_gradient_in_its_graph():
     assert "IdentityN" not in operations(False)
 
 
-def test_config_comes_back():
+def test_layer_is_rebuilt_from_its_config():
     layer = LocalResponseNormalization(3, 1.0, 2e-5, 0.5, groups=2, name="norm1")
     copy = LocalResponseNormalization.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
@@ -129,18 +129,18 @@ def test_config_comes_back():
         ({"groups": 0}, "groups=0"),
     ],
 )
-def test_arguments_out_of_range_are_named(arguments, message):
+def test_invalid_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         LocalResponseNormalization(**arguments)
 
 
-def test_maps_that_cannot_be_cut_are_named():
-    with pytest.raises(ValueError, match="Received: groups=2, maps=3"):
+def test_channels_that_groups_do_not_divide_are_rejected():
+    with pytest.raises(ValueError, match="Received: groups=2, channels=3"):
         LocalResponseNormalization(groups=2)(np.zeros((1, 2, 2, 3)))
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_float16_takes_activations_whose_squares_it_cannot_hold(training):
+def test_float16_supports_activations_whose_squares_overflow(training):
     x = np.random.default_rng(0).uniform(300, 1000, (2, 3, 3, 8)).astype(np.float32)
     expected = LocalResponseNormalization()(x, training=training).numpy()
     got = LocalResponseNormalization(dtype="float16")(x, training=training)

@@ -1,3 +1,5 @@
+"""Max pooling against NumPy, forward and backward."""
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import alexnet_tf as an
 
 
 def reference(x, upstream, size, stride):
-    """Pools, and sends each window's gradient to its first largest pixel, one by one."""
+    """Returns the maxima and the gradient, which each window passes to its first maximum."""
     rows, columns = (1 + (side - size) // stride for side in x.shape[1:3])
     pooled = np.zeros((x.shape[0], rows, columns, x.shape[3]))
     sent = np.zeros(x.shape)
@@ -27,12 +29,12 @@ def reference(x, upstream, size, stride):
     size=st.integers(1, 4),
     stride=st.integers(1, 3),
     more=st.tuples(st.integers(0, 4), st.integers(0, 4)),
-    maps=st.integers(1, 3),
+    channels=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-def test_it_pools_and_sends_gradients_as_numpy_does(size, stride, more, maps, seed):
+def test_outputs_and_gradients_match_numpy(size, stride, more, channels, seed):
     rng = np.random.default_rng(seed)
-    shape = (2, size + more[0], size + more[1], maps)
+    shape = (2, size + more[0], size + more[1], channels)
     x = rng.permutation(np.prod(shape)).reshape(shape).astype(np.float32)
     layer = an.MaxPooling2D(size, stride)
     with tf.GradientTape(persistent=True) as tape:
@@ -58,8 +60,8 @@ def test_gradients_have_the_dtype_of_the_activations(dtype):
     assert set(np.flatnonzero(np.asarray(tf.cast(gradient, "float32")))) == {12, 14, 22, 24}
 
 
-def test_the_gradient_stays_a_function_of_its_own():
-    # In a loop its operations would be rewritten or not, by the chance of their order.
+def test_gradient_is_a_function_that_is_not_inlined():
+    # Inlined into a loop, its operations would be rewritten or not, depending on their order.
     layer = an.MaxPooling2D(3, 2)
 
     @tf.function
@@ -78,7 +80,7 @@ def test_the_gradient_stays_a_function_of_its_own():
     assert {"MaxPool", "MaxPoolGrad"} <= {node.op for node in having[0].node_def}
 
 
-def test_it_is_saved_and_loaded(tmp_path):
+def test_layer_is_saved_and_loaded(tmp_path):
     model = keras.Sequential([keras.Input((7, 7, 2)), an.MaxPooling2D(3, 2, name="pool")])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects=an.custom_objects())
@@ -88,6 +90,8 @@ def test_it_is_saved_and_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"padding": "same"}, {"data_format": "channels_first"}])
-def test_other_windows_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"whole windows and the maps last"):
+def test_unsupported_padding_and_data_format_are_rejected(wrong):
+    with pytest.raises(
+        ValueError, match=r"supports only padding='valid' and data_format='channels_last'"
+    ):
         an.MaxPooling2D(3, 2, **wrong)

@@ -1,4 +1,4 @@
-"""The builder: each recipe's shapes and names, what a user may change, what is refused."""
+"""The builder: shapes and names of each recipe, changes by the user, invalid arguments."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import scipy.ndimage
 import tensorflow as tf
 
 from alexnet_tf.errors import InputError
+from alexnet_tf.model.inspection import with_logits
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.model.probabilities import with_logits
 from alexnet_tf.recipes import RECIPES, get_recipe
 from alexnet_tf.settings import INITS, Convolution, Network
 
@@ -61,7 +61,7 @@ def test_layers_have_the_papers_names_in_the_papers_order():
     ]
 
 
-def test_numbers_go_on_where_there_are_fewer_layers():
+def test_layers_are_numbered_consecutively_in_smaller_networks():
     assert names(build_model("lenet", classes=10)) == [
         "image",
         "mean",
@@ -81,7 +81,7 @@ def test_numbers_go_on_where_there_are_fewer_layers():
     ]
 
 
-def test_dropout_stands_before_the_layer_where_its_inputs_are_dropped():
+def test_dropout_precedes_the_layer_whose_inputs_it_drops():
     order = names(build_model("cifar10", classes=10, hidden_units=(8, 8)))
     assert order[order.index("flatten") :] == [
         "flatten",
@@ -97,7 +97,7 @@ def test_dropout_stands_before_the_layer_where_its_inputs_are_dropped():
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_dropout_is_the_papers_in_the_papers_networks_and_inverted_in_the_others(recipe):
+def test_dropout_is_unscaled_in_the_papers_networks_and_inverted_in_others(recipe):
     kinds = {type(x).__name__ for x in build_model(recipe, classes=3, hidden_units=(8, 8)).layers}
     papers = ("paper", "2012", "photos", "shapes", "cifar10-small")
     wanted = "PaperDropout" if recipe in papers else None
@@ -122,7 +122,7 @@ def test_shapes_are_the_published_ones(recipe, shapes):
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_every_recipe_gives_probabilities_for_any_number_of_classes(recipe):
+def test_every_recipe_returns_probabilities_for_any_number_of_classes(recipe):
     model = build_model(recipe, classes=3, hidden_units=(8, 8))
     network = RECIPES[recipe].network
     shape = (2, network.input_size, network.input_size, network.channels)
@@ -134,13 +134,13 @@ def test_every_recipe_gives_probabilities_for_any_number_of_classes(recipe):
 
 
 @pytest.mark.parametrize("recipe", ["paper", "torchvision", "caffe"])
-def test_gray_needs_only_channels(recipe):
+def test_gray_input_needs_only_the_option_channels(recipe):
     model = build_model(recipe, classes=3, hidden_units=(8,), channels=1)
     size = model.input_shape[1]
     assert model(np.full((1, size, size, 1), 7, np.uint8)).shape == (1, 3)
 
 
-def test_what_a_user_composes():
+def test_options_change_the_layers():
     model = small(activation="tanh", norm="batch", pooling="plain", dropout=0.0, groups=1)
     assert "tanh1" in names(model)
     assert type(model.get_layer("norm1")).__name__ == "BatchNormalization"
@@ -153,7 +153,7 @@ def test_what_a_user_composes():
     assert type(small(pooling="average").get_layer("pool1")).__name__ == "AveragePooling2D"
 
 
-def test_batch_normalization_goes_with_training():
+def test_training_updates_the_moving_averages():
     model = small(norm="batch")
     model(np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)), training=True)
     assert np.abs(model.get_layer("norm1").moving_mean).max() > 0
@@ -175,7 +175,7 @@ def test_the_mean_is_the_central_part_of_the_mean_image():
     np.testing.assert_array_equal(per_channel[5, 7], [1, 2, 3])
 
 
-def test_torchvision_and_caffe_see_what_theirs_see():
+def test_torchvision_and_caffe_normalize_like_the_originals():
     pixels = np.random.default_rng(0).integers(0, 256, (1, 227, 227, 3)).astype(np.float64)
     torchvision = build_model("torchvision", classes=2, hidden_units=(2,), dtype="float64")
     expected = (pixels[:, :224, :224] / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
@@ -192,7 +192,7 @@ def test_resize_pixels_follow_the_input_size():
     assert build_model(Network(**SMALL), classes=2).get_layer("mean").resize_pixels == 32
 
 
-def test_logits_are_the_scores_of_the_same_weights():
+def test_logits_share_the_weights_of_the_model():
     model = small()
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
     np.testing.assert_allclose(tf.nn.softmax(with_logits(model)(images)), model(images), rtol=1e-6)
@@ -237,7 +237,7 @@ def test_bfloat16_agrees_with_float32(recipe, smooth, bound):
         assert error < bound, weight.path
 
 
-def test_model_fit_trains_it():
+def test_model_fit_reduces_the_loss():
     # Without dropout, whose masks differ from run to run outside of our own loop.
     model = small(init="stable", dtype="mixed_bfloat16", dropout=0.0)
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
@@ -252,17 +252,17 @@ def test_model_fit_trains_it():
         ({"activation": "swish"}, "unknown activation 'swish'"),
         ({"init": "zeros"}, "unknown init 'zeros'"),
         ({"dtype": "float16"}, "unknown dtype 'float16'"),
-        ({"depth": 3}, "a network has no depth"),
+        ({"depth": 3}, "unknown network option depth"),
         ({"classes": 1}, "classes must be at least 2. Received: 1"),
         ({"class_names": ["a"], "classes": 5}, "1 class names for 5 classes"),
-        ({"mean": np.zeros((31, 31, 3))}, r"p at least 32.*Received shape: \(31, 31, 3\)"),
+        ({"mean": np.zeros((31, 31, 3))}, r"p at least 32.*Received: shape \(31, 31, 3\)"),
         ({"mean": "median"}, "'median'"),
         ({"scale": (1.0, 2.0)}, "scale must have one value or one per channel"),
-        ({"groups": 3}, "conv2: groups=3 do not divide 8 maps"),
-        ({"groups": 0}, "conv2: groups=0 do not divide 8 maps"),
+        ({"groups": 3}, "conv2: groups=3 does not divide 8 channels"),
+        ({"groups": 0}, "conv2: groups=0 does not divide 8 channels"),
     ],
 )
-def test_bad_arguments_are_named(arguments, message):
+def test_invalid_arguments_are_rejected(arguments, message):
     if isinstance(arguments.get("mean"), str):
         network = Network(**SMALL, mean=arguments["mean"])
         with pytest.raises(InputError, match=message):
@@ -272,16 +272,16 @@ def test_bad_arguments_are_named(arguments, message):
         small(**arguments)
 
 
-def test_a_mean_for_a_network_with_its_own_is_refused():
-    with pytest.raises(InputError, match="it takes no other mean"):
+def test_mean_for_a_network_with_a_fixed_mean_is_rejected():
+    with pytest.raises(InputError, match="mean must be None"):
         build_model("cifar10", classes=10, mean=np.zeros((32, 32, 3)))
 
 
 @pytest.mark.parametrize("recipe", ["paper", "2012", "caffe", "torchvision", "fashion-mnist"])
-def test_an_input_too_small_is_refused_with_the_size_that_would_do(recipe):
+def test_input_that_is_too_small_is_rejected_with_the_smallest_size(recipe):
     with pytest.raises(InputError, match="too small") as refused:
         build_model(recipe, classes=2, input_size=40, hidden_units=(2,))
-    enough = int(str(refused.value).split("; ")[1].split()[0])
-    assert build_model(recipe, classes=2, input_size=enough, hidden_units=(2,))
-    with pytest.raises(InputError, match=f"{enough} pixels would do"):
-        build_model(recipe, classes=2, input_size=enough - 1, hidden_units=(2,))
+    smallest = int(str(refused.value).split("at least ")[1].split()[0])
+    assert build_model(recipe, classes=2, input_size=smallest, hidden_units=(2,))
+    with pytest.raises(InputError, match=f"at least {smallest} pixels"):
+        build_model(recipe, classes=2, input_size=smallest - 1, hidden_units=(2,))

@@ -1,7 +1,9 @@
-"""One file holds the whole model, in float32, and comes back the same; damage is named."""
+"""A model file contains the whole model, in float32; damaged files are rejected."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -24,7 +26,7 @@ def small(recipe="shapes", **changes):
 
 @pytest.mark.parametrize("recipe", ["shapes", "2012"])
 @pytest.mark.parametrize("norm", ["lrn", "batch"])
-def test_a_model_comes_back_the_same(tmp_path, recipe, norm):
+def test_loaded_model_equals_the_saved_one(tmp_path, recipe, norm):
     model = small(recipe, norm=norm)
     save_model(model, tmp_path / "best.keras")
     loaded = load_model(tmp_path / "best.keras")
@@ -35,7 +37,7 @@ def test_a_model_comes_back_the_same(tmp_path, recipe, norm):
     assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]
 
 
-def test_bfloat16_is_saved_as_float32_and_goes_on_in_bfloat16(tmp_path):
+def test_bfloat16_model_is_saved_in_float32_and_stays_in_bfloat16(tmp_path):
     model = small(dtype="mixed_bfloat16")
     save_model(model, tmp_path / "best.keras")
     loaded = load_model(tmp_path / "best.keras")
@@ -48,7 +50,7 @@ def test_bfloat16_is_saved_as_float32_and_goes_on_in_bfloat16(tmp_path):
     np.testing.assert_array_equal(loaded(IMAGES), exact(IMAGES))
 
 
-def test_a_model_that_was_fitted_is_saved_without_its_optimizer(tmp_path):
+def test_fitted_model_is_saved_without_its_optimizer(tmp_path):
     model = small()
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(IMAGES, np.zeros(2), verbose=0)
@@ -58,7 +60,7 @@ def test_a_model_that_was_fitted_is_saved_without_its_optimizer(tmp_path):
     assert not loaded.compiled
 
 
-def test_plain_keras_reads_it_with_custom_objects_in_a_fresh_process(tmp_path):
+def test_keras_loads_a_model_with_custom_objects_in_a_new_process(tmp_path):
     model = small()
     save_model(model, tmp_path / "best.keras")
     np.save(tmp_path / "images.npy", IMAGES)
@@ -74,7 +76,7 @@ def test_plain_keras_reads_it_with_custom_objects_in_a_fresh_process(tmp_path):
     np.testing.assert_allclose(np.load(files[2]), model(IMAGES), rtol=1e-5)
 
 
-def test_an_interrupted_save_leaves_the_old_model(tmp_path, monkeypatch):
+def test_interrupted_save_keeps_the_old_model(tmp_path, monkeypatch):
     model, path = small(), tmp_path / "best.keras"
     save_model(model, path)
     before = path.read_bytes()
@@ -90,39 +92,63 @@ def test_an_interrupted_save_leaves_the_old_model(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["best.keras"]
 
 
-def test_what_is_no_model_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none\.keras: there is no such model"):
+def test_files_that_are_not_models_are_rejected(tmp_path):
+    with pytest.raises(InputError, match=r"none\.keras: model file not found"):
         load_model(tmp_path / "none.keras")
     text = tmp_path / "text.keras"
     text.write_text("no model")
-    with pytest.raises(InputError, match=r"text\.keras: is no \.keras file, or damaged"):
+    with pytest.raises(InputError, match=r"text\.keras: is not a \.keras file, or is damaged"):
         load_model(text)
     with pytest.raises(InputError, match=r"must end in \.keras"):
         save_model(small(), tmp_path / "model.h5")
 
 
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.9])
-def test_a_damaged_model_is_named(tmp_path, where):
+def test_damaged_model_is_rejected(tmp_path, where):
     path = tmp_path / "best.keras"
     save_model(small(), path)
     content = bytearray(path.read_bytes())
-    place = int(where * len(content))
-    content[place : place + 4000] = bytes(4000)
+    start = int(where * len(content))
+    content[start : start + 4000] = bytes(4000)
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"best\.keras"):
         load_model(path)
-    path.write_bytes(content[:place])
+    path.write_bytes(content[:start])
     with pytest.raises(InputError, match=r"best\.keras"):
         load_model(path)
 
 
-def test_another_packages_model_is_named(tmp_path):
+def test_model_of_another_package_is_rejected(tmp_path):
     path = tmp_path / "other.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]).save(path)
-    with pytest.raises(InputError, match="none of this package"):
+    with pytest.raises(InputError, match="not one of this package"):
         load_model(path)
 
 
-def test_every_registered_layer_is_among_the_custom_objects():
+def test_custom_objects_are_the_registered_layers():
     for name, layer in custom_objects().items():
         assert keras.saving.get_registered_object(name) is layer
+
+
+SAVED = Path(__file__).parent / "saved"
+
+
+@pytest.mark.parametrize("name", ["lrn", "batch"])
+def test_model_of_an_earlier_version_predicts_the_same(name):
+    # Saved when each layer was a module of alexnet_tf.model.
+    probabilities = json.loads((SAVED / "expected.json").read_text())["probabilities"][name]
+    model = load_model(SAVED / f"{name}.keras")
+    images = np.random.default_rng(5).integers(0, 256, (2, 19, 19, 3)).astype(np.uint8)
+    np.testing.assert_allclose(model(images), probabilities, rtol=1e-5)
+    assert np.ptp(probabilities, axis=0).min() > 1e-3
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert {
+        "lrn": {
+            "GroupedConv2D",
+            "LocalResponseNormalization",
+            "SpatialResponseNormalization",
+            "MaxPooling2D",
+            "PaperDropout",
+        },
+        "batch": {"GroupedConv2D", "BatchNormalization", "InvertedDropout"},
+    }[name] < kinds

@@ -1,12 +1,13 @@
-"""The softmax is float32 whatever comes in, and carries the names."""
+"""The softmax is computed in float32 and carries the class names."""
 
 import numpy as np
 import pytest
 import scipy.special
 import tensorflow as tf
 
+from alexnet_tf.model.inspection import class_names
+from alexnet_tf.model.layers import Probabilities
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.model.probabilities import Probabilities, class_names
 
 
 def test_softmax_in_float32_from_bfloat16():
@@ -17,14 +18,14 @@ def test_softmax_in_float32_from_bfloat16():
     np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
-def test_names_are_kept_and_counted():
+def test_class_names_are_stored_and_counted():
     layer = Probabilities(["cat", "dog"], name="prob")
     assert Probabilities.from_config(layer.get_config()).class_names == ["cat", "dog"]
     with pytest.raises(ValueError, match="class_names=2, classes=3"):
         layer(np.zeros((1, 3), np.float32))
 
 
-def test_a_models_names():
+def test_class_names_of_a_model():
     names = ["cat", "dog", "emu"]
     assert class_names(build_model("lenet", class_names=names)) == names
     assert class_names(build_model("lenet", classes=3)) is None

@@ -1,4 +1,4 @@
-"""The 2012 run's norm inside each map, forward and backward, clipped at the edges."""
+"""Spatial LRN of the 2012 run against its formula, forward and backward, clipped at borders."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_tf.model.spatial_response_normalization import SpatialResponseNormalization
+from alexnet_tf.model.layers.spatial_response_normalization import SpatialResponseNormalization
 
 
 def sums(a, size):
-    """Sums over the size x size window around each pixel, clipped at the edges."""
+    """Sums over the size x size window around each pixel, clipped at the borders."""
     reach = size // 2
     total = np.zeros_like(a)
     for y in range(a.shape[1]):
@@ -25,12 +25,12 @@ def sums(a, size):
 @given(
     height=st.integers(1, 8),
     width=st.integers(1, 8),
-    maps=st.integers(1, 4),
+    channels=st.integers(1, 4),
     size=st.sampled_from([1, 3, 5]),
     seed=st.integers(0, 999),
 )
-def test_forward_and_backward_are_the_formula(height, width, maps, size, seed):
-    a, upstream = np.random.default_rng(seed).normal(0, 3, (2, 2, height, width, maps))
+def test_forward_and_backward_are_the_formula(height, width, channels, size, seed):
+    a, upstream = np.random.default_rng(seed).normal(0, 3, (2, 2, height, width, channels))
     alpha, beta = 0.2, 0.75
     layer = SpatialResponseNormalization(size, 1.0, alpha, beta, dtype="float64")
     inputs = tf.constant(a)
@@ -61,7 +61,7 @@ def test_bfloat16_stays_within_two_percent():
     assert np.abs(np.float32(result) - expected).max() < 0.02 * expected.max()
 
 
-def test_config_comes_back():
+def test_layer_is_rebuilt_from_its_config():
     layer = SpatialResponseNormalization(3, 2.0, 0.1, 0.5, name="spatial_norm2")
     copy = SpatialResponseNormalization.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
@@ -69,7 +69,7 @@ def test_config_comes_back():
 
 
 @pytest.mark.parametrize("arguments", [{"size": 4}, {"size": -1}, {"bias": 0.0}])
-def test_arguments_out_of_range_are_named(arguments):
+def test_invalid_arguments_are_rejected(arguments):
     name, value = next(iter(arguments.items()))
     with pytest.raises(ValueError, match=f"Received: {name}={value}"):
         SpatialResponseNormalization(**arguments)

@@ -1,5 +1,6 @@
-"""Counts of parameters and work, against the published ones."""
+"""Parameters, multiply-adds and geometry against the published values."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from alexnet_tf import paper
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.summary import layer_table
+from alexnet_tf.recipes import get_recipe
 
 
 @pytest.mark.parametrize("recipe", ["paper", "2012"])
@@ -34,11 +36,11 @@ def test_the_papers_network_has_the_papers_counts(recipe):
         ("lenet", 10, 61_706),
     ],
 )
-def test_relatives_have_their_counts(recipe, classes, parameters):
+def test_other_networks_have_their_published_counts(recipe, classes, parameters):
     assert layer_table(build_model(recipe, classes=classes)).parameters == parameters
 
 
-def test_json_has_every_row_and_the_totals():
+def test_json_contains_every_row_and_the_totals():
     summary = layer_table(build_model("lenet", classes=10, norm="batch"))
     values = json.loads(json.dumps(summary.to_json()))
     assert values["parameters"] == sum(row["parameters"] for row in values["layers"])
@@ -49,4 +51,26 @@ def test_json_has_every_row_and_the_totals():
         "output_shape": [28, 28, 6],
         "parameters": 156,
         "multiply_adds": 28 * 28 * 6 * 25,
+        "kernel_size": [5, 5],
+        "strides": [1, 1],
+        "padding": "same",
+        "groups": 1,
     }
+
+
+def test_geometry_of_the_2012_network_is_the_released_codes():
+    convolutions = tuple(
+        dataclasses.replace(c, filters=8) for c in get_recipe("2012").network.convolutions
+    )
+    model = build_model("2012", classes=2, convolutions=convolutions, hidden_units=(2,))
+    rows = {row.name: row for row in layer_table(model).layers}
+    geometry = {
+        name: (row.kernel_size, row.strides, row.padding, row.groups) for name, row in rows.items()
+    }
+    assert geometry["conv1"] == ((11, 11), (4, 4), "ceil", 1)
+    assert geometry["conv2"] == ((5, 5), (1, 1), "same", 2)
+    assert geometry["conv3"] == ((3, 3), (1, 1), "same", 1)
+    assert geometry["pool5"] == ((3, 3), (2, 2), "valid", None)
+    assert geometry["norm1"] == (None, None, None, 2)
+    assert geometry["spatial_norm2"] == ((5, 5), None, None, None)
+    assert geometry["fc6"] == geometry["relu1"] == (None, None, None, None)

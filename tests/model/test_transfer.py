@@ -1,4 +1,4 @@
-"""A model's network, read off its layers, and its weights in another model."""
+"""The network read from a model, and its weights copied into another."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from alexnet_tf.recipes import RECIPES, get_recipe
 
 
 def small(name, **changes):
-    """A recipe's network with an eighth of its maps and units."""
+    """A recipe's network with an eighth of its channels and units."""
     network = get_recipe(name).network
     convolutions = tuple(
         dataclasses.replace(c, filters=max(6, c.filters // 8)) for c in network.convolutions
@@ -29,15 +29,15 @@ CASES = [(name, {}) for name in RECIPES] + [
 
 
 @pytest.mark.parametrize(("name", "changes"), CASES)
-def test_the_network_read_off_a_model_builds_the_same_model(name, changes):
+def test_network_read_from_a_model_builds_the_same_model(name, changes):
     model = build_model(small(name, **changes), classes=3, seed=1)
     again = build_model(network_of(model), classes=3, seed=2)
     ours, theirs = model.get_config()["layers"], again.get_config()["layers"]
     for one, other in zip(ours, theirs, strict=True):
-        for initializer in ("kernel_initializer", "bias_initializer"):  # how it began
+        for initializer in ("kernel_initializer", "bias_initializer"):  # not part of the network
             one["config"].pop(initializer, None), other["config"].pop(initializer, None)
         for layer in (one, other):
-            if layer["config"]["name"] == "mean":  # the recipe's, not the network's
+            if layer["config"]["name"] == "mean":  # from the recipe, not the network
                 layer["config"].pop("resize_pixels")
         assert one["config"] == other["config"]
         assert one["class_name"] == other["class_name"]
@@ -46,7 +46,7 @@ def test_the_network_read_off_a_model_builds_the_same_model(name, changes):
     np.testing.assert_array_equal(model(images), again(images))
 
 
-def test_a_new_classifier_is_left_as_it_is_and_all_else_is_copied():
+def test_new_classifier_is_not_overwritten():
     source = build_model(small("shapes"), classes=3, seed=1, mean=np.full((64, 64, 3), 99))
     target = build_model(small("shapes"), classes=5, seed=2)
     before = target.get_layer("fc8").kernel.numpy()
@@ -57,7 +57,7 @@ def test_a_new_classifier_is_left_as_it_is_and_all_else_is_copied():
     assert target.get_layer("mean").mean.numpy().mean() == 99
 
 
-def test_another_network_is_refused_by_layer():
+def test_different_network_is_rejected_by_layer():
     source = build_model(small("shapes"), classes=3)
     with pytest.raises(InputError, match="norm1"):
         copy_weights(source, build_model(small("shapes", norm="none"), classes=3), classifier=True)

@@ -1,6 +1,6 @@
 """`paper` and `2012`, layer by layer, against NumPy and SciPy written from the descriptions.
 
-The networks are the recipes' own with fewer maps and units and a smaller input, in float64; the
+The networks are the recipes' own with fewer channels and units and a smaller input, in float64; the
 weights are random and large enough that normalization matters.
 """
 
@@ -39,38 +39,38 @@ def small(name):
     return model, rng.integers(0, 256, (2, PIXELS, PIXELS, 3)).astype(np.float64)
 
 
-def convolve(x, weights, pad, stride=1, overhang=0, towers=1):
-    """Correlates every map with every kernel by SciPy, then keeps each stride-th window."""
+def convolve(x, weights, pad, stride=1, overhang=0, groups=1):
+    """Correlates all channels with each kernel by SciPy, then keeps each stride-th window."""
     kernel, bias = weights
     x = np.pad(x, [(0, 0), (pad, pad + overhang), (pad, pad + overhang), (0, 0)])
-    ins, outs = x.shape[-1] // towers, kernel.shape[-1] // towers
-    maps = []
+    ins, outs = x.shape[-1] // groups, kernel.shape[-1] // groups
+    outputs = []
     for o in range(kernel.shape[-1]):
         first = o // outs * ins
-        tower = x[..., first : first + ins]
+        group = x[..., first : first + ins]
         cube = kernel[None, :, :, :, o]
-        maps.append(scipy.signal.correlate(tower, cube, "valid", "direct")[..., 0] + bias[o])
-    return np.stack(maps, -1)[:, ::stride, ::stride]
+        outputs.append(scipy.signal.correlate(group, cube, "valid", "direct")[..., 0] + bias[o])
+    return np.stack(outputs, -1)[:, ::stride, ::stride]
 
 
 def pool(x):
-    """Largest of 3 x 3, every 2 pixels, whole windows only."""
+    """3x3 max pooling at stride 2, whole windows only."""
     rows, columns = ((side - 3) // 2 + 1 for side in x.shape[1:3])
     largest = scipy.ndimage.maximum_filter(x, (1, 3, 3, 1))
     return largest[:, 1::2, 1::2][:, :rows, :columns]
 
 
-def response_norm(x, alpha, towers):
-    """K = 2, n = 5, beta = .75 across the maps of each tower."""
+def response_norm(x, alpha, groups):
+    """K = 2, n = 5, beta = .75 over the channels of each group."""
     parts = []
-    for part in np.split(x, towers, -1):
+    for part in np.split(x, groups, -1):
         sums = scipy.ndimage.correlate1d(part**2, np.ones(5), -1, mode="constant")
         parts.append(part / (2 + alpha * sums) ** 0.75)
     return np.concatenate(parts, -1)
 
 
 def response_norm_in_map(x):
-    """5 x 5, alpha .001 / 25, k = 1, beta = .75 in each map."""
+    """5 x 5, alpha .001 / 25, k = 1, beta = .75 in each channel."""
     sums = scipy.ndimage.correlate(x**2, np.ones((1, 5, 5, 1)), mode="constant")
     return x / (1 + 0.001 / 25 * sums) ** 0.75
 
@@ -98,14 +98,14 @@ def reference(name, weights, mean, image):
         put("relu1", relu(x))
         put("norm1", response_norm(x, 1e-4, 1))
         put("pool1", pool(x))
-    put("conv2", convolve(x, weights["conv2"], 2, towers=2))
+    put("conv2", convolve(x, weights["conv2"], 2, groups=2))
     put("relu2", relu(x))
     put("norm2", response_norm(x, 2e-5 if run else 1e-4, 2 if run else 1))
     if run:
         put("spatial_norm2", response_norm_in_map(x))
     put("pool2", pool(x))
-    for layer, towers in (("3", 1), ("4", 2), ("5", 2)):
-        put(f"conv{layer}", convolve(x, weights[f"conv{layer}"], 1, towers=towers))
+    for layer, groups in (("3", 1), ("4", 2), ("5", 2)):
+        put(f"conv{layer}", convolve(x, weights[f"conv{layer}"], 1, groups=groups))
         put(f"relu{layer}", relu(x))
     put("pool5", pool(x))
     put("flatten", x.reshape(len(x), -1))
@@ -137,7 +137,7 @@ def test_every_layer_is_the_description(name):
 
 
 @pytest.mark.parametrize("name", ["paper", "2012"])
-def test_normalization_matters_in_this_comparison(name):
+def test_comparison_has_activations_that_lrn_changes(name):
     model, image = small(name)
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     out = reference(name, weights, weights["mean"][0], image)

@@ -50,7 +50,7 @@ def test_a_run_starts_from_the_weights_with_a_new_classifier(photos, weights, tm
     assert record["overrides"]["weights"] == str(weights)
     assert record["overrides"]["freeze"] == "conv1,fc3"
     assert record["recipe"]["learning_rate"] == pytest.approx(0.001)  # a tenth of the recipe's
-    assert record["recipe"]["classifier_rate_factor"] == 10
+    assert record["recipe"]["classifier_learning_rate_factor"] == 10
     assert record["recipe"]["resize_pixels"] == 20
 
 
@@ -62,7 +62,7 @@ def test_the_same_classes_keep_their_classifier(photos, weights, tiny_recipe, tm
     np.testing.assert_allclose(
         after.get_layer("fc4").kernel, model.get_layer("fc4").kernel, atol=1e-6
     )
-    assert read_run(run)["recipe"]["classifier_rate_factor"] == 1
+    assert read_run(run)["recipe"]["classifier_learning_rate_factor"] == 1
     assert after.get_layer("dropout3").rate == 0.25  # which may be changed
 
 
@@ -113,7 +113,9 @@ def test_what_cannot_be_done_is_refused_and_nothing_written(
 
 
 def test_the_classifiers_kernel_and_bias_have_ten_times_the_rate(tiny_recipe):
-    recipe = dataclasses.replace(tiny_recipe, classifier_rate_factor=10.0, frozen_layers=("conv1",))
+    recipe = dataclasses.replace(
+        tiny_recipe, classifier_learning_rate_factor=10.0, frozen_layers=("conv1",)
+    )
     rates = RateSchedule(recipe).rates(0)
     model = build_model(recipe, classes=3)
     optimizer = PaperMomentum(recipe.learning_rate)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import alexnet_tf as an
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.kernels import first_kernels
+from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.pictures.figure import png_bytes
 from alexnet_tf.pictures.kernels import draw_kernels
 from alexnet_tf.training import loop

@@ -105,7 +105,7 @@ def test_towers_meet_only_where_the_papers_arrows_cross(tiny_recipe):
     network = tiny_recipe.network.replace(convolutions=(*convolutions, last, convolutions[1]))
     # The window of the normalization ends at the border, or looks over it.
     recipes = [
-        tiny_recipe.replace(network=network.replace(lrn_per_tower=per_tower)).to_json()
+        tiny_recipe.replace(network=network.replace(lrn_within_groups=per_tower)).to_json()
         for per_tower in (True, False)
     ]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The input normalization that every model carries: pixels 0..255 in, what conv1 sees out."""
+"""The input normalization that every model contains: 0..255 pixels in, conv1's input out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,28 +7,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.model.layers.compiled import CompiledFunction
+
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class MeanSubtraction(keras.layers.Layer):
-    """Subtracts the training set's mean image (paper, section 2), then scales.
+    """Subtracts the training set's mean image from the pixels (paper, section 2), then scales.
 
-    The mean is a weight that training does not change: it is set once, by `set_mean`, from the
-    training set. It is subtracted in float32 whatever the precision of the network (in float64 if
-    that is the network's), since bfloat16 has too few digits for it.
+        output = (pixels - mean) * scale
+
+    The mean is a non-trainable weight. It is set once, by the constructor or by `set_mean`, from
+    the training set. It is subtracted in float32 even if the network computes in half precision,
+    since bfloat16 has too few digits for it, and in float64 if that is the network's dtype.
 
     Args:
-      scale: Factor after the subtraction, one per channel (in RGB order) or one for all.
-      channel_order: "rgb", or "bgr" to reverse the channels after that.
-      resize_pixels: Shorter side, in pixels, that photos are resized to before the network's crop
-        is taken. Only carried along: what prepares images for the model reads it here.
-      mean: Start of the weight, anything that broadcasts to the input's shape; None: zeros.
-      **kwargs: Of `keras.layers.Layer`.
+      scale: Sequence of floats: one factor, or one per channel in RGB order.
+      channel_order: "rgb", or "bgr" to reverse the channels of the output.
+      resize_pixels: Integer: the length in pixels to which the shorter side of a photo is resized
+        before the network's crop is taken, or None. The layer does not use it: what prepares
+        images for the model reads it.
+      mean: The initial mean: anything that broadcasts to `(height, width, channels)`, on the
+        0..255 scale in RGB order, or None for zeros.
+      **kwargs: Keyword arguments of `keras.layers.Layer`.
 
-    Input: [batch, height, width, 1 or 3], gray or RGB, 0..255, any dtype. Output: the same shape,
-    in the compute dtype.
+    Input shape: `(batch, height, width, channels)`, 1 (gray) or 3 (RGB) channels, 0..255, any
+      dtype.
+    Output shape: The input's, in the layer's compute dtype.
 
     Raises:
-      ValueError: The channel order is unknown, or the scale or the mean does not fit the input.
+      ValueError: `channel_order` is not supported, or `scale` or `mean` does not fit the input.
     """
 
     def __init__(
@@ -41,19 +48,20 @@ class MeanSubtraction(keras.layers.Layer):
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         if channel_order not in ("rgb", "bgr"):
-            raise ValueError(f"channel_order must be 'rgb' or 'bgr'. Received: {channel_order=}")
+            raise ValueError(f"`channel_order` must be 'rgb' or 'bgr'. Received: {channel_order=}")
         self.scale = tuple(float(factor) for factor in scale)
         self.channel_order = channel_order
         self.resize_pixels = resize_pixels
         # Not in the config: a saved model has it among its weights.
         self._initial_mean = None if mean is None else np.asarray(mean, np.float32)
+        self._compiled = CompiledFunction(self._normalize, jit_compile=True)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the weight, as large as the input."""
+        """Creates the mean, with the input's height, width and channels."""
         channels = input_shape[-1]
         if len(self.scale) not in (1, channels):
             raise ValueError(
-                "scale must have one factor, or one per channel. "
+                "`scale` must contain one factor, or one per channel. "
                 f"Received: scale={self.scale}, channels={channels}"
             )
         self.mean = self.add_weight(
@@ -73,27 +81,28 @@ class MeanSubtraction(keras.layers.Layer):
         return "float64" if self.compute_dtype == "float64" else "float32"
 
     def set_mean(self, mean: Any) -> None:
-        """Sets what is subtracted.
+        """Sets the mean that is subtracted.
 
         Args:
-          mean: On the 0..255 scale, RGB or gray; broadcasts to the input's
-            (height, width, channels).
+          mean: Array on the 0..255 scale, RGB or gray, that broadcasts to the input's
+            `(height, width, channels)`.
 
         Raises:
-          ValueError: It does not.
+          ValueError: It does not broadcast to that shape.
         """
         shape = tuple(self.mean.shape)
         try:
             full = np.broadcast_to(np.asarray(mean, self._precision), shape)
         except ValueError:
             raise ValueError(
-                f"the mean does not fit the input. Received: shape={np.shape(mean)}, input={shape}"
+                f"The mean does not broadcast to the input. Received: shape={np.shape(mean)}, "
+                f"input={shape}"
             ) from None
         self.mean.assign(full)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Returns (inputs - mean) * scale; in training compiled into one pass over memory."""
-        normalize = tf.function(self._normalize, jit_compile=True) if training else self._normalize
+        """Returns the normalized pixels; in training, compiled into one pass over memory."""
+        normalize = self._compiled if training else self._normalize
         return normalize(inputs, tf.convert_to_tensor(self.mean))
 
     def _normalize(self, inputs: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
@@ -109,7 +118,7 @@ class MeanSubtraction(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments, without the mean, which is a weight."""
+        """Returns the constructor's arguments, except the mean, which is a weight."""
         return {
             **super().get_config(),
             "scale": list(self.scale),
