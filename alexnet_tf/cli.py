@@ -15,7 +15,7 @@ import click
 
 from alexnet_tf import __version__
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
-from alexnet_tf.huge_pages import restart_with_huge_pages
+from alexnet_tf.system import restart_with_huge_pages
 
 COMMANDS = (
     "train",

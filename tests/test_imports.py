@@ -20,13 +20,11 @@ RANKS = {
     "settings": 0,
     "architectures": 0,
     "recipes": 0,
-    "cores": 0,
     "files": 0,
     "runs": 0,
-    "quiet": 0,
-    "huge_pages": 0,
     "imagenet": 0,
-    "optional": 0,
+    "system": 0,
+    "console": 0,
     "data": 1,
     "model": 1,
     "prepare": 2,
@@ -120,7 +118,8 @@ def test_everything_imported_is_declared(folder, groups):
             top = module.split(".")[0]
             if top in sys.stdlib_module_names or top in ("alexnet_tf", "tests"):
                 continue
-            if (path.parent / f"{top}.py").is_file():  # a helper that stands beside it
+            helpers = (path.parent / f"{top}.py", ROOT / "tests" / "support" / f"{top}.py")
+            if any(helper.is_file() for helper in helpers):
                 continue
             names = {name.lower().replace("_", "-") for name in owners.get(top, [top])}
             if not names & known:
@@ -147,7 +146,7 @@ def test_importing_the_package_and_recipes_imports_no_tensorflow():
 def test_tensorflow_is_imported_in_silence_and_every_public_name_is_there():
     code = (
         "import sys\n"
-        "from alexnet_tf.quiet import import_tensorflow\n"
+        "from alexnet_tf.system import import_tensorflow\n"
         "import_tensorflow()\n"
         "print('imported', flush=True, file=sys.stderr)\n"
         "import alexnet_tf as an\n"
@@ -157,18 +156,3 @@ def test_tensorflow_is_imported_in_silence_and_every_public_name_is_there():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "[] True True\n")
     assert done.stderr.startswith("imported\n")
-
-
-def test_what_was_held_back_is_written_when_the_block_fails():
-    code = (
-        "import os\n"
-        "from alexnet_tf.quiet import quiet_stderr\n"
-        "with quiet_stderr(): os.write(2, b'dropped')\n"
-        "try:\n"
-        "    with quiet_stderr():\n"
-        "        os.write(2, b'kept')\n"
-        "        raise ValueError\n"
-        "except ValueError: os.write(2, b' after')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stderr == "kept after"

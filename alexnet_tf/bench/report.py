@@ -1,8 +1,6 @@
 """The result of `bench`: as JSON, as tables, as a picture."""
 
 import dataclasses
-import resource
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from alexnet_tf.bench.ceiling import Ceiling
 from alexnet_tf.bench.layers import LayerTime
 from alexnet_tf.bench.speed import Speed
 from alexnet_tf.pictures.figure import save_picture
+from alexnet_tf.system import peak_memory_bytes
 
 _FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe and Ito: color-blind safe
 
@@ -44,12 +43,6 @@ class Benchmark:
         return {**dataclasses.asdict(self), "peak_memory_bytes": peak_memory_bytes()}
 
 
-def peak_memory_bytes() -> int:
-    """Returns the most memory this process has had, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def print_tables(benchmark: Benchmark, console: Console) -> None:
     """Shows the ceilings, the speeds and the layers."""
     ceilings = Table("precision", "matrix product", "convolution", title="ceiling, GFLOP/s")
@@ -78,7 +71,9 @@ def print_tables(benchmark: Benchmark, console: Console) -> None:
         for column in table.columns[-3:]:
             column.justify = "right"
         console.print(table)
-    console.print(f"peak memory of this process: {peak_memory_bytes() / 2**20:,.0f} MiB")
+    memory = peak_memory_bytes()
+    if memory is not None:
+        console.print(f"peak memory of this process: {memory / 2**20:,.0f} MiB")
 
 
 def draw_layers(benchmark: Benchmark, path: Path) -> None:

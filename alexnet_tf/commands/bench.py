@@ -63,7 +63,7 @@ def command(
     sizes = _sizes(batch_sizes or "1,32,128")
     if picture is not None:
         check_picture_name(picture)
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from rich.console import Console

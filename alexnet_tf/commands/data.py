@@ -66,7 +66,7 @@ def command(
     name = (folder.name or "root") if is_path else dataset.split(":")[0]
     path = Path(picture or f"data-{name}.png")
     check_picture_name(path)
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.data.overview import describe, read_sample

@@ -73,7 +73,7 @@ def command(
     from alexnet_tf.demo.library import gradio
 
     gradio()  # tells that it is missing before TensorFlow loads
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.demo.asking import Asker

@@ -83,7 +83,7 @@ def command(
     members = [*run, *model] or [str(newest_run())]
     for folder in run or members[: not model]:
         _check_run(folder)  # tells a wrong folder before TensorFlow loads
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from rich.console import Console

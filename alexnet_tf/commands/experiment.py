@@ -92,7 +92,7 @@ def command(name: str, as_json: bool, **options: Any) -> None:
     given = {key: value for key, value in chosen.items() if value is not None}
     plan = new_plan(experiment, **given, budget_seconds=parse_budget(options["budget"]))
     root = Path(options["out"] or f"saved_models/experiments/{name}")
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)
     from alexnet_tf.experiments.runner import run_experiment

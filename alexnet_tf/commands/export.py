@@ -112,7 +112,7 @@ def command(
     if model is None:
         run = run or str(newest_run())
         read_run(run)  # tells a wrong folder before TensorFlow loads
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from rich.console import Console

@@ -57,7 +57,7 @@ def command(file: str, out: str | None, recipe: str | None, labels: str | None) 
     if target.suffix != ".keras":
         raise InputError(f"--out {target}: the name must end in .keras")
     names = None if labels is None else _read_names(Path(labels))
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.model.foreign.import_weights import import_weights

@@ -78,7 +78,7 @@ def command(
     path = model or model_file(newest_run())
     if picture is not None:
         check_picture_name(picture)
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.evaluation.classifiers import open_classifier

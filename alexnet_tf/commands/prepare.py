@@ -56,7 +56,7 @@ def command(source: str, as_json: bool, **options: Any) -> None:
     label), a folder with ImageNet as downloaded, or a TFDS name. The result is a TFDS data set with
     the mean image, the colors' principal components and a report of what was found.
     """
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.commands.preparing import prepare_source

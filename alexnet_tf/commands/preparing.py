@@ -57,7 +57,7 @@ def is_raw(dataset: str | None) -> bool:
     """
     if dataset is None or not expanded(dataset).exists():
         return False
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)
     from alexnet_tf.data.folders import TABLE_ENDINGS

@@ -93,7 +93,7 @@ def command(
     """
     folder = run or newest_run()
     read_run(folder)  # tells a wrong folder before TensorFlow loads
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.report.report import make_report

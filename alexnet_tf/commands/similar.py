@@ -91,7 +91,7 @@ def command(image: str, **options: Any) -> None:
             source, split = own["dataset"], split or "train"
     if options["picture"] is not None:
         check_picture_name(options["picture"])
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from rich.console import Console

@@ -50,7 +50,7 @@ def command(recipe: str | None, classes: int | None, as_json: bool) -> None:
     name = get_recipe(recipe or "paper").name
     if classes is None:
         classes = _SMALL_SETS_CLASSES if name in _SMALL_SETS else paper.CLASSES
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.model.networks import build_model

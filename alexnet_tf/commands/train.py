@@ -55,7 +55,7 @@ def command(**options: Any) -> None:
         from alexnet_tf.training.cluster import run_local_cluster
 
         sys.exit(run_local_cluster(_without_workers(sys.argv[1:]) + given, workers))
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)  # the strategy is set up first
     # What was not given is left to `train`. A 0 is given: only None and a flag's False are not.
@@ -117,7 +117,7 @@ def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
         )
     if not wanted:
         return folder
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)
     return prepare_for_training(folder, quiet=quiet)

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.preprocessing import (
     CLASS_NAMES,
@@ -24,9 +23,8 @@ from alexnet_tf.evaluation.preprocessing import (
 from alexnet_tf.evaluation.subject import resized_pixels
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
-from alexnet_tf.optional import needed
-from alexnet_tf.quiet import quiet_stderr
 from alexnet_tf.runs import is_run, model_file
+from alexnet_tf.system import available_cores, import_optional, quiet_stderr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +140,9 @@ def _from_saved_model(folder: Path) -> Classifier:
 
 
 def _from_tflite(path: Path) -> Classifier:
-    interpreter_module = needed("ai_edge_litert.interpreter", "running .tflite files", "export")
+    interpreter_module = import_optional(
+        "ai_edge_litert.interpreter", "running .tflite files", "export"
+    )
     try:
         with zipfile.ZipFile(path) as archive:
             names = names_from_text(archive.read(CLASS_NAMES))
@@ -169,7 +169,7 @@ def _from_tflite(path: Path) -> Classifier:
 
 
 def _from_onnx(path: Path) -> Classifier:
-    runtime = needed("onnxruntime", "running .onnx files", "onnx")
+    runtime = import_optional("onnxruntime", "running .onnx files", "onnx")
     damage: tuple[type[Exception], ...] = (KeyError, ValueError, *_onnx_errors())
     try:
         session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])

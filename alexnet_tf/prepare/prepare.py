@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import expanded, write_json
@@ -24,6 +22,7 @@ from alexnet_tf.prepare.shards import (
     write_shards,
 )
 from alexnet_tf.prepare.sources import list_source
+from alexnet_tf.system import available_cores, try_lock
 
 FORMATS = ("jpeg", "raw")
 _VERSION = 1  # of what the same plan is written as
@@ -184,10 +183,8 @@ def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
         raise FolderTakenError(f"{folder} is not empty: give a new folder as --out")
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another process is preparing {folder}") from None
+        if not try_lock(lock):
+            raise InputError(f"another process is preparing {folder}")
         begun = work / "plan.json"
         if not begun.exists():
             write_json(begun, wanted)

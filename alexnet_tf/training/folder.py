@@ -1,8 +1,6 @@
 """A run's folder: made, locked, and kept in order while the run writes to it."""
 
 import datetime
-import errno
-import fcntl
 import itertools
 import os
 import shutil
@@ -13,6 +11,7 @@ from typing import IO, Any
 from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
 from alexnet_tf.files import atomic_path, write_text
+from alexnet_tf.system import try_lock
 from alexnet_tf.training.cluster import worker_index
 
 
@@ -149,12 +148,11 @@ def _lock(path: Path) -> IO[str]:
     """Returns the locked file, which must stay open."""
     file = path.open("a+", encoding="ascii", errors="replace")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        is_locked = try_lock(file)
+    except OSError:
         file.close()
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise FolderTakenError(
-            f"another process is training in {path.parent}: wait for it"
-        ) from None
+        raise
+    if not is_locked:
+        file.close()
+        raise FolderTakenError(f"another process is training in {path.parent}: wait for it")
     return file

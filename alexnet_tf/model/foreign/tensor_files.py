@@ -18,7 +18,7 @@ from alexnet_tf.model.foreign.weight_file import (
     check_size,
     refused,
 )
-from alexnet_tf.optional import needed
+from alexnet_tf.system import import_optional
 
 # What torch's restricted unpickler and its readers raise on files that are damaged or hostile.
 _TORCH_DAMAGE = (
@@ -37,9 +37,11 @@ def read_onnx(path: Path) -> Entries:
         matrix is stored the other way round than Caffe's; or onnx is not installed.
     """
     check_size(path)
-    onnx = needed("onnx", "reading .onnx files", "onnx")
-    helper = needed("onnx.numpy_helper", "reading .onnx files", "onnx")
-    decode_error = needed("google.protobuf.message", "reading .onnx files", "onnx").DecodeError
+    onnx = import_optional("onnx", "reading .onnx files", "onnx")
+    helper = import_optional("onnx.numpy_helper", "reading .onnx files", "onnx")
+    decode_error = import_optional(
+        "google.protobuf.message", "reading .onnx files", "onnx"
+    ).DecodeError
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
     except (decode_error, ValueError, TypeError) as error:
@@ -71,7 +73,7 @@ def read_torch(path: Path) -> Entries:
       InputError: The file is damaged, holds more than tensors, or torch is not installed.
     """
     check_size(path)
-    torch = needed("torch", "reading .pth files", "torch")
+    torch = import_optional("torch", "reading .pth files", "torch")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
