@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import DamagedFileError, read_sealed_json, sha256, write_sealed_json
+from alexnet_tf.files import (
+    DamagedFileError,
+    check_local_path,
+    read_sealed_json,
+    sha256,
+    write_sealed_json,
+)
 
 SAVED_MODELS = "saved_models"
 BEST = "best.keras"
@@ -73,6 +79,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     Raises:
       InputError: The folder is missing, is no run, or its run.json is damaged or another run's.
     """
+    check_local_path(folder)
     path = Path(folder) / RUN
     try:
         record = read_sealed_json(path)
@@ -136,6 +143,7 @@ def read_seeds(folder: str | Path) -> dict[str, Any]:
     Raises:
       InputError: It is no such folder, or its seeds.json is damaged.
     """
+    check_local_path(folder)
     path = Path(folder) / SEEDS
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -42,7 +42,7 @@ def open_dataset(
         raise InputError(f"channels must be 1 (gray) or 3 (RGB). Received: {channels}")
     if not name.strip():
         raise InputError("--dataset needs a name or a folder")
-    path = expanded(name)
+    path = expanded(name, "--dataset")
     if path.is_file() and not is_tfds_name(name):
         raise InputError(_about_file(name, path))
     if means_folder(name_or_path):

@@ -21,6 +21,7 @@ from alexnet_tf.evaluation.preprocessing import (
     names_from_text,
 )
 from alexnet_tf.evaluation.subject import resized_pixels
+from alexnet_tf.files import check_local_path
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.probabilities import class_names
 from alexnet_tf.runs import is_run, model_file
@@ -54,6 +55,7 @@ def open_classifier(path: str | os.PathLike[str]) -> Classifier:
     Raises:
       InputError: It is none of these, is damaged, or carries no class names and preprocessing.
     """
+    check_local_path(path, "--model")
     path = Path(path)
     if path.is_dir():
         if is_run(path):

@@ -12,7 +12,7 @@ from typing import Any
 
 from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
-from alexnet_tf.files import expanded, write_json
+from alexnet_tf.files import check_local_path, expanded, write_json
 from alexnet_tf.prepare.finish import finish
 from alexnet_tf.prepare.report import REPORT
 from alexnet_tf.prepare.shards import (
@@ -89,6 +89,7 @@ def prepare(
     choose(kind, FORMATS, "--format")
     if not 1 <= size <= _LARGEST_SIZE:
         raise InputError(f"--size must be 1 to {_LARGEST_SIZE}. Received: {size}")
+    check_local_path(out or "", "--out")
     listed = list_source(source, data_dir)
     folder = expanded(out) if out is not None else Path("prepared") / listed.name
     if expanded(source).exists() and folder.resolve().is_relative_to(listed.root.resolve()):

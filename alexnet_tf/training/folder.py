@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
-from alexnet_tf.files import atomic_path, write_text
+from alexnet_tf.files import atomic_path, check_local_path, write_text
 from alexnet_tf.system import try_lock
 from alexnet_tf.training.cluster import worker_index
 
@@ -129,6 +129,7 @@ def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
         stamped = Path(runs.SAVED_MODELS) / f"{recipe_name}-{stamp}"
         path = next(path for path in _numbered(stamped) if not path.exists())
     else:
+        check_local_path(run_dir, "--run-dir")
         path = Path(run_dir)
     if worker_index() != 0:
         return path  # the chief looks at the folder, and may have begun to write
