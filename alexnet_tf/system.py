@@ -37,6 +37,17 @@ def command_name() -> str:
     return "alexnet-tf"
 
 
+def missing_dependency(error: ModuleNotFoundError) -> str | None:
+    """Returns what to do about a dependency that cannot be imported; None for our own modules."""
+    name = (error.name or str(error)).split(".")[0]
+    if name == "alexnet_tf":
+        return None
+    return (
+        f"{name} is not installed for {sys.executable}: activate the environment in which you "
+        "installed alexnet-tf, or install it again: pip install -c constraints.txt -e ."
+    )
+
+
 def available_cores() -> int:
     """Returns how many cores this process may use; `taskset` or a container may limit them."""
     try:
@@ -132,7 +143,8 @@ def quiet_stderr() -> Iterator[None]:
     """Discards what is written to file descriptor 2 inside the block, by C++ code too.
 
     Use it around TensorFlow's import, its first operation (which starts the devices), converters
-    and interpreters, and nothing else. If the block fails, the discarded text is written after all.
+    and interpreters, and nothing else. If the block fails, the discarded text is written
+    after all, unless a module is missing.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held, contextlib.ExitStack() as stack:
@@ -141,6 +153,8 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except ModuleNotFoundError:  # the error itself says all that matters
+            raise
         except BaseException:
             os.dup2(saved, 2)
             held.seek(0)

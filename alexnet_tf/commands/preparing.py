@@ -21,12 +21,12 @@ def prepare_source(
     quiet: bool = False,
 ) -> "Prepared":
     """Prepares a source, with progress on stderr; TensorFlow must be imported already."""
+    from alexnet_tf.console import ProgressReporter
     from alexnet_tf.prepare.prepare import prepare
-    from alexnet_tf.training.reporting import Screen
 
-    screen = Screen(quiet)
-    screen.message(f"preparing {source}")
-    with screen.counting("preparing") as progress:
+    reporter = ProgressReporter(quiet)
+    reporter.message(f"preparing {source}")
+    with reporter.progress("preparing") as progress:
         return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
 
 

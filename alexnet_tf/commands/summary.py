@@ -1,17 +1,15 @@
 """`summary`: a network's layers, parameters and work."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from alexnet_tf import paper
-from alexnet_tf.commands.options import json_option, option, recipe_option
+from alexnet_tf.commands.options import echo_json, json_option, option, recipe_option
 from alexnet_tf.recipes import get_recipe
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from alexnet_tf.console import Console
     from alexnet_tf.model.summary import ModelSummary
 
 # Recipes of sets with ten classes.
@@ -58,28 +56,29 @@ def command(recipe: str | None, classes: int | None, as_json: bool) -> None:
 
     summary = layer_table(build_model(name, classes=classes))
     if as_json:
-        click.echo(json.dumps(summary.to_json()))
+        echo_json(summary.to_json())
         return
-    from rich.console import Console
+    from alexnet_tf.console import Console
 
     console = Console()
-    console.print(_table(summary, f"{name}, {classes} classes"))
+    print_layers(summary, f"{name}, {classes} classes", console)
     if summary.non_trainable_parameters:
-        console.print(f"and {summary.non_trainable_parameters:,} numbers that are not trained")
+        console.message(f"non-trainable weights: {summary.non_trainable_parameters:,}")
 
 
-def _table(summary: "ModelSummary", title: str) -> "Table":
-    """Returns the layers as a table with a line of totals."""
-    from rich.table import Table
+def print_layers(summary: "ModelSummary", title: str, console: "Console") -> None:
+    """Prints the layers with a row of totals."""
+    from alexnet_tf.console import Column
 
-    table = Table("layer", "type", "output shape", title=title, show_footer=True)
-    table.columns[0].footer = "total"
-    table.add_column("parameters", f"{summary.parameters:,}", justify="right")
-    table.add_column("multiply-adds", f"{summary.multiply_adds:,}", justify="right")
-    for row in summary.layers:
-        shape = " x ".join(str(side) for side in row.output_shape)
-        counts = (f"{count:,}" if count else "" for count in (row.parameters, row.multiply_adds))
-        table.add_row(row.name, row.type, shape, *counts)
-    for column in table.columns:
-        column.overflow = "fold"  # on a narrow screen nothing is left out
-    return table
+    rows = [
+        [
+            row.name,
+            row.type,
+            " x ".join(str(side) for side in row.output_shape),
+            *(f"{count:,}" if count else "" for count in (row.parameters, row.multiply_adds)),
+        ]
+        for row in summary.layers
+    ]
+    totals = ["total", "", "", f"{summary.parameters:,}", f"{summary.multiply_adds:,}"]
+    numbers = [Column(name, is_number=True) for name in ("parameters", "multiply-adds")]
+    console.table(["layer", "type", "output shape", *numbers], rows, title=title, footer=totals)
