@@ -13,6 +13,7 @@ from alexnet_tf.files import (
     sha256,
     write_sealed_json,
 )
+from alexnet_tf.system import command_name
 
 SAVED_MODELS = "saved_models"
 BEST = "best.keras"
@@ -44,7 +45,7 @@ def newest_run(root: str | Path = SAVED_MODELS) -> Path:
     folders = [*root.glob("*/"), *root.glob("*/seed-*/")]
     runs = [folder for folder in folders if is_run(folder)]
     if not runs:
-        raise InputError(f"no run under {root}/: train one first (`python cli.py train`)")
+        raise InputError(f"no run under {root}/: train one first (`{command_name()} train`)")
     return max(runs, key=lambda folder: (_begun(folder), folder.name))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from alexnet_tf.errors import FolderTakenError
 from alexnet_tf.files import expanded
+from alexnet_tf.system import command_name
 
 if TYPE_CHECKING:
     from alexnet_tf.prepare.prepare import Prepared
@@ -45,8 +46,8 @@ def prepare_for_training(source: str, *, quiet: bool) -> str:
         place = Path("prepared") / f"{source_name(Path(source).with_suffix(''))}-2"
         quoted = shlex.quote(str(place))
         raise FolderTakenError(
-            f"{error}. To do so: python cli.py prepare {shlex.quote(source)} --out {quoted}, and "
-            f"then: python cli.py train --dataset {quoted}"
+            f"{error}. To do so: {command_name()} prepare {shlex.quote(source)} --out {quoted}, "
+            f"and then: {command_name()} train --dataset {quoted}"
         ) from None
 
 
