@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from alexnet_tf import __version__
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
+from alexnet_tf.files import printable
 from alexnet_tf.system import command_name, missing_dependency, restart_with_huge_pages
 
 try:
@@ -124,6 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not is_users(error):
             raise
         _fail(describe(error))
+    except UnicodeEncodeError as error:
+        if not _is_file_name(error):
+            raise
+        _fail(
+            f"{printable(error.object)}: this name cannot be encoded as {error.encoding}: rename "
+            "it, or set a UTF-8 locale (LC_ALL=C.UTF-8)"
+        )
     except ModuleNotFoundError as error:
         message = missing_dependency(error)
         if message is None:
@@ -139,6 +147,12 @@ def _escape_unencodable() -> None:
         # An error handler that the user chose stays.
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _is_file_name(error: UnicodeEncodeError) -> bool:
+    """Returns whether what cannot be encoded is a file's name in another encoding."""
+    has_raw_bytes = any("\udc80" <= letter <= "\udcff" for letter in error.object)
+    return has_raw_bytes or error.encoding == sys.getfilesystemencoding() != "utf-8"
 
 
 def is_users(error: OSError) -> bool:

@@ -64,6 +64,32 @@ def expanded(path: str | os.PathLike[str], option: str = "") -> Path:
         return Path(path)
 
 
+def check_utf8_path(path: str | os.PathLike[str], option: str) -> None:
+    """Checks that a path is UTF-8 text, which TensorFlow and TFDS need.
+
+    Args:
+      path: What the user gave.
+      option: The option that takes it, for the message.
+
+    Raises:
+      InputError: Its bytes are not UTF-8, as on Linux after unpacking a GBK archive.
+    """
+    absolute = str(Path(path).absolute())
+    if not _is_utf8(absolute):
+        raise InputError(
+            f"{option} {printable(absolute)}: the bytes of this path are not UTF-8: rename it"
+        )
+
+
+def _is_utf8(text: str) -> bool:
+    """Returns whether a text has no surrogates, which stand for bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_picture_name(path: str | os.PathLike[str], option: str = "--picture") -> None:
     """Checks that a picture can be written: its format is known and its folder exists.
 

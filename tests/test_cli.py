@@ -202,7 +202,20 @@ def test_expected_errors_are_one_line(error, code, line, monkeypatch, capsys):
     assert outcome(["train"], capsys) == (code, "", line)
 
 
-@pytest.mark.parametrize("error", [ValueError("ours"), OSError(errno.EIO, "broken disk")])
+def test_file_name_that_cannot_be_encoded_is_one_line(monkeypatch, capsys):
+    error = UnicodeEncodeError("utf-8", "photos/\udcb9\udcb7", 7, 9, "surrogates not allowed")
+    monkeypatch.setattr(train_command, "check", raising(error))
+    assert_refused(["train"], capsys, r"photos/\xb9\xb7", "UTF-8")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("ours"),
+        OSError(errno.EIO, "broken disk"),
+        UnicodeEncodeError("ascii", "text of ours \xe9", 13, 14, "ordinal not in range"),
+    ],
+)
 def test_other_errors_keep_their_traceback(error, monkeypatch):
     monkeypatch.setattr(train_command, "check", raising(error))
     with pytest.raises(type(error)):

@@ -84,3 +84,9 @@ def test_text_with_names_that_are_not_utf_8_is_written_escaped(tmp_path):
 )
 def test_printable_escapes_bytes_that_are_not_utf_8(name, shown):
     assert files.printable(name) == shown
+
+
+def test_paths_that_are_not_utf_8_are_refused_by_name():
+    files.check_utf8_path("\u72d7/run", "--out")
+    with pytest.raises(InputError, match=r"--out .*/\\xb9\\xb7: .* not UTF-8"):
+        files.check_utf8_path(os.fsdecode("\u72d7".encode("gbk")), "--out")

@@ -14,7 +14,7 @@ from alexnet_tf.export.onnx_file import to_onnx
 from alexnet_tf.export.saved_model import check_version, write_saved_model
 from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
 from alexnet_tf.export.warmup import write_warmup
-from alexnet_tf.files import atomic_path, check_local_path
+from alexnet_tf.files import atomic_path, check_local_path, check_utf8_path
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.runs import model_file, newest_run, read_run
 from alexnet_tf.system import import_optional
@@ -98,6 +98,7 @@ def export(
         raise InputError(f"--quantize {quantize} is for the .tflite file: add --format tflite")
     _check_name(name)
     check_local_path(out, "--out")
+    check_utf8_path(out, "--out")
     base = Path(out) / name
     record: dict[str, Any] = {}
     if run is not None and model is not None:

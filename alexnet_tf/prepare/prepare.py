@@ -12,7 +12,7 @@ from typing import Any
 
 from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
-from alexnet_tf.files import check_local_path, expanded, write_json
+from alexnet_tf.files import check_local_path, check_utf8_path, expanded, write_json
 from alexnet_tf.prepare.finish import finish
 from alexnet_tf.prepare.report import REPORT
 from alexnet_tf.prepare.shards import (
@@ -92,6 +92,7 @@ def prepare(
     check_local_path(out or "", "--out")
     listed = list_source(source, data_dir)
     folder = expanded(out) if out is not None else Path("prepared") / listed.name
+    check_utf8_path(folder, "--out")
     if expanded(source).exists() and folder.resolve().is_relative_to(listed.root.resolve()):
         raise InputError(f"{folder} is inside of {source}: prepare it with --out, a folder outside")
     wanted = {

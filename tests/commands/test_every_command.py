@@ -1,6 +1,7 @@
 """What all commands have in common: strict JSON, and models with NaN are refused."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -155,3 +156,33 @@ def test_only_one_function_writes_json_to_stdout():
     folder = Path(an.__file__).parent / "commands"
     for path in folder.glob("*.py"):
         assert "json.dump" not in path.read_text(encoding="utf-8"), path.name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "data PHOTOS --recipe shapes",
+        "predict PHOTOS --model RUN",
+        "similar PHOTOS/a/0.png --run RUN --in PHOTOS",
+        "evaluate --run RUN",
+        "report --run RUN --only curves",
+        "export --run RUN --out served --format tflite --check-images 4",
+        "export --run RUN --out PHOTOS --check-images 4",
+        "prepare PHOTOS --size 32",
+        "prepare photos --size 32 --out new-RUN",
+        "train --dataset PHOTOS --no-prepare --run-dir new",
+    ],
+)
+def test_names_that_are_not_utf_8_work_or_are_refused_in_one_line(words, home, capsys):
+    photos, run = (os.fsdecode(name.encode("gbk")) for name in ("\u72d7\u5e93", "\u732b\u5e93"))
+    shutil.copytree("photos", photos)
+    shutil.copytree("good", run)
+    os.rename(f"{photos}/b", f"{photos}/{photos}")  # noqa: PTH104
+    given = [word.replace("PHOTOS", photos).replace("RUN", run) for word in words.split()]
+    code, out, err = outcome(given, capsys)
+    if code == 0:
+        assert out or err
+    else:
+        assert (code, out, err.count("\n")) == (2, "", err.count("preparing") + 1)
+        assert "UTF-8" in err and r"\x" in err
+    out.encode(), err.encode()  # everything is shown escaped
