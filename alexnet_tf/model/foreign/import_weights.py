@@ -1,26 +1,21 @@
 """`import_weights`: builds a model with weights from Caffe, torchvision or Keras.
 
-Names, shapes and types are checked before an array is read, and its numbers before a model is made.
+Names, shapes and types are checked before an array is read, and its numbers before they are used.
 """
 
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import keras
 import numpy as np
 
 from alexnet_tf import imagenet, paper
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.model.foreign.numpy_pickle import NPZ_REMEDY, PICKLE_REMEDY, read_npy
-from alexnet_tf.model.foreign.tensor_files import (
-    read_keras_weights,
-    read_onnx,
-    read_safetensors,
-    read_torch,
-)
+from alexnet_tf.model.foreign.formats import Fc6Order, Format, find_format
+from alexnet_tf.model.foreign.tensor_files import read_keras_weights
 from alexnet_tf.model.foreign.weight_file import Entries
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import is_finite
@@ -30,22 +25,8 @@ from alexnet_tf.settings import Network, Recipe
 # The mean RGB of ILSVRC-2012's training images, which BVLC's models subtract.
 CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
-Fc6Order = Literal["chw", "hwc"]
-_Names = Callable[[str, int, Network], str]
 _Convert = Callable[[np.ndarray], np.ndarray]
 _CONVERTED = ("float16", "float64")
-# Other files that people have, by their suffix, with how to convert them.
-_CONVERSIONS = {
-    ".npz": NPZ_REMEDY,
-    ".pkl": PICKLE_REMEDY,
-    ".pickle": PICKLE_REMEDY,
-    ".caffemodel": "convert it to .onnx, or to an .npy dictionary with caffe-tensorflow",
-    ".h5": "load it in Keras 3 and use model.save_weights('model.weights.h5')",
-    ".hdf5": "load it in Keras 3 and use model.save_weights('model.weights.h5')",
-    ".keras": "a model of this package needs no import; of another model use "
-    "model.save_weights('model.weights.h5')",
-    ".bin": "if PyTorch wrote it, rename it to .pth",
-}
 
 
 class Source(NamedTuple):
@@ -62,58 +43,6 @@ class Source(NamedTuple):
     shape: tuple[int, ...]
     variable: Any
     convert: _Convert
-
-
-class _Format(NamedTuple):
-    """A file format.
-
-    Attributes:
-      read: Returns the arrays.
-      recipe: The network that the weights belong to; None: the user names it.
-      name: Returns the name of a layer's kernel (0) or bias (1) in the file.
-      outputs_first: Whether kernels are (out, in, height, width) and dense layers (out, in); else
-        they have Keras' layout.
-      fc6_order: How the inputs of fc6, the first dense layer, are flattened: "chw", as in Caffe and
-        PyTorch, or "hwc", as in Keras.
-      may_have_more: Whether the file may hold constants that are not weights.
-    """
-
-    read: Callable[[Path], Entries]
-    recipe: str | None
-    name: _Names
-    outputs_first: bool
-    fc6_order: Fc6Order
-    may_have_more: bool = False
-
-
-def _onnx_name(layer: str, number: int, network: Network) -> str:
-    return f"{layer}_{'wb'[number]}_0"
-
-
-def _numbered_name(layer: str, number: int, network: Network) -> str:
-    return f"{layer}/{number}"
-
-
-def _torchvision_name(layer: str, number: int, network: Network) -> str:
-    """Returns the name in torchvision's two Sequentials, where relu, pool and dropout count too."""
-    part = ("weight", "bias")[number]
-    index = int("".join(c for c in layer if c.isdecimal())) - 1
-    blocks = network.convolutions
-    if layer.startswith("conv"):
-        return f"features.{index + sum(len(block.then) for block in blocks[:index])}.{part}"
-    hidden = index - len(blocks)
-    position = 3 * hidden + 1 if hidden < len(network.hidden_units) else 3 * hidden
-    return f"classifier.{position}.{part}"
-
-
-_FORMATS = {
-    ".onnx": _Format(read_onnx, "caffe", _onnx_name, True, "chw", may_have_more=True),
-    ".npy": _Format(read_npy, "caffe", _numbered_name, False, "hwc"),
-    ".pth": _Format(read_torch, "torchvision", _torchvision_name, True, "chw"),
-    ".pt": _Format(read_torch, "torchvision", _torchvision_name, True, "chw"),
-    ".safetensors": _Format(read_safetensors, "torchvision", _torchvision_name, True, "chw"),
-    ".weights.h5": _Format(read_keras_weights, None, _numbered_name, False, "hwc"),
-}
 
 
 def import_weights(
@@ -178,23 +107,7 @@ def import_weights(
     return model
 
 
-def find_format(path: Path) -> _Format:
-    """Returns the format of a file, by its name.
-
-    Raises:
-      InputError: The name has another ending; the message says how to convert the file if known.
-    """
-    for ending, found in _FORMATS.items():
-        if path.name.endswith(ending):
-            return found
-    remedy = _CONVERSIONS.get(path.suffix.lower())
-    raise InputError(
-        f"{path}: {path.suffix or 'this file'} is not supported"
-        + (f": {remedy}" if remedy else f": expected one of {', '.join(_FORMATS)}")
-    )
-
-
-def _classes(path: Path, entries: Entries, file_format: _Format, network: Network) -> int:
+def _classes(path: Path, entries: Entries, file_format: Format, network: Network) -> int:
     """Returns the number of classes of the file's last layer."""
     last = f"fc{len(network.convolutions) + len(network.hidden_units) + 1}"
     name = file_format.name(last, 1, network)
@@ -207,7 +120,7 @@ def _classes(path: Path, entries: Entries, file_format: _Format, network: Networ
 
 
 def _sources(
-    model: keras.Model, file_format: _Format, order: str, network: Network, has_mean: bool
+    model: keras.Model, file_format: Format, order: str, network: Network, has_mean: bool
 ) -> list[Source]:
     """Returns the array in the file of every weight of the model."""
     sources = []
@@ -259,7 +172,7 @@ def _from_chw(convert: _Convert, shape: Sequence[int | None]) -> _Convert:
     return converted
 
 
-def _check(path: Path, entries: Entries, sources: list[Source], file_format: _Format) -> None:
+def _check(path: Path, entries: Entries, sources: list[Source], file_format: Format) -> None:
     """Checks names, shapes and types before any array is read.
 
     Raises:
