@@ -4,6 +4,7 @@ Each command lives in `alexnet_tf.commands` and imports what it works with when 
 `--help` imports no TensorFlow.
 """
 
+import difflib
 import errno
 import importlib
 import io
@@ -11,11 +12,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-import click
-
 from alexnet_tf import __version__
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
-from alexnet_tf.huge_pages import restart_with_huge_pages
+from alexnet_tf.files import printable
+from alexnet_tf.system import command_name, missing_dependency, restart_with_huge_pages
+
+try:
+    import click
+except ModuleNotFoundError as error:
+    print(f"Error: {missing_dependency(error)}", file=sys.stderr)
+    sys.exit(2)
 
 COMMANDS = (
     "train",
@@ -32,68 +38,74 @@ COMMANDS = (
     "bench",
     "experiment",
 )
-# Worth another start of the process for faster memory.
+# Long enough to restart the process for faster memory.
 _LONG = ("train", "evaluate", "report", "bench", "experiment")
 _FAILED = 1
 _BAD_INPUT = 2
-_STOPPED = 3  # asked to stop, and saved
+_STOPPED = 3  # interrupted and saved
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-# What the user's disk refuses: no space, no quota, too large a file, mounted read-only.
+# The user's disk: no space, no quota, file too large, mounted read-only.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-# Names that no file can have: too long, or of a link to itself.
+# Names that no file can have: too long, or a link to itself.
 _NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
-
-
-class _LazyGroup(click.Group):
-    """A group that imports a command's module when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            known = ", ".join(COMMANDS)
-            raise click.UsageError(f"unknown command {cmd_name!r}: choose one of {known}")
-        command: click.Command = importlib.import_module(
-            f"alexnet_tf.commands.{cmd_name.replace('-', '_')}"
-        ).command
-        return command
-
-
+# How help texts in the source name the command; shown as the user called it.
+_CLONE = "python cli.py"
 _EXAMPLES = """\b
 A first try, with nothing to download:
   python cli.py train
   python cli.py evaluate --ten-crop"""
 
 
+class _LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            close = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            known = ", ".join(COMMANDS)
+            raise click.UsageError(f"unknown command {cmd_name!r}: {hint}Choose one of {known}")
+        command: click.Command = importlib.import_module(
+            f"alexnet_tf.commands.{cmd_name.replace('-', '_')}"
+        ).command
+        command.epilog = (command.epilog or "").replace(_CLONE, command_name())
+        return command
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.epilog = _EXAMPLES.replace(_CLONE, command_name())
+        super().format_epilog(ctx, formatter)
+
+
 @click.group(
     cls=_LazyGroup,
-    epilog=_EXAMPLES,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="alexnet-tf")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """AlexNet for Keras and TensorFlow: train it, judge it, look at it."""
+    """AlexNet for Keras and TensorFlow: train, evaluate, inspect and export it."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and leaves the process.
+    """Runs the command line and exits the process.
 
-    What the user can put right ends in one line on stderr and exit code 2, training that cannot go
-    on in one line and exit code 1; a fault of ours keeps its traceback.
+    Errors of the user's input end in one line on stderr and exit code 2, failed training in one
+    line and exit code 1. Every other error is a bug and keeps its traceback.
 
     Args:
-      arguments: The command line's words, or None: the process's.
+      arguments: The command line's words; None: the process's.
     """
     if arguments is None and sys.argv[1:2] and sys.argv[1] in _LONG:
         restart_with_huge_pages()
-    _print_any_name()
+    _escape_unencodable()
     try:
-        code = cli.main(args=arguments, prog_name="alexnet-tf", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name=command_name(), standalone_mode=False)
     except click.ClickException as error:
         _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
@@ -113,16 +125,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not is_users(error):
             raise
         _fail(describe(error))
+    except UnicodeEncodeError as error:
+        if not _is_file_name(error):
+            raise
+        _fail(
+            f"{printable(error.object)}: this name cannot be encoded as {error.encoding}: rename "
+            "it, or set a UTF-8 locale (LC_ALL=C.UTF-8)"
+        )
+    except ModuleNotFoundError as error:
+        message = missing_dependency(error)
+        if message is None:
+            raise
+        _fail(message)
     else:
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _print_any_name() -> None:
-    """Lets the screen escape what it cannot encode: files' names need not be UTF-8."""
+def _escape_unencodable() -> None:
+    """Makes stdout and stderr escape what they cannot encode: file names need not be UTF-8."""
     for stream in (sys.stdout, sys.stderr):
-        # Where the user chose another way than to fail, it stays.
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        # An error handler that the user chose stays.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _is_file_name(error: UnicodeEncodeError) -> bool:
+    """Returns whether what cannot be encoded is a file's name in another encoding."""
+    has_raw_bytes = any("\udc80" <= letter <= "\udcff" for letter in error.object)
+    return has_raw_bytes or error.encoding == sys.getfilesystemencoding() != "utf-8"
 
 
 def is_users(error: OSError) -> bool:
@@ -133,13 +163,13 @@ def is_users(error: OSError) -> bool:
 
 
 def describe(error: OSError) -> str:
-    """Returns an operating system's error as a sentence: what is wrong, and with which file."""
+    """Returns an operating system's error as a sentence: the file, and what is wrong with it."""
     text = error.strerror or str(error)
     return f"{error.filename}: {text}" if error.filename else text
 
 
 def _fail(message: str, code: int = _BAD_INPUT) -> None:
-    """Prints one line on stderr and leaves."""
-    lines = (line.strip() for line in message.splitlines())  # blanks inside may be a name's
+    """Prints one line on stderr and exits."""
+    lines = (line.strip() for line in message.splitlines())  # names may hold several blanks
     click.echo(f"Error: {' '.join(line for line in lines if line)}", err=True)
     sys.exit(code)

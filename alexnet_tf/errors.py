@@ -1,28 +1,28 @@
-"""The errors that the command line turns into one line and exit code 2."""
+"""The errors that the command line prints as one line, with an exit code of their own."""
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used; the message names it and says what would be right.
+    """What the user gave cannot be used; the message names it and the remedy. Exit code 2.
 
-    Whoever raises it has left nothing half-written. Everything else that escapes is a fault of ours
-    and keeps its traceback.
+    Whoever raises it leaves nothing half-written. Every other error that escapes is a bug of this
+    package and keeps its traceback.
     """
 
 
 class FolderTakenError(InputError):
-    """The folder to write to holds something else: another must be given."""
+    """The folder to write to already exists and holds something else."""
 
 
 def choose(value: str, known: list[str] | tuple[str, ...], what: str) -> str:
     """Returns `value` if it is one of `known`.
 
     Args:
-      value: What the user asked for.
-      known: What there is.
-      what: What it is called in the message: "recipe", "--init".
+      value: What the user gave.
+      known: The allowed values.
+      what: The name of the setting in the message: "recipe", "--init".
 
     Raises:
-      InputError: `value` is none of them.
+      InputError: `value` is not allowed.
     """
     if value not in known:
         raise InputError(f"unknown {what} {value!r}: choose one of {', '.join(known)}")
@@ -30,12 +30,12 @@ def choose(value: str, known: list[str] | tuple[str, ...], what: str) -> str:
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; the message says where, and what to do."""
+    """Training failed; the message says where, and what to do. Exit code 1."""
 
 
 class DivergedError(TrainingError):
-    """The loss is no number any more."""
+    """The loss became NaN or infinite."""
 
 
-class TrainingStopped(RuntimeError):  # noqa: N818 (it is no error)
-    """Training was asked to stop, and has saved; the message has the command that goes on."""
+class TrainingStopped(RuntimeError):  # noqa: N818 (not an error)
+    """Training was interrupted and has saved; the message has the command that resumes it."""

@@ -1,9 +1,11 @@
-"""Files that are there whole or not at all: written beside, then renamed."""
+"""Paths, atomic writes and strict JSON. A written file is complete or absent."""
 
 import contextlib
 import hashlib
 import json
+import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,52 +13,119 @@ from typing import Any
 from alexnet_tf.errors import InputError
 
 PICTURE_ENDINGS = (".png", ".pdf", ".svg")
-_SEAL = "sha256"
-_BLANK = "0" * 64  # what stands in the place of the checksum while it is computed
+NO_ADDRESSES = "addresses (gs://, s3://, https:// ...) are not supported: give a local path"
+_CHECKSUM = "sha256"
+_BLANK = "0" * 64  # stands in place of the checksum while it is computed
+# `Path` makes gs:/bucket of gs://bucket, and Databricks writes dbfs:/folder.
+_SCHEMES = "abfss?|az|dbfs|file|ftp|gcs?|gs|hdfs|https?|memory|s3[an]?|viewfs|wasbs?"
+_ADDRESS = re.compile(rf"(?:[a-z][a-z0-9+.-]+://|(?:{_SCHEMES}):/)", re.IGNORECASE)
 
 
 class DamagedFileError(ValueError):
-    """A file is not what was written; the message says in what way."""
+    """A file's content is not what was written; the message says how it differs."""
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
-    """Returns a path with ~ and ~user replaced; where there is no such user, as it is."""
+def check_local_path(path: str | os.PathLike[str], option: str = "") -> None:
+    """Checks that a path is not an address such as gs://bucket/run, which is not supported.
+
+    Without the check, a local folder called `gs:` would be made.
+
+    Args:
+      path: What the user gave.
+      option: The option that takes it, for the message.
+
+    Raises:
+      InputError: The path begins with a scheme.
+    """
+    text = os.fspath(path)
+    if is_address(text):
+        raise InputError(f"{option} {text}: {NO_ADDRESSES}".lstrip())
+
+
+def is_address(text: str | bytes) -> bool:
+    """Returns whether a path begins with a scheme, as gs://bucket/run does."""
+    return _ADDRESS.match(os.fsdecode(text)) is not None
+
+
+def expanded(path: str | os.PathLike[str], option: str = "") -> Path:
+    """Returns a path with ~ and ~user replaced; unchanged where there is no such user.
+
+    Args:
+      path: What the user gave.
+      option: The option that takes it, for the message.
+
+    Raises:
+      InputError: The path is an address such as gs://bucket/run.
+    """
+    check_local_path(path, option)
     try:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
 
 
-def check_picture_name(path: str | os.PathLike[str], option: str = "--picture") -> None:
-    """Checks that a picture's file name ends in a format that can be drawn, in a folder that is.
+def check_utf8_path(path: str | os.PathLike[str], option: str) -> None:
+    """Checks that a path is UTF-8 text, which TensorFlow and TFDS need.
 
     Args:
-      path: The picture's.
-      option: That named it, for the message.
+      path: What the user gave.
+      option: The option that takes it, for the message.
 
     Raises:
-      InputError: It does not.
+      InputError: Its bytes are not UTF-8, as on Linux after unpacking a GBK archive.
     """
+    absolute = str(Path(path).absolute())
+    if not _is_utf8(absolute):
+        raise InputError(
+            f"{option} {printable(absolute)}: the bytes of this path are not UTF-8: rename it"
+        )
+
+
+def _is_utf8(text: str) -> bool:
+    """Returns whether a text has no surrogates, which stand for bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_picture_name(path: str | os.PathLike[str], option: str = "--picture") -> None:
+    """Checks that a picture can be written: its format is known and its folder exists.
+
+    Args:
+      path: The picture's file.
+      option: The option that named it, for the message.
+
+    Raises:
+      InputError: It cannot.
+    """
+    check_local_path(path, option)
     path = Path(path)
     if path.suffix.lower() not in PICTURE_ENDINGS:
-        raise InputError(f"{option} {path}: the name must end in .png, .pdf or .svg")
+        raise InputError(f"{option} {path}: the name must end in {', '.join(PICTURE_ENDINGS)}")
     if not path.absolute().parent.is_dir():
-        raise InputError(f"{option} {path}: there is no folder {path.parent}")
+        raise InputError(f"{option} {path}: folder {path.parent} not found")
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a path beside `path` to write to, and renames it to `path` when the block succeeds.
+    """Yields a temporary path beside `path`, which replaces `path` if the block succeeds.
 
-    The temporary name keeps the suffix, since savers choose their format by it. If the block fails
-    the temporary file is removed and what stood at `path` stays as it was.
+    The temporary name keeps the suffix, since savers choose their format by it. If the block fails,
+    the temporary file is removed and `path` is left as it was.
 
     Args:
       path: The file to write. Its folder must exist.
 
     Yields:
       The path to write to.
+
+    Raises:
+      InputError: The path is an address such as gs://bucket/run.
+      OSError: It cannot be written; the error names `path`.
     """
+    check_local_path(path)
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.writing{path.suffix}")
     try:
@@ -73,19 +142,48 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes `text` as UTF-8, whole or not at all."""
+    """Writes `text` atomically as UTF-8; bytes of file names that are not UTF-8 are escaped."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def to_json(value: Any, *, indent: int | None = None, encoding: str = "utf-8") -> str:
+    """Returns strict JSON: NaN and infinity, which JSON does not have, become null.
+
+    Args:
+      value: Plain values.
+      indent: Spaces per level; None: one line.
+      encoding: Of the file. Text is escaped if it cannot be encoded, as file names may not be.
+    """
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        value = _without_nan(value)
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent, allow_nan=False)
+    return text
+
+
+def _without_nan(value: Any) -> Any:
+    """Returns plain values with None in place of NaN and infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    return [_without_nan(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Writes `value` atomically as strict, indented JSON."""
+    write_text(path, to_json(value, indent=2) + "\n")
 
 
 def write_sealed_json(path: str | os.PathLike[str], value: dict[str, Any]) -> None:
-    """Writes `value` as `write_json` does, with a checksum of the whole file as its last entry."""
-    text = json.dumps({**value, _SEAL: _BLANK}, indent=2, ensure_ascii=False) + "\n"
+    """Writes `value` as `write_json` does, with a checksum of the file as its last entry."""
+    text = to_json({**value, _CHECKSUM: _BLANK}, indent=2) + "\n"
     before, _, after = text.rpartition(_BLANK)
     write_text(path, before + sha256(text.encode()) + after)
 
@@ -94,20 +192,20 @@ def read_sealed_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns what `write_sealed_json` wrote, without the checksum.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      DamagedFileError: A byte of it is not as it was written, or it has no checksum.
+      FileNotFoundError: The file does not exist.
+      DamagedFileError: The file has changed since it was written, or has no checksum.
     """
     try:
         text = Path(path).read_bytes().decode()
         value = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DamagedFileError(str(error)) from None
-    seal = value.pop(_SEAL, None) if isinstance(value, dict) else None
-    if not isinstance(seal, str) or len(seal) != len(_BLANK):
+    checksum = value.pop(_CHECKSUM, None) if isinstance(value, dict) else None
+    if not isinstance(checksum, str) or len(checksum) != len(_BLANK):
         raise DamagedFileError("it has no checksum, or was written by an earlier version")
-    before, _, after = text.rpartition(seal)
-    if sha256((before + _BLANK + after).encode()) != seal:
-        raise DamagedFileError("its checksum is another")
+    before, _, after = text.rpartition(checksum)
+    if sha256((before + _BLANK + after).encode()) != checksum:
+        raise DamagedFileError("checksum mismatch")
     return dict(value)
 
 
@@ -118,5 +216,8 @@ def sha256(content: bytes) -> str:
 
 def printable(name: str) -> str:
     """Returns a file's name in one line of valid Unicode, whatever bytes it has."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    try:
+        text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte, as names on Windows may have
+        text = name.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

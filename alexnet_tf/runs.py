@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import DamagedFileError, read_sealed_json, sha256, write_sealed_json
+from alexnet_tf.files import (
+    DamagedFileError,
+    check_local_path,
+    read_sealed_json,
+    sha256,
+    write_sealed_json,
+)
+from alexnet_tf.system import command_name
 
 SAVED_MODELS = "saved_models"
 BEST = "best.keras"
@@ -38,7 +45,7 @@ def newest_run(root: str | Path = SAVED_MODELS) -> Path:
     folders = [*root.glob("*/"), *root.glob("*/seed-*/")]
     runs = [folder for folder in folders if is_run(folder)]
     if not runs:
-        raise InputError(f"no run under {root}/: train one first (`python cli.py train`)")
+        raise InputError(f"no run under {root}/: train one first (`{command_name()} train`)")
     return max(runs, key=lambda folder: (_begun(folder), folder.name))
 
 
@@ -73,6 +80,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     Raises:
       InputError: The folder is missing, is no run, or its run.json is damaged or another run's.
     """
+    check_local_path(folder)
     path = Path(folder) / RUN
     try:
         record = read_sealed_json(path)
@@ -136,6 +144,7 @@ def read_seeds(folder: str | Path) -> dict[str, Any]:
     Raises:
       InputError: It is no such folder, or its seeds.json is damaged.
     """
+    check_local_path(folder)
     path = Path(folder) / SEEDS
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from alexnet_tf.huge_pages import huge_page_environment
+from alexnet_tf.system import huge_page_environment
 
 Step = Callable[[], object]
 

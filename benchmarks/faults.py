@@ -43,7 +43,7 @@ from fault_tools import (
 
 from alexnet_tf import runs
 from alexnet_tf.files import write_json
-from alexnet_tf.quiet import import_tensorflow
+from alexnet_tf.system import import_tensorflow
 
 TRAIN = ["train", "--dataset", "shapes", "--limit-train", "320", "--limit-val", "64"]
 TRAIN += ["--epochs", "8", "--batch-size", "32", "--precision", "float32"]

@@ -233,7 +233,7 @@ def main() -> None:
     arguments = parser.parse_args()
     workers = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):
-        from alexnet_tf.quiet import import_tensorflow
+        from alexnet_tf.system import import_tensorflow
 
         import_tensorflow()
         photos = arguments.photos

@@ -25,9 +25,9 @@ from typing import Any
 
 from scaling import two_processes_seconds
 
-from alexnet_tf.quiet import import_tensorflow
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Recipe
+from alexnet_tf.system import import_tensorflow
 from alexnet_tf.training.cluster import free_ports
 
 import_tensorflow(start_devices=False)

@@ -125,7 +125,7 @@ def main(
     as_json: bool,
 ) -> None:
     """Measures and prints."""
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     try:
         folder = Path(run) if run else newest_run()

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sys
 
 import pytest
 
@@ -14,6 +15,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 def no_collection(monkeypatch):
     """Collecting garbage takes a second late in a run, and stand-ins for trainings leave none."""
     monkeypatch.setattr("gc.collect", lambda *generation: 0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def command_line_of_a_clone():
+    """Messages name the command that the user called: in tests, that of a clone."""
+    called, sys.argv[0] = sys.argv[0], "cli.py"
+    yield
+    sys.argv[0] = called
 
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")

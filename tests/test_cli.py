@@ -14,13 +14,14 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
+from PIL import Image
 
 from alexnet_tf import cli as cli_module
 from alexnet_tf.cli import COMMANDS, cli, main
 from alexnet_tf.commands import train as train_command
-from alexnet_tf.commands.options import DataSetName, echo_json
-from alexnet_tf.commands.summary import _table as layers_table
+from alexnet_tf.commands.options import DataSetName, UserPath, echo_json
+from alexnet_tf.commands.summary import print_layers
+from alexnet_tf.console import Console
 from alexnet_tf.errors import InputError, TrainingError
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.runs import write_run
@@ -204,7 +205,20 @@ def test_expected_errors_are_one_line(error, code, line, monkeypatch, capsys):
     assert outcome(["train"], capsys) == (code, "", line)
 
 
-@pytest.mark.parametrize("error", [ValueError("ours"), OSError(errno.EIO, "broken disk")])
+def test_file_name_that_cannot_be_encoded_is_one_line(monkeypatch, capsys):
+    error = UnicodeEncodeError("utf-8", "photos/\udcb9\udcb7", 7, 9, "surrogates not allowed")
+    monkeypatch.setattr(train_command, "check", raising(error))
+    assert_refused(["train"], capsys, r"photos/\xb9\xb7", "UTF-8")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("ours"),
+        OSError(errno.EIO, "broken disk"),
+        UnicodeEncodeError("ascii", "text of ours \xe9", 13, 14, "ordinal not in range"),
+    ],
+)
 def test_other_errors_keep_their_traceback(error, monkeypatch):
     monkeypatch.setattr(train_command, "check", raising(error))
     with pytest.raises(type(error)):
@@ -221,6 +235,15 @@ def test_a_closed_pipe_is_no_error():
     assert done.stderr == b""
 
 
+def strict(text):
+    """Parses JSON as the standard has it: without NaN and Infinity."""
+
+    def refuse(constant):
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_json_is_json_whatever_stdout_can_encode(encoding, monkeypatch):
     values = {"class": "猫 é", "image": "caf\udce9"}
@@ -228,7 +251,10 @@ def test_json_is_json_whatever_stdout_can_encode(encoding, monkeypatch):
     stdout = io.TextIOWrapper(written, encoding=encoding, errors="backslashreplace")
     monkeypatch.setattr(sys, "stdout", stdout)
     echo_json(values)
-    assert json.loads(written.getvalue()) == values
+    assert strict(written.getvalue()) == values
+    echo_json({"loss": float("nan"), "all": [float("inf"), {"one": -float("inf")}, 1.5]})
+    last = written.getvalue().decode().splitlines()[-1]
+    assert strict(last) == {"loss": None, "all": [None, {"one": None}, 1.5]}
     echo_json({"class": "猫"})
     assert ("猫" in written.getvalue().decode()) == (encoding == "utf-8")
 
@@ -253,7 +279,7 @@ def test_train_gets_what_was_given_zeros_included_and_nothing_else(monkeypatch, 
     module = types.ModuleType("alexnet_tf.training.train")
     module.train = lambda **options: given.update(options)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("alexnet_tf.quiet.import_tensorflow", lambda **_: None)
+    monkeypatch.setattr("alexnet_tf.system.import_tensorflow", lambda **_: None)
     words = "train --momentum 0 --seed 0 --weight-decay 0 --epochs 2 --quiet --devices 0,1"
     assert outcome(words.split(), capsys)[0] == 0
     assert given == {
@@ -289,16 +315,6 @@ def test_summary_is_a_table_with_totals(capsys):
     assert code == 0
     assert "28x28x6" in out
     assert f"{61_706 - 7 * 85:,}" in out  # seven classes fewer of 84 weights and a bias
-
-
-def test_summary_in_a_narrow_terminal_shows_everything():
-    shapes = {"output_shape": (55, 55, 96), "parameters": 10**8, "multiply_adds": 10**9}
-    window = {"kernel_size": (11, 11), "strides": (4, 4), "padding": "valid", "groups": 2}
-    row = types.SimpleNamespace(name="conv1", type="GroupedConv2D", **shapes, **window)
-    summary = types.SimpleNamespace(layers=[row], parameters=10**8, multiply_adds=10**9)
-    console = Console(file=io.StringIO(), width=40)
-    console.print(layers_table(summary, "paper"))
-    assert "…" not in console.file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -365,3 +381,135 @@ def test_summary_shows_the_network_of_a_model_and_of_a_run(capsys, tmp_path):
 )
 def test_summary_rejects_options_that_do_not_fit(options, message, capsys):
     assert_refused(["summary", *options], capsys, message)
+
+
+def test_summary_keeps_words_whole_at_80_columns():
+    shapes = {"output_shape": (55, 55, 96), "parameters": 37_752_832, "multiply_adds": 10**8}
+    window = {"kernel_size": (11, 11), "strides": (4, 4), "padding": "valid", "groups": 2}
+    row = types.SimpleNamespace(name="norm1", type="GroupedConv2D", **shapes, **window)
+    summary = types.SimpleNamespace(layers=[row], parameters=10**8, multiply_adds=10**9)
+    file = io.StringIO()
+    print_layers(summary, "paper", Console(file=file, width=80))
+    words = file.getvalue().split()
+    for word in ("conv", "parameters", "37,752,832", "1,000,000,000"):
+        assert word in words
+    assert max(map(len, file.getvalue().splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("trian", "train"), ("evalute", "evaluate"), ("import", None)]
+)
+def test_misspelled_command_suggests_the_right_one(written, meant, capsys):
+    code, out, err = outcome([written], capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (f"did you mean {meant}?" in err) == (meant is not None)
+    assert all(name in err for name in COMMANDS)
+
+
+def run_cli(*words, program=("cli.py",), before="", **variables):
+    """Runs the command line in a process of its own, after `before`."""
+    code = (
+        f"import sys\n{before}\nsys.argv = [{program[0]!r}, *sys.argv[1:]]\n"
+        "from alexnet_tf.cli import main\nmain()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=ROOT,
+        capture_output=True,
+        env={**os.environ, **variables},
+    )
+
+
+@pytest.mark.parametrize("name", ["click", "numpy", "rich", "tensorflow", "keras"])
+def test_missing_dependency_is_one_line(name):
+    words = ["data", "shapes"] if name != "rich" else ["experiment", "lrn", "--budget", "1s"]
+    done = run_cli(*words, before=f"sys.modules[{name!r}] = None")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(f"Error: {name} is not installed for ".encode())
+    assert b"pip install" in done.stderr
+
+
+def test_missing_module_of_the_package_keeps_its_traceback(monkeypatch):
+    error = ModuleNotFoundError("No module named 'alexnet_tf.nothing'", name="alexnet_tf.nothing")
+    monkeypatch.setattr(train_command, "check", raising(error))
+    with pytest.raises(ModuleNotFoundError):
+        main(["train"])
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [
+        ("/usr/bin/alexnet-tf", "alexnet-tf"),
+        ("cli.py", "python cli.py"),
+        ("/x/alexnet_tf/__main__.py", "python -m alexnet_tf"),
+    ],
+)
+def test_help_names_the_command_as_it_was_called(program, shown):
+    for words in ([], ["train"]):
+        text = run_cli(*words, "--help", program=(program,)).stdout.decode()
+        assert text.startswith(f"Usage: {shown} ")
+        assert f"  {shown} train\n" in text
+        assert text.count("python cli.py") == (text.count(shown) if shown == "python cli.py" else 0)
+
+
+@pytest.mark.parametrize(
+    "address", ["gs://bucket/x", "s3://b/x", "https://example.org/x", "hdfs://n/x", "file:///x"]
+)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_addresses_are_refused_by_every_path_option(name, address, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = cli.get_command(click.Context(cli), name)
+    paths = [p for p in command.params if isinstance(p.type, (click.Path, DataSetName))]
+    assert paths or name == "summary"
+    others = ["x" for p in command.params if isinstance(p, click.Argument)]
+    for param in paths:
+        if isinstance(param, click.Argument):
+            assert_refused([name, address], capsys, address, param.human_readable_name)
+        else:
+            words = [name, *others, param.opts[0], address]
+            assert_refused(words, capsys, f"'{param.opts[0]}'", address, "not supported")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_option_that_takes_a_file_is_a_checked_path():
+    for name in COMMANDS:
+        for param in cli.get_command(click.Context(cli), name).params:
+            taken = (param.metavar or "") + " " + (getattr(param, "help", None) or "")
+            if re.search(r"\b(folder|file|PATH)\b|\.keras|\.png", taken) and not isinstance(
+                param.type, (click.Choice, click.IntRange, click.types.BoolParamType)
+            ):
+                assert isinstance(param.type, (UserPath, DataSetName)), (name, param.name)
+
+
+def test_an_address_in_tfds_data_dir_is_refused(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket/tfds")
+    assert_refused(["data", "cifar10"], capsys, "TFDS_DATA_DIR", "gs://bucket/tfds")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("locale", ["ascii", "latin-1", "gbk"])
+def test_output_in_any_encoding_has_no_traceback_and_no_escaped_drawing(locale, tmp_path):
+    for name in ("\u732b", "caf\u00e9"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            color = (50 * number, 9, 9)
+            Image.new("RGB", (40, 40), color).save(tmp_path / name / f"{number}.png")
+    variables = {"PYTHONIOENCODING": locale, "COLUMNS": "80"}
+    done = run_cli("data", str(tmp_path), "--picture", str(tmp_path / "p.png"), **variables)
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode(locale)
+    assert "\\u25" not in text and "\\u2026" not in text
+    shown = {"ascii": ("\\u732b", "caf\\xe9"), "latin-1": ("\\u732b", "caf\u00e9")}
+    assert all(name in text for name in shown.get(locale, ("\u732b", "caf\u00e9")))
+    assert ("\u2588" in text) == (locale == "gbk")
+    assert ("###" in text) == (locale != "gbk")
+
+
+@pytest.mark.parametrize("words", [["bench", "--help"], ["experiment", "list"], ["summary"]])
+def test_a_c_locale_without_utf_8_mode_has_no_traceback(words):
+    variables = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run_cli(*words, **variables)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()

@@ -21,13 +21,11 @@ RANKS = {
     "settings": 0,
     "architectures": 0,
     "recipes": 0,
-    "cores": 0,
     "files": 0,
     "runs": 0,
-    "quiet": 0,
-    "huge_pages": 0,
     "imagenet": 0,
-    "optional": 0,
+    "system": 0,
+    "console": 0,
     "data": 1,
     "model": 1,
     "prepare": 2,
@@ -148,7 +146,7 @@ def test_importing_the_package_and_recipes_imports_no_tensorflow():
 def test_tensorflow_is_imported_in_silence_and_every_public_name_is_there():
     code = (
         "import sys\n"
-        "from alexnet_tf.quiet import import_tensorflow\n"
+        "from alexnet_tf.system import import_tensorflow\n"
         "import_tensorflow()\n"
         "print('imported', flush=True, file=sys.stderr)\n"
         "import alexnet_tf as an\n"
@@ -158,18 +156,3 @@ def test_tensorflow_is_imported_in_silence_and_every_public_name_is_there():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "[] True True\n")
     assert done.stderr.startswith("imported\n")
-
-
-def test_what_was_held_back_is_written_when_the_block_fails():
-    code = (
-        "import os\n"
-        "from alexnet_tf.quiet import quiet_stderr\n"
-        "with quiet_stderr(): os.write(2, b'dropped')\n"
-        "try:\n"
-        "    with quiet_stderr():\n"
-        "        os.write(2, b'kept')\n"
-        "        raise ValueError\n"
-        "except ValueError: os.write(2, b' after')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stderr == "kept after"

@@ -1,18 +1,15 @@
 """The result of `bench`: as JSON, as tables, as a picture."""
 
 import dataclasses
-import resource
-import sys
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from alexnet_tf.bench.ceiling import Ceiling
 from alexnet_tf.bench.layers import LayerTime
 from alexnet_tf.bench.speed import Speed
+from alexnet_tf.console import Column, Console
 from alexnet_tf.pictures.figure import save_picture
+from alexnet_tf.system import peak_memory_bytes
 
 _FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe and Ito: color-blind safe
 
@@ -44,41 +41,55 @@ class Benchmark:
         return {**dataclasses.asdict(self), "peak_memory_bytes": peak_memory_bytes()}
 
 
-def peak_memory_bytes() -> int:
-    """Returns the most memory this process has had, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def print_tables(benchmark: Benchmark, console: Console) -> None:
-    """Shows the ceilings, the speeds and the layers."""
-    ceilings = Table("precision", "matrix product", "convolution", title="ceiling, GFLOP/s")
-    for ceiling in benchmark.ceilings:
-        ceilings.add_row(
-            ceiling.precision,
-            f"{ceiling.matrix_product / 1e9:,.0f}",
-            f"{ceiling.convolution / 1e9:,.0f}",
-        )
-    speeds = Table("", "precision", "batch", "images/s", "of the ceiling", title=benchmark.recipe)
-    for what, rows in (("training", benchmark.training), ("inference", benchmark.inference)):
-        for row in rows:
-            speeds.add_row(
-                what,
-                row.precision,
-                str(row.batch_size),
-                f"{row.images_per_second:,.1f}",
-                f"{row.share_of_peak:.0%}",
-            )
+    """Prints the ceilings, the speeds and the layers."""
+
+    def numbers(*titles: str) -> list[Column]:
+        return [Column(title, is_number=True) for title in titles]
+
+    ceilings = [
+        [each.precision, f"{each.matrix_product / 1e9:,.0f}", f"{each.convolution / 1e9:,.0f}"]
+        for each in benchmark.ceilings
+    ]
+    console.table(
+        [Column("precision"), *numbers("matrix product", "convolution")],
+        ceilings,
+        title="ceiling, GFLOP/s",
+    )
+    console.message()
+    speeds = [
+        [
+            kind,
+            row.precision,
+            str(row.batch_size),
+            f"{row.images_per_second:,.1f}",
+            f"{row.share_of_peak:.0%}",
+        ]
+        for kind, rows in (("training", benchmark.training), ("inference", benchmark.inference))
+        for row in rows
+    ]
+    console.table(
+        [Column(""), Column("precision"), *numbers("batch", "images/s", "of the ceiling")],
+        speeds,
+        title=benchmark.recipe,
+    )
+    console.message()
+    layers = [
+        [
+            layer.name,
+            f"{layer.forward_ms:.1f}",
+            f"{layer.backward_ms:.1f}",
+            f"{layer.gflops_per_second:,.0f}" if layer.gflops_per_second else "",
+        ]
+        for layer in benchmark.layers
+    ]
     title = f"layers: batch {benchmark.layers_batch_size}, {benchmark.layers_precision}, ms"
-    layers = Table("layer", "forward", "backward", "GFLOP/s", title=title)
-    for layer in benchmark.layers:
-        rate = f"{layer.gflops_per_second:,.0f}" if layer.gflops_per_second else ""
-        layers.add_row(layer.name, f"{layer.forward_ms:.1f}", f"{layer.backward_ms:.1f}", rate)
-    for table in (ceilings, speeds, layers):
-        for column in table.columns[-3:]:
-            column.justify = "right"
-        console.print(table)
-    console.print(f"peak memory of this process: {peak_memory_bytes() / 2**20:,.0f} MiB")
+    console.table(
+        [Column("layer"), *numbers("forward", "backward", "GFLOP/s")], layers, title=title
+    )
+    memory = peak_memory_bytes()
+    if memory is not None:
+        console.message(f"peak memory of this process: {memory / 2**20:,.0f} MiB")
 
 
 def draw_layers(benchmark: Benchmark, path: Path) -> None:

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from alexnet_tf.bench.ceiling import measure_ceiling
 from alexnet_tf.bench.layers import measure_layers
 from alexnet_tf.bench.report import Benchmark
 from alexnet_tf.bench.speed import measure_inference, measure_training
+from alexnet_tf.console import ProgressReporter
 from alexnet_tf.settings import Recipe
 
 
@@ -28,21 +26,20 @@ def run_benchmark(
     if precision != "float32":
         cases.append(("float32", largest))
     precisions = list(dict.fromkeys(p for p, _ in cases))
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("ceiling", total=len(precisions) + 2 * len(cases) + 1)
+    done = 0
+    count = len(precisions) + 2 * len(cases) + 1
+    with ProgressReporter().progress("ceiling", count, unit="measurements") as progress:
         ceilings = {}
         for each in precisions:
             ceilings[each] = measure_ceiling(each, rounds)
-            progress.advance(task)
+            progress.update(done := done + 1)
         speeds: dict[str, list] = {"training": [], "inference": []}
         for what, measure in (("training", measure_training), ("inference", measure_inference)):
             for each, size in cases:
-                progress.update(task, description=f"{what}, {each}, batch {size}")
+                progress.update(done, description=f"{what}, {each}, batch {size}")
                 speeds[what].append(measure(recipe, each, size, rounds, ceilings[each].rate))
-                progress.advance(task)
-        progress.update(task, description="layers")
+                progress.update(done := done + 1)
+        progress.update(done, description="layers")
         layers = measure_layers(recipe, precision, largest)
     return Benchmark(
         recipe.name,

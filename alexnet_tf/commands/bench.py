@@ -1,11 +1,10 @@
-"""`bench`: how fast this machine is, and how near to what its processor can do."""
+"""`bench`: speed of training and inference here, and as a fraction of the processor's."""
 
-import json
 from pathlib import Path
 
 import click
 
-from alexnet_tf.commands.options import UserPath, json_option, option, recipe_option
+from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import check_picture_name
 from alexnet_tf.recipes import get_recipe
@@ -20,7 +19,7 @@ Examples:
 @recipe_option("paper")
 @option(
     "--batch-sizes",
-    "Batch sizes to measure, with commas.",
+    "Batch sizes to measure, separated by commas.",
     default="1,32,128",
     example="1,64",
 )
@@ -33,7 +32,7 @@ Examples:
 )
 @option(
     "--rounds",
-    "Rounds of each measurement; the median counts.",
+    "Rounds of each measurement, of which the median is reported.",
     default="5",
     example="9",
     type=click.IntRange(min=1),
@@ -56,20 +55,19 @@ def command(
 ) -> None:
     """Measure training and inference on this machine, with nothing to download.
 
-    Speeds are of a network with 1000 classes on images that are in memory. The ceiling is the best
+    Speeds are those of a network with 1000 classes on images in memory. The ceiling is the faster
     of a large matrix product and a large convolution, measured in the same run.
     """
     chosen = get_recipe(recipe or "paper")
     sizes = _sizes(batch_sizes or "1,32,128")
     if picture is not None:
         check_picture_name(picture)
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
-    from rich.console import Console
-
     from alexnet_tf.bench.report import draw_layers, print_tables
     from alexnet_tf.bench.run import run_benchmark
+    from alexnet_tf.console import Console
     from alexnet_tf.training.machine import choose_machine
 
     resolved = choose_machine("single", precision=precision or "auto").precision
@@ -77,13 +75,13 @@ def command(
     if picture is not None:
         draw_layers(benchmark, Path(picture))
     if as_json:
-        click.echo(json.dumps(benchmark.to_json()))
+        echo_json(benchmark.to_json())
     else:
         print_tables(benchmark, Console())
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    """Reads "1,32,128".
+    """Returns the numbers in "1,32,128".
 
     Raises:
       InputError: It is something else.
@@ -93,5 +91,5 @@ def _sizes(text: str) -> tuple[int, ...]:
     except ValueError:
         sizes = (0,)
     if min(sizes) < 1:
-        raise InputError(f"--batch-sizes takes numbers such as 1,32,128. Received: {text!r}")
+        raise InputError(f"--batch-sizes must be numbers such as 1,32,128. Received: {text!r}")
     return sizes

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
+from alexnet_tf.commands.options import (
+    DataSetName,
+    UserPath,
+    echo_json,
+    json_option,
+    option,
+    recipe_option,
+)
 
 _MOST_CLASSES = 40
 _BAR = 30
@@ -19,7 +26,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Show what is in a data set.")
-@click.argument("dataset")
+@click.argument("dataset", type=DataSetName())
 @option(
     "--data-dir",
     "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
@@ -66,7 +73,7 @@ def command(
     name = (folder.name or "root") if is_path else dataset.split(":")[0]
     path = Path(picture or f"data-{name}.png")
     check_picture_name(path)
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.data.overview import describe, read_sample
@@ -96,48 +103,45 @@ def command(
 
 def _show(values: dict[str, Any]) -> None:
     """Prints what is in the data set."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from alexnet_tf.console import Column, Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     splits = values["splits"]
-    console.print(
-        f"{values['name']} ({values['origin']}): {values['classes']} classes", markup=False
-    )
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("class", overflow="fold")
-    for split in splits:
-        table.add_column(split, justify="right")
+    console.message(f"{values['name']} ({values['origin']}): {values['classes']} classes")
     first = next(iter(splits.values()))["per_class"]
     most = max(max(first.values()), 1)
-    for name, count in list(first.items())[:_MOST_CLASSES]:
-        counts = [f"{split['per_class'][name]:,}" for split in splits.values()]
-        table.add_row(escape(name), *counts, "█" * round(_BAR * count / most))
+    rows = [
+        [
+            name,
+            *(f"{split['per_class'][name]:,}" for split in splits.values()),
+            console.bar(count / most, _BAR),
+        ]
+        for name, count in list(first.items())[:_MOST_CLASSES]
+    ]
     if len(first) > _MOST_CLASSES:
-        table.add_row(f"... and {len(first) - _MOST_CLASSES:,} more")
-    table.add_row("all", *(f"{split['examples']:,}" for split in splits.values()))
-    console.print(table)
+        rows.append([f"... and {len(first) - _MOST_CLASSES:,} more"])
+    rows.append(["all", *(f"{split['examples']:,}" for split in splits.values())])
+    console.table(["class", *(Column(split, is_number=True) for split in splits), ""], rows)
     sizes = values.get("sizes")
     if sizes and sizes["width"]:
         width, height = sizes["width"], sizes["height"]
-        console.print(
+        console.message(
             f"sizes of {sizes['sampled']:,}: {width['smallest']} to {width['largest']} wide "
             f"(median {width['median']}), {height['smallest']} to {height['largest']} high (median "
             f"{height['median']}), {'gray' if values['channels'] == 1 else 'RGB'}"
         )
     for name in sizes["unreadable"] if sizes else ():
-        console.print(f"cannot be read: {name}", markup=False)
+        console.message(f"cannot be read: {name}")
     if "left_out" in values:
-        console.print(values["left_out"], markup=False)
+        console.message(values["left_out"])
     if "imbalance" in values:
         ratio = values["imbalance"]
         if ratio is None:
-            console.print("a class has no training examples")
+            console.message("a class has no training examples")
         elif ratio >= 2:
-            console.print(
+            console.message(
                 f"the largest class has {ratio:.1f} times the examples of the smallest: "
                 "train --class-weights balanced lets them count alike"
             )
     if values["picture"]:
-        console.print(f"before and after augmentation: {values['picture']}", markup=False)
+        console.message(f"before and after augmentation: {values['picture']}")

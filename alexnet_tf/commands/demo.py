@@ -1,4 +1,4 @@
-"""`demo`: a local page to play with a trained network."""
+"""`demo`: a local page that shows what a trained network predicts."""
 
 import contextlib
 import sys
@@ -23,12 +23,12 @@ Examples:
   python cli.py demo --model caffe.keras --in photos/"""
 
 
-@click.command(epilog=_EXAMPLES, short_help="Open a local page: drop an image, see what it sees.")
-@run_option("The run whose network is asked.")
+@click.command(epilog=_EXAMPLES, short_help="Open a local page: drop an image, see its classes.")
+@run_option("The run whose network predicts.")
 @model_option()
 @option(
     "--in",
-    "Show similar images of this set too: a TFDS name, a data set's folder, or any folder of "
+    "Also show similar images of this data set: a TFDS name, a data set's folder, or any folder of "
     "images. Their features are computed once.",
     default="none",
     example="cifar10",
@@ -38,9 +38,9 @@ Examples:
 @data_dir_option()
 @option(
     "--host",
-    "The address to listen on. Any but the default lets others in who can reach this machine: "
-    "there is no password.",
-    default="127.0.0.1: this machine alone",
+    "The address to listen on. With any but the default, others who reach this machine can use the "
+    "page: there is no password.",
+    default="127.0.0.1: this machine only",
     example="0.0.0.0",
 )
 @option(
@@ -59,10 +59,10 @@ def command(
     **others: str | None,
 ) -> None:
     """Open a local page: drop an image or use the webcam, and see the most probable classes, the
-    kernels of conv1 that fired, and similar images.
+    kernels of conv1 with the largest activations, and similar images.
 
-    Images are not kept for longer than an hour, and nothing is sent anywhere. Ctrl-C ends it, and
-    removes them.
+    Images are deleted after an hour, and nothing is sent anywhere. Ctrl-C stops the server and
+    deletes them.
     """  # noqa: D205
     if run is not None and model is not None:
         raise InputError("give --run or --model, not both")
@@ -72,23 +72,24 @@ def command(
         path = model_file(run)
     from alexnet_tf.demo.library import gradio
 
-    gradio()  # tells that it is missing before TensorFlow loads
-    from alexnet_tf.quiet import import_tensorflow
+    gradio()  # if it is missing, fail before TensorFlow loads
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
+    from alexnet_tf.console import ProgressReporter
     from alexnet_tf.demo.asking import Asker
     from alexnet_tf.demo.page import build_page, served, wait
-    from alexnet_tf.training.reporting import Screen
 
+    reporter = ProgressReporter()
     with (
         contextlib.redirect_stdout(sys.stderr),
-        Screen().counting("computing features") as on_progress,
+        reporter.progress("computing features") as on_progress,
     ):
         asker = Asker(model or path, others["in"], data_dir=data_dir, on_progress=on_progress)
     host = host or _LOOPBACK[0]
     if host not in _LOOPBACK:
-        click.echo(f"listening on {host}: whoever reaches it can use the page", err=True)
+        reporter.warn(f"listening on {host}: everybody who reaches it can use the page")
     with served(build_page(asker), host, port) as url:
         click.echo(url)
-        click.echo("Ctrl-C ends it.", err=True)
+        reporter.message("Ctrl-C stops it.")
         wait()

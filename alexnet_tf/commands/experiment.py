@@ -1,4 +1,4 @@
-"""`experiment`: put the paper's claims to the test."""
+"""`experiment`: test the paper's claims."""
 
 import shlex
 import textwrap
@@ -18,11 +18,11 @@ Examples:
   python cli.py experiment dropout --data-dir /data/tfds --budget 30m"""
 
 
-@click.command(epilog=_EXAMPLES, short_help="Put the paper's claims to the test.")
+@click.command(epilog=_EXAMPLES, short_help="Test the paper's claims.")
 @click.argument("name")
 @option(
     "--dataset",
-    "What to train on, as train takes it.",
+    "Data set to train on, as for train.",
     default=_OWN,
     example="cifar10",
     type=DataSetName(),
@@ -38,11 +38,11 @@ Examples:
 @option("--seeds", "How many seeds, from 0.", default=_OWN, example="5", type=_COUNT)
 @option("--epochs", "Epochs of every run.", default=_OWN, example="10", type=_COUNT)
 @option("--limit-train", "Training images.", default=_OWN, example="50000", type=_COUNT)
-@option("--limit-val", "Images to judge on.", default=_OWN, example="2000", type=_COUNT)
+@option("--limit-val", "Images to evaluate on.", default=_OWN, example="2000", type=_COUNT)
 @option(
     "--budget",
-    "Shorten to fit: fewer epochs, then fewer images, for all variants alike, by the images/s "
-    "measured first; said in the results.",
+    "Shorten to fit: fewer epochs, then fewer images, the same for all variants, from the images/s "
+    "measured first. The results record it.",
     default="none",
     example="30m",
     metavar="Nm|Nh|Ns",
@@ -57,7 +57,7 @@ Examples:
 )
 @option(
     "--out",
-    "Folder of the runs and results; a stopped experiment goes on there.",
+    "Folder of the runs and results; a stopped experiment resumes there.",
     default="saved_models/experiments/NAME",
     example="lrn-again",
     type=UserPath(file_okay=False),
@@ -72,11 +72,11 @@ Examples:
 @json_option()
 @option("--quiet", "Show no progress.", default="off", example="", is_flag=True)
 def command(name: str, as_json: bool, **options: Any) -> None:
-    """Put the paper's claims to the test; `list` shows them.
+    """Test the paper's claims; `list` shows them.
 
-    Trains every variant, most with several seeds, and prints the claim beside what was measured.
-    The folder gets results.json, table.md, figure.png and the runs. A run that an experiment in a
-    folder beside it has trained already, with the same recipe, seed, images and commit, is copied.
+    Trains every variant, most with several seeds, and prints the claim and the measured results.
+    Writes results.json, table.md, figure.png and the runs to the folder. A run that an experiment
+    in a neighboring folder has trained with the same recipe, seed, images and commit is copied.
     """
     if name == "list":
         _list(as_json)
@@ -92,7 +92,7 @@ def command(name: str, as_json: bool, **options: Any) -> None:
     given = {key: value for key, value in chosen.items() if value is not None}
     plan = new_plan(experiment, **given, budget_seconds=parse_budget(options["budget"]))
     root = Path(options["out"] or f"saved_models/experiments/{name}")
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)
     from alexnet_tf.experiments.runner import run_experiment
@@ -115,7 +115,7 @@ def command(name: str, as_json: bool, **options: Any) -> None:
 
 
 def _command(name: str, options: dict[str, Any]) -> str:
-    """Returns what was asked for, without this machine's folders."""
+    """Returns the command to record, without this machine's folders."""
     words = ["python", "cli.py", "experiment", name]
     for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "budget", "precision"):
         if options[key] is not None:
@@ -128,7 +128,7 @@ def _command(name: str, options: dict[str, Any]) -> str:
 
 
 def _list(as_json: bool) -> None:
-    """Prints the experiments: claim, section, data, and what they took where it is stored."""
+    """Prints the experiments: claim, section, data, and the hours they took where recorded."""
     from alexnet_tf.experiments.catalog import EXPERIMENTS
     from alexnet_tf.experiments.stored import cost
 

@@ -1,7 +1,6 @@
 """`export`: a network for TF Serving, phones and other programs."""
 
 import contextlib
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from alexnet_tf.commands.options import (
     DataSetName,
     UserPath,
     data_dir_option,
+    echo_json,
     json_option,
     model_option,
     option,
@@ -19,8 +19,7 @@ from alexnet_tf.commands.options import (
 from alexnet_tf.runs import newest_run, read_run
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from alexnet_tf.console import Console
     from alexnet_tf.export.export import Export
 
 _FORMATS = ("saved_model", "tflite", "onnx", "all")
@@ -112,19 +111,17 @@ def command(
     if model is None:
         run = run or str(newest_run())
         read_run(run)  # tells a wrong folder before TensorFlow loads
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
-    from rich.console import Console
-
+    from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.export.export import CHECK_IMAGES, DEFAULT_NAME, DEFAULT_OUT, FORMATS, export
 
     formats = FORMATS if "all" in format else format or ("saved_model", "tflite")
-    screen = Console(stderr=True)
     with (
         # Preparing a data set prints to stdout, where the result alone belongs.
         contextlib.redirect_stdout(sys.stderr),
-        screen.status("reading") as status,
+        ProgressReporter().status("reading") as on_stage,
     ):
         done = export(
             run,
@@ -137,38 +134,35 @@ def command(
             dataset=dataset,
             data_dir=data_dir,
             check_images=check_images or CHECK_IMAGES,
-            on_stage=status.update,
+            on_stage=on_stage,
         )
     if as_json:
-        click.echo(json.dumps(done.to_json()))
+        echo_json(done.to_json())
         return
-    Console().print(_table(done))
-    for check in done.checks[1:]:
-        click.echo(f"{check.form}: {check.path}")
+    _print(done, Console())
 
 
-def _table(done: "Export") -> "Table":
-    """Returns how the files compare with the Keras model; largest differences in probability."""
-    from rich.markup import escape
-    from rich.table import Table
+def _print(done: "Export", console: "Console") -> None:
+    """Prints how the files compare with the Keras model; largest differences in probability."""
+    from alexnet_tf.console import Column
 
-    images = done.checks[0].images
-    table = Table(title=escape(f"{done.model}, checked on {images} images: {done.images}"))
-    table.add_column("format")
-    for heading in ("size", "difference", "same top-1"):
-        table.add_column(heading, justify="right")
-    labeled = done.checks[0].top1_errors is not None
-    if labeled:
-        table.add_column("top-1 errors", justify="right")
-    table.add_column("one image", justify="right")
-    for check in done.checks:
-        errors = (str(check.top1_errors),) if labeled else ()
-        table.add_row(
+    has_labels = done.checks[0].top1_errors is not None
+    titles = ["size", "difference", "same top-1", *(["top-1 errors"] if has_labels else [])]
+    rows = [
+        [
             check.form,
             f"{check.size_bytes / 1e6:.2f} MB",
             f"{check.largest_difference:.1e}",
             f"{check.agreements / check.images:.2%}",
-            *errors,
+            *([str(check.top1_errors)] if has_labels else []),
             f"{check.milliseconds:.2f} ms",
-        )
-    return table
+        ]
+        for check in done.checks
+    ]
+    console.table(
+        ["format", *(Column(title, is_number=True) for title in (*titles, "one image"))],
+        rows,
+        title=f"{done.model}, checked on {done.checks[0].images} images: {done.images}",
+    )
+    for check in done.checks[1:]:
+        console.message(f"{check.form}: {check.path}")

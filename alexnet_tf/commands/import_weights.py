@@ -1,6 +1,7 @@
-"""`import-weights`: a model from Caffe's, torchvision's or Keras' weights."""
+"""`import-weights`: builds a model with weights from Caffe, torchvision or Keras."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,63 +17,84 @@ Examples:
   python cli.py import-weights mine.weights.h5 --recipe 2012 --labels names.txt"""
 
 
-@click.command(
-    epilog=_EXAMPLES, short_help="Make a model of Caffe's, torchvision's, Keras' weights."
-)
+@click.command(epilog=_EXAMPLES, short_help="Import weights from Caffe, torchvision or Keras.")
 @click.argument("file", type=UserPath(dir_okay=False), metavar="FILE")
 @option(
     "--out",
-    "The model to write.",
-    default="FILE's name with .keras, here",
+    "The model file to write.",
+    default="FILE's name with .keras, in the working folder",
     example="model.keras",
     type=UserPath(dir_okay=False),
 )
 @option(
     "--recipe",
-    f"What the weights are of: one of {', '.join(RECIPES)}.",
+    f"The network that the weights belong to: one of {', '.join(RECIPES)}.",
     default="caffe for .onnx and .npy, torchvision for .pth and .safetensors, else paper",
     example="2012",
     metavar="NAME",
 )
 @option(
     "--labels",
-    "Text file with a class name per line, by class number.",
+    "Text file with one class name per line, in order of the class numbers.",
     default="ImageNet's names for 1000 classes, else numbers",
     example="names.txt",
     type=UserPath(dir_okay=False),
 )
-def command(file: str, out: str | None, recipe: str | None, labels: str | None) -> None:
-    """Make a model of somebody else's weights.
+@option(
+    "--fc6-order",
+    "How the inputs of fc6, the first dense layer, are flattened, which the file does not show: "
+    "chw (channels first, as in Caffe and PyTorch) or hwc (channels last, as in Keras and "
+    "TensorFlow).",
+    default="hwc for .npy and .weights.h5; chw for .onnx, .pth, .pt and .safetensors",
+    example="chw",
+    type=click.Choice(["chw", "hwc"]),
+    metavar="ORDER",
+)
+def command(
+    file: str, out: str | None, recipe: str | None, labels: str | None, fc6_order: Any
+) -> None:
+    """Build a model with weights from Caffe, torchvision or Keras.
 
-    FILE is BVLC AlexNet as .onnx or as the well-known .npy dictionary, torchvision's alexnet as
-    .pth or .safetensors, or what Keras' save_weights wrote, .weights.h5. Names, shapes and types
-    are checked; nothing in the file is run. The model then works as any other.
+    FILE is BVLC AlexNet as .onnx or as an .npy dictionary, torchvision's alexnet as .pth or
+    .safetensors, or a .weights.h5 file of Keras' save_weights. The .npy dictionary is {"conv1":
+    [weights, biases], ...} or {"conv1": {"weights": ..., "biases": ...}, ...}, with kernels as
+    (height, width, in, out). Names, shapes and types are checked; float64 and float16 are converted
+    to float32; no code in the file is run.
     """
     path = Path(file)
     if not path.is_file():
-        raise InputError(f"{file}: there is no such file")
+        raise InputError(f"{file}: file not found")
     if recipe is not None:
         get_recipe(recipe)
     target = Path(out) if out is not None else Path(_stem(path.name) + ".keras")
     if target.suffix != ".keras":
         raise InputError(f"--out {target}: the name must end in .keras")
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"--out {target}: folder {target.parent} not found")
     names = None if labels is None else _read_names(Path(labels))
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
+    from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.model.foreign.import_weights import import_weights
     from alexnet_tf.model.persistence import save_model
     from alexnet_tf.model.summary import layer_table
 
-    model = import_weights(path, recipe=recipe, class_names=names)
+    model = import_weights(
+        path,
+        recipe=recipe,
+        class_names=names,
+        fc6_order=fc6_order,
+        on_message=ProgressReporter().message,
+    )
     save_model(model, target)
     parameters = layer_table(model).parameters
     classes = int(model.output_shape[-1])
-    click.echo(f"{target}: {parameters:,} parameters, {classes} classes")
+    Console().message(f"{target}: {parameters:,} parameters, {classes} classes")
 
 
 def _stem(name: str) -> str:
-    """Returns a file's name without the ending by which its format is known."""
+    """Returns a file's name without the ending that tells its format."""
     for ending in _ENDINGS:
         if name.endswith(ending):
             return name.removesuffix(ending)
@@ -83,14 +105,14 @@ def _read_names(path: Path) -> list[str]:
     """Returns class names from a file.
 
     Raises:
-      InputError: It is no text.
+      InputError: It is not UTF-8 text, or has a name twice.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise InputError(f"--labels {path}: is no UTF-8 text") from None
+        raise InputError(f"--labels {path}: not UTF-8 text; save it as UTF-8") from None
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != len(set(names)):
-        double = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"--labels {path}: {double!r} is there twice")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"--labels {path}: {twice!r} is listed twice")
     return names

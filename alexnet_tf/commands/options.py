@@ -1,6 +1,5 @@
-"""The options' one form: what it does, its default, an example."""
+"""The form of every option: what it does, its default, an example; paths, names and JSON."""
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -8,16 +7,14 @@ from typing import Any
 
 import click
 
+from alexnet_tf.files import NO_ADDRESSES, is_address, to_json
 from alexnet_tf.recipes import RECIPES
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class UserPath(click.Path):
-    """A path on the command line, which has a name.
-
-    An empty one, as an unset shell variable leaves it, would be the working folder.
-    """
+    """A local path on the command line."""
 
     def convert(
         self,
@@ -28,26 +25,31 @@ class UserPath(click.Path):
         """Returns the path.
 
         Raises:
-          click.BadParameter: It is empty, or is not what `click.Path` was told to take.
+          click.BadParameter: It is empty (which would mean the working folder), is an address such
+            as gs://bucket/run, or is not what `click.Path` was told to take.
         """
         if not os.fspath(value):
             self.fail("the path is empty: is a shell variable unset?", param, ctx)
+        if is_address(os.fspath(value)):
+            self.fail(f"{os.fspath(value)}: {NO_ADDRESSES}", param, ctx)
         return super().convert(value, param, ctx)
 
 
 class DataSetName(click.ParamType):
-    """A data set's name or path, as a user types it; an empty one would be taken for none."""
+    """A data set's name or local path."""
 
     name = "text"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Returns the name.
+        """Returns the name or path.
 
         Raises:
-          click.BadParameter: It is empty.
+          click.BadParameter: It is empty, or is an address such as gs://bucket/photos.
         """
         if not value:
             self.fail("the name is empty: is a shell variable unset?", param, ctx)
+        if is_address(value):
+            self.fail(f"{value}: {NO_ADDRESSES}", param, ctx)
         return value
 
 
@@ -57,9 +59,9 @@ def option(name: str, help_text: str, *, default: str, example: str, **settings:
     Args:
       name: "--epochs".
       help_text: What it does, one sentence.
-      default: The default as the user is told it: "the recipe's".
-      example: A value, or "" for a flag that takes none.
-      **settings: What `click.option` takes.
+      default: The default in words: "the recipe's".
+      example: A value, or "" for a flag.
+      **settings: Arguments of `click.option`.
 
     Returns:
       The decorator.
@@ -91,16 +93,8 @@ def json_option() -> Decorator:
 
 
 def echo_json(values: Any) -> None:
-    """Prints values as one line of JSON: as they are, or escaped where stdout has no such letters.
-
-    Names of files that are not UTF-8 can be printed nowhere as they are.
-    """
-    text = json.dumps(values, ensure_ascii=False)
-    try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        text = json.dumps(values)
-    click.echo(text)
+    """Prints values as one line of strict JSON, escaped where stdout cannot encode them."""
+    click.echo(to_json(values, encoding=getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
 def run_option(help_text: str = "The run's folder.", **settings: Any) -> Decorator:
@@ -128,7 +122,7 @@ def model_option(help_text: str = "A .keras file in place of a run.", **settings
 
 
 def data_dir_option() -> Decorator:
-    """Returns the option --data-dir of what looks at a run."""
+    """Returns the option --data-dir of commands that read a run's data."""
     return option(
         "--data-dir",
         "Folder of prepared TFDS data sets.",
@@ -140,7 +134,7 @@ def data_dir_option() -> Decorator:
 
 def split_option(
     help_text: str = "train, validation (also where it was held out from train) or test.",
-    default: str = "the one that the run was watched on",
+    default: str = "the split that the run was validated on",
 ) -> Decorator:
     """Returns the option --split."""
     return option(
@@ -154,10 +148,10 @@ def split_option(
 
 
 def crops_option() -> Decorator:
-    """Returns the option --batch-size of what judges."""
+    """Returns the option --batch-size of commands that evaluate."""
     return option(
         "--batch-size",
-        "Crops in a step.",
+        "Crops per step.",
         default="128, or the split's size if smaller",
         example="32",
         type=click.IntRange(min=1),

@@ -1,4 +1,4 @@
-"""`predict`: what a network sees in images."""
+"""`predict`: the most probable classes of images."""
 
 import sys
 from collections.abc import Sequence
@@ -12,11 +12,10 @@ from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import model_file, newest_run
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from alexnet_tf.console import Console
     from alexnet_tf.evaluation.predict import Prediction
 
-_BAR_CELLS = 24
+_BAR_WIDTH = 24
 _SOME_DAMAGED = 1  # exit code
 _EXAMPLES = """\b
 Examples:
@@ -26,7 +25,7 @@ Examples:
   python cli.py predict --picture seen.png photos/"""
 
 
-@click.command(epilog=_EXAMPLES, short_help="Say what is in images: the most probable classes.")
+@click.command(epilog=_EXAMPLES, short_help="Classify images: the most probable classes.")
 @click.argument(
     "images", nargs=-1, required=True, type=UserPath(readable=False), metavar="IMAGE..."
 )
@@ -39,14 +38,14 @@ Examples:
 )
 @option(
     "--top",
-    "How many classes to name.",
+    "How many classes to print.",
     default="5",
     example="3",
     type=click.IntRange(min=1),
 )
 @option(
     "--ten-crop",
-    "Average over ten crops: corners, center, and their reflections.",
+    "Average over ten crops: corners, center, and their horizontal flips.",
     default="off: the center crop",
     example="",
     is_flag=True,
@@ -70,37 +69,39 @@ def command(
     picture: str | None,
     as_json: bool,
 ) -> None:
-    """Say what is in images: files, folders, patterns, or - for an image on standard input.
+    """Classify images: files, folders, patterns, or - for an image on standard input.
 
-    Damaged files are named, the others are done; the exit code is then 1.
+    Files that cannot be read are reported and skipped; the exit code is then 1.
     """
     names = find_images(images)
     path = model or model_file(newest_run())
     if picture is not None:
         check_picture_name(picture)
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
+    from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.classifiers import open_classifier
     from alexnet_tf.evaluation.predict import Damaged, predict
     from alexnet_tf.evaluation.prediction_picture import MOST_IMAGES, draw_predictions
 
     classifier = open_classifier(path)
     found: list[dict[str, Any]] = []
-    drawn: list[Prediction] = []  # only so many: pixels take memory
+    drawn: list[Prediction] = []  # not all, since they hold pixels
+    console, reporter = Console(), ProgressReporter()
     damaged: list[Damaged] = []
     contents = read_images(names, sys.stdin.buffer)
-    for answer in predict(classifier, contents, top=top or 5, ten_crops=ten_crop):
-        if isinstance(answer, Damaged):
-            damaged.append(answer)
-            click.echo(f"cannot be read: {answer.image}: {answer.reason}", err=True)
+    for prediction in predict(classifier, contents, top=top or 5, ten_crops=ten_crop):
+        if isinstance(prediction, Damaged):
+            damaged.append(prediction)
+            reporter.warn(f"skipped {prediction.image}: {prediction.reason}")
             continue
         if picture is not None and len(drawn) < MOST_IMAGES:
-            drawn.append(answer)
+            drawn.append(prediction)
         if as_json:
-            found.append(answer.to_json())
+            found.append(prediction.to_json())
         else:
-            _print(answer)
+            _print(prediction, console)
     if as_json:
         values = {
             "model": classifier.name,
@@ -111,30 +112,19 @@ def command(
         echo_json(values)
     if picture is not None and drawn:
         draw_predictions(drawn, picture)
-        click.echo(f"drawn: {picture}", err=True)
+        reporter.message(f"picture: {picture}")
     if damaged:
         ctx.exit(_SOME_DAMAGED)
 
 
-def _print(prediction: "Prediction") -> None:
-    """Prints one image's table."""
-    from rich.console import Console
+def _print(prediction: "Prediction", console: "Console") -> None:
+    """Prints one image's classes, their probabilities and a bar for each."""
+    from alexnet_tf.console import Column
 
-    click.echo(prediction.image)
-    Console().print(_table(prediction))
-
-
-def _table(prediction: "Prediction") -> "Table":
-    """Returns the classes, their probabilities and a bar for each."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("class", overflow="fold")
-    table.add_column("probability", justify="right")
-    table.add_column("", width=_BAR_CELLS)
-    for guess in prediction.top:
-        cells = "█" * round(guess.probability * _BAR_CELLS)
-        table.add_row(escape(guess.name), f"{guess.probability:.2%}", cells)
-    return table
+    rows = [
+        (guess.name, f"{guess.probability:.2%}", console.bar(guess.probability, _BAR_WIDTH))
+        for guess in prediction.top
+    ]
+    console.message(prediction.image)
+    console.table(["class", Column("probability", is_number=True), ""], rows)
+    console.message()

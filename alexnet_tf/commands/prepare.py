@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
+from alexnet_tf.commands.options import DataSetName, UserPath, echo_json, json_option, option
 
 if TYPE_CHECKING:
     from alexnet_tf.prepare.prepare import Prepared
@@ -18,7 +18,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Check, repair and rescale a data set once.")
-@click.argument("source")
+@click.argument("source", type=DataSetName())
 @option(
     "--out",
     "The folder to write; what was begun there goes on where it was.",
@@ -56,7 +56,7 @@ def command(source: str, as_json: bool, **options: Any) -> None:
     label), a folder with ImageNet as downloaded, or a TFDS name. The result is a TFDS data set with
     the mean image, the colors' principal components and a report of what was found.
     """
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.commands.preparing import prepare_source
@@ -77,33 +77,30 @@ def command(source: str, as_json: bool, **options: Any) -> None:
 
 def _show(done: "Prepared") -> None:
     """Prints the report."""
-    from rich.console import Console
-    from rich.table import Table
+    from alexnet_tf.console import Column, Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     report = done.report
-    table = Table("split", box=None, padding=(0, 2, 0, 0))
-    for name in ("images", "skipped", "smallest class", "largest class", "median size", "enlarged"):
-        table.add_column(name, justify="right")
+    titles = ("images", "skipped", "smallest class", "largest class", "median size", "enlarged")
+    rows = []
     for split, values in report["splits"].items():
         counts = values["per_class"].values()
         size = f"{values['width']['median']} x {values['height']['median']}" if any(counts) else "-"
         cells = (values["images"], values["skipped"], min(counts), max(counts))
-        table.add_row(split, *(f"{n:,}" for n in cells), size, f"{values['enlarged']:,}")
-    console.print(table)
+        rows.append([split, *(f"{n:,}" for n in cells), size, f"{values['enlarged']:,}"])
+    console.table(["split", *(Column(title, is_number=True) for title in titles)], rows)
     for entry in report["problems"]:
-        console.print(f"{entry['files']:>8,}  {entry['problem']}: {entry['action']}", markup=False)
+        console.message(f"{entry['files']:>8,}  {entry['problem']}: {entry['action']}")
     twice = report["duplicates"]
     if twice["groups"]:
         superfluous = twice["superfluous_images"]
-        console.print(
+        console.message(
             f"{superfluous:,} image{' is' if superfluous == 1 else 's are'} there already "
             f"({twice['groups_across_splits']:,} pictures in several splits, "
             f"{twice['groups_across_classes']:,} in several classes): see duplicates.csv"
         )
     state = "was prepared already, nothing was to be done" if done.was_done else "is prepared"
-    console.print(
+    console.message(
         f"{done.folder} {state}; report.json and problems.csv say what was found\n"
-        f"next:\n  python cli.py train --dataset {shlex.quote(str(done.folder))}",
-        markup=False,
+        f"next:\n  python cli.py train --dataset {shlex.quote(str(done.folder))}"
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from alexnet_tf.errors import FolderTakenError
 from alexnet_tf.files import expanded
+from alexnet_tf.system import command_name
 
 if TYPE_CHECKING:
     from alexnet_tf.prepare.prepare import Prepared
@@ -21,12 +22,12 @@ def prepare_source(
     quiet: bool = False,
 ) -> "Prepared":
     """Prepares a source, with progress on stderr; TensorFlow must be imported already."""
+    from alexnet_tf.console import ProgressReporter
     from alexnet_tf.prepare.prepare import prepare
-    from alexnet_tf.training.reporting import Screen
 
-    screen = Screen(quiet)
-    screen.message(f"preparing {source}")
-    with screen.counting("preparing") as progress:
+    reporter = ProgressReporter(quiet)
+    reporter.message(f"preparing {source}")
+    with reporter.progress("preparing") as progress:
         return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
 
 
@@ -45,8 +46,8 @@ def prepare_for_training(source: str, *, quiet: bool) -> str:
         place = Path("prepared") / f"{source_name(Path(source).with_suffix(''))}-2"
         quoted = shlex.quote(str(place))
         raise FolderTakenError(
-            f"{error}. To do so: python cli.py prepare {shlex.quote(source)} --out {quoted}, and "
-            f"then: python cli.py train --dataset {quoted}"
+            f"{error}. To do so: {command_name()} prepare {shlex.quote(source)} --out {quoted}, "
+            f"and then: {command_name()} train --dataset {quoted}"
         ) from None
 
 
@@ -57,7 +58,7 @@ def is_raw(dataset: str | None) -> bool:
     """
     if dataset is None or not expanded(dataset).exists():
         return False
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)
     from alexnet_tf.data.folders import TABLE_ENDINGS

@@ -93,11 +93,11 @@ def command(
     """
     folder = run or newest_run()
     read_run(folder)  # tells a wrong folder before TensorFlow loads
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
+    from alexnet_tf.console import ProgressReporter
     from alexnet_tf.report.report import make_report
-    from alexnet_tf.training.reporting import Screen
 
     # Preparing a data set prints to stdout, where the result alone belongs.
     with contextlib.redirect_stdout(sys.stderr):
@@ -105,7 +105,7 @@ def command(
             folder,
             only=only,
             out=out,
-            counting=Screen().counting,
+            counting=ProgressReporter().progress,
             ten_crop=not no_ten_crop,
             data_dir=data_dir,
             split=split,

@@ -1,4 +1,4 @@
-"""`similar`: the images of a data set that a network finds nearest to one."""
+"""`similar`: the images of a data set whose features are nearest to those of one image."""
 
 import contextlib
 import sys
@@ -23,8 +23,7 @@ from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import model_file, newest_run, read_run
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from alexnet_tf.console import Console
     from alexnet_tf.evaluation.similarity import Neighbor
 
 _MOST_DRAWN = 10
@@ -35,26 +34,24 @@ Examples:
   python cli.py similar photo.jpg --in cifar10 --distance cosine --json"""
 
 
-@click.command(
-    epilog=_EXAMPLES, short_help="Find the images most like one, as the network sees it."
-)
+@click.command(epilog=_EXAMPLES, short_help="Find the images of a data set most similar to one.")
 @click.argument("image", type=UserPath(readable=False), metavar="IMAGE")
 @option(
     "--in",
-    "Where to look: a TFDS name, a data set's folder, or any folder of images.",
+    "Where to search: a TFDS name, a data set's folder, or any folder of images.",
     default="the run's own training images",
     example="photos/",
     type=DataSetName(),
     metavar="NAME|PATH",
 )
-@run_option("The run whose network compares.")
-@model_option("A .keras file in place of a run; needs --in.")
+@run_option("The run whose network computes the features.")
+@model_option("A .keras file instead of a run; needs --in.")
 @data_dir_option()
 @split_option("train, validation or test.", default="train")
-@option("--top", "How many images to name.", default="10", example="5", type=click.IntRange(min=1))
+@option("--top", "How many images to print.", default="10", example="5", type=click.IntRange(min=1))
 @option(
     "--distance",
-    "Between the features of the last hidden layer: euclidean (the paper's) or cosine.",
+    "Distance between features of the last hidden layer: euclidean (the paper's) or cosine.",
     default="euclidean",
     example="cosine",
     type=click.Choice(["euclidean", "cosine"]),
@@ -62,7 +59,7 @@ Examples:
 )
 @option(
     "--picture",
-    f"Draw the image and those nearest to it, the first {_MOST_DRAWN}: a .png, .pdf or .svg file.",
+    f"Draw the image and the {_MOST_DRAWN} nearest to it: a .png, .pdf or .svg file.",
     default="none",
     example="similar.png",
     type=UserPath(dir_okay=False),
@@ -71,8 +68,8 @@ Examples:
 def command(image: str, **options: Any) -> None:
     """Find the images nearest to one by the features of the last hidden layer.
 
-    IMAGE is a file, or - for standard input. The features of the data set are computed once, and
-    kept beside the model until it or the data changes.
+    IMAGE is a file, or - for standard input. The features of the data set are computed once and
+    stored beside the model until the model or the data changes.
     """
     content = _read(image)
     if options["run"] is not None and options["model"] is not None:
@@ -91,27 +88,26 @@ def command(image: str, **options: Any) -> None:
             source, split = own["dataset"], split or "train"
     if options["picture"] is not None:
         check_picture_name(options["picture"])
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
-    from rich.console import Console
-
+    from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.classifiers import preprocessing_of
     from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
     from alexnet_tf.evaluation.predict import Damaged, SquareReader
     from alexnet_tf.evaluation.similarity import nearest
     from alexnet_tf.model.persistence import load_model
-    from alexnet_tf.training.reporting import Screen
 
+    console, reporter = Console(), ProgressReporter()
     extractor = FeatureExtractor(load_model(path))
     square = SquareReader(preprocessing_of(extractor.model)).read(image, content)
     if isinstance(square, Damaged):
-        raise InputError(f"{image} cannot be read: {square.reason}")
+        raise InputError(f"{image}: {square.reason}")
     _, pixels = square
     with (
-        # Preparing a data set prints to stdout, where the result alone belongs.
+        # Preparing a data set prints to stdout, where only the result belongs.
         contextlib.redirect_stdout(sys.stderr),
-        Screen().counting("computing features") as on_progress,
+        reporter.progress("computing features") as on_progress,
     ):
         index = open_index(
             path,
@@ -127,7 +123,7 @@ def command(image: str, **options: Any) -> None:
         from alexnet_tf.evaluation.similarity_picture import draw_similar
 
         draw_similar(pixels, index, found[:_MOST_DRAWN], options["picture"])
-        click.echo(f"drawn: {options['picture']}", err=True)
+        reporter.message(f"picture: {options['picture']}")
     if options["as_json"]:
         values = {
             "image": image,
@@ -141,41 +137,38 @@ def command(image: str, **options: Any) -> None:
         echo_json(values)
         return
     where = f"{index.dataset}, {index.split}" if index.split else index.dataset
-    click.echo(f"nearest to {image} among the {len(index):,} images of {where}")
-    Console().print(_table(found))
+    console.message(f"nearest to {image} among the {len(index):,} images of {where}")
+    _print(found, console)
 
 
 def _read(image: str) -> bytes:
-    """Returns the content of the one image asked about.
+    """Returns the content of the image to compare with.
 
     Raises:
-      InputError: There is no such file, or it is not one.
+      InputError: The file does not exist or cannot be read, or the name means several images.
     """
     names = find_images([image])
     if image != STANDARD_INPUT and names != [image] and len(names) != 1:
         raise InputError(f"{image}: name one image, not {len(names)}")
     ((name, content),) = read_images(names, sys.stdin.buffer)
     if isinstance(content, str):
-        raise InputError(f"{name} cannot be read: {content}")
+        raise InputError(f"{name}: {content}")
     return content
 
 
-def _table(found: "list[Neighbor]") -> "Table":
-    """Returns the nearest images, the nearest first."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
+def _print(found: "list[Neighbor]", console: "Console") -> None:
+    """Prints the nearest images, the nearest first; with classes if the data set has them."""
+    from alexnet_tf.console import Column
 
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("", justify="right")
-    table.add_column("distance", justify="right")
     has_classes = any(neighbor.class_name is not None for neighbor in found)
-    if has_classes:
-        table.add_column("class", overflow="fold")
-    table.add_column("image", overflow="fold")
-    for place, neighbor in enumerate(found, 1):
-        cells = [str(place), f"{neighbor.distance:.3f}"]
-        if has_classes:
-            cells.append(escape(neighbor.class_name or ""))
-        table.add_row(*cells, escape(neighbor.name))
-    return table
+    rows = [
+        [
+            str(rank),
+            f"{neighbor.distance:.3f}",
+            *([neighbor.class_name or ""] if has_classes else []),
+            neighbor.name,
+        ]
+        for rank, neighbor in enumerate(found, 1)
+    ]
+    numbers = Column("", is_number=True), Column("distance", is_number=True)
+    console.table([*numbers, *(["class"] if has_classes else []), "image"], rows)

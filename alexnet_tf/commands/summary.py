@@ -1,21 +1,19 @@
 """`summary`: the layers of a network, their geometry, parameters and multiply-adds."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from alexnet_tf import paper
-from alexnet_tf.commands.options import UserPath, json_option, option, recipe_option
+from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
 from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.runs import model_file, read_run
 from alexnet_tf.settings import ACTIVATIONS, NORMS, POOLINGS
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from alexnet_tf.console import Console
     from alexnet_tf.model.summary import LayerRow, ModelSummary
 
 # Recipes for data sets with ten classes.
@@ -38,6 +36,7 @@ _TYPES = {
     "LocalResponseNormalization": "LRN",
     "SpatialResponseNormalization": "LRN",
     "BatchNormalization": "batch norm",
+    "Activation": "",  # the layer's name says which
     "MaxPooling2D": "max pool",
     "AveragePooling2D": "avg pool",
     "PaperDropout": "dropout",
@@ -110,7 +109,7 @@ def command(run: str | None, model: str | None, as_json: bool, **network_options
     given = {name: value for name, value in network_options.items() if value is not None}
     path = _model_path(run, model, given)  # checked before TensorFlow is imported
     recipe = get_recipe(given.pop("recipe", "paper")).name
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.model.networks import build_model
@@ -124,15 +123,14 @@ def command(run: str | None, model: str | None, as_json: bool, **network_options
         network, name = load_model(path), str(path)
     summary = layer_table(network)
     if as_json:
-        click.echo(json.dumps(summary.to_json()))
+        echo_json(summary.to_json())
         return
-    from rich.console import Console
-    from rich.markup import escape
+    from alexnet_tf.console import Console
 
     console = Console()
-    console.print(_table(summary, escape(f"{name}, {network.output_shape[-1]} classes")))
+    print_layers(summary, f"{name}, {network.output_shape[-1]} classes", console)
     if summary.non_trainable_parameters:
-        console.print(f"non-trainable parameters: {summary.non_trainable_parameters:,}")
+        console.message(f"non-trainable parameters: {summary.non_trainable_parameters:,}")
 
 
 def _model_path(run: str | None, model: str | None, given: dict[str, Any]) -> Path | None:
@@ -154,25 +152,15 @@ def _model_path(run: str | None, model: str | None, given: dict[str, Any]) -> Pa
     return None if model is None else Path(model)
 
 
-def _table(summary: "ModelSummary", title: str) -> "Table":
-    """Returns a table of the layers with a row of totals, at most 80 characters wide."""
-    from rich import box
-    from rich.table import Table
+def print_layers(summary: "ModelSummary", title: str, console: "Console") -> None:
+    """Prints the layers with a row of totals, at most 80 characters wide."""
+    from alexnet_tf.console import Column
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    table.padding = (0, 0)
-    table.show_edge = False
-    table.add_column("layer", "total")
-    for header in ("type", "output", "kernel/\nstride", "padding"):
-        table.add_column(header)
-    table.add_column("groups", justify="right")
-    table.add_column("parameters", f"{summary.parameters:,}", justify="right")
-    table.add_column("multiply-\nadds", f"{summary.multiply_adds:,}", justify="right")
-    for row in summary.layers:
-        table.add_row(*_cells(row))
-    for column in table.columns:
-        column.overflow = "fold"  # a narrow terminal shows everything, on several lines
-    return table
+    columns = ["layer", "type", "output", "kernel/ stride", "padding"]
+    numbers = [Column(name, is_number=True) for name in ("groups", "parameters", "multiply- adds")]
+    totals = ["total", *[""] * 5, f"{summary.parameters:,}", f"{summary.multiply_adds:,}"]
+    rows = [_cells(row) for row in summary.layers]
+    console.table([*columns, *numbers], rows, title=title, footer=totals)
 
 
 def _cells(row: "LayerRow") -> list[str]:

@@ -12,6 +12,7 @@ from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import has_seeds, newest_run
 from alexnet_tf.settings import NETWORK_OVERRIDES
+from alexnet_tf.system import command_name
 
 _OVERRIDES = (
     "epochs",
@@ -55,7 +56,7 @@ def command(**options: Any) -> None:
         from alexnet_tf.training.cluster import run_local_cluster
 
         sys.exit(run_local_cluster(_without_workers(sys.argv[1:]) + given, workers))
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)  # the strategy is set up first
     # What was not given is left to `train`. A 0 is given: only None and a flag's False are not.
@@ -100,8 +101,9 @@ def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
     several = bool(os.environ.get("TF_CONFIG"))
     if wanted and several:  # all at once would write to the same folder, or each to its own
         raise InputError(
-            "--prepare does not go with several workers (TF_CONFIG): run `python cli.py prepare "
-            f"{shlex.quote(folder)}` first, and give all workers what it writes as --dataset"
+            "--prepare does not go with several workers (TF_CONFIG): run "
+            f"`{command_name()} prepare {shlex.quote(folder)}` first, and give all workers the "
+            "folder that it writes as --dataset"
         )
     if wanted is None:
         wanted = (
@@ -117,7 +119,7 @@ def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
         )
     if not wanted:
         return folder
-    from alexnet_tf.quiet import import_tensorflow
+    from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)
     return prepare_for_training(folder, quiet=quiet)

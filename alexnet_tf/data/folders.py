@@ -13,6 +13,7 @@ from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.image_names import EXTENSIONS, is_image
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded, printable
+from alexnet_tf.system import command_name
 
 TABLE_ENDINGS = (".csv", ".tsv")
 _NOT_NAMED = f"without an image's ending ({' '.join(EXTENSIONS)})"
@@ -43,7 +44,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     root = expanded(name)
     if not root.is_dir():
         raise InputError(f"--dataset {name}: there is no such folder")
-    command = f"python cli.py prepare {shlex.quote(name)}"
+    command = f"{command_name()} prepare {shlex.quote(name)}"
     folders = _class_folders(root)
     if not folders:
         raise InputError(

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.data.augment import Draws, draw, lighting_offsets
 from alexnet_tf.data.compiled_crop import resize_crop_flip
 from alexnet_tf.data.counter_random import permutation
@@ -21,6 +20,7 @@ from alexnet_tf.data.records import StoredExamples
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.settings import Recipe
+from alexnet_tf.system import available_cores
 
 _STREAM_ORDER = 2
 # Two for each core: one at work, one waiting for a file or for its turn to hand over.

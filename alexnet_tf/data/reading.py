@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError
+from alexnet_tf.system import available_cores
 
 MAX_BAD_SHARE = 0.01
 _NAMED = 5

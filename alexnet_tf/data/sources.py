@@ -11,6 +11,7 @@ from alexnet_tf.data.prepared import WORK, is_prepared, open_prepared
 from alexnet_tf.data.tfds_source import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
+from alexnet_tf.system import command_name
 
 __all__ = ["DataSet", "open_dataset"]
 
@@ -42,7 +43,7 @@ def open_dataset(
         raise InputError(f"channels must be 1 (gray) or 3 (RGB). Received: {channels}")
     if not name.strip():
         raise InputError("--dataset needs a name or a folder")
-    path = expanded(name)
+    path = expanded(name, "--dataset")
     if path.is_file() and not is_tfds_name(name):
         raise InputError(_about_file(name, path))
     if means_folder(name_or_path):
@@ -51,7 +52,7 @@ def open_dataset(
         if (path / WORK).is_dir():
             raise InputError(
                 f"--dataset {name} is not prepared to the end: its preparation was interrupted. "
-                f"It goes on with: python cli.py prepare SOURCE --out {shlex.quote(name)}"
+                f"It goes on with: {command_name()} prepare SOURCE --out {shlex.quote(name)}"
                 f"{_begun_with(path)}"
             )
         return open_folder(name, channels=channels)
@@ -73,7 +74,7 @@ def _about_file(name: str, path: Path) -> str:
     """Returns what to do with a file that was given as a data set."""
     if path.suffix.lower() in TABLE_ENDINGS:
         return (
-            f"--dataset {name} is a table: `python cli.py prepare {shlex.quote(name)}` reads it "
+            f"--dataset {name} is a table: `{command_name()} prepare {shlex.quote(name)}` reads it "
             "with its images, and --dataset takes the folder which that writes"
         )
     return f"--dataset {name} is a file: give a folder of images, or a TFDS name"

@@ -27,7 +27,7 @@ from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import expanded
+from alexnet_tf.files import check_local_path, expanded
 
 IN_MEMORY_BYTES = 2**30
 _PROBE_SECONDS = 4.0
@@ -115,7 +115,9 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
     Raises:
       InputError: There is none of that name, version or config.
     """
-    folder = None if data_dir is None else str(expanded(data_dir))
+    if data_dir is None:
+        check_local_path(os.environ.get("TFDS_DATA_DIR", ""), "TFDS_DATA_DIR")
+    folder = None if data_dir is None else str(expanded(data_dir, "--data-dir"))
     if name == "shapes":
         from alexnet_tf.data.shapes import Shapes
 

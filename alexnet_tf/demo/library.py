@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from alexnet_tf.optional import needed
+from alexnet_tf.system import import_optional
 
 
 def gradio() -> Any:
@@ -14,4 +14,4 @@ def gradio() -> Any:
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    return needed("gradio", "the demo", "demo")
+    return import_optional("gradio", "the demo", "demo")

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.preprocessing import (
     CLASS_NAMES,
@@ -22,11 +21,11 @@ from alexnet_tf.evaluation.preprocessing import (
     names_from_text,
 )
 from alexnet_tf.evaluation.subject import resized_pixels
+from alexnet_tf.files import check_local_path
 from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.optional import needed
-from alexnet_tf.quiet import quiet_stderr
 from alexnet_tf.runs import is_run, model_file
+from alexnet_tf.system import available_cores, import_optional, quiet_stderr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +55,7 @@ def open_classifier(path: str | os.PathLike[str]) -> Classifier:
     Raises:
       InputError: It is none of these, is damaged, or carries no class names and preprocessing.
     """
+    check_local_path(path, "--model")
     path = Path(path)
     if path.is_dir():
         if is_run(path):
@@ -142,7 +142,9 @@ def _from_saved_model(folder: Path) -> Classifier:
 
 
 def _from_tflite(path: Path) -> Classifier:
-    interpreter_module = needed("ai_edge_litert.interpreter", "running .tflite files", "export")
+    interpreter_module = import_optional(
+        "ai_edge_litert.interpreter", "running .tflite files", "export"
+    )
     try:
         with zipfile.ZipFile(path) as archive:
             names = names_from_text(archive.read(CLASS_NAMES))
@@ -169,7 +171,7 @@ def _from_tflite(path: Path) -> Classifier:
 
 
 def _from_onnx(path: Path) -> Classifier:
-    runtime = needed("onnxruntime", "running .onnx files", "onnx")
+    runtime = import_optional("onnxruntime", "running .onnx files", "onnx")
     damage: tuple[type[Exception], ...] = (KeyError, ValueError, *_onnx_errors())
     try:
         session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])

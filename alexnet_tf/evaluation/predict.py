@@ -133,13 +133,20 @@ def crop_probabilities(classifier: Classifier, squares: np.ndarray, ten_crops: b
       classifier: From `open_classifier`.
       squares: uint8 [b, r, r, c], r being the classifier's resize_pixels.
       ten_crops: Whether to average over ten crops, or to take the center one.
+
+    Raises:
+      InputError: A probability is NaN or infinite.
     """
     pixels = classifier.preprocessing.input_pixels
-    if not ten_crops:
-        return classifier.probabilities(center_crop(squares, pixels).astype(np.float32))
-    crops = ten_crop(tf.constant(squares), pixels).numpy().astype(np.float32)
-    each = classifier.probabilities(crops.reshape(-1, *crops.shape[2:]))
-    return each.reshape(len(squares), TEN_CROPS, -1).mean(axis=1)
+    if ten_crops:
+        crops = ten_crop(tf.constant(squares), pixels).numpy().astype(np.float32)
+        each = classifier.probabilities(crops.reshape(-1, *crops.shape[2:]))
+        probabilities = each.reshape(len(squares), TEN_CROPS, -1).mean(axis=1)
+    else:
+        probabilities = classifier.probabilities(center_crop(squares, pixels).astype(np.float32))
+    if not np.isfinite(probabilities).all():
+        raise InputError(f"{classifier.name}: the model's output is NaN or infinite")
+    return probabilities
 
 
 class SquareReader:

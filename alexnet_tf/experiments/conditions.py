@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import write_json
+from alexnet_tf.system import available_cores
 
 BEGUN = "begun.json"  # in an experiment's folder: conditions by run folder
 _CODE = Path(__file__).parents[2]  # where the package lies

@@ -40,7 +40,7 @@ from alexnet_tf.experiments.results import (
 )
 from alexnet_tf.experiments.sharing import take_over
 from alexnet_tf.experiments.table import table
-from alexnet_tf.files import write_json, write_text
+from alexnet_tf.files import check_local_path, write_json, write_text
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.train import train
 
@@ -74,6 +74,7 @@ def run_experiment(
       InputError: Something cannot be used; other settings are in the folder.
       TrainingStopped: Stopped by Ctrl-C or SIGTERM; the same command goes on.
     """
+    check_local_path(root, "--out")
     teller = Teller(quiet)
     runner = _Runner(experiment, root, data_dir, keep_models, teller)
     try:

@@ -14,10 +14,10 @@ from alexnet_tf.export.onnx_file import to_onnx
 from alexnet_tf.export.saved_model import check_version, write_saved_model
 from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
 from alexnet_tf.export.warmup import write_warmup
-from alexnet_tf.files import atomic_path
+from alexnet_tf.files import atomic_path, check_local_path, check_utf8_path
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.optional import needed
 from alexnet_tf.runs import model_file, newest_run, read_run
+from alexnet_tf.system import import_optional
 
 FORMATS = ("saved_model", "tflite", "onnx")
 DEFAULT_NAME = "alexnet"
@@ -97,6 +97,8 @@ def export(
     if quantize != "none" and "tflite" not in formats:
         raise InputError(f"--quantize {quantize} is for the .tflite file: add --format tflite")
     _check_name(name)
+    check_local_path(out, "--out")
+    check_utf8_path(out, "--out")
     base = Path(out) / name
     record: dict[str, Any] = {}
     if run is not None and model is not None:
@@ -181,12 +183,12 @@ def _check_dependencies(formats: Sequence[str]) -> None:
       InputError: Something is not installed.
     """
     if "saved_model" in formats:
-        needed("tensorflow_serving.apis", "writing warm-up requests", "export")
+        import_optional("tensorflow_serving.apis", "writing warm-up requests", "export")
     if "tflite" in formats:
-        needed("ai_edge_litert", "checking .tflite files", "export")
+        import_optional("ai_edge_litert", "checking .tflite files", "export")
     if "onnx" in formats:
-        needed("tf2onnx", "writing .onnx files", "onnx")
-        needed("onnxruntime", "checking .onnx files", "onnx")
+        import_optional("tf2onnx", "writing .onnx files", "onnx")
+        import_optional("onnxruntime", "checking .onnx files", "onnx")
 
 
 def _check_name(name: str) -> None:

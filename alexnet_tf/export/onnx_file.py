@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
 from alexnet_tf.evaluation.preprocessing import CLASS_NAMES, PREPROCESSING
-from alexnet_tf.optional import needed
-from alexnet_tf.quiet import quiet_stderr
+from alexnet_tf.system import import_optional, quiet_stderr
 
 _OPSET = 17
 
@@ -26,7 +25,7 @@ def to_onnx(model: keras.Model) -> bytes:
     Raises:
       InputError: tf2onnx is not installed.
     """
-    tf2onnx = needed("tf2onnx", "writing .onnx files", "onnx")
+    tf2onnx = import_optional("tf2onnx", "writing .onnx files", "onnx")
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
 
     def network(images: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
 from alexnet_tf.export.tflite_metadata import with_metadata
-from alexnet_tf.quiet import quiet_stderr
+from alexnet_tf.system import quiet_stderr
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 # What response normalization is made of. Its sums of squares span more than 8 bits can hold: in

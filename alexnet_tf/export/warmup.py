@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.images import center_crop
-from alexnet_tf.optional import needed
+from alexnet_tf.system import import_optional
 
 FOLDER = "assets.extra"
 FILE = "tf_serving_warmup_requests"  # the name that TF Serving looks for
@@ -28,7 +28,7 @@ def write_warmup(folder: Path, name: str, squares: np.ndarray, input_pixels: int
     Raises:
       InputError: The protos of TF Serving are not installed.
     """
-    prediction_log_pb2 = needed(
+    prediction_log_pb2 = import_optional(
         "tensorflow_serving.apis.prediction_log_pb2", "writing warm-up requests", "export"
     )
     encoded = tf.constant([tf.io.encode_jpeg(square).numpy() for square in squares])

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import atomic_path
+from alexnet_tf.files import atomic_path, check_local_path
 from alexnet_tf.model import layers
 from alexnet_tf.model.layers import MeanSubtraction, Probabilities
 
@@ -67,8 +68,10 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
       The model, in float32, not compiled.
 
     Raises:
-      InputError: The file does not exist, is damaged, or contains a model of another package.
+      InputError: The file does not exist, is damaged, is not a model of this package, or has NaN or
+        infinite weights.
     """
+    check_local_path(path)
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: model file not found")
@@ -83,4 +86,30 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         raise InputError(f"{path}: cannot be loaded as a model: {reason}") from error
     if not {MeanSubtraction, Probabilities} <= {type(layer) for layer in model.layers}:
         raise InputError(f"{path}: is a Keras model, but not one of this package")
+    check_finite(model, path)
     return model
+
+
+def check_finite(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Checks that a model's weights are finite numbers.
+
+    Args:
+      model: Any model.
+      path: The model's file, for the message.
+
+    Raises:
+      InputError: A weight is NaN or infinite; the message names the layer.
+    """
+    for layer in model.layers:
+        if not all(map(is_finite, layer.get_weights())):
+            raise InputError(
+                f"{path}: the model has NaN or infinite weights in {layer.name}: use a model from "
+                "before training diverged"
+            )
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Returns whether an array of numbers has neither NaN nor infinity."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # The sum is several times faster, but may overflow where all numbers are finite.
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -11,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
-from alexnet_tf.files import expanded, write_json
+from alexnet_tf.files import check_local_path, check_utf8_path, expanded, write_json
 from alexnet_tf.prepare.finish import finish
 from alexnet_tf.prepare.report import REPORT
 from alexnet_tf.prepare.shards import (
@@ -24,6 +22,7 @@ from alexnet_tf.prepare.shards import (
     write_shards,
 )
 from alexnet_tf.prepare.sources import list_source
+from alexnet_tf.system import available_cores, try_lock
 
 FORMATS = ("jpeg", "raw")
 _VERSION = 1  # of what the same plan is written as
@@ -90,8 +89,10 @@ def prepare(
     choose(kind, FORMATS, "--format")
     if not 1 <= size <= _LARGEST_SIZE:
         raise InputError(f"--size must be 1 to {_LARGEST_SIZE}. Received: {size}")
+    check_local_path(out or "", "--out")
     listed = list_source(source, data_dir)
     folder = expanded(out) if out is not None else Path("prepared") / listed.name
+    check_utf8_path(folder, "--out")
     if expanded(source).exists() and folder.resolve().is_relative_to(listed.root.resolve()):
         raise InputError(f"{folder} is inside of {source}: prepare it with --out, a folder outside")
     wanted = {
@@ -184,10 +185,8 @@ def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
         raise FolderTakenError(f"{folder} is not empty: give a new folder as --out")
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another process is preparing {folder}") from None
+        if not try_lock(lock):
+            raise InputError(f"another process is preparing {folder}")
         begun = work / "plan.json"
         if not begun.exists():
             write_json(begun, wanted)

@@ -21,6 +21,7 @@ from alexnet_tf.pictures.tiles import Tile
 from alexnet_tf.report.facts import facts
 from alexnet_tf.report.material import Material
 from alexnet_tf.report.pictures import mistakes, tiles, unsure
+from alexnet_tf.system import command_name
 
 _PAIRS = 10  # of confused classes, in words
 _BAND = 24  # kernels across the top of the page
@@ -99,7 +100,7 @@ def _command(material: Material) -> str:
     words = ["--run", str(material.run), "--split", material.evaluation.split]
     if material.evaluation.ten_crop is not None:
         words.append("--ten-crop")
-    return shlex.join(["python", "cli.py", "evaluate", *words, "--json"])
+    return f"{command_name()} {shlex.join(['evaluate', *words, '--json'])}"
 
 
 def _percent(share: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.report import Evaluation
-from alexnet_tf.files import PICTURE_ENDINGS, write_text
+from alexnet_tf.files import PICTURE_ENDINGS, check_local_path, write_text
 from alexnet_tf.pictures.figure import png_bytes, save_picture
 from alexnet_tf.pictures.theme import DARK, LIGHT
 from alexnet_tf.report.material import Counting, Material
@@ -105,6 +105,7 @@ def check_out(run: Path, out: str | Path | None, only: Sequence[str]) -> Path:
     """
     if out is None:
         return run / REPORT
+    check_local_path(out, "--out")
     out = Path(out)
     if not out.absolute().parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")

@@ -1,8 +1,6 @@
 """A run's folder: made, locked, and kept in order while the run writes to it."""
 
 import datetime
-import errno
-import fcntl
 import itertools
 import os
 import shutil
@@ -12,7 +10,8 @@ from typing import IO, Any
 
 from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
-from alexnet_tf.files import atomic_path, write_text
+from alexnet_tf.files import atomic_path, check_local_path, write_text
+from alexnet_tf.system import try_lock
 from alexnet_tf.training.cluster import worker_index
 
 
@@ -130,6 +129,7 @@ def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
         stamped = Path(runs.SAVED_MODELS) / f"{recipe_name}-{stamp}"
         path = next(path for path in _numbered(stamped) if not path.exists())
     else:
+        check_local_path(run_dir, "--run-dir")
         path = Path(run_dir)
     if worker_index() != 0:
         return path  # the chief looks at the folder, and may have begun to write
@@ -149,12 +149,11 @@ def _lock(path: Path) -> IO[str]:
     """Returns the locked file, which must stay open."""
     file = path.open("a+", encoding="ascii", errors="replace")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        is_locked = try_lock(file)
+    except OSError:
         file.close()
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise FolderTakenError(
-            f"another process is training in {path.parent}: wait for it"
-        ) from None
+        raise
+    if not is_locked:
+        file.close()
+        raise FolderTakenError(f"another process is training in {path.parent}: wait for it")
     return file

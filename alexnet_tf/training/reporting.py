@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from alexnet_tf.system import command_name
+
 _HEADER = (
     f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'top-1 err':>10} {'top-5 err':>10} "
     f"{'rate':>8} {'images/s':>9} {'waiting':>8}"
@@ -99,8 +101,8 @@ class Screen:
         self.message(
             f"written to {folder}/: best.keras, last.keras, history.jsonl, curves.png, run.json\n"
             "next:\n"
-            f"  python cli.py evaluate --ten-crop --run {run}\n"
-            f"  python cli.py train --resume --run-dir {run} --epochs N    (goes on for longer)"
+            f"  {command_name()} evaluate --ten-crop --run {run}\n"
+            f"  {command_name()} train --resume --run-dir {run} --epochs N    (goes on for longer)"
         )
 
     def _progress(self, *texts: str) -> Progress:

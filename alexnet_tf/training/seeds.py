@@ -13,6 +13,7 @@ from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.files import expanded, write_json
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.settings import Recipe
+from alexnet_tf.system import command_name
 from alexnet_tf.training.cluster import worker_index
 from alexnet_tf.training.folder import new_run_path
 from alexnet_tf.training.options import check_unicode, new_options, normal_dataset, resumed_options
@@ -105,7 +106,7 @@ def train_seeds(
                 raise
             except TrainingStopped as stopped:
                 raise TrainingStopped(
-                    f"{stopped}\nWith all seeds: python cli.py train --resume --run-dir "
+                    f"{stopped}\nWith all seeds: {command_name()} train --resume --run-dir "
                     f"{shlex.quote(str(folder))}"
                 ) from None
             gc.collect()  # the parts of a network refer to each other, and would linger
@@ -113,7 +114,7 @@ def train_seeds(
         results.append(result)
     screen.message(
         f"\n{len(seeds)} runs in {folder}/; their predictions averaged:\n"
-        f"  python cli.py evaluate --run {shlex.quote(str(folder))}"
+        f"  {command_name()} evaluate --run {shlex.quote(str(folder))}"
     )
     return results
 

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.model.inspection import first_kernels
-from alexnet_tf.optional import needed
 from alexnet_tf.pictures.figure import png_bytes
 from alexnet_tf.pictures.kernels import draw_kernels
+from alexnet_tf.system import import_optional
 
 FOLDER = "tensorboard"
 _PROFILED_CALL = 2  # the first call into the graph compiles it
@@ -22,7 +22,7 @@ _DOTS_PER_INCH = 80
 
 def check_tensorboard() -> None:
     """Raises InputError, with what to install, if the package is missing."""
-    needed("tensorboard", "--tensorboard", "tensorboard")
+    import_optional("tensorboard", "--tensorboard", "tensorboard")
 
 
 class TensorBoardWriter:

@@ -18,6 +18,7 @@ from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.model.geometry import check_towers
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Recipe
+from alexnet_tf.system import command_name
 from alexnet_tf.training.fine_tuning import StartingWeights
 from alexnet_tf.training.folder import RunFolder, begin, new_run_path
 from alexnet_tf.training.loop import StoppedError, Trainer
@@ -255,7 +256,7 @@ def train(
         best = saver.finish()
     except StoppedError as stopped:
         raise TrainingStopped(
-            f"{stopped}. Go on with: python cli.py train --resume --run-dir {quoted}"
+            f"{stopped}. Go on with: {command_name()} train --resume --run-dir {quoted}"
         ) from None
     except LOST_WORKER:
         if machine.workers == 1:
@@ -270,7 +271,7 @@ def train(
             raise
         raise TrainingError(
             f"{image} cannot be read: put it back, or prepare the data set again, and go on with: "
-            f"python cli.py train --resume --run-dir {quoted}"
+            f"{command_name()} train --resume --run-dir {quoted}"
         ) from None
     finally:
         if folder is not None:

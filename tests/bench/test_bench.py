@@ -88,4 +88,4 @@ def test_bad_batch_sizes(sizes, capsys):
     with pytest.raises(SystemExit) as left:
         main(["bench", "--batch-sizes", sizes])
     assert left.value.code == 2
-    assert "takes numbers such as 1,32,128" in capsys.readouterr().err
+    assert "must be numbers such as 1,32,128" in capsys.readouterr().err

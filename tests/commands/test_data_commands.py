@@ -131,7 +131,7 @@ def test_files_left_out_are_told(photos, capsys, undrawn):
     ("words", "said"),
     [
         (["prepare", "./nowhere"], "./nowhere"),
-        (["prepare", ""], "the source is empty"),
+        (["prepare", ""], "the name is empty"),
         (["prepare", "~no-such-user/photos"], "~no-such-user/photos does not exist"),
         (["prepare", "x" * 300], "x" * 300),
         (["prepare", "photos", "--out", "photos"], "is inside of photos: prepare it with --out"),

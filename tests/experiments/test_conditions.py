@@ -2,8 +2,8 @@ import platform
 import re
 import subprocess
 
-from alexnet_tf.cores import available_cores
 from alexnet_tf.experiments.conditions import Conditions, _commit, conditions
+from alexnet_tf.system import available_cores
 
 
 def test_conditions_are_looked_at_once(monkeypatch):

@@ -115,7 +115,7 @@ def test_preparing_leaves_it_open_which_devices_there_are(tmp_path):
     make_photos(tmp_path / "photos")  # with one twice, which is told by name
     code = (
         "import sys\n"
-        "from alexnet_tf.quiet import import_tensorflow\n"
+        "from alexnet_tf.system import import_tensorflow\n"
         "import_tensorflow(start_devices=False)\n"
         "import tensorflow as tf\n"
         "from alexnet_tf.prepare.prepare import prepare\n"

@@ -1,1 +1,1 @@
-"""Weights from elsewhere: Caffe's, torchvision's, Keras'. The files are not trusted."""
+"""Import of weights from Caffe, torchvision and Keras. The files are not trusted."""

@@ -1,181 +1,218 @@
-"""The `.npy` dictionary of BVLC AlexNet's weights, read without running anything in it.
+"""Reads BVLC AlexNet's weights as a pickled `.npy` dictionary, without running code in the file.
 
-The well-known file holds `{"conv1": [weights, biases], ...}` as a Python 2 pickle, and a pickle is
-a program. This reader knows the few instructions that such a dictionary needs, and gives the
-pickle stand-ins for the only four names that it may call; all else is refused.
+A pickle is a program. This reader lets it call only stand-ins for what NumPy arrays need. They
+store shape, type and bytes, so that shapes are checked before memory is allocated for the numbers.
 """
 
 import io
 import math
 import pickle
 import pickletools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from alexnet_tf.errors import InputError
 from alexnet_tf.model.foreign.weight_file import Entries, Entry, check_size, refused
 
-_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-_BUILDING = """
-PROTO FRAME STOP MARK POP_MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET GLOBAL STACK_GLOBAL
-REDUCE BUILD EMPTY_DICT DICT SETITEM SETITEMS EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE
-TUPLE1 TUPLE2 TUPLE3 NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 SHORT_BINSTRING BINSTRING
-SHORT_BINUNICODE BINUNICODE SHORT_BINBYTES BINBYTES
-"""
-_INSTRUCTIONS = frozenset(_BUILDING.split())
-# What a damaged pickle leads to, in the unpickler or in our stand-ins.
+NPZ_REMEDY = (
+    "save its arrays as one dictionary, numpy.save('weights.npy', {'conv1': [weights, biases], "
+    "...}, allow_pickle=True)"
+)
+PICKLE_REMEDY = (
+    "if you trust it, save its dictionary {'conv1': [weights, biases], ...} with "
+    "numpy.save('weights.npy', dictionary, allow_pickle=True)"
+)
+# What damaged pickles raise, in the unpickler or in the stand-ins.
 _DAMAGE = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError),
-    *(AttributeError, OverflowError, RecursionError),
+    *(AttributeError, OverflowError, RecursionError, MemoryError, NotImplementedError),
 )
-# Of dtypes, as pickled: kind and size, and the byte order apart from it.
 _FLOATS = {"f2": "float16", "f4": "float32", "f8": "float64"}
+# Names of a layer's arrays in its dictionary, lower case.
+_NUMBERS = {
+    **dict.fromkeys(("weights", "weight", "w", "kernel"), 0),
+    **dict.fromkeys(("biases", "bias", "b"), 1),
+}
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_npy(path: Path) -> Entries:
-    """Returns the arrays of a pickled dictionary of lists, named "conv1/0", "conv1/1" ...
+    """Returns the arrays of a pickled dictionary of layers, named "conv1/0" (weights), "conv1/1".
+
+    A layer is a list or tuple of weights and biases, or a dictionary {"weights", "biases"}.
 
     Raises:
-      InputError: The file is damaged, or is anything else.
+      InputError: The file is damaged, or holds something else.
     """
     check_size(path)
     content = path.read_bytes()
     file = io.BytesIO(content)
     try:
-        version = np.lib.format.read_magic(file)
-        header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, _, dtype = header(file)
+        shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
     except (ValueError, KeyError, SyntaxError) as error:
-        raise refused(path, error) from error
+        raise refused(path, _container(content) or error) from error
     if shape != () or not dtype.hasobject:
         raise refused(path, f"it holds an array {shape} of {dtype}, not a dictionary of layers")
-    pickled = content[file.tell() :]
-    _check_instructions(path, pickled)
     try:
-        return _entries(path, _Reader(path, pickled).load())
-    except InputError:
-        raise
+        return dict(_entries(_Unpickler(content[file.tell() :]).load()))
     except _DAMAGE as error:
         raise refused(path, error) from error
 
 
-def _check_instructions(path: Path, pickled: bytes) -> None:
-    """Reads the pickle as data and checks that it has only instructions that build arrays.
-
-    Raises:
-      InputError: It has others, memory places beyond its length, or ends too early.
-    """
-    try:
-        for opcode, value, _ in pickletools.genops(io.BytesIO(pickled)):
-            argument: Any = value
-            if opcode.name not in _INSTRUCTIONS:
-                raise refused(path, f"its pickle has the instruction {opcode.name}")
-            if opcode.name == "LONG_BINPUT" and argument > len(pickled):
-                raise refused(path, "its pickle is damaged")
-            if opcode.name == "GLOBAL":
-                _stand_in(path, *argument.split(" ", 1))
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise refused(path, error) from error
+def _container(content: bytes) -> str | None:
+    """Returns how to convert a file that is another format than its name says."""
+    if content.startswith(b"PK"):
+        return f"it is an .npz archive: {NPZ_REMEDY}"
+    if content.startswith((b"\x80", b"(", b"}")):
+        return f"it is a plain pickle: {PICKLE_REMEDY}"
+    return None
 
 
 class _Dtype:
-    """Stands in for numpy.dtype: keeps what it was called with."""
+    """Stands in for numpy.dtype; `name` is its kind and size ("f4"), `order` its byte order."""
 
     def __init__(self, name: Any, *_: Any) -> None:
-        self.name = name if isinstance(name, str) else ""
-        self.order = "<"
+        self.name, self.order = (name if isinstance(name, str) else "?"), "<"
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.order = state[1]
 
 
 class _Array:
-    """Stands in for numpy.ndarray: keeps the shape, type and bytes it is given."""
+    """Stands in for numpy.ndarray; called as `_reconstruct` and as `_frombuffer`, too."""
 
-    shape: tuple[int, ...] = ()
-    dtype = ""
-    order = "<"
-    fortran = False
-    data: Any = b""
+    def __init__(
+        self, data: Any = b"", dtype: Any = None, shape: Any = (), order: Any = "C", *axes: Any
+    ) -> None:
+        if not isinstance(dtype, _Dtype):  # `_reconstruct`: BUILD brings the content
+            data, dtype, shape, order = b"", None, (), "C"
+        elif axes and axes[0] is not None:
+            raise ValueError("an array with permuted axes is not supported")
+        self.data, self.shape, self.is_fortran = data, shape, order == "F"
+        self.dtype, self.order = _type_of(dtype)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, self.fortran, self.data = state
-        if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
-            raise TypeError("an array without shape or type")
+        _, shape, dtype, self.is_fortran, self.data = state
         self.shape = tuple(int(side) for side in shape)
-        self.dtype, self.order = _FLOATS.get(dtype.name, dtype.name or "?"), dtype.order
+        self.dtype, self.order = _type_of(dtype)
 
     def read(self) -> np.ndarray:
-        """Returns the numbers; the caller has checked shape and type.
+        """Returns the array; the caller has checked shape and type.
 
         Raises:
-          ValueError: The bytes are not as many as the shape needs.
+          ValueError: The number of bytes does not fit the shape.
         """
         data = self.data.encode("latin1") if isinstance(self.data, str) else bytes(self.data)
         dtype = np.dtype(self.dtype).newbyteorder(">" if self.order == ">" else "<")
         if len(data) != math.prod(self.shape) * dtype.itemsize:
             raise ValueError("an array has more or fewer bytes than its shape needs")
         array = np.frombuffer(data, dtype).astype(self.dtype)
-        return array.reshape(self.shape, order="F" if self.fortran else "C")
+        return array.reshape(self.shape, order="F" if self.is_fortran else "C")
 
 
-def _new_array(*_: Any) -> _Array:
-    """Stands in for numpy's `_reconstruct`, which would take memory for any shape it is given."""
-    return _Array()
+def _type_of(dtype: Any) -> tuple[str, Any]:
+    """Returns a type's name and byte order."""
+    return (_FLOATS.get(dtype.name, dtype.name), dtype.order) if dtype is not None else ("?", "<")
 
 
-def _latin1(text: str, _: str) -> bytes:
-    """Stands in for `codecs.encode`, by which Python 3 puts bytes into the pickles of Python 2."""
+def _encode(text: str, encoding: str) -> bytes:
+    """Stands in for `codecs.encode`, which pickles of protocols 0 to 2 build bytes with."""
+    if encoding != "latin1":
+        raise ValueError(f"bytes encoded as {encoding!r}")
     return text.encode("latin1")
 
 
-def _stand_in(path: Path, module: str, name: str) -> Any:
-    """Returns what a pickle gets for a name.
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _Array,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): dict,
+    **{
+        (f"{package}.{module}", name): _Array
+        for package in ("numpy.core", "numpy._core")
+        for module, name in (("multiarray", "_reconstruct"), ("numeric", "_frombuffer"))
+    },
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """The standard unpickler, limited to the names in `_ALLOWED`.
+
+    Args:
+      pickled: The pickle. The sizes in it are checked against its length, since the unpickler
+        allocates what they claim.
 
     Raises:
-      InputError: It is none that a dictionary of arrays needs; the message has it.
+      UnpicklingError: A size is larger than the pickle.
+      ValueError: An instruction is unknown, or ends behind the pickle.
     """
-    known: dict[tuple[str, str], Any] = {
-        ("numpy", "dtype"): _Dtype,
-        ("numpy", "ndarray"): _Array,
-        ("_codecs", "encode"): _latin1,
-    }
-    known |= {(place, "_reconstruct"): _new_array for place in _MODULES}
-    if (module, name) not in known:
-        raise refused(path, f"its pickle wants to call {module}.{name}, which no weights need")
-    return known[module, name]
 
-
-class _Reader(pickle.Unpickler):
-    """An unpickler that knows stand-ins only."""
-
-    def __init__(self, path: Path, pickled: bytes) -> None:
+    def __init__(self, pickled: bytes) -> None:
+        for opcode, argument, _ in pickletools.genops(pickled):
+            if opcode.name in ("PUT", "LONG_BINPUT") and (argument or 0) > len(pickled):
+                raise pickle.UnpicklingError("it claims more memory than it has bytes")
         super().__init__(io.BytesIO(pickled), encoding="latin1")
-        self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        return _stand_in(self._path, module, name)
+        """Returns what the pickle may call under a name.
+
+        Raises:
+          UnpicklingError: The name is not allowed.
+        """
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it calls {module}.{name}, which weights do not need")
+        return _ALLOWED[module, name]
 
 
-def _entries(path: Path, found: Any) -> Entries:
-    """Returns the arrays of {layer: [weights, biases]}."""
-    if isinstance(found, _Array):  # the file is an array with one object in it
+class _Named(NamedTuple):
+    """A layer's array."""
+
+    number: int
+    array: Any
+
+
+def _entries(found: Any) -> Iterator[tuple[str, Entry]]:
+    """Yields the arrays of {layer: arrays}.
+
+    Raises:
+      ValueError: It is something else.
+    """
+    if isinstance(found, _Array):  # the file's array, with one object in it
         (found,) = found.data if isinstance(found.data, list) else (None,)
     if not isinstance(found, dict):
-        raise refused(path, "it holds no dictionary of layers")
-    entries: Entries = {}
-    for layer, arrays in found.items():
-        if not isinstance(layer, str) or not isinstance(arrays, list | tuple):
-            raise refused(path, f"the layer {str(layer)[:40]!r} is no list of arrays")
-        for number, array in enumerate(arrays):
-            if not isinstance(array, _Array):
-                raise refused(path, f"{layer} holds something else than arrays")
-            entries[f"{layer}/{number}"] = Entry(array.shape, array.dtype, array.read)
-    return entries
+        raise ValueError("it does not hold a dictionary of layers")
+    for key, arrays in found.items():
+        layer = _text(key)
+        for number, array in _numbered(layer, arrays):
+            if not isinstance(array, _Array) or isinstance(array.data, list):
+                raise ValueError(f"{layer} does not hold arrays of numbers")
+            yield f"{layer}/{number}", Entry(array.shape, array.dtype, array.read)
+
+
+def _numbered(layer: str, arrays: Any) -> Iterator[_Named]:
+    """Yields a layer's arrays: 0 is the weights, 1 the biases."""
+    if isinstance(arrays, _Array) and isinstance(arrays.data, list):  # an array of two arrays
+        arrays = arrays.data
+    if isinstance(arrays, list | tuple):
+        yield from map(_Named, range(len(arrays)), arrays)
+        return
+    if not isinstance(arrays, dict):
+        raise ValueError(f"{layer} is neither a list nor a dictionary of weights and biases")
+    for key, array in arrays.items():
+        name = _text(key)
+        if name.lower() not in _NUMBERS:
+            raise ValueError(f"{layer} has {name!r}: expected 'weights' and 'biases'")
+        yield _Named(_NUMBERS[name.lower()], array)
+
+
+def _text(key: Any) -> str:
+    """Returns a name that may be bytes, as Python 2 has them."""
+    name = key.decode("latin1") if isinstance(key, bytes) else key
+    if not isinstance(name, str):
+        raise ValueError("its layers are not named by text")
+    return name[:100]

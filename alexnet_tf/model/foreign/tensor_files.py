@@ -1,4 +1,4 @@
-"""Readers of ONNX, PyTorch, safetensors and Keras HDF5 files; nothing in them is run."""
+"""Reads ONNX, PyTorch, safetensors and Keras HDF5 files, without running code in them."""
 
 import functools
 import pickle
@@ -18,9 +18,9 @@ from alexnet_tf.model.foreign.weight_file import (
     check_size,
     refused,
 )
-from alexnet_tf.optional import needed
+from alexnet_tf.system import import_optional
 
-# What torch's restricted unpickler and its readers raise on files that are damaged or hostile.
+# What torch's restricted unpickler and its readers raise for damaged or hostile files.
 _TORCH_DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError),
     *(AttributeError, IndexError, KeyError, TypeError, UnicodeDecodeError, OverflowError),
@@ -30,16 +30,18 @@ _SAFETENSORS_NAMES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF1
 
 
 def read_onnx(path: Path) -> Entries:
-    """Returns the constants of an ONNX graph; the graph itself is only looked at.
+    """Returns the constants of an ONNX graph.
 
     Raises:
-      InputError: The file is damaged, keeps weights in other files, or has a dense layer whose
-        matrix is stored the other way round than Caffe's; or onnx is not installed.
+      InputError: The file is damaged, refers to other files, or stores a dense layer's matrix as
+        (inputs, outputs), unlike Caffe; or onnx is not installed.
     """
     check_size(path)
-    onnx = needed("onnx", "reading .onnx files", "onnx")
-    helper = needed("onnx.numpy_helper", "reading .onnx files", "onnx")
-    decode_error = needed("google.protobuf.message", "reading .onnx files", "onnx").DecodeError
+    onnx = import_optional("onnx", "reading .onnx files", "onnx")
+    helper = import_optional("onnx.numpy_helper", "reading .onnx files", "onnx")
+    decode_error = import_optional(
+        "google.protobuf.message", "reading .onnx files", "onnx"
+    ).DecodeError
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
     except (decode_error, ValueError, TypeError) as error:
@@ -47,7 +49,7 @@ def read_onnx(path: Path) -> Entries:
     entries: Entries = {}
     for tensor in graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise refused(path, f"{tensor.name} lies in another file")
+            raise refused(path, f"{tensor.name} is stored in another file")
         try:
             kind = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
         except ValueError as error:
@@ -71,18 +73,18 @@ def read_torch(path: Path) -> Entries:
       InputError: The file is damaged, holds more than tensors, or torch is not installed.
     """
     check_size(path)
-    torch = needed("torch", "reading .pth files", "torch")
+    torch = import_optional("torch", "reading .pth files", "torch")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(member.file_size for member in archive.infolist())
             if unpacked > MOST_BYTES:
-                raise refused(path, f"unpacked it takes {unpacked:,} bytes")
+                raise refused(path, f"it takes {unpacked:,} bytes uncompressed")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _TORCH_DAMAGE as error:
         raise refused(path, error) from error
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise refused(path, "it is no state dict: names with a tensor each")
+        raise refused(path, "it is not a state dict: {name: tensor}")
     return {
         str(name): Entry(
             tuple(tensor.shape),
@@ -108,7 +110,7 @@ def read_safetensors(path: Path) -> Entries:
     entries: Entries = {}
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118 (it is no dict)
+            for name in file.keys():  # noqa: SIM118 (not a dict)
                 part = file.get_slice(name)
                 dtype = _SAFETENSORS_NAMES.get(part.get_dtype(), part.get_dtype())
                 entries[name] = Entry(
@@ -126,7 +128,7 @@ def _tensor(path: Path, name: str) -> np.ndarray:
 
 
 def read_keras_weights(path: Path) -> Entries:
-    """Returns the arrays of a `.weights.h5` file that Keras 3 wrote, as "<layer>/<number>".
+    """Returns the arrays of a Keras 3 `.weights.h5` file, named "<layer>/<number>".
 
     Raises:
       InputError: The file is damaged, was written by another Keras, or points to other files.
@@ -137,7 +139,10 @@ def read_keras_weights(path: Path) -> Entries:
         with h5py.File(path, "r") as file:
             layers = file.get("layers")
             if not isinstance(layers, h5py.Group):
-                raise refused(path, "it has no layers as Keras 3 writes them")
+                raise refused(
+                    path,
+                    "it has no layers as Keras 3 writes them: use its save_weights",
+                )
             for key in layers:
                 entries.update(_layer(path, layers, key))
     except (OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
@@ -157,7 +162,7 @@ def _layer(path: Path, layers: Any, key: str) -> Entries:
         _check_link(path, variables, number)
         data = variables[number]
         if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-            raise refused(path, f"{place}/{number} is no plain array")
+            raise refused(path, f"{place}/{number} is not a plain array")
         name = f"{place}/{number}"
         entries[f"{layer}/{number}"] = Entry(
             tuple(data.shape), str(data.dtype), functools.partial(_dataset, path, name)
@@ -166,10 +171,10 @@ def _layer(path: Path, layers: Any, key: str) -> Entries:
 
 
 def _check_link(path: Path, group: Any, name: str) -> None:
-    """Checks that a member lies in the file itself.
+    """Checks that a member is stored in the file itself.
 
     Raises:
-      InputError: It is a link to another place or file, or is not there.
+      InputError: It is a link to another place or file, or does not exist.
     """
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise refused(path, f"{group.name}/{name} points to another place")

@@ -1,7 +1,6 @@
-"""What every reader of foreign files gives: named arrays that are looked at before they are read.
+"""Named arrays of a weight file, whose shapes and types are known before they are read.
 
-A file says what shape and type its arrays have; only after all of that was checked is memory taken
-for their numbers.
+Only after these were checked is memory allocated for the numbers.
 """
 
 import dataclasses
@@ -11,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import check_local_path
 
-# Several times the 244 MB of AlexNet's weights: larger files are something else.
+# Several times the 244 MB of AlexNet's weights, since text and float64 take more.
 MOST_BYTES = 2**30
 
 
@@ -21,9 +21,9 @@ class Entry:
     """One array in a file.
 
     Attributes:
-      shape: As the file says.
-      dtype: "float32", or whatever else the file says.
-      read: Gives the numbers: an array of that shape and type.
+      shape: The shape that the file claims.
+      dtype: The type that the file claims: "float32".
+      read: Returns the array.
     """
 
     shape: tuple[int, ...]
@@ -35,19 +35,20 @@ Entries = dict[str, Entry]
 
 
 def check_size(path: Path) -> None:
-    """Checks that a file is there and not larger than any AlexNet.
+    """Checks that a file exists and is not larger than any AlexNet.
 
     Raises:
-      InputError: It is not.
+      InputError: It does not, or is.
     """
+    check_local_path(path)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(f"{path}: file not found")
     size = path.stat().st_size
     if size > MOST_BYTES:
-        raise InputError(f"{path}: {size:,} bytes are more than any AlexNet's weights take")
+        raise InputError(f"{path}: {size:,} bytes are more than the weights of any AlexNet")
 
 
 def refused(path: Path, reason: object) -> InputError:
-    """Returns the error for a file that is damaged or has something else in it."""
+    """Returns the error for a file that is damaged or holds something else."""
     text = next(iter(str(reason).strip().splitlines()), type(reason).__name__)
     return InputError(f"{path}: cannot be read as weights: {text[:300]}")

@@ -1,6 +1,7 @@
 """Weights from elsewhere: synthetic files of every format, each against an independent forward."""
 
 import json
+from collections import OrderedDict
 
 import keras
 import numpy as np
@@ -10,7 +11,9 @@ from onnx.reference import ReferenceEvaluator
 
 from alexnet_tf import imagenet
 from alexnet_tf.cli import main
+from alexnet_tf.errors import InputError
 from alexnet_tf.model.foreign.import_weights import CAFFE_MEAN, import_weights
+from alexnet_tf.model.foreign.numpy_pickle import read_npy
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model
 from tests.model.foreign.weight_files import (
@@ -42,13 +45,116 @@ def test_an_onnx_file_gives_caffes_answers_on_rgb(onnx_file, rgb):
     np.testing.assert_allclose(model(rgb), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("protocol", [2, 4])
-def test_the_npy_dictionary_is_the_same_model(caffe_arrays, onnx_file, tmp_path, protocol):
-    path = write_npy(tmp_path / "bvlc_alexnet.npy", caffe_layers(caffe_arrays), protocol)
+def forms(layers):
+    """The forms in which people keep {layer: weights and biases}."""
+    return {
+        "lists": layers,
+        "tuples": {name: tuple(arrays) for name, arrays in layers.items()},
+        "bytes": {name.encode(): arrays for name, arrays in layers.items()},
+        "weights": {name: {"weights": w, "biases": b} for name, (w, b) in layers.items()},
+        "W": {name: {"W": w, "b": b} for name, (w, b) in layers.items()},
+        "bytes in bytes": {
+            n.encode(): {b"weights": w, b"biases": b} for n, (w, b) in layers.items()
+        },
+        "ordered": OrderedDict(
+            (n, OrderedDict(biases=b, weights=w)) for n, (w, b) in layers.items()
+        ),
+        "columns first": {n: [np.asfortranarray(w), b] for n, (w, b) in layers.items()},
+        "big-endian": {n: [w.astype(">f4"), b.astype(">f4")] for n, (w, b) in layers.items()},
+        "object arrays": {n: pair(w, b) for n, (w, b) in layers.items()},
+    }
+
+
+def pair(weights, biases):
+    """An array of two arrays, as numpy.array makes of a list whose shapes differ."""
+    array = np.empty(2, dtype=object)
+    array[:] = [weights, biases]
+    return array
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("form", forms({}))
+def test_npy_forms_in_every_protocol_hold_the_same_arrays(caffe_arrays, tmp_path, form, protocol):
+    layers = caffe_layers(caffe_arrays)
+    entries = read_npy(write_npy(tmp_path / "m.npy", forms(layers)[form], protocol))
+    assert entries.keys() == {f"{name}/{number}" for name in layers for number in (0, 1)}
+    for name, arrays in layers.items():
+        for number, array in enumerate(arrays):
+            entry = entries[f"{name}/{number}"]
+            assert (entry.shape, entry.dtype) == (array.shape, "float32")
+            np.testing.assert_array_equal(entry.read(), array)
+
+
+def test_the_npy_dictionary_is_the_same_model(caffe_arrays, onnx_file, tmp_path):
+    path = write_npy(tmp_path / "bvlc_alexnet.npy", caffe_layers(caffe_arrays))
     ours = import_weights(path, recipe=small("caffe"), class_names=NAMES).get_weights()
     theirs = import_weights(onnx_file, recipe=small("caffe"), class_names=NAMES).get_weights()
     for ours_one, theirs_one in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(ours_one, theirs_one)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+@pytest.mark.parametrize("kind", ["npy", "onnx", "safetensors", "pth"])
+def test_other_floats_are_converted_with_a_line_that_names_them(
+    kind, dtype, caffe_arrays, torch_arrays, tmp_path
+):
+    path, lines = tmp_path / f"m.{kind}", []
+    caffe = {name: array.astype(dtype) for name, array in caffe_arrays.items()}
+    torchs = {name: array.astype(dtype) for name, array in torch_arrays.items()}
+    if kind == "npy":
+        layers = caffe_layers(caffe_arrays)
+        layers["conv2"][0] = layers["conv2"][0].astype(dtype)
+        write_npy(path, layers)
+    elif kind == "onnx":
+        path.write_bytes(caffe_graph(caffe).SerializeToString())
+    elif kind == "safetensors":
+        safetensors.numpy.save_file(torchs, path)
+    else:
+        torch = pytest.importorskip("torch")
+        torch.save({name: torch.tensor(array) for name, array in torchs.items()}, path)
+    recipe = small("caffe" if kind in ("npy", "onnx") else "torchvision")
+    model = import_weights(path, recipe=recipe, class_names=NAMES, on_message=lines.append)
+    (line,) = lines
+    assert f"converted from {dtype} to float32" in line and str(path) in line
+    assert ("conv2/0" in line and "conv1" not in line) or kind != "npy"
+    name = {"npy": "conv2_w_0", "onnx": "conv2_w_0"}.get(kind, "features.3.weight")
+    original = (caffe_arrays | torch_arrays)[name].astype(dtype).astype("float32")
+    kernel = model.get_layer("conv2").kernel.numpy()
+    np.testing.assert_array_equal(kernel, original.transpose(2, 3, 1, 0))
+
+
+def test_float64_beyond_float32_is_refused(caffe_arrays, tmp_path):
+    layers = caffe_layers(caffe_arrays)
+    layers["fc7"][1] = layers["fc7"][1].astype("float64") + 1e300
+    with pytest.raises(InputError, match="fc7/1 has NaN or infinite"):
+        import_weights(write_npy(tmp_path / "m.npy", layers), recipe=small("caffe"))
+
+
+@pytest.mark.parametrize("kind", ["npy", "weights.h5", "onnx"])
+def test_fc6_order_tells_how_its_inputs_are_flattened(kind, caffe_arrays, tmp_path):
+    layers, path = caffe_layers(caffe_arrays), tmp_path / f"m.{kind}"
+    hwc, recipe = layers["fc6"][0], small("caffe")
+    side = round((len(hwc) / 8) ** 0.5)  # of conv5's 8 channels
+    chw = hwc.reshape(side, side, 8, -1).transpose(2, 0, 1, 3).reshape(hwc.shape)
+    stored, order = (chw, "chw") if kind != "onnx" else (hwc, "hwc")
+    if kind == "npy":
+        write_npy(path, {**layers, "fc6": [stored, layers["fc6"][1]]})
+    elif kind == "onnx":
+        arrays = {**caffe_arrays, "fc6_w_0": np.ascontiguousarray(stored.T)}
+        path.write_bytes(caffe_graph(arrays).SerializeToString())
+    else:
+        model = build_model(recipe, classes=CLASSES)
+        model.get_layer("fc6").kernel.assign(stored)
+        model.save_weights(path)
+    model = import_weights(path, recipe=recipe, class_names=NAMES, fc6_order=order)
+    np.testing.assert_array_equal(model.get_layer("fc6").kernel, hwc)
+    default = import_weights(path, recipe=recipe, class_names=NAMES)
+    assert not np.array_equal(default.get_layer("fc6").kernel, hwc)
+
+
+def test_an_unknown_fc6_order_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--fc6-order 'cwh': choose one of chw, hwc"):
+        import_weights(tmp_path / "m.npy", fc6_order="cwh")
 
 
 def test_a_dictionary_pickled_by_python_2_is_read(caffe_arrays, tmp_path):
@@ -160,8 +266,8 @@ def test_the_command_writes_a_model_that_works_as_any_other(
     (tmp_path / "names.txt").write_text("one\none\n")
     assert ran([onnx_file, "--labels", "names.txt"], capsys)[0] == 2
     assert ran(["missing.npy"], capsys)[0] == 2
-    (tmp_path / "weights.bin").write_bytes(b"")
-    assert ".safetensors" in ran(["weights.bin"], capsys)[2]
+    (tmp_path / "weights.dat").write_bytes(b"")
+    assert ".safetensors" in ran(["weights.dat"], capsys)[2]
 
 
 def test_a_thousand_classes_are_imagenets(torch_arrays, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tracemalloc
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ import safetensors.numpy
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.foreign.import_weights import import_weights
+from alexnet_tf.model.foreign.numpy_pickle import read_npy
 from alexnet_tf.model.networks import build_model
 from tests.model.foreign.weight_files import (
     CLASSES,
@@ -31,9 +33,12 @@ CORRUPTIONS = [
     (lambda a: {k: v for k, v in a.items() if k != "conv4_b_0"}, "conv4_b_0"),
     (lambda a: changed(a, "conv3_w_0", lambda w: w.transpose(2, 3, 1, 0).copy()), "conv3_w_0"),
     (lambda a: changed(a, "fc6_w_0", lambda w: w.T.copy()), "fc6_w_0"),
-    (lambda a: changed(a, "fc7_w_0", lambda w: w.astype("float64")), "fc7_w_0.*float64"),
+    (lambda a: changed(a, "fc7_w_0", lambda w: w.astype("int32")), "fc7_w_0.*int32"),
     (lambda a: changed(a, "fc8_b_0", lambda w: w[:1]), "fc8_b_0"),
-    (lambda a: changed(a, "conv1_w_0", lambda w: np.where(w > 0, w, np.nan)), "conv1_w_0.*finite"),
+    (
+        lambda a: changed(a, "conv1_w_0", lambda w: np.where(w > 0, w, np.nan)),
+        "conv1_w_0.*infinite",
+    ),
 ]
 
 
@@ -119,14 +124,115 @@ class Malicious:
         return os.mkdir, (str(self.mark),)
 
 
-@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize("protocol", range(6))
 def test_a_malicious_npy_is_refused_and_nothing_is_run(caffe_arrays, tmp_path, protocol):
     mark = tmp_path / "ran"
     layers = {**caffe_layers(caffe_arrays), "conv1": [Malicious(mark), Malicious(mark)]}
     path = write_npy(tmp_path / "m.npy", layers, protocol)
-    with pytest.raises(InputError, match=r"m\.npy.*(mkdir|instruction)"):
+    with pytest.raises(InputError, match=r"m\.npy.*mkdir"):
         import_weights(path, recipe=small("caffe"))
     assert not mark.exists()
+
+
+def global_(module, name):
+    return f"c{module}\n{name}\n".encode()
+
+
+HOSTILE = {
+    "os.system": global_("os", "system") + b"(S'touch ran'\ntR.",
+    "the module os by INST": b"(S'touch ran'\nios\nsystem\n.",
+    "builtins by OBJ": b"(" + global_("builtins", "eval") + b"S'1'\no.",
+    "a protocol 4 name": b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R.",
+    "a dotted name": b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__class__\x93.",
+    "a stand-in's own module": global_("alexnet_tf.model.foreign.numpy_pickle", "io") + b".",
+    "another function of numpy": global_("numpy", "load") + b"(S'/etc/passwd'\ntR.",
+    "a decompressing codec": global_("_codecs", "encode") + b"(S'x'\nS'zip'\ntR.",
+    "an extension": b"\x80\x02\x82\x01.",
+    "a persistent ID": b"Pfile\n.",
+    "bytes of the size 2**40": b"\x80\x04\x8e" + (2**40).to_bytes(8, "little") + b".",
+    "a bytearray of the size 2**40": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
+    "a memo place of 2**31": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "a memo place of 10**12 as text": b"}p1000000000000\n.",
+    "a frame of 2**40": b"\x80\x04\x95" + (2**40).to_bytes(8, "little") + b"}.",
+    "an out-of-band buffer": b"\x80\x05\x97.",
+    "a new state of a stand-in class": global_("numpy", "ndarray") + b"(N}S'read'\nI1\nstb.",
+    "an array in place of the dictionary": global_("numpy", "ndarray") + b")R.",
+    "no end": b"}",
+    "an unknown instruction": b"\xff.",
+    "an empty stack": b".",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_pickle_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.npy").write_bytes(npy_of(HOSTILE[name]))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"m\.npy: cannot be read as weights"):
+        read_npy(tmp_path / "m.npy")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["m.npy"]
+
+
+def test_a_hostile_pickle_does_not_change_the_reader(caffe_arrays, tmp_path):
+    for target in (b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"c_codecs\nencode\n"):
+        for state in (b"}S'__setstate__'\nNs", b"(N}S'__setstate__'\nNst", b"(N}S'__code__'\nNst"):
+            (tmp_path / "bad.npy").write_bytes(npy_of(target + state + b"b."))
+            with pytest.raises(InputError):
+                read_npy(tmp_path / "bad.npy")
+    layers = caffe_layers(caffe_arrays)
+    for protocol in (0, 2, 5):
+        entries = read_npy(write_npy(tmp_path / "good.npy", layers, protocol))
+        np.testing.assert_array_equal(entries["conv1/0"].read(), layers["conv1"][0])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("m.npz", "numpy.save"),
+        ("m.pkl", "numpy.save"),
+        ("m.pickle", "numpy.save"),
+        ("m.caffemodel", "onnx"),
+        ("m.h5", "save_weights"),
+        ("m.bin", ".pth"),
+        ("m.txt", ".safetensors"),
+    ],
+)
+def test_other_containers_are_refused_with_how_to_convert_them(name, words, tmp_path):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=rf"{name}.*{words}"):
+        import_weights(tmp_path / name)
+
+
+def test_a_renamed_archive_or_pickle_is_refused_with_how_to_convert_it(tmp_path):
+    np.savez(tmp_path / "m.npz", conv1=np.zeros(3))
+    (tmp_path / "m.npz").rename(tmp_path / "npz.npy")
+    with pytest.raises(InputError, match=r"an \.npz archive.*numpy\.save"):
+        import_weights(tmp_path / "npz.npy")
+    for protocol in range(6):
+        content = pickle.dumps({"conv1": [np.zeros(3), np.zeros(3)]}, protocol)
+        (tmp_path / "pickle.npy").write_bytes(content)
+        with pytest.raises(InputError, match=r"a plain pickle.*numpy\.save"):
+            import_weights(tmp_path / "pickle.npy")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"weights": np.zeros(3), "scale": np.zeros(3)}, "scale"),
+        ([np.zeros(3), "text"], "conv1 does not hold arrays"),
+        ("text", "conv1 is neither"),
+        (None, "conv1 is neither"),
+    ],
+)
+def test_layers_of_another_form_are_refused_by_name(arrays, message, tmp_path):
+    path = write_npy(tmp_path / "m.npy", {"conv1": arrays})
+    with pytest.raises(InputError, match=message):
+        read_npy(path)
+    with pytest.raises(InputError, match="not named by text"):
+        read_npy(write_npy(tmp_path / "m.npy", {1: [np.zeros(3)]}))
 
 
 def test_a_malicious_pth_is_refused_and_nothing_is_run(tmp_path):

@@ -1,0 +1,207 @@
+"""The operating system and the installation: cores, memory, locks, quiet imports, dependencies.
+
+Nothing here imports TensorFlow before `import_tensorflow` is called, and everything that only some
+systems have (fcntl, transparent huge pages, processor affinity) has a fallback.
+"""
+
+import contextlib
+import errno
+import importlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from alexnet_tf.errors import InputError
+
+_TUNABLES = "GLIBC_TUNABLES"
+_HUGE = "glibc.malloc.hugetlb=1"  # glibc 2.35: malloc asks the kernel for transparent huge pages
+_HUGE_PAGE_SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_LOCKED = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+
+
+def command_name() -> str:
+    """Returns how the user called the command line, for messages and examples.
+
+    "alexnet-tf" for the installed script and from Python, "python cli.py" from a clone,
+    "python -m alexnet_tf" for the module.
+    """
+    script = Path(sys.argv[0] if sys.argv else "")
+    if script.name == "cli.py":
+        return "python cli.py"
+    if script.name == "__main__.py" and script.parent.name == "alexnet_tf":
+        return "python -m alexnet_tf"
+    return "alexnet-tf"
+
+
+def missing_dependency(error: ModuleNotFoundError) -> str | None:
+    """Returns what to do about a dependency that cannot be imported; None for our own modules."""
+    name = (error.name or str(error)).split(".")[0]
+    if name == "alexnet_tf":
+        return None
+    return (
+        f"{name} is not installed for {sys.executable}: activate the environment in which you "
+        "installed alexnet-tf, or install it again: pip install -c constraints.txt -e ."
+    )
+
+
+def available_cores() -> int:
+    """Returns how many cores this process may use; `taskset` or a container may limit them."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS or Windows: all cores of the machine
+        return os.cpu_count() or 1
+
+
+def peak_memory_bytes() -> int | None:
+    """Returns the peak memory of this process; None where the system does not report it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def try_lock(file: IO[Any]) -> bool:
+    """Locks an open file for this process, without waiting; closing the file releases the lock.
+
+    Returns:
+      Whether the lock was acquired: False if another process holds it.
+
+    Raises:
+      OSError: The file system does not support locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return _try_lock_windows(file)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _LOCKED:
+            raise
+        return False
+    return True
+
+
+def _try_lock_windows(file: IO[Any]) -> bool:
+    """Locks a byte far behind the content, since Windows keeps others from reading locked bytes."""
+    try:
+        msvcrt: Any = importlib.import_module("msvcrt")
+    except ImportError:  # neither system's locks exist: go on without
+        return True
+    position = file.tell()
+    try:
+        file.seek(2**30)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        if error.errno not in _LOCKED:
+            raise
+        return False
+    finally:
+        file.seek(position)
+    return True
+
+
+def huge_page_environment() -> dict[str, str]:
+    """Returns the environment for a child process that allocates memory in huge pages.
+
+    Huge pages shorten a training step on Linux by a tenth.
+    """
+    current = os.environ.get(_TUNABLES)
+    if current is not None and "glibc.malloc.hugetlb" in current:
+        return dict(os.environ)
+    return {**os.environ, _TUNABLES: f"{current}:{_HUGE}" if current else _HUGE}
+
+
+def restart_with_huge_pages() -> None:
+    """Restarts this program in the same process, with huge pages enabled.
+
+    The allocator reads its settings only at start-up. Nothing happens if they are set already, or
+    if the kernel does not grant huge pages on request.
+    """
+    environment = huge_page_environment()
+    if environment == dict(os.environ) or not _grants_huge_pages():
+        return
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _grants_huge_pages() -> bool:
+    """Returns whether the kernel grants huge pages to programs that request them."""
+    try:
+        return "[madvise]" in _HUGE_PAGE_SETTING.read_text(encoding="ascii")
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Discards what is written to file descriptor 2 inside the block, by C++ code too.
+
+    Use it around TensorFlow's import, its first operation (which starts the devices), converters
+    and interpreters, and nothing else. If the block fails, the discarded text is written
+    after all, unless a module is missing.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held, contextlib.ExitStack() as stack:
+        saved = os.dup(2)
+        stack.callback(os.close, saved)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except ModuleNotFoundError:  # the error itself says all that matters
+            raise
+        except BaseException:
+            os.dup2(saved, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+
+
+def import_tensorflow(*, start_devices: bool = True) -> None:
+    """Imports TensorFlow and Keras, and runs the first operation, without their log lines.
+
+    TensorFlow's errors are raised as exceptions all the same; its C++ log stays off unless the user
+    has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries are not shown.
+
+    Args:
+      start_devices: Whether to run the first operation. Pass False if `tf.distribute` strategies
+        over several workers or logical devices follow, since they must be set up first; then put
+        `quiet_stderr` around their set-up.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with quiet_stderr():
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+        if start_devices:
+            tf.zeros(()).numpy()
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def import_optional(module: str, purpose: str, extra: str) -> Any:
+    """Imports an optional dependency.
+
+    Args:
+      module: The module's name.
+      purpose: What needs it, for the message: "reading .onnx files".
+      extra: The extra of this package that installs it.
+
+    Raises:
+      InputError: It is not installed; the message has the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{purpose} needs {module.split('.')[0]}: pip install 'alexnet-tf[{extra}]', or from "
+            f"a clone pip install -c constraints.txt -e '.[{extra}]'"
+        ) from error
