@@ -108,11 +108,9 @@ class RunRecord:
     Attributes:
       id: Random identity of the run.
       started: Local time with its offset, ISO 8601.
-      options: The options that were given, with absolute paths.
+      options: The options that were given, with absolute paths and the precision computed in.
       recipe: The recipe with these options applied.
       epochs: Epochs to train for; more than the recipe's after a resume that asked for more.
-      seed: Seed of everything random.
-      precision: "float32", "bfloat16" or "float16".
       strategy: "single", "mirrored", "multiworker" or "towers".
       devices: Names of the devices.
       dataset: What the run is trained on.
@@ -132,8 +130,6 @@ class RunRecord:
     options: TrainOptions
     recipe: Recipe
     epochs: int
-    seed: int
-    precision: str
     strategy: str
     devices: tuple[str, ...]
     dataset: DatasetRecord
@@ -146,6 +142,16 @@ class RunRecord:
     stalled: str | None = None
     history_sha256: str | None = None
     finished: str | None = None
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random."""
+        return self.options.seed or 0
+
+    @property
+    def precision(self) -> str:
+        """The precision computed in: "float32", "bfloat16" or "float16"."""
+        return self.options.precision or "float32"
 
     @property
     def overrides(self) -> dict[str, Any]:

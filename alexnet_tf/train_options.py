@@ -240,6 +240,12 @@ class TrainOptions:
             if (not scopes or info.scope in scopes) and getattr(self, name) not in (None, False)
         }
 
+    def overrides(self) -> dict[str, Any]:
+        """Returns the given options that change what the recipe says, by name."""
+        names = ("learning_rate_scaling", "weights", "freeze")
+        others = {name: getattr(self, name) for name in names}
+        return self.given("recipe") | {n: v for n, v in others.items() if v not in (None, "none")}
+
     def replace(self, **changes: Any) -> "TrainOptions":
         """Returns a copy with `changes`."""
         return dataclasses.replace(self, **changes)

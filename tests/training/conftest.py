@@ -5,7 +5,7 @@ from PIL import Image
 import alexnet_tf as an
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Convolution, Schedule
-from alexnet_tf.training.saving import Saver
+from alexnet_tf.training.saver import Saver
 
 
 @pytest.fixture(autouse=True)

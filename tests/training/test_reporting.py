@@ -16,7 +16,7 @@ RECORD = {
     "validation_top5_error": 0.125,
     "learning_rate": 0.01,
     "images_per_second": 1234.0,
-    "waiting_share": 0.015,
+    "waiting_fraction": 0.015,
 }
 
 

@@ -12,8 +12,8 @@ from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model, save_model
-from alexnet_tf.training.loop import Trainer
 from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.trainer import Trainer
 
 NUMBERS = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
 
@@ -28,7 +28,7 @@ def resume(run_dir, **options):
 
 
 def numbers(history):
-    return [[record[name] for name in NUMBERS] for record in history]
+    return [[getattr(record, name) for name in NUMBERS] for record in history]
 
 
 def everything_in(folder):
@@ -46,7 +46,7 @@ def killed(monkeypatch):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "run", end)
+            patch.setattr(Trainer, "train_epoch", end)
             with pytest.raises(KeyboardInterrupt):
                 call()
 
@@ -75,7 +75,7 @@ def test_a_run_whose_checkpoints_are_gone_is_refused_and_left_as_it_is(one_epoch
     with pytest.raises(InputError, match="put them back"):
         resume(folder, epochs=2)
     record = runs.read_run(folder)
-    runs.write_run(folder, {**record, "results": {}})
+    runs.write_run(folder, record.replace(best=None, last=None))
     (folder / "history.jsonl").write_bytes(history)
     with pytest.raises(InputError, match="put them back"):
         resume(folder, epochs=2)
@@ -165,7 +165,9 @@ def test_a_run_whose_epoch_is_one_call_stops_after_it(tiny_recipe, photos, tmp_p
         return call(self, *arguments)
 
     monkeypatch.setattr(TrainingStep, "__call__", signalled)
-    with pytest.raises(TrainingStopped, match=r"stopped after epoch 2 of 4; saved\. Go on with"):
+    with pytest.raises(
+        TrainingStopped, match=r"stopped before the validation of epoch 2 of 4; saved\. Resume with"
+    ):
         go(recipe, photos, tmp_path / "run", epochs=4)
     assert len(seen) == 2
     assert numbers(resume(tmp_path / "run").history) == numbers(whole.history)

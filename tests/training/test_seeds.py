@@ -18,7 +18,7 @@ def weights(run):
 
 
 def losses(result):
-    return [(r["training_loss"], r["validation_loss"]) for r in result.history]
+    return [(r.training_loss, r.validation_loss) for r in result.history]
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.settings import NETWORK_OVERRIDES
-from alexnet_tf.training.options import RunOptions, new_options, resumed_options
+from alexnet_tf.training.run_settings import RunOptions, new_options, resumed_options
 
 NOTHING = {
     "dataset": None,

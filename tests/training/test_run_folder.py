@@ -9,7 +9,7 @@ import pytest
 
 from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
-from alexnet_tf.training.folder import RunFolder, begin, new_run_path
+from alexnet_tf.training.run_folder import RunFolder, begin, new_run_path
 
 RECORD = {"id": "a" * 16, "recipe": {"name": "tiny"}, "started": "2026-01-01T00:00:00+00:00"}
 HISTORY = [{"epoch": epoch, "training_loss": 1 / epoch} for epoch in (1, 2, 3)]
@@ -130,7 +130,7 @@ def test_a_new_run_takes_no_folder_in_which_another_began_meanwhile(tmp_path):
 def test_the_lock_goes_with_the_process_that_held_it(tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from alexnet_tf.training.folder import RunFolder\n"
+        "from alexnet_tf.training.run_folder import RunFolder\n"
         "folder = RunFolder(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "run")]

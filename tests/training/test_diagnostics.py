@@ -8,7 +8,7 @@ import pytest
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import DivergedError, InputError
-from alexnet_tf.training.trouble import guessing_loss, stall_message
+from alexnet_tf.training.diagnostics import chance_level_loss, stall_message
 from tests.training.test_train import go
 
 
@@ -22,7 +22,7 @@ def test_the_last_update_counts_too(tiny_recipe, photos, tmp_path):
     given = {"learning_rate": 1e30, "batch_size": 90, "epochs": 2}
     with pytest.raises(DivergedError, match=r"epoch 2, update 1 of 1"):
         go(tiny_recipe, photos, tmp_path / "run", **given)
-    assert [record["epoch"] for record in runs.read_history(tmp_path / "run")] == [1]
+    assert [record.epoch for record in runs.read_history(tmp_path / "run")] == [1]
 
 
 def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
@@ -38,11 +38,11 @@ def test_balanced_classes_are_not_called_stalled_where_only_the_frequent_one_is_
     labels = np.repeat([0, 1], [95, 5])
     recipe = an.get_recipe("shapes")
     learnt = {"step": 300, "training_loss": 0.3}  # plain; 0.199 by frequencies, 0.693 by halves
-    assert stall_message(learnt, guessing_loss(labels, balanced=True), recipe) is None
-    assert guessing_loss(labels, balanced=True) == pytest.approx(math.log(2))
+    assert stall_message(learnt, chance_level_loss(labels, balanced=True), recipe) is None
+    assert chance_level_loss(labels, balanced=True) == pytest.approx(math.log(2))
     frequencies = -(0.95 * math.log(0.95) + 0.05 * math.log(0.05))
-    assert guessing_loss(labels) == pytest.approx(frequencies)
-    assert stall_message(learnt, guessing_loss(labels), recipe) is not None
+    assert chance_level_loss(labels) == pytest.approx(frequencies)
+    assert stall_message(learnt, chance_level_loss(labels), recipe) is not None
 
 
 def test_damaged_images_are_named_and_left_out_up_to_one_in_a_hundred(
