@@ -235,9 +235,11 @@ class TrainOptions:
           *scopes: Only options of these scopes; none: of all scopes.
         """
         return {
-            name: getattr(self, name)
+            name: value
             for name, info in option_infos(type(self)).items()
-            if (not scopes or info.scope in scopes) and getattr(self, name) not in (None, False)
+            if (not scopes or info.scope in scopes)
+            and (value := getattr(self, name)) is not None
+            and value is not False  # a flag that is off
         }
 
     def overrides(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def train_seeds(
                     result = train(run_dir=path, on_epoch=on_epoch, **start)
                 # A schedule is scaled to the epochs that a run starts with; more come by a resume.
                 if resumes or epochs is not None:
-                    rest = {**process, "epochs": epochs}
+                    rest = process if epochs is None else {**process, "epochs": epochs}
                     result = train(run_dir=path, resume=True, on_epoch=on_epoch, **rest)
             except InputError:
                 if number == 1 and not resume:  # nothing has started: nothing stays

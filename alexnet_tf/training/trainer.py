@@ -30,6 +30,7 @@ from alexnet_tf.training.validation import validate, validation_fields
 
 _SECONDS_PER_CALL = 0.5  # as many updates as fit are made in one call into the graph
 _STEPS_PER_CALL_OF_WORKERS = 4
+_CHECKED_IMAGES = 32
 
 
 class StoppedError(Exception):
@@ -312,6 +313,7 @@ class Trainer:
         """
         examples = self._data.validation
         if examples is None:
+            self._check_predictions(saver)
             return validation_fields(None), True
         with self._screen.counting(f"validation {self.state.epoch + 1}") as on_progress:
             errors = validate(
@@ -331,6 +333,21 @@ class Trainer:
                 f"validation error has stopped improving: learning rate is now {rate:.2g}"
             )
         return validation_fields(errors), improved
+
+    def _check_predictions(self, saver: Saver) -> None:
+        """Checks, without validation, that the network's predictions are finite.
+
+        Finite weights can be so large that no prediction is a number.
+
+        Raises:
+          DivergedError: The loss of a few training images is NaN or infinite; the epoch's
+            checkpoint is removed.
+        """
+        few = np.arange(min(_CHECKED_IMAGES, len(self._data.train)))
+        errors = validate(self.model, self._data.train.subset(few), self._devices)
+        if not math.isfinite(errors.loss):
+            saver.remove_newest_checkpoint()
+            raise self._divergence(saver)
 
     def _stopping(
         self, stop: StopRequest, on_progress: Callable[[int, int], None]

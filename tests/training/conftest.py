@@ -16,7 +16,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """Draws no curves, which takes longer than these runs; those of `whole` are drawn."""
-    monkeypatch.setattr(Saver, "_draw", lambda self, folder: None)
+    monkeypatch.setattr(Saver, "_draw", lambda self, folder, history: None)
 
 
 def write_photos(root):

@@ -106,7 +106,7 @@ def test_two_workers_train_as_one_and_go_on_after_one_is_killed(
     workers[1].send_signal(signal.SIGKILL)
     error = workers[0].communicate(timeout=130)[1]
     assert workers[0].returncode == 1
-    assert "a worker was lost: start all of them again with --resume" in error
+    assert "start all workers again with: python cli.py train --resume" in error
     # The checkpoint of the first epochs is whole; a restarted cluster takes it up.
     done = len(curves(folder))
     record = runs.read_run(folder)

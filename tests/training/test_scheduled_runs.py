@@ -75,7 +75,10 @@ def watched(monkeypatch):
 
 
 def numbers(history):
-    return [[v for k, v in sorted(r.items()) if re.search("loss|error|rate$", k)] for r in history]
+    return [
+        [v for k, v in sorted(r.to_json().items()) if re.search("loss|error|rate$", k)]
+        for r in history
+    ]
 
 
 def test_the_2012_run_from_end_to_end_and_across_a_stop(
@@ -111,7 +114,7 @@ def test_the_2012_run_from_end_to_end_and_across_a_stop(
             assert rates["conv1/kernel"] == rates["conv1/bias"] == 0
         assert (moved["conv1/kernel"] > 0) == (moved["conv1/bias"] > 0) == (epoch < 11)
     record = runs.read_run(tmp_path / "run")
-    assert record["recipe"]["lighting_divisor"] == 1.1
+    assert record.recipe.lighting_divisor == 1.1
     # It has learned something on the way: colors that are told apart, guessing gives ln 3.
     assert min(r.training_loss for r in result.history) < 0.9
 

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from run_records import epoch_record
 
 import alexnet_tf as an
 from alexnet_tf.errors import InputError
@@ -69,7 +70,7 @@ def test_histograms_count_what_is_a_number(tmp_path, tiny_model):
     values = np.array([-1, 0.5, 1, np.nan, np.inf], np.float32)
     tiny_model.trainable_variables[1].assign(np.resize(values, 8))
     writer = TensorBoardWriter(tmp_path, 0)
-    writer.write([{"epoch": 1, "training_loss": 2.5, "validation_loss": None}], tiny_model)
+    writer.write([epoch_record(1)], tiny_model)
     events = read(tmp_path / "tensorboard")
     tag = f"weights/{tiny_model.trainable_variables[1].path}"
     buckets = tf.make_ndarray(events.Tensors(tag)[0].tensor_proto)

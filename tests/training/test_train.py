@@ -127,7 +127,7 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
     assert CheckpointEvery.parse(None) == CheckpointEvery(seconds=600)
     monkeypatch.setattr(saver, "_DEFAULT_EVERY", "0.000001m")
 
-    def killed(self, improved):
+    def killed(self, model, history, improved):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -136,7 +136,7 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
             go(tiny_recipe, photos, tmp_path / "parts", checkpoint_every=every)
     kept = {p.name for p in (tmp_path / "parts" / "checkpoints").glob("*.safetensors")}
     assert kept and all(name.startswith("epoch-0000-step-") for name in kept)
-    assert every is None or kept == {"epoch-0000-step-00000004.safetensors"}
+    assert every is None or kept == {f"epoch-0000-step-0000000{n}.safetensors" for n in (4, 6)}
     parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
     assert numbers(parts.history) == numbers(whole.history)
     same_model(tmp_path / "parts" / "last.keras", whole.run_dir / "last.keras")
@@ -192,7 +192,7 @@ def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_
     record = runs.read_run(folder)
     runs.write_run(folder, record.replace(id="another"))
     for read in (lambda: an.train(run_dir=folder, resume=True), lambda: an.evaluate(folder)):
-        with pytest.raises(InputError, match=r"run\.json belongs to another run's"):
+        with pytest.raises(InputError, match=r"run\.json belongs to another run"):
             read()
 
 
@@ -212,7 +212,7 @@ def test_a_full_disk_ends_the_run_and_the_checkpoint_before_goes_on(
         patch.setattr(checkpoints, "_save", full)
         with pytest.raises(OSError, match="No space left") as raised:
             go(tiny_recipe, photos, tmp_path / "parts")
-    assert raised.value.filename.endswith("epoch-0002-step-00000012.safetensors")
+    assert raised.value.filename.endswith("epoch-0001-step-00000012.safetensors")
     parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
     assert numbers(parts.history) == numbers(whole.history)
     same_model(tmp_path / "parts" / "last.keras", whole.run_dir / "last.keras")
