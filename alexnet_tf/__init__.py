@@ -33,6 +33,7 @@ _WHERE = {
     "import_weights": "alexnet_tf.model.foreign.import_weights",
     "get_recipe": "alexnet_tf.recipes",
     "InputError": "alexnet_tf.errors",
+    "TrainOptions": "alexnet_tf.train_options",
 }
 
 __all__ = ["__version__", *_WHERE]

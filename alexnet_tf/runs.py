@@ -1,6 +1,8 @@
-"""Run folders: what is in one, and how to find the newest. No TensorFlow."""
+"""Run folders: their files, finding one, and the model that a command uses. No TensorFlow."""
 
+import dataclasses
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,12 @@ from alexnet_tf.files import (
     sha256,
     write_sealed_json,
 )
+from alexnet_tf.run_record import (
+    EpochRecord,
+    RunRecord,
+    VersionError,
+    parse_history,
+)
 from alexnet_tf.system import command_name
 
 SAVED_MODELS = "saved_models"
@@ -23,45 +31,135 @@ HISTORY = "history.jsonl"
 CURVES = "curves.png"
 STATISTICS = "statistics.npz"
 CHECKPOINTS = "checkpoints"
-LOCK = ".lock"  # held by the process that trains; says which run the folder is of
-SEEDS = "seeds.json"  # in the folder of the runs that `train --seeds` made
+LOCK = ".lock"  # locked by the process that trains; holds the run's id
+SEEDS = "seeds.json"  # in the folder of a seed series (`train --seeds`)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """The model that a command uses, and where it comes from.
+
+    Attributes:
+      path: The model: a .keras file, or an exported file or folder.
+      run: The run folder, or None for a model without a run.
+      record: The run's record, or None.
+      skipped: Newer runs without a model, passed over when the newest run was chosen.
+    """
+
+    path: Path
+    run: Path | None = None
+    record: RunRecord | None = None
+    skipped: tuple[Path, ...] = ()
+
+    @property
+    def dataset(self) -> str | None:
+        """The data set that the run was trained on, or None."""
+        return None if self.record is None else self.record.dataset.name
+
+    @property
+    def data_dir(self) -> str | None:
+        """TFDS's data folder of the run, or None for TFDS's default."""
+        return None if self.record is None else self.record.dataset.data_dir
+
+    @property
+    def split(self) -> str | None:
+        """The split that the run was validated on, or None; a held-out part is "validation"."""
+        if self.record is None or not self.record.dataset.validation_split:
+            return None
+        held_out = self.record.dataset.holds_out
+        return "validation" if held_out else self.record.dataset.validation_split
+
+
+def open_model(
+    run: str | os.PathLike[str] | None = None, model: str | os.PathLike[str] | None = None
+) -> ModelSource:
+    """Finds the model that the user named: the only way from `--run` and `--model` to a file.
+
+    Args:
+      run: A run folder.
+      model: A model file or exported folder, or a run folder. With neither: the newest run under
+        saved_models/ that has a model.
+
+    Raises:
+      InputError: Both were given, the folder is not a run, or there is no model.
+    """
+    if run is not None and model is not None:
+        raise InputError("--run and --model name two models: give one of them")
+    named = run if run is not None else model
+    if named is None:
+        return newest_model()
+    path = Path(named)
+    if run is not None or is_run(path):
+        record = read_run(path)
+        return ModelSource(model_file(path), path, record)
+    if not path.exists():
+        raise InputError(f"--model {path} not found")
+    return ModelSource(path)
+
+
+def newest_model(root: str | Path = SAVED_MODELS) -> ModelSource:
+    """Returns the model of the newest run that has one.
+
+    Raises:
+      InputError: No run under `root` has a model.
+    """
+    folders = runs_by_age(root)
+    for number, folder in enumerate(folders):
+        if has_model(folder):
+            return ModelSource(
+                model_file(folder), folder, read_run(folder), tuple(folders[:number])
+            )
+    raise InputError(_no_run(Path(root), folders))
 
 
 def is_run(folder: Path) -> bool:
-    """Returns whether a folder is a run's: it has a run.json."""
+    """Returns whether a folder is a run folder: it has a run.json."""
     return (folder / RUN).is_file()
 
 
 def newest_run(root: str | Path = SAVED_MODELS) -> Path:
-    """Returns the run folder under `root` whose run.json was written first most recently.
-
-    Runs are named `<recipe>-<time>`, and the time sorts; folders that are no runs are passed over.
-    Runs of `train --seeds` lie one folder deeper.
+    """Returns the run folder under `root` that was started last, with or without a model.
 
     Raises:
       InputError: There is no run.
     """
+    folders = runs_by_age(root)
+    if not folders:
+        raise InputError(_no_run(Path(root), []))
+    return folders[0]
+
+
+def runs_by_age(root: str | Path = SAVED_MODELS) -> list[Path]:
+    """Returns the run folders under `root`, newest first; the runs of a seed series included."""
     root = Path(root)
     folders = [*root.glob("*/"), *root.glob("*/seed-*/")]
-    runs = [folder for folder in folders if is_run(folder)]
-    if not runs:
-        raise InputError(f"no run under {root}/: train one first (`{command_name()} train`)")
-    return max(runs, key=lambda folder: (_begun(folder), folder.name))
+    found = [folder for folder in folders if is_run(folder)]
+    return sorted(found, key=lambda folder: (_started(folder), folder.name), reverse=True)
 
 
-def _begun(folder: Path) -> float:
-    """Returns when a run began, in seconds; long ago if its record does not say.
+def _no_run(root: Path, without_model: list[Path]) -> str:
+    """Returns the message for a folder in which no run can be used."""
+    if without_model:
+        return (
+            f"no run under {root}/ has a model yet: the newest, {without_model[0]}, stopped before "
+            f"its first epoch; resume it with: {command_name()} train --resume"
+        )
+    return f"no run under {root}/: train one first (`{command_name()} train`)"
 
-    Records have local times with their offsets from UTC, and a folder may be used in several zones.
+
+def _started(folder: Path) -> float:
+    """Returns when a run was started, in seconds; 0 if its record cannot be read.
+
+    Records hold local times with their offsets, since a folder may be used in several time zones.
     """
     try:
-        return datetime.fromisoformat(read_run(folder).get("started", "")).timestamp()
-    except ValueError:
+        return datetime.fromisoformat(read_run(folder).started).timestamp()
+    except ValueError:  # an InputError is one
         return 0.0
 
 
 def is_free(folder: Path) -> bool:
-    """Returns whether a run can begin in a folder: nothing, or what one killed at once left."""
+    """Returns whether a run can start in a folder: missing, empty, or left by a killed start."""
     if not folder.exists():
         return True
     return folder.is_dir() and all(
@@ -69,67 +167,66 @@ def is_free(folder: Path) -> bool:
     )
 
 
-def write_run(folder: str | Path, record: dict[str, Any]) -> None:
-    """Writes run.json, with a checksum in it."""
-    write_sealed_json(Path(folder) / RUN, record)
+def write_run(folder: str | Path, record: RunRecord) -> None:
+    """Writes run.json, with its checksum."""
+    write_sealed_json(Path(folder) / RUN, record.to_json())
 
 
-def read_run(folder: str | Path) -> dict[str, Any]:
-    """Returns a run's record.
+def read_run(folder: str | Path) -> RunRecord:
+    """Reads run.json.
 
     Raises:
-      InputError: The folder is missing, is no run, or its run.json is damaged or another run's.
+      InputError: The folder is not a run folder, or its run.json is damaged, was written by another
+        version, or belongs to another run.
     """
     check_local_path(folder)
     path = Path(folder) / RUN
     try:
-        record = read_sealed_json(path)
+        record = RunRecord.from_json(read_sealed_json(path))
     except FileNotFoundError:
-        raise InputError(f"{folder} is no run folder: it has no {RUN}") from None
-    except DamagedFileError as error:
+        raise InputError(f"{folder} is not a run folder: {RUN} not found") from None
+    except VersionError as error:
+        raise InputError(
+            f"{path} has {error}: train again, or use its model alone: --model "
+            f"{Path(folder) / BEST}"
+        ) from None
+    except (DamagedFileError, InputError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    if "recipe" not in record:
-        raise InputError(f"{path} is damaged: it does not describe a run")
     lock = Path(folder) / LOCK
     owner = lock.read_text(encoding="ascii", errors="replace").strip() if lock.is_file() else ""
-    if owner and owner != record.get("id"):
+    if owner and owner != record.id:
         raise InputError(
-            f"{path} is another run's: it is of run {record.get('id')}, but the folder ({LOCK}) is "
-            f"of run {owner}"
+            f"{path} belongs to another run: its id is {record.id}, the folder's ({LOCK}) is "
+            f"{owner}"
         )
     return record
 
 
-def history_text(history: list[dict[str, Any]]) -> str:
-    """Returns history.jsonl: a line an epoch."""
-    return "".join(json.dumps(record) + "\n" for record in history)
-
-
-def read_history(folder: str | Path) -> list[dict[str, Any]]:
-    """Returns a run's records, one an epoch.
+def read_history(folder: str | Path) -> list[EpochRecord]:
+    """Reads the records of a run's epochs.
 
     Raises:
       InputError: history.jsonl is missing or damaged, or run.json is.
     """
     path = Path(folder) / HISTORY
-    seal = read_run(folder).get("history_sha256")  # of a finished run
+    checksum = read_run(folder).history_sha256  # of a finished run
     try:
         content = path.read_bytes()
-        history = [json.loads(line) for line in content.decode().splitlines()]
+        history = parse_history(content.decode())
     except FileNotFoundError:
         raise InputError(f"{folder} has no {HISTORY} yet") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (InputError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    if seal is not None and sha256(content) != seal:
+    if checksum is not None and sha256(content) != checksum:
         raise InputError(
-            f"{path} is damaged: its checksum is not the one in {RUN}; "
-            "`train --resume` writes it again from the checkpoint"
+            f"{path} is damaged: checksum mismatch; `train --resume` restores it from the "
+            "checkpoint"
         )
     return history
 
 
 def seed_folder(folder: str | Path, seed: int) -> Path:
-    """Returns the run with this seed in a folder that `train --seeds` made."""
+    """Returns the run with this seed in a seed series' folder."""
     return Path(folder) / f"seed-{seed}"
 
 
@@ -139,7 +236,7 @@ def has_seeds(folder: str | Path) -> bool:
 
 
 def read_seeds(folder: str | Path) -> dict[str, Any]:
-    """Returns "seeds" and "options" of a folder that `train --seeds` made.
+    """Returns "seeds" and "options" of a seed series' folder.
 
     Raises:
       InputError: It is no such folder, or its seeds.json is damaged.
@@ -157,11 +254,16 @@ def read_seeds(folder: str | Path) -> dict[str, Any]:
     return record
 
 
+def has_model(folder: str | Path) -> bool:
+    """Returns whether a run has saved a model."""
+    return any((Path(folder) / name).is_file() for name in (BEST, LAST))
+
+
 def model_file(folder: str | Path) -> Path:
-    """Returns the model to judge in a run: the best, or the last where no epoch was chosen.
+    """Returns a run's model: the best, or the last where no epoch was selected.
 
     Raises:
-      InputError: The run has none yet.
+      InputError: The run has no model yet.
     """
     for name in (BEST, LAST):
         path = Path(folder) / name

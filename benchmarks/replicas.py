@@ -38,14 +38,14 @@ import alexnet_tf as an  # noqa: E402
 from alexnet_tf.data.sources import open_dataset  # noqa: E402
 from alexnet_tf.data.splits import split_dataset  # noqa: E402
 from alexnet_tf.data.statistics import fit_statistics  # noqa: E402
+from alexnet_tf.training.devices import DeviceConfiguration, configure_devices  # noqa: E402
 from alexnet_tf.training.input import TrainingInput  # noqa: E402
-from alexnet_tf.training.loop import Trainer  # noqa: E402
-from alexnet_tf.training.machine import Machine, choose_machine  # noqa: E402
 from alexnet_tf.training.reporting import Screen  # noqa: E402
-from alexnet_tf.training.saving import CheckpointEvery, Saver  # noqa: E402
+from alexnet_tf.training.saver import CheckpointEvery, Saver  # noqa: E402
 from alexnet_tf.training.schedule import RateSchedule  # noqa: E402
 from alexnet_tf.training.stopping import StopRequest  # noqa: E402
 from alexnet_tf.training.towers import step_for  # noqa: E402
+from alexnet_tf.training.trainer import Trainer  # noqa: E402
 
 SEED = 0
 LIMITS = {"apart": 0.02, "replicas": 0.05, "loop": 0.02}
@@ -61,7 +61,7 @@ class Setting:
       options: Of the command line.
     """
 
-    def __init__(self, machine: Machine, options: argparse.Namespace) -> None:
+    def __init__(self, machine: DeviceConfiguration, options: argparse.Namespace) -> None:
         recipe: Recipe = get_recipe(options.recipe).replace(batch_size=options.batch_size)
         data = open_dataset(options.dataset, data_dir=options.data_dir, channels=3)
         examples = options.updates * options.batch_size
@@ -187,7 +187,7 @@ def measure(one: Setting, two: Setting, options: argparse.Namespace) -> dict[str
 
 def serve_worker(options: argparse.Namespace) -> None:
     """Trains as one of two workers, as TF_CONFIG says; prints what the chief found."""
-    machine = choose_machine("multiworker", precision="float32")
+    machine = configure_devices("multiworker", precision="float32")
     setting = Setting(machine, options)
     losses = setting.losses(options.updates)
     some = options.updates_a_round
@@ -245,11 +245,11 @@ def main() -> None:
     if options.worker:
         serve_worker(options)
         return
-    mirrored = choose_machine("mirrored", "2", "float32")
-    one = Setting(choose_machine("single", None, "float32"), options)
+    mirrored = configure_devices("mirrored", "2", "float32")
+    one = Setting(configure_devices("single", None, "float32"), options)
     two = Setting(mirrored, options)
     towers = Setting(
-        choose_machine(devices="2", precision="float32", parallelism="towers"), options
+        configure_devices(devices="2", precision="float32", parallelism="towers"), options
     )
     losses = {"one device": one.losses(options.updates)}
     nudged = Setting(one.machine, options)

@@ -28,7 +28,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.files import write_text
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import INITS
-from alexnet_tf.training.trouble import guessing_loss
+from alexnet_tf.training.diagnostics import chance_level_loss
 
 STARTED_SHARE, STUCK_SHARE = 0.95, 0.98  # of the loss of guessing
 WINDOW = 10  # updates that a loss is averaged over
@@ -143,13 +143,14 @@ class Case:
         self.statistics = fit_statistics(train, recipe.resize_pixels)
         self.examples = self.statistics.usable(train)
         self.class_names = data.class_names
-        self.guessing = guessing_loss(self.examples.labels)
+        self.guessing = chance_level_loss(self.examples.labels)
 
     def losses(self, init: str, seed: int, steps: int, machine: Any) -> list[float]:
         """Trains for a few updates and returns the loss of each."""
         from alexnet_tf.model.networks import build_model
         from alexnet_tf.training.optimizer import PaperMomentum
-        from alexnet_tf.training.steps import Totals, TrainingStep
+        from alexnet_tf.training.state import Totals
+        from alexnet_tf.training.steps import TrainingStep
 
         recipe = self.recipe
         model = build_model(
@@ -255,9 +256,9 @@ def measure(
     batch_size = options["batch_size"] or recipe.batch_size
     import keras
 
-    from alexnet_tf.training.machine import choose_machine
+    from alexnet_tf.training.devices import configure_devices
 
-    machine = choose_machine("single", None, precision)
+    machine = configure_devices("single", None, precision)
     done = {
         (r.recipe, r.dataset, r.init, r.seed, r.precision, r.batch_size, r.steps)
         for r in read(path)

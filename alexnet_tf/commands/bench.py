@@ -68,9 +68,9 @@ def command(
     from alexnet_tf.bench.report import draw_layers, print_tables
     from alexnet_tf.bench.run import run_benchmark
     from alexnet_tf.console import Console
-    from alexnet_tf.training.machine import choose_machine
+    from alexnet_tf.training.devices import configure_devices
 
-    resolved = choose_machine("single", precision=precision or "auto").precision
+    resolved = configure_devices("single", precision=precision or "auto").precision
     benchmark = run_benchmark(chosen, sizes, resolved, rounds or 5)
     if picture is not None:
         draw_layers(benchmark, Path(picture))

@@ -10,10 +10,10 @@ from alexnet_tf.commands.options import (
     data_dir_option,
     model_option,
     option,
+    report_model,
     run_option,
 )
-from alexnet_tf.errors import InputError
-from alexnet_tf.runs import model_file, newest_run, read_run
+from alexnet_tf.runs import open_model
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EXAMPLES = """\b
@@ -64,12 +64,8 @@ def command(
     Images are deleted after an hour, and nothing is sent anywhere. Ctrl-C stops the server and
     deletes them.
     """  # noqa: D205
-    if run is not None and model is not None:
-        raise InputError("give --run or --model, not both")
-    if model is None:
-        run = run or str(newest_run())
-        data_dir = data_dir or read_run(run)["options"]["data_dir"]
-        path = model_file(run)
+    source = open_model(run, model)
+    data_dir = data_dir or source.data_dir
     from alexnet_tf.demo.library import gradio
 
     gradio()  # if it is missing, fail before TensorFlow loads
@@ -81,11 +77,12 @@ def command(
     from alexnet_tf.demo.page import build_page, served, wait
 
     reporter = ProgressReporter()
+    report_model(source, reporter)
     with (
         contextlib.redirect_stdout(sys.stderr),
         reporter.progress("computing features") as on_progress,
     ):
-        asker = Asker(model or path, others["in"], data_dir=data_dir, on_progress=on_progress)
+        asker = Asker(source.path, others["in"], data_dir=data_dir, on_progress=on_progress)
     host = host or _LOOPBACK[0]
     if host not in _LOOPBACK:
         reporter.warn(f"listening on {host}: everybody who reaches it can use the page")

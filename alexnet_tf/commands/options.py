@@ -3,12 +3,16 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from alexnet_tf.files import NO_ADDRESSES, is_address, to_json
 from alexnet_tf.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from alexnet_tf.console import ProgressReporter
+    from alexnet_tf.runs import ModelSource
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -156,3 +160,11 @@ def crops_option() -> Decorator:
         example="32",
         type=click.IntRange(min=1),
     )
+
+
+def report_model(source: "ModelSource", reporter: "ProgressReporter") -> None:
+    """Prints on stderr which model a command uses, and newer runs that have no model yet."""
+    for folder in source.skipped:
+        reporter.warn(f"skipped {folder}: it has no model yet (resume its training)")
+    trained_on = "" if source.dataset is None else f", trained on {source.dataset}"
+    reporter.message(f"model: {source.path}{trained_on}")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
+from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, report_model
 from alexnet_tf.evaluation.image_files import find_images, read_images
 from alexnet_tf.files import check_picture_name
-from alexnet_tf.runs import model_file, newest_run
+from alexnet_tf.runs import open_model
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
@@ -74,7 +74,7 @@ def command(
     Files that cannot be read are reported and skipped; the exit code is then 1.
     """
     names = find_images(images)
-    path = model or model_file(newest_run())
+    source = open_model(model=model)
     if picture is not None:
         check_picture_name(picture)
     from alexnet_tf.system import import_tensorflow
@@ -85,10 +85,11 @@ def command(
     from alexnet_tf.evaluation.predict import Damaged, predict
     from alexnet_tf.evaluation.prediction_picture import MOST_IMAGES, draw_predictions
 
-    classifier = open_classifier(path)
+    classifier = open_classifier(source.path)
     found: list[dict[str, Any]] = []
     drawn: list[Prediction] = []  # not all, since they hold pixels
     console, reporter = Console(), ProgressReporter()
+    report_model(source, reporter)
     damaged: list[Damaged] = []
     contents = read_images(names, sys.stdin.buffer)
     for prediction in predict(classifier, contents, top=top or 5, ten_crops=ten_crop):

@@ -14,13 +14,14 @@ from alexnet_tf.commands.options import (
     json_option,
     model_option,
     option,
+    report_model,
     run_option,
     split_option,
 )
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import STANDARD_INPUT, find_images, read_images
 from alexnet_tf.files import check_picture_name
-from alexnet_tf.runs import model_file, newest_run, read_run
+from alexnet_tf.runs import open_model
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
@@ -72,20 +73,13 @@ def command(image: str, **options: Any) -> None:
     stored beside the model until the model or the data changes.
     """
     content = _read(image)
-    if options["run"] is not None and options["model"] is not None:
-        raise InputError("give --run or --model, not both")
-    source, data_dir, split = options["in"], options["data_dir"], options["split"]
-    if options["model"] is not None:
-        path = options["model"]
-        if source is None:
-            raise InputError("--model needs --in: a .keras file does not know a data set")
-    else:
-        run = options["run"] or newest_run()
-        own = read_run(run)["options"]
-        path = model_file(run)
-        data_dir = data_dir or own["data_dir"]
-        if source is None:
-            source, split = own["dataset"], split or "train"
+    opened = open_model(options["run"], options["model"])
+    source, split = options["in"], options["split"]
+    data_dir = options["data_dir"] or opened.data_dir
+    if source is None:
+        if opened.dataset is None:
+            raise InputError("--model needs --in: a .keras file does not name a data set")
+        source, split = opened.dataset, split or "train"
     if options["picture"] is not None:
         check_picture_name(options["picture"])
     from alexnet_tf.system import import_tensorflow
@@ -99,7 +93,8 @@ def command(image: str, **options: Any) -> None:
     from alexnet_tf.model.persistence import load_model
 
     console, reporter = Console(), ProgressReporter()
-    extractor = FeatureExtractor(load_model(path))
+    report_model(opened, reporter)
+    extractor = FeatureExtractor(load_model(opened.path))
     square = SquareReader(preprocessing_of(extractor.model)).read(image, content)
     if isinstance(square, Damaged):
         raise InputError(f"{image}: {square.reason}")
@@ -110,7 +105,7 @@ def command(image: str, **options: Any) -> None:
         reporter.progress("computing features") as on_progress,
     ):
         index = open_index(
-            path,
+            opened.path,
             source,
             extractor=extractor,
             data_dir=data_dir,
@@ -127,7 +122,7 @@ def command(image: str, **options: Any) -> None:
     if options["as_json"]:
         values = {
             "image": image,
-            "model": str(path),
+            "model": str(opened.path),
             "dataset": index.dataset,
             "split": index.split,
             "images": len(index),

@@ -1,4 +1,4 @@
-"""`train`: teach a network a data set."""
+"""`train`: train a network on a data set."""
 
 import os
 import shlex
@@ -11,19 +11,8 @@ from alexnet_tf.commands.preparing import is_raw, prepare_for_training
 from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import has_seeds, newest_run
-from alexnet_tf.settings import NETWORK_OVERRIDES
 from alexnet_tf.system import command_name
 
-_OVERRIDES = (
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "warm_up_epochs",
-    "weight_decay",
-    "momentum",
-    "init",
-    *NETWORK_OVERRIDES,
-)
 _EXAMPLES = """\b
 Examples:
   python cli.py train
@@ -39,18 +28,15 @@ def command(**options: Any) -> None:
     With no option: a small AlexNet on the built-in data set, in under three minutes on two cores.
     The model, its curves and all that was used land in a folder under saved_models/.
     """
-    check(options)
     if options["freeze"]:
         options["freeze"] = tuple(name.strip() for name in options["freeze"].split(","))
+    check(options)
     options["seeds"] = _seeds(options)
     prepare, given = options.pop("prepare"), []
     if not options["resume"] and is_raw(options["dataset"]):
         options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
-        given = [
-            "--dataset",
-            options["dataset"],
-            "--no-prepare",
-        ]  # for the workers; the last counts
+        # For the workers; the last value counts.
+        given = ["--dataset", options["dataset"], "--no-prepare"]
     workers = options.pop("workers")
     if workers is not None:
         from alexnet_tf.training.cluster import run_local_cluster
@@ -59,16 +45,15 @@ def command(**options: Any) -> None:
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)  # the strategy is set up first
-    # What was not given is left to `train`. A 0 is given: only None and a flag's False are not.
-    asked = {n: value for n, value in options.items() if value is not None and value is not False}
-    if "seeds" in asked:
+    given_options = {name: value for name, value in options.items() if value is not None}
+    if "seeds" in given_options:
         from alexnet_tf.training.seeds import train_seeds
 
-        train_seeds(**asked)
+        train_seeds(**given_options)
         return
     from alexnet_tf.training.train import train
 
-    train(**asked)
+    train(**given_options)
 
 
 def _seeds(options: dict[str, Any]) -> tuple[int, ...] | None:
@@ -137,37 +122,36 @@ def _without_workers(arguments: list[str]) -> list[str]:
 
 
 def check(options: dict[str, Any]) -> None:
-    """Checks what needs no TensorFlow, so that a slip is told at once.
+    """Checks everything that needs no TensorFlow, so that a mistake is reported at once.
 
     Args:
-      options: The options' values by argument name, None where not given.
+      options: The options' values by name, None where not given.
 
     Raises:
-      InputError: Something cannot be used.
+      InputError: An option cannot be used.
     """
     from pathlib import Path
 
     from alexnet_tf.model.geometry import check_towers
+    from alexnet_tf.options import option_infos
     from alexnet_tf.recipes import get_recipe, recipe_for
-
-    if options["recipe"] is not None:
-        recipe = get_recipe(options["recipe"])
-    else:
-        recipe = recipe_for(options["dataset"] or "shapes")
-    given = {name: options[name] for name in _OVERRIDES if options[name] is not None}
-    recipe = recipe.replace(**given)
-    # Of a run to go on with, or a model to start from, the network is not known yet.
-    if options["parallelism"] == "towers" and not options["resume"] and not options["weights"]:
-        check_towers(recipe.network)
-    if options["freeze"] and not options["weights"]:
-        raise InputError("--freeze needs --weights: layers that have learned nothing must move")
-    folder = options["run_dir"]
     from alexnet_tf.runs import is_free
+    from alexnet_tf.train_options import TrainOptions
     from alexnet_tf.training.cluster import worker_index
 
-    begins = folder is not None and not options["resume"] and worker_index() == 0
-    if begins and not is_free(Path(folder)):
+    given = TrainOptions(**{name: options[name] for name in option_infos(TrainOptions)})
+    named = options["recipe"]
+    recipe = get_recipe(named) if named else recipe_for(given.dataset or "shapes")
+    recipe = given.apply_to(recipe)
+    # The network of a run that resumes, or of --weights, is not known yet.
+    if given.parallelism == "towers" and not options["resume"] and not given.weights:
+        check_towers(recipe.network)
+    if given.freeze and not given.weights:
+        raise InputError("--freeze needs --weights: layers without trained weights must be trained")
+    folder = options["run_dir"]
+    starts = folder is not None and not options["resume"] and worker_index() == 0
+    if starts and not is_free(Path(folder)):
         raise InputError(
-            f"the run folder {folder} is not empty: name a new one, or add --resume to go on "
-            "with the run in it"
+            f"--run-dir {folder} is not empty: name a new folder, or add --resume to resume the "
+            "run in it"
         )

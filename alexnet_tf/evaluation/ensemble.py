@@ -127,11 +127,11 @@ def _fair_split(
         if isinstance(member, keras.Model) or not is_run(Path(member)):
             continue
         record = read_run(Path(member))
-        if dataset is not None and not same_dataset(dataset, record["options"]["dataset"]):
+        if dataset is not None and not same_dataset(dataset, record.options.dataset):
             continue
-        holds_out = record["dataset"]["validation_split"].startswith("train")
+        holds_out = record.dataset.holds_out
         # None: it trained on all of train, so on whatever another held out.
-        held.add((record["recipe"]["hold_out"], record["seed"]) if holds_out else None)
+        held.add((record.recipe.hold_out, record.seed) if holds_out else None)
     if len(held) < 2 or split not in (None, "validation"):
         return split
     if split == "validation":

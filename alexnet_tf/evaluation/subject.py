@@ -3,8 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -19,7 +17,7 @@ from alexnet_tf.files import expanded
 from alexnet_tf.imagenet import readable
 from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.runs import model_file, newest_run, read_run
+from alexnet_tf.runs import open_model
 
 Progress = Callable[[int, int], None]
 PathLike = str | os.PathLike[str]
@@ -87,31 +85,29 @@ def open_subject(
     `loaded` is the run's model where the caller has it already; `keep_bytes` is that of
     `fit_statistics`: images that are not kept are read anew each time someone goes through them.
     """
-    if run is not None and model is not None:
-        raise InputError("give a run or a model to evaluate, not both")
-    record: dict[str, Any] = {}
-    if model is None:
-        run = Path(run) if run is not None else newest_run()
-        record = read_run(run)
-        model = model_file(run)
-    elif dataset is None:
-        raise InputError("name the data set to evaluate the model on: --dataset")
     if isinstance(model, keras.Model):
-        network, name = model, model.name
+        if run is not None:
+            raise InputError("give a run or a model to evaluate, not both")
+        source, network, name = None, model, model.name
     else:
-        network, name = loaded or load_model(model), os.fspath(model)
-    own = _own(record)
-    is_own = dataset is None or same_dataset(dataset, own.get("dataset"))
-    data_dir = data_dir or own.get("data_dir")
-    opened = open_dataset(
-        own["dataset"] if dataset is None else dataset,
-        data_dir=data_dir,
-        channels=network.input_shape[-1],
-    )
+        source = open_model(run, model)
+        network, name = loaded or load_model(source.path), os.fspath(source.path)
+    own = None if source is None else source.record
+    if own is None and dataset is None:
+        raise InputError("name the data set to evaluate the model on: --dataset")
+    is_own = own is not None and (dataset is None or same_dataset(dataset, own.options.dataset))
+    if source is not None:
+        data_dir = data_dir or source.data_dir
+    chosen = own.options.dataset if own is not None and dataset is None else dataset
+    assert chosen is not None
+    opened = open_dataset(chosen, data_dir=data_dir, channels=network.input_shape[-1])
     check_classes(network, opened)
-    # A held-out part is the same again by the run's own share and seed.
-    hold_out, seed = (own["hold_out"], own["seed"]) if is_own else (0.0, 0)
-    split = split or (own["split"] if is_own else None) or default_split(opened)
+    hold_out, seed = 0.0, 0
+    if own is not None and source is not None and is_own:
+        # The held-out part is the same again with the run's own fraction and seed.
+        hold_out, seed = own.recipe.hold_out, own.seed
+        split = split or source.split
+    split = split or default_split(opened)
     examples = evaluation_split(opened, split, hold_out, seed)
     if batch_size is not None and not 1 <= batch_size <= len(examples):
         raise InputError(
@@ -158,21 +154,6 @@ def check_classes(model: keras.Model, dataset: DataSet) -> None:
                 f"the model's class {index} is {ours!r}, that of {dataset.name} is {other!r}: "
                 "evaluate on the data set that it was trained on"
             )
-
-
-def _own(record: dict[str, Any]) -> dict[str, Any]:
-    """Returns what a run's record says about its data: nothing for an empty record."""
-    if not record:
-        return {}
-    options, split = record["options"], record["dataset"]["validation_split"]
-    return {
-        "dataset": options["dataset"],
-        "data_dir": options["data_dir"],
-        "hold_out": record["recipe"]["hold_out"],
-        "seed": record["seed"],
-        # What was held out from train goes by the name of validation.
-        "split": "validation" if split.startswith("train") else split or None,
-    }
 
 
 def same_dataset(asked: PathLike, own: str | None) -> bool:

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 from alexnet_tf.experiments.definition import Experiment
+from alexnet_tf.run_record import EpochRecord
 
-History = list[dict[str, Any]]
+History = list[EpochRecord]
 TARGET_TRAINING_ERROR = 0.25  # of figure 1
 PUBLISHED_CIFAR10_ERROR = 1 - 0.7761
 STUCK_SHARE = 0.98  # of the loss of guessing
@@ -47,7 +47,7 @@ class Metric:
     title: str
     unit: str
     measure: Callable[[Run], float | None]
-    done: Callable[[dict[str, Any]], bool] = lambda record: False
+    done: Callable[[EpochRecord], bool] = lambda record: False
     of_training: bool = False
     judges: bool = False
 
@@ -56,7 +56,7 @@ def _last(name: str) -> Callable[[Run], float | None]:
     """Returns the metric that is a number of the last epoch's record."""
 
     def measure(run: Run) -> float | None:
-        return None if run.diverged or not run.history else run.history[-1][name]
+        return None if run.diverged or not run.history else getattr(run.history[-1], name)
 
     return measure
 
@@ -80,14 +80,17 @@ def epochs_until(errors: list[float], target: float) -> float | None:
 
 
 def _epochs_to_training_error(run: Run) -> float | None:
-    return epochs_until([r["training_top1_error"] for r in run.history], TARGET_TRAINING_ERROR)
+    return epochs_until([r.training_top1_error for r in run.history], TARGET_TRAINING_ERROR)
 
 
 def _epochs_to_published(run: Run) -> float | None:
     """Returns the first epoch after which the test error is below the published one."""
     for record in run.history:
-        if record["validation_top1_error"] < PUBLISHED_CIFAR10_ERROR:
-            return float(record["epoch"])
+        if (
+            record.validation_top1_error is not None
+            and record.validation_top1_error < PUBLISHED_CIFAR10_ERROR
+        ):
+            return float(record.epoch)
     return None
 
 
@@ -95,7 +98,7 @@ def _stuck(run: Run) -> float:
     """Returns 1 for a run whose last epoch is no better than guessing, or diverged; else 0."""
     if run.diverged or not run.history:
         return 1.0
-    return float(not run.history[-1]["training_loss"] < STUCK_SHARE * math.log(run.classes))
+    return float(not run.history[-1].training_loss < STUCK_SHARE * math.log(run.classes))
 
 
 def _judged(name: str) -> Callable[[Run], float | None]:
@@ -110,7 +113,7 @@ METRICS = {
         f"epochs until {TARGET_TRAINING_ERROR:.0%} training error",
         "epochs",
         _epochs_to_training_error,
-        done=lambda record: record["training_top1_error"] <= TARGET_TRAINING_ERROR,
+        done=lambda record: record.training_top1_error <= TARGET_TRAINING_ERROR,
         of_training=True,
     ),
     "epochs_to_published": Metric(

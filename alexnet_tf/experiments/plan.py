@@ -161,7 +161,7 @@ class Job:
         """Whether there is nothing left to do."""
         if (self.folder / _DIVERGED).exists():
             return True
-        return runs.is_run(self.folder) and "finished" in runs.read_run(self.folder)
+        return runs.is_run(self.folder) and runs.read_run(self.folder).finished is not None
 
     @property
     def diverged_file(self) -> Path:

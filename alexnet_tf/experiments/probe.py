@@ -4,7 +4,6 @@ import gc
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -12,6 +11,7 @@ from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.experiments.definition import Experiment, Variant
 from alexnet_tf.experiments.plan import Plan, Speed
 from alexnet_tf.experiments.progress import Teller
+from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.training.train import train
 
 _BATCHES = 12
@@ -44,9 +44,9 @@ def _speed(
 ) -> Speed:
     """Trains a variant for a few batches, twice; the first time compiles."""
     ends: list[float] = []
-    records: list[dict[str, Any]] = []
+    records: list[EpochRecord] = []
 
-    def watch(record: dict[str, Any]) -> bool:
+    def watch(record: EpochRecord) -> bool:
         ends.append(time.monotonic())
         records.append(record)
         return False
@@ -76,8 +76,8 @@ def _speed(
     epoch_seconds = ends[1] - ends[0]
     return Speed(
         startup_seconds=max(0.0, ends[0] - started - epoch_seconds) + judging,
-        epoch_seconds=max(0.0, epoch_seconds - last["seconds"]),
-        images_per_second=last["images_per_second"],
+        epoch_seconds=max(0.0, epoch_seconds - last.seconds),
+        images_per_second=last.images_per_second,
     )
 
 

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from alexnet_tf.experiments.measures import Metric
 from alexnet_tf.experiments.table import format_value
+from alexnet_tf.run_record import EpochRecord
 
 
 class Teller:
@@ -64,19 +64,18 @@ class RunsBar:
         self._last = time.monotonic()
         self._progress.update(self._task, run=f"{self._run}/{self._runs} {what}")
 
-    def epoch(self, record: dict[str, Any]) -> None:
+    def epoch(self, record: EpochRecord) -> None:
         """Counts an epoch; the time left is that of as many epochs as there may still be."""
         now = time.monotonic()
         self._seconds += now - self._last
         self._last = now
-        self._in_run, self._trained = record["epoch"], self._trained + 1
+        self._in_run, self._trained = record.epoch, self._trained + 1
         done = self._done + self._in_run
         left = (self._epochs - done) * self._seconds / self._trained
         self._progress.update(
             self._task,
             completed=done,
-            speed=f"epoch {record['epoch']}/{self._of_run}, "
-            f"{record['images_per_second']:,.0f} images/s",
+            speed=f"epoch {record.epoch}/{self._of_run}, {record.images_per_second:,.0f} images/s",
             left=f"at most {left / 60:.0f} min left",
         )
 

@@ -13,6 +13,7 @@ from alexnet_tf.experiments.conditions import machine, read_begun
 from alexnet_tf.experiments.definition import Experiment, Variant
 from alexnet_tf.experiments.measures import METRICS, Run
 from alexnet_tf.experiments.plan import Job, Plan, job
+from alexnet_tf.run_record import EpochRecord, RunRecord
 
 PLAN, RESULTS, TABLE, FIGURE = "plan.json", "results.json", "table.md", "figure.png"
 JUDGED = "judged.json"
@@ -31,7 +32,7 @@ def read_measured(job: Job) -> Run:
     """Returns a finished run as its folder has it."""
     history, classes = _history(job.folder), 0
     if runs.is_run(job.folder):
-        classes = runs.read_run(job.folder)["dataset"]["classes"]
+        classes = len(runs.read_run(job.folder).class_names)
     diverged, judged = job.diverged_file.exists(), _read_judged(job.folder / JUDGED)
     return Run(history, classes, diverged=diverged, judged=judged)
 
@@ -48,7 +49,7 @@ def _read_judged(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _history(folder: Path) -> list[dict[str, Any]]:
+def _history(folder: Path) -> list[EpochRecord]:
     return runs.read_history(folder) if (folder / runs.HISTORY).exists() else []
 
 
@@ -63,7 +64,7 @@ def best_of(experiment: Experiment, tried: list[Job]) -> Job:
         value = METRICS[experiment.metrics[0]].measure(measured)
         error = math.inf
         if measured.history and not measured.diverged:
-            error = measured.history[-1]["training_top1_error"]
+            error = measured.history[-1].training_top1_error
         return math.inf if value is None else value, error
 
     return min(tried, key=rank)
@@ -79,7 +80,7 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
       command: What goes on with it or does it again.
     """
     found: list[dict[str, Any]] = []
-    records: list[dict[str, Any]] = []
+    records: list[RunRecord] = []
     measured: list[Run] = []
     begun, machines = read_begun(root), []
     for variant in experiment.trained():
@@ -96,31 +97,30 @@ def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dic
                 records.append(runs.read_run(one.folder))
                 if one.folder.name in begun:
                     cores = begun[one.folder.name].cores
-                    machines.append(machine(records[-1]["devices"], cores))
-    data = records[0]["dataset"]
+                    machines.append(machine(list(records[-1].devices), cores))
+    data = records[0].dataset
     judged = next((one.judged for one in measured if one.judged), {})
     return {
         "experiment": experiment.name,
         "metrics": list(experiment.metrics),
         "data": {
-            "name": data["name"],
-            "train_examples": data["train_examples"],
-            "judged_examples": judged.get("examples", data["validation_examples"]),
-            "judged_split": data["validation_split"],
+            "name": data.name,
+            "train_examples": data.train_examples,
+            "judged_examples": judged.get("examples", data.validation_examples),
+            "judged_split": data.validation_split,
         },
         "plan": plan.to_json(),
         "variants": summaries(experiment, found),
         "commit": _all(run.commit or "none" for run in begun.values()) or None,
         "command": command,
-        "started": min(record["started"] for record in records),
-        "finished": max(record.get("finished", "") for record in records),
+        "started": min(record.started for record in records),
+        "finished": max(record.finished or "" for record in records),
         "seconds": round(sum(run["seconds"] for run in found), 1),
-        "precision": _all(record["precision"] for record in records),
-        "devices": list(dict.fromkeys(name for record in records for name in record["devices"])),
+        "precision": _all(record.precision for record in records),
+        "devices": list(dict.fromkeys(name for record in records for name in record.devices)),
         "machine": _all(machines),
         "versions": {
-            name: _all(record["versions"][name] for record in records)
-            for name in records[0]["versions"]
+            name: _all(record.versions[name] for record in records) for name in records[0].versions
         },
         "runs": found,
     }
@@ -130,7 +130,7 @@ def _run(
     experiment: Experiment, variant: Variant, one: Job, counts: bool, measured: Run
 ) -> dict[str, Any]:
     """Returns one run's entry."""
-    record = runs.read_run(one.folder) if runs.is_run(one.folder) else {}
+    record = runs.read_run(one.folder) if runs.is_run(one.folder) else None
     names = dict.fromkeys(
         [
             *experiment.metrics,
@@ -144,10 +144,12 @@ def _run(
         "counts": counts,
         "diverged": measured.diverged,
         "values": {name: METRICS[name].measure(measured) for name in names},
-        "parameters": record.get("parameters"),
-        "seconds": round(record.get("seconds", 0.0), 1),
-        "images_per_second": _median([r["images_per_second"] for r in measured.history]),
-        "history": [{name: _rounded(entry[name]) for name in _KEPT} for entry in measured.history],
+        "parameters": None if record is None else record.parameters,
+        "seconds": round(0.0 if record is None else record.seconds, 1),
+        "images_per_second": _median([r.images_per_second for r in measured.history]),
+        "history": [
+            {name: _rounded(getattr(entry, name)) for name in _KEPT} for entry in measured.history
+        ],
     }
 
 

@@ -41,7 +41,7 @@ from alexnet_tf.experiments.results import (
 from alexnet_tf.experiments.sharing import take_over
 from alexnet_tf.experiments.table import table
 from alexnet_tf.files import check_local_path, write_json, write_text
-from alexnet_tf.settings import Recipe
+from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.training.train import train
 
 
@@ -197,9 +197,9 @@ class _Runner:
                 self._teller.message(f"{what}: trained already, in {same}")
         if not job.finished:
 
-            def watch(record: dict[str, Any]) -> bool:
+            def watch(record: EpochRecord) -> bool:
                 bar.epoch(record)
-                late = epochs is not None and record["epoch"] >= epochs
+                late = epochs is not None and record.epoch >= epochs
                 return late or self._metric.done(record)
 
             try:
@@ -217,14 +217,14 @@ class _Runner:
         """Refuses a run that began with another recipe, as after a change of the code."""
         if not runs.is_run(job.folder):
             return
-        began = Recipe.from_json(runs.read_run(job.folder)["recipe"])
+        began = runs.read_run(job.folder).recipe
         if began.replace(description=job.recipe.description) != job.recipe:  # wording may change
             raise InputError(
                 f"{job.folder} was trained with another recipe than the experiment now has: "
                 "give another --out"
             )
 
-    def _train(self, plan: Plan, job: Job, watch: Callable[[dict[str, Any]], bool]) -> None:
+    def _train(self, plan: Plan, job: Job, watch: Callable[[EpochRecord], bool]) -> None:
         if runs.is_run(job.folder):
             train(
                 data_dir=self._data_dir,

@@ -7,7 +7,6 @@ from alexnet_tf import runs
 from alexnet_tf.experiments.conditions import conditions, note_begun, read_begun
 from alexnet_tf.experiments.plan import Job, Plan, read_plan
 from alexnet_tf.experiments.results import JUDGED, PLAN
-from alexnet_tf.settings import Recipe
 
 _SAME = ("images", "limit_train", "limit_val", "precision")
 
@@ -72,8 +71,8 @@ def _is_run_of(folder: Path, job: Job) -> bool:
         return False
     record = runs.read_run(folder)
     return (
-        "finished" in record
-        and record["seed"] == job.seed
-        and Recipe.from_json(record["recipe"]) == job.recipe
+        record.finished is not None
+        and record.seed == job.seed
+        and record.recipe == job.recipe
         and len(runs.read_history(folder)) == job.recipe.epochs
     )

@@ -16,7 +16,7 @@ from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
 from alexnet_tf.export.warmup import write_warmup
 from alexnet_tf.files import atomic_path, check_local_path, check_utf8_path
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.runs import model_file, newest_run, read_run
+from alexnet_tf.runs import open_model
 from alexnet_tf.system import import_optional
 
 FORMATS = ("saved_model", "tflite", "onnx")
@@ -100,18 +100,14 @@ def export(
     check_local_path(out, "--out")
     check_utf8_path(out, "--out")
     base = Path(out) / name
-    record: dict[str, Any] = {}
-    if run is not None and model is not None:
-        raise InputError("give a run or a model to export, not both")
-    if model is None:
-        run = Path(run) if run is not None else newest_run()
-        record, model = read_run(run), model_file(run)
+    opened = open_model(run, model)
+    model = opened.path
     _check_dependencies(formats)
     if "saved_model" in formats:
         check_version(base, version)
     network = load_model(model)
     reference = from_model(network, os.fspath(model))
-    source = ImageSource(record, dataset, data_dir, reference.preprocessing)
+    source = ImageSource(opened, dataset, data_dir, reference.preprocessing)
     calibration = source.training_crops(_CALIBRATION_IMAGES) if quantize == "int8" else None
     stage("asking the Keras model")
     images = source.validation(check_images, reference.class_names)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +12,7 @@ from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.preprocessing import Preprocessing
+from alexnet_tf.runs import ModelSource
 
 _DRAWN = "shapes"
 
@@ -38,7 +38,7 @@ class ImageSource:
     """The data set that a model is checked on: the one asked for, the run's own, or drawn pictures.
 
     Args:
-      record: The run's record, or an empty dict.
+      model: The exported model, with the run it comes from.
       dataset: What was asked for, or None.
       data_dir: Folder of prepared TFDS data sets, or None.
       preprocessing: The network's.
@@ -49,19 +49,17 @@ class ImageSource:
 
     def __init__(
         self,
-        record: dict[str, Any],
+        model: ModelSource,
         dataset: str | os.PathLike[str] | None,
         data_dir: str | os.PathLike[str] | None,
         preprocessing: Preprocessing,
     ) -> None:
-        recorded = record["options"] if record else {}
-        options = recorded if dataset is None else {}
         self._preprocessing = preprocessing
-        self._record = record if options else {}
-        self.is_drawn = dataset is None and not options
+        self._model = model if dataset is None and model.record is not None else None
+        self.is_drawn = dataset is None and self._model is None
         self._dataset = open_dataset(
-            options["dataset"] if options else _DRAWN if dataset is None else dataset,
-            data_dir=data_dir or recorded.get("data_dir"),
+            dataset or model.dataset or _DRAWN,
+            data_dir=data_dir or model.data_dir,
             channels=preprocessing.channels,
         )
 
@@ -88,14 +86,12 @@ class ImageSource:
 
     def _watched_split(self) -> str:
         """Returns validation (what was held out goes by that name), test or train."""
-        watched = self._record["dataset"]["validation_split"] if self._record else ""
-        if watched:
-            return "validation" if watched.startswith("train") else watched
-        return default_split(self._dataset)
+        own = None if self._model is None else self._model.split
+        return own or default_split(self._dataset)
 
     def _examples(self, split: str) -> Examples:
-        hold_out = self._record["recipe"]["hold_out"] if self._record else 0.0
-        seed = self._record["seed"] if self._record else 0
+        record = None if self._model is None else self._model.record
+        hold_out, seed = (0.0, 0) if record is None else (record.recipe.hold_out, record.seed)
         return evaluation_split(self._dataset, split, hold_out, seed)
 
     def _load(self, examples: Examples, count: int) -> tuple[np.ndarray, np.ndarray]:

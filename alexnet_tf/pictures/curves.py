@@ -1,22 +1,22 @@
 """Loss, errors and rate over the epochs."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from alexnet_tf.pictures.figure import new_figure, style_axes, style_legend
 from alexnet_tf.pictures.theme import LIGHT, Theme
+from alexnet_tf.run_record import EpochRecord
 
 
 def draw_curves(
-    history: Sequence[dict[str, Any]], title: str | None = None, theme: Theme = LIGHT
+    history: Sequence[EpochRecord], title: str | None = None, theme: Theme = LIGHT
 ) -> Figure:
     """Draws the history of a run.
 
     Args:
-      history: Records as in history.jsonl, one an epoch.
+      history: A record per epoch.
       title: Over the picture, or None.
       theme: The colors.
     """
@@ -26,10 +26,14 @@ def draw_curves(
     # Fixed margins: working them out takes matplotlib half a second.
     figure.subplots_adjust(left=0.06, right=0.985, bottom=0.14, top=0.83, wspace=0.22)
 
-    def line(axes: Axes, key: str, label: str, color: str, style: str = "-") -> None:
+    def line(axes: Axes, name: str, label: str, color: str, style: str = "-") -> None:
         """Draws a number over the epochs that have it."""
-        points = [(r["epoch"], r[key]) for r in history if r[key] is not None]
-        percent = 100 if "error" in key else 1
+        points = [
+            (record.epoch, value)
+            for record in history
+            if (value := getattr(record, name)) is not None
+        ]
+        percent = 100 if "error" in name else 1
         if points:
             x, y = zip(*points, strict=True)
             values = [percent * value for value in y]

@@ -1,41 +1,42 @@
-"""A run's settings in words, from its record."""
+"""The table of a run's settings."""
 
 import datetime
-from typing import Any
+
+from alexnet_tf.run_record import RunRecord
 
 
-def facts(record: dict[str, Any], epochs: int) -> list[tuple[str, str]]:
-    """Returns what a run was, as pairs of a name and a value.
+def facts(record: RunRecord, epochs: int) -> list[tuple[str, str]]:
+    """Returns the rows of the settings table: names and values.
 
     Args:
-      record: The run's run.json.
-      epochs: How many it has done.
+      record: The run's record.
+      epochs: Epochs finished.
     """
-    recipe, data = record["recipe"], record["dataset"]
-    network, schedule = recipe["network"], recipe["schedule"]["kind"]
-    side, channels = network["input_size"], network["channels"]
-    changed = ", ".join(f"{name} {value}" for name, value in record["overrides"].items())
+    recipe, data = record.recipe, record.dataset
+    network, schedule = recipe.network, recipe.schedule.kind
+    side, channels = network.input_size, network.channels
+    changed = ", ".join(f"{name} {value}" for name, value in record.overrides.items())
     rows = [
-        ("Recipe", record["recipe_name"] + (f", with {changed}" if changed else "")),
+        ("Recipe", recipe.name + (f", with {changed}" if changed else "")),
         ("Network", f"{side} × {side} {'RGB' if channels == 3 else 'gray'} input"),
-        ("Parameters", f"{record['parameters']:,}"),
-        ("Data", f"{data['name']}, {data['classes']:,} classes"),
-        ("Trained on", f"{data['train_examples']:,} images"),
-        ("Epochs", f"{epochs} of {record['options']['epochs']}"),
-        ("Batch", f"{recipe['batch_size']:,} images"),
-        ("Learning rate", f"{recipe['learning_rate']:g}, {schedule}"),
-        ("Momentum", f"{recipe['momentum']:g}"),
-        ("Weight decay", f"{recipe['weight_decay']:g}"),
-        ("First weights", recipe["init"]),
-        ("Dropout", f"{network['dropout']:g}"),
-        ("Seed", str(record["seed"])),
-        ("Precision", record["precision"]),
-        ("Device", ", ".join(record["devices"])),
-        ("Started", _day(record["started"])),
+        ("Parameters", f"{record.parameters:,}"),
+        ("Data", f"{data.name}, {len(record.class_names):,} classes"),
+        ("Trained on", f"{data.train_examples:,} images"),
+        ("Epochs", f"{epochs} of {record.epochs}"),
+        ("Batch", f"{recipe.batch_size:,} images"),
+        ("Learning rate", f"{recipe.learning_rate:g}, {schedule}"),
+        ("Momentum", f"{recipe.momentum:g}"),
+        ("Weight decay", f"{recipe.weight_decay:g}"),
+        ("Initialization", recipe.init),
+        ("Dropout", f"{network.dropout:g}"),
+        ("Seed", str(record.seed)),
+        ("Precision", record.precision),
+        ("Device", ", ".join(record.devices)),
+        ("Started", _day(record.started)),
     ]
-    if record.get("seconds"):
-        rows.append(("Took", _duration(record["seconds"])))
-    versions = record["versions"]
+    if record.seconds:
+        rows.append(("Took", _duration(record.seconds)))
+    versions = record.versions
     rows.append(("Made with", f"TensorFlow {versions['tensorflow']}, Keras {versions['keras']}"))
     return rows
 

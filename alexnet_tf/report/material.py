@@ -5,7 +5,6 @@ import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -31,7 +30,7 @@ from alexnet_tf.pictures.names import drawable
 from alexnet_tf.report.feature_plane import plane
 from alexnet_tf.report.one_image import Seen, read_square, see
 from alexnet_tf.report.sampling import of_each_class, some
-from alexnet_tf.settings import Recipe
+from alexnet_tf.run_record import EpochRecord
 
 Counting = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -125,24 +124,24 @@ class Material:
         image: str | None = None,
     ) -> None:
         self.run = run
-        self.record: dict[str, Any] = runs.read_run(run)
+        self.record = runs.read_run(run)
         self.model_path = runs.model_file(run)
         self._counting = counting
         self._data_dir = data_dir
         self._split = split
         self._batch_size = batch_size
         self._ten_crop = ten_crop
-        self.seed = int(self.record["seed"])
+        self.seed = self.record.seed
         self.network: keras.Model = load_model(self.model_path)
         self.resize_pixels = resized_pixels(self.network)
         # Read now: what is wrong with it is told before hours of work.
         self._image = None if image is None else (image, read_square(image, self.network))
-        named = class_names(self.network) or self.record["class_names"]
+        named = class_names(self.network) or self.record.class_names
         self.class_names = readable(named)
         self.drawable_names = drawable(self.class_names)
 
     @functools.cached_property
-    def history(self) -> list[dict[str, Any]]:
+    def history(self) -> list[EpochRecord]:
         """The run's records, one an epoch."""
         return runs.read_history(self.run)
 
@@ -206,7 +205,7 @@ class Material:
 
     def _kernels_before(self) -> np.ndarray | None:
         """Returns what conv1 started from: the run's initialization again, or its weights' file."""
-        weights = self.record["options"]["overrides"].get("weights")
+        weights = self.record.options.weights
         if weights is not None:
             path = Path(weights)
             try:
@@ -214,7 +213,7 @@ class Material:
                 return first_kernels(load_model(path))[0]
             except InputError:  # not there any more
                 return None
-        recipe = Recipe.from_json(self.record["options"]["recipe"])
+        recipe = self.record.recipe
         return first_kernels(build_model(recipe, classes=len(self.class_names), seed=self.seed))[0]
 
     def squares(self, examples: Examples) -> np.ndarray:

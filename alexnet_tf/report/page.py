@@ -71,7 +71,7 @@ def _values(material: Material, charts: Mapping[str, Chart]) -> dict[str, Any]:
         "light": LIGHT,
         "dark": DARK,
         "version": __version__,
-        "title": f"{record['recipe_name']} on {Path(evaluation.dataset).name}",
+        "title": f"{record.recipe.name} on {Path(evaluation.dataset).name}",
         "model": evaluation.model,
         "split": evaluation.split,
         "images": evaluation.center_crop.examples,

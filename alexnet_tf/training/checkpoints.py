@@ -49,14 +49,24 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -
     kept = _complete(folder)[:KEPT]
     for old in folder.glob("epoch-*.safetensors"):
         if old not in kept:
-            _checksum_file(old).unlink(missing_ok=True)
-            old.unlink()
+            remove(old)
     return path
 
 
 def exist(folder: Path) -> bool:
-    """Returns whether there is any checkpoint, whole or damaged."""
+    """Returns whether there is any checkpoint, intact or damaged."""
     return bool(_complete(folder))
+
+
+def newest(folder: Path) -> Path | None:
+    """Returns the newest checkpoint, or None if there is none."""
+    return next(iter(_complete(folder)), None)
+
+
+def remove(path: Path) -> None:
+    """Removes a checkpoint, its checksum first: without it a file is not a checkpoint."""
+    _checksum_file(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def read_newest(
@@ -120,7 +130,7 @@ def _read(path: Path, run: str | None) -> tuple[dict[str, np.ndarray], dict[str,
     """Reads and verifies one checkpoint."""
     expected = _checksum_file(path).read_text(encoding="utf-8", errors="replace").split()
     if not expected or _sha256(path) != expected[0]:
-        raise DamagedCheckpointError(f"{path} is damaged: its checksum is another")
+        raise DamagedCheckpointError(f"{path} is damaged: checksum mismatch")
     try:
         with safe_open(path, framework="numpy") as file:
             state = json.loads(file.metadata()["state"])

@@ -1,6 +1,5 @@
 """Fine-tuning: a run that starts from trained weights, its classifier new (as in section 6)."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +12,19 @@ from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.transfer import copy_weights, network_of
 from alexnet_tf.runs import model_file
-from alexnet_tf.training.options import RunOptions, check_unicode
+from alexnet_tf.training.run_settings import RunSettings, check_unicode
 
-# A new classifier has ten times the rate of the layers that have learned already; it has the
-# recipe's, so that theirs is a tenth of it.
+# A new classifier has ten times the learning rate of the trained layers: it has the recipe's, and
+# they have a tenth of it.
 RATE_FACTOR = 10.0
-_FIXED = ("activation", "norm", "pooling")  # part of what the weights were trained in
+_FIXED = ("activation", "norm", "pooling")  # the weights were trained with them
 
 
 class StartingWeights:
-    """Weights to start from.
+    """Trained weights that a run starts from.
 
     Args:
-      path: A `.keras` file, or a run's folder: its best model.
+      path: A `.keras` file, or a run folder: its best model.
 
     Raises:
       InputError: It cannot be read as a model of this package.
@@ -36,65 +35,65 @@ class StartingWeights:
         self.path = model_file(given) if given.is_dir() else given
         if self.path.suffix != ".keras":
             raise InputError(
-                f"--weights {given}: expected a .keras file or a run's folder; import-weights "
-                "makes a .keras file of others' weights"
+                f"--weights {given} is not a .keras file or a run folder; import-weights converts "
+                "other formats"
             )
         check_unicode("--weights", str(self.path.absolute()))
         self._model: keras.Model = load_model(self.path)
 
-    def options(self, asked: RunOptions, freeze: Sequence[str]) -> RunOptions:
-        """Returns a new run's options with the weights' network in place of the recipe's.
+    def settings(self, given: RunSettings) -> RunSettings:
+        """Returns a new run's settings with the network of the weights.
+
+        The learning rate becomes a tenth of the recipe's, unless one was given.
 
         Args:
-          asked: What was asked of the run.
-          freeze: Layers that are not to move, such as "conv1".
+          given: The settings that the options give.
 
         Raises:
-          InputError: A change of the network was asked for, or there is no such layer to freeze.
+          InputError: An option changes the network, or a layer to freeze does not exist.
         """
+        options = given.options
         for name in _FIXED:
-            if name in asked.overrides:
+            if getattr(options, name) is not None:
                 raise InputError(
-                    f"--{name} changes the network that --weights brings: leave one of them out"
+                    f"--{name} changes the network that --weights brings: give only one of them"
                 )
         network = network_of(self._model)
-        if "dropout" in asked.overrides:
-            network = network.replace(dropout=asked.overrides["dropout"])
+        if options.dropout is not None:
+            network = network.replace(dropout=options.dropout)
         layers = [f"conv{i + 1}" for i in range(len(network.convolutions))]
         layers += [f"fc{len(layers) + i + 1}" for i in range(len(network.hidden_units))]
-        for name in freeze:
+        for name in options.freeze or ():
             choose(name, layers, "layer to --freeze")
-        recipe = dataclasses.replace(
-            asked.recipe,
+        recipe = given.recipe.replace(
             network=network,
             resize_pixels=resized_pixels(self._model),
-            frozen_layers=tuple(freeze),
+            frozen_layers=options.freeze or (),
         )
-        if "learning_rate" not in asked.overrides:
+        if options.learning_rate is None:
             recipe = recipe.replace(learning_rate=recipe.learning_rate / RATE_FACTOR)
-        # In full: a run killed before its first checkpoint takes them again, from any folder.
-        overrides = {**asked.overrides, "weights": str(self.path.absolute())}
-        if freeze:
-            overrides["freeze"] = ",".join(freeze)
-        return dataclasses.replace(asked, recipe=recipe, overrides=overrides)
+        # The absolute path: a run killed before its first checkpoint starts from it again.
+        options = options.replace(weights=str(self.path.absolute()))
+        return given.replace(options=options, recipe=recipe)
 
-    def fits(self, options: RunOptions) -> bool:
-        """Returns whether a run with these options can have begun with these weights."""
-        network = network_of(self._model).replace(dropout=options.recipe.network.dropout)
-        return network == options.recipe.network
+    def fits(self, settings: RunSettings) -> bool:
+        """Returns whether a run with these settings can have started from these weights."""
+        network = network_of(self._model).replace(dropout=settings.recipe.network.dropout)
+        return network == settings.recipe.network
 
     def has_classes(self, names: Sequence[str]) -> bool:
-        """Returns whether the weights' classifier tells the same classes apart, in the same order.
+        """Returns whether the weights' classifier has the same classes, in the same order.
 
         Such a classifier is kept.
         """
         return tuple(class_names(self._model) or ()) == tuple(names)
 
-    def with_rates(self, options: RunOptions, names: Sequence[str]) -> RunOptions:
-        """Returns the options with the rate of a new classifier, where there is to be one."""
+    def with_classifier_rate(self, settings: RunSettings, names: Sequence[str]) -> RunSettings:
+        """Returns settings with the learning rate factor that a new classifier gets."""
         factor = 1.0 if self.has_classes(names) else RATE_FACTOR
-        recipe = dataclasses.replace(options.recipe, classifier_learning_rate_factor=factor)
-        return dataclasses.replace(options, recipe=recipe)
+        return settings.replace(
+            recipe=settings.recipe.replace(classifier_learning_rate_factor=factor)
+        )
 
     def copy_to(self, model: keras.Model, names: Sequence[str]) -> None:
         """Copies the weights into a new model for the classes of these names."""

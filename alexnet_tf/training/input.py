@@ -12,7 +12,7 @@ from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.settings import Recipe
-from alexnet_tf.training.machine import Machine
+from alexnet_tf.training.devices import DeviceConfiguration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class TrainingInput:
       class_weights: What a class counts for in the loss, float32 by class number; None: all alike.
     """
 
-    machine: Machine
+    machine: DeviceConfiguration
     train: Examples
     recipe: Recipe
     statistics: Statistics

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.system import command_name
 
 _HEADER = (
@@ -29,6 +29,7 @@ class Screen:
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
+        self._after_epoch: list[str] = []
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def settings(self, rows: dict[str, str]) -> None:
@@ -73,26 +74,42 @@ class Screen:
     @contextmanager
     def epoch_bar(self, epoch: int, epochs: int, steps: int) -> Iterator["EpochBar"]:
         """Gives the progress bar of an epoch."""
-        columns = "{task.fields[speed]}", "loss {task.fields[loss]}", "top-1 {task.fields[top1]}"
+        columns = (
+            "{task.fields[speed]}",
+            "loss {task.fields[loss]}",
+            "top-1 error {task.fields[top1]}",
+        )
         with self._progress(*columns) as progress:
             task = progress.add_task(
                 f"epoch {epoch}/{epochs}", total=steps, speed="", loss="", top1=""
             )
             yield EpochBar(progress, task)
 
-    def epoch(self, record: dict[str, Any], epochs: int) -> None:
-        """Shows an epoch's line."""
-        validation = [record[f"validation_{name}"] for name in ("loss", "top1_error", "top5_error")]
-        loss, top1, top5 = (
-            ("-", "-", "-")
-            if validation[0] is None
-            else (f"{validation[0]:.4f}", f"{validation[1]:.2%}", f"{validation[2]:.2%}")
-        )
+    def epoch(self, record: EpochRecord, epochs: int) -> None:
+        """Prints an epoch's line, and then the messages that `after_epoch` collected."""
+        loss = top1 = top5 = "-"
+        if record.validation_loss is not None:
+            loss = f"{record.validation_loss:.4f}"
+            top1, top5 = (
+                f"{record.validation_top1_error:.2%}",
+                f"{record.validation_top5_error:.2%}",
+            )
         self.message(
-            f"{record['epoch']:>3}/{epochs:<3} {record['training_loss']:>11.4f} {loss:>9} "
-            f"{top1:>10} {top5:>10} {record['learning_rate']:>8.2g} "
-            f"{record['images_per_second']:>9,.0f} {record['waiting_share']:>8.1%}"
+            f"{record.epoch:>3}/{epochs:<3} {record.training_loss:>11.4f} {loss:>9} "
+            f"{top1:>10} {top5:>10} {record.learning_rate:>8.2g} "
+            f"{record.images_per_second:>9,.0f} {record.waiting_fraction:>8.1%}"
         )
+        for text in self._after_epoch:
+            self.message(text)
+        self._after_epoch.clear()
+
+    def stopping(self) -> None:
+        """Tells that a stop request was received."""
+        self.message("stopping: finishing the step, saving")
+
+    def after_epoch(self, text: str) -> None:
+        """Keeps a message until the line of the epoch that caused it is printed."""
+        self._after_epoch.append(text)
 
     def finished(self, folder: Path, result: str) -> None:
         """Shows the end of a run and what to do next."""
@@ -126,7 +143,12 @@ class EpochBar:
         self._task = task
 
     def update(
-        self, step: int, images_per_second: float, seconds_left: float, loss: float, top1: float
+        self,
+        step: int,
+        images_per_second: float,
+        seconds_left: float,
+        loss: float,
+        top1_error: float,
     ) -> None:
         """Moves the bar.
 
@@ -135,14 +157,14 @@ class EpochBar:
           images_per_second: In this epoch.
           seconds_left: Of the whole run.
           loss: Mean training loss of the epoch so far.
-          top1: Share of right answers in training so far.
+          top1_error: Fraction of wrong training examples of the epoch so far.
         """
         self._progress.update(
             self._task,
             completed=step,
             speed=f"{images_per_second:,.0f} images/s, {_minutes(seconds_left)} left",
             loss=f"{loss:.3f}",
-            top1=f"{top1:.1%}",
+            top1=f"{top1_error:.1%}",
         )
 
 

@@ -1,21 +1,22 @@
-"""Going on with a run: what its folder must still hold, and the state that is taken up."""
+"""Resuming a run: what its folder must still hold, and restoring its state."""
 
 from pathlib import Path
-from typing import Any
 
 from alexnet_tf import runs
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.splits import TrainingSplits
 from alexnet_tf.errors import InputError
+from alexnet_tf.run_record import RunRecord
 from alexnet_tf.training import checkpoints
+from alexnet_tf.training.devices import DeviceConfiguration
 from alexnet_tf.training.fine_tuning import StartingWeights
-from alexnet_tf.training.loop import Trainer
-from alexnet_tf.training.machine import Machine
-from alexnet_tf.training.options import RunOptions
 from alexnet_tf.training.reporting import Screen
+from alexnet_tf.training.run_settings import RunSettings
+from alexnet_tf.training.state import TrainState
+from alexnet_tf.training.trainer import Trainer
 
 
-def starts_again(path: Path, record: dict[str, Any]) -> bool:
+def has_to_restart(path: Path, record: RunRecord) -> bool:
     """Returns whether a run has nothing to go on from: it was killed before its first checkpoint.
 
     Args:
@@ -28,7 +29,7 @@ def starts_again(path: Path, record: dict[str, Any]) -> bool:
     folder, history = path / runs.CHECKPOINTS, path / runs.HISTORY
     if checkpoints.exist(folder):
         return False
-    if record.get("results") or (history.is_file() and history.stat().st_size > 0):
+    if record.last is not None or (history.is_file() and history.stat().st_size > 0):
         raise InputError(
             f"{path} has trained epochs, but {folder} has no checkpoint with its .sha256 file to "
             "go on from: put them back, or begin a new run in another folder; nothing was changed"
@@ -36,33 +37,33 @@ def starts_again(path: Path, record: dict[str, Any]) -> bool:
     return True
 
 
-def weights_again(
-    path: Path, record: dict[str, Any], options: RunOptions
+def weights_to_restart_from(
+    path: Path, record: RunRecord, settings: RunSettings
 ) -> StartingWeights | None:
     """Returns the weights that a run starts from, if it was killed before its first checkpoint.
 
     Args:
       path: The run's folder.
       record: Its run.json.
-      options: What it was asked for.
+      settings: Its settings.
 
     Raises:
-      InputError: They are gone, or others by now; or `starts_again` raises it.
+      InputError: They are gone, or others by now; or `has_to_restart` raises it.
     """
-    given = options.overrides.get("weights")
-    if not starts_again(path, record) or given is None:
+    given = record.options.weights
+    if not has_to_restart(path, record) or given is None:
         return None
     begins = f"{path} has no checkpoint yet and starts again from the weights it was given"
     try:
         weights = StartingWeights(given)
     except InputError as error:
         raise InputError(f"{begins}: {error}; put them back, or begin a new run") from None
-    if not weights.fits(options):
+    if not weights.fits(settings):
         raise InputError(f"{begins}, but {given} is another network by now: begin a new run")
     return weights
 
 
-def check_data(record: dict[str, Any], data: DataSet, splits: TrainingSplits) -> None:
+def check_data(record: RunRecord, data: DataSet, splits: TrainingSplits) -> None:
     """Checks that a run goes on with what it was begun with.
 
     Order, held-out examples and the last layer are counted from the data, so that with others the
@@ -76,13 +77,13 @@ def check_data(record: dict[str, Any], data: DataSet, splits: TrainingSplits) ->
     Raises:
       InputError: There are more or fewer examples, or other classes; the message names both.
     """
-    was, names = record["dataset"], record["class_names"]
+    was, names = record.dataset, record.class_names
     validation = 0 if splits.validation is None else len(splits.validation)
     differences = [
         f"{now:,} {what} examples and not {before:,}"
         for what, before, now in (
-            ("training", was["train_examples"], len(splits.train)),
-            ("validation", was["validation_examples"], validation),
+            ("training", was.train_examples, len(splits.train)),
+            ("validation", was.validation_examples, validation),
         )
         if now != before
     ]
@@ -100,33 +101,33 @@ def check_data(record: dict[str, Any], data: DataSet, splits: TrainingSplits) ->
 
 
 def restore(
-    trainer: Trainer, path: Path, record: dict[str, Any], machine: Machine, screen: Screen
+    trainer: Trainer, path: Path, record: RunRecord, devices: DeviceConfiguration, screen: Screen
 ) -> None:
     """Goes on from the newest whole checkpoint; without any, from the beginning.
 
     Args:
       trainer: As of a new run.
       path: The run's folder.
-      record: Its run.json, or at least its "id".
-      machine: Of this process.
+      record: Its record.
+      devices: Of this process.
       screen: Where it is told.
 
     Raises:
       InputError: No checkpoint can be read, or all are gone.
     """
-    if machine.worker != 0:
-        machine.sum_over_workers([0.0])  # the chief sets damaged ones aside first
+    if devices.worker != 0:
+        devices.sum_over_workers([0.0])  # the chief sets damaged ones aside first
     try:
-        checkpoint = checkpoints.read_newest(path / runs.CHECKPOINTS, record["id"])
+        checkpoint = checkpoints.read_newest(path / runs.CHECKPOINTS, record.id)
     except checkpoints.DamagedCheckpointError as error:
         raise InputError(f"no checkpoint can be read: {error}") from None
-    if machine.worker == 0:
-        machine.sum_over_workers([0.0])
+    if devices.worker == 0:
+        devices.sum_over_workers([0.0])
     if checkpoint is None:
-        starts_again(path, record)
+        has_to_restart(path, record)
         screen.message("no checkpoint yet: this run starts again")
         return
     tensors, state, complaints = checkpoint
     for complaint in complaints:
         screen.warn(complaint)
-    trainer.restore(tensors, state)
+    trainer.restore(tensors, TrainState.from_json({n: v for n, v in state.items() if n != "run"}))

@@ -1,6 +1,5 @@
-"""The compiled training step, and what it counts."""
+"""The compiled training step."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,48 +14,6 @@ from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.schedule import EpochRates
-
-
-@dataclasses.dataclass
-class Totals:
-    """Sums over the examples seen so far in an epoch.
-
-    Attributes:
-      loss_sum: Of the cross-entropy in nats.
-      top1_errors: Examples whose label is not the first.
-      top5_errors: Examples whose label is not among the first five.
-      examples: Examples counted.
-      waiting_seconds: Time spent waiting for input.
-    """
-
-    loss_sum: float = 0.0
-    top1_errors: int = 0
-    top5_errors: int = 0
-    examples: int = 0
-    waiting_seconds: float = 0.0
-
-    def add(self, sums: np.ndarray) -> None:
-        """Adds the first five sums that `TrainingStep` returned."""
-        self.loss_sum += float(sums[0])
-        self.top1_errors += int(sums[1])
-        self.top5_errors += int(sums[2])
-        self.examples += int(sums[3])
-        self.waiting_seconds += float(sums[4])
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy in nats."""
-        return self.loss_sum / max(self.examples, 1)
-
-    @property
-    def top1_error(self) -> float:
-        """Share of examples, 0..1."""
-        return self.top1_errors / max(self.examples, 1)
-
-    @property
-    def top5_error(self) -> float:
-        """Share of examples, 0..1."""
-        return self.top5_errors / max(self.examples, 1)
 
 
 class TrainingStep:

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ import tensorflow as tf
 from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.pictures.figure import png_bytes
 from alexnet_tf.pictures.kernels import draw_kernels
+from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.system import import_optional
 
 FOLDER = "tensorboard"
@@ -59,7 +59,7 @@ class TensorBoardWriter:
             self._weights(model, 0)
         self._writer.flush()
 
-    def write(self, history: list[dict[str, Any]], model: keras.Model) -> None:
+    def write(self, history: list[EpochRecord], model: keras.Model) -> None:
         """Writes the records that have not been written yet, the step being the epoch.
 
         Args:
@@ -68,11 +68,11 @@ class TensorBoardWriter:
         """
         with self._writer.as_default():
             for record in history[self._epochs_done :]:
-                for name, value in record.items():
+                for name, value in record.to_json().items():
                     if name != "epoch" and value is not None:
                         tag = name.replace("training_", "training/", 1)
                         tag = tag.replace("validation_", "validation/", 1)
-                        tf.summary.scalar(tag, value, step=record["epoch"])
+                        tf.summary.scalar(tag, value, step=record.epoch)
             self._weights(model, len(history))
         self._writer.flush()
         self._epochs_done = len(history)

@@ -19,8 +19,8 @@ from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.layers.local_response_normalization import LocalResponseNormalization
 from alexnet_tf.settings import Recipe
+from alexnet_tf.training.devices import DeviceConfiguration
 from alexnet_tf.training.loss_scale import LossScale
-from alexnet_tf.training.machine import Machine
 from alexnet_tf.training.optimizer import PaperMomentum
 from alexnet_tf.training.steps import TrainingStep
 
@@ -181,7 +181,11 @@ class TowerStep(TrainingStep):
 
 
 def step_for(
-    machine: Machine, model: keras.Model, optimizer: PaperMomentum, recipe: Recipe, seed: int
+    machine: DeviceConfiguration,
+    model: keras.Model,
+    optimizer: PaperMomentum,
+    recipe: Recipe,
+    seed: int,
 ) -> TrainingStep:
     """Returns the training step for a machine: in towers, or on its replicas."""
     divisor = recipe.lighting_divisor

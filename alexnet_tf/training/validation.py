@@ -1,4 +1,4 @@
-"""Judging the network between epochs, by all workers together."""
+"""Evaluating the network between epochs, by all workers together."""
 
 from typing import Any
 
@@ -8,27 +8,40 @@ import numpy as np
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.evaluation.evaluate import evaluate_examples
 from alexnet_tf.evaluation.report import Errors
-from alexnet_tf.training.machine import Machine
+from alexnet_tf.evaluation.subject import Progress
+from alexnet_tf.training.devices import DeviceConfiguration
 
 
-def validate(model: keras.Model, examples: Examples, machine: Machine) -> Errors:
-    """Judges the model on center crops, each worker on its share of the examples.
+def validate(
+    model: keras.Model,
+    examples: Examples,
+    devices: DeviceConfiguration,
+    on_progress: Progress | None = None,
+) -> Errors:
+    """Evaluates the model on center crops, each worker on a part of the examples.
 
-    Every worker must call it, and gets the same result: it decides on rates and the best epoch.
+    Every worker must call it, and gets the same result.
+
+    Args:
+      model: The network.
+      examples: All validation examples.
+      devices: Which part of them this worker evaluates.
+      on_progress: Called after each batch with the examples done and this worker's number of them.
     """
-    if machine.workers == 1:
-        return evaluate_examples(model, examples).center_crop
-    mine = np.arange(machine.worker, len(examples), machine.workers)
-    share = Errors(0, 0, 0, 0.0)
-    if len(mine):
-        share = evaluate_examples(model, examples.subset(mine)).center_crop
-    count, top1, top5, loss = machine.sum_over_workers(
-        [share.examples, share.top1_errors, share.top5_errors, share.loss * share.examples]
+    if devices.workers == 1:
+        return evaluate_examples(model, examples, on_progress=on_progress).center_crop
+    part = np.arange(devices.worker, len(examples), devices.workers)
+    errors = Errors(0, 0, 0, 0.0)
+    if len(part):
+        own = examples.subset(part)
+        errors = evaluate_examples(model, own, on_progress=on_progress).center_crop
+    count, top1, top5, loss = devices.sum_over_workers(
+        [errors.examples, errors.top1_errors, errors.top5_errors, errors.loss * errors.examples]
     )
     return Errors(int(count), int(top1), int(top5), loss / count)
 
 
-def validation_record(errors: Errors | None) -> dict[str, Any]:
-    """Returns what an epoch's record says of validation; without any, None under each name."""
+def validation_fields(errors: Errors | None) -> dict[str, Any]:
+    """Returns the validation fields of an `EpochRecord`; None for each without validation."""
     names = ("loss", "top1_error", "top5_error", "top1_errors", "examples")
     return {f"validation_{n}": None if errors is None else getattr(errors, n) for n in names}

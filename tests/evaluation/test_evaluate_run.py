@@ -71,9 +71,9 @@ def test_the_newest_run_on_its_own_validation_set_gives_what_training_noted():
     found = evaluate()
     assert found.split == "validation"
     assert found.model.endswith("first/best.keras")
-    assert found.center_crop.examples == best["validation_examples"] == 36
-    assert found.center_crop.top1_errors == best["validation_top1_errors"]
-    assert found.center_crop.loss == pytest.approx(best["validation_loss"], rel=1e-4)
+    assert found.center_crop.examples == best.validation_examples == 36
+    assert found.center_crop.top1_errors == best.validation_top1_errors
+    assert found.center_crop.loss == pytest.approx(best.validation_loss, rel=1e-4)
 
 
 def test_a_folder_named_in_another_way_is_still_the_runs_own():

@@ -5,7 +5,7 @@ from PIL import Image
 import alexnet_tf as an
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Convolution, Schedule
-from alexnet_tf.training.saving import Saver
+from alexnet_tf.training.saver import Saver
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """Draws no curves, which takes longer than these runs; those of `whole` are drawn."""
-    monkeypatch.setattr(Saver, "_draw", lambda self, folder: None)
+    monkeypatch.setattr(Saver, "_draw", lambda self, folder, history: None)
 
 
 def write_photos(root):

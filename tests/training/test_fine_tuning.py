@@ -47,11 +47,11 @@ def test_a_run_starts_from_the_weights_with_a_new_classifier(photos, weights, tm
     moved = np.abs(after.get_layer("conv2").kernel - before.get_layer("conv2").kernel).max()
     assert 0 < moved < 0.1 * np.abs(before.get_layer("conv2").kernel).max()
     record = read_run(run)
-    assert record["overrides"]["weights"] == str(weights)
-    assert record["overrides"]["freeze"] == "conv1,fc3"
-    assert record["recipe"]["learning_rate"] == pytest.approx(0.001)  # a tenth of the recipe's
-    assert record["recipe"]["classifier_learning_rate_factor"] == 10
-    assert record["recipe"]["resize_pixels"] == 20
+    assert record.options.weights == str(weights)
+    assert record.options.freeze == ("conv1", "fc3")
+    assert record.recipe.learning_rate == pytest.approx(0.001)  # a tenth of the recipe's
+    assert record.recipe.classifier_learning_rate_factor == 10
+    assert record.recipe.resize_pixels == 20
 
 
 def test_the_same_classes_keep_their_classifier(photos, weights, tiny_recipe, tmp_path):
@@ -62,7 +62,7 @@ def test_the_same_classes_keep_their_classifier(photos, weights, tiny_recipe, tm
     np.testing.assert_allclose(
         after.get_layer("fc4").kernel, model.get_layer("fc4").kernel, atol=1e-6
     )
-    assert read_run(run)["recipe"]["classifier_learning_rate_factor"] == 1
+    assert read_run(run).recipe.classifier_learning_rate_factor == 1
     assert after.get_layer("dropout3").rate == 0.25  # which may be changed
 
 

@@ -90,4 +90,4 @@ def test_a_run_in_float16_goes_on_where_it_was(tiny_recipe, photos, tmp_path, mo
         # float16 graph rounds its gradients otherwise, resumed or not.
         np.testing.assert_allclose(a, b, atol=3e-4)
     assert {w.dtype for w in models[0].weights} == {"float32"}
-    assert whole.history[-1]["training_loss"] < 2 * np.log(3)
+    assert whole.history[-1].training_loss < 2 * np.log(3)

@@ -20,7 +20,8 @@ from alexnet_tf.model.networks import build_model
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Convolution
 from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.steps import Totals, TrainingStep
+from alexnet_tf.training.state import Totals
+from alexnet_tf.training.steps import TrainingStep
 
 EPOCHS, STEPS, SEEDS = 10, 30, 3
 LEARNING_RATE = 0.001

@@ -34,7 +34,7 @@ def test_a_prepared_folder_trains_like_any_data_set(prepared, tiny_recipe, tmp_p
         quiet=True,
         class_weights="balanced",
     )
-    assert result.history[0]["validation_examples"] == 27
+    assert result.history[0].validation_examples == 27
     record = json.loads((run / "run.json").read_text())
     assert record["options"]["class_weights"] == "balanced"
     assert record["dataset"]["train_examples"] == 90

@@ -17,7 +17,7 @@ from alexnet_tf.commands.train import _without_workers
 from alexnet_tf.errors import InputError
 from alexnet_tf.training import cluster
 from alexnet_tf.training.cluster import free_ports, run_local_cluster, worker_index
-from alexnet_tf.training.machine import Machine, choose_machine
+from alexnet_tf.training.devices import DeviceConfiguration, configure_devices
 from tests.training.conftest import train_in
 
 BOUND = 2e-4  # of each number of the curves, relative, after 54 updates
@@ -106,7 +106,7 @@ def test_two_workers_train_as_one_and_go_on_after_one_is_killed(
     workers[1].send_signal(signal.SIGKILL)
     error = workers[0].communicate(timeout=130)[1]
     assert workers[0].returncode == 1
-    assert "a worker was lost: start all of them again with --resume" in error
+    assert "start all workers again with: python cli.py train --resume" in error
     # The checkpoint of the first epochs is whole; a restarted cluster takes it up.
     done = len(curves(folder))
     record = runs.read_run(folder)
@@ -123,8 +123,8 @@ def test_a_batch_that_the_devices_cannot_share_is_refused_before_anything_is_wri
     tiny_recipe, photos, tmp_path, monkeypatch
 ):
     strategy = SimpleNamespace(num_replicas_in_sync=3)
-    three = Machine(strategy, "mirrored", ("/CPU:0",) * 3, "float32")
-    monkeypatch.setattr("alexnet_tf.training.train.choose_machine", lambda *given: three)
+    three = DeviceConfiguration(strategy, "mirrored", ("/CPU:0",) * 3, "float32")
+    monkeypatch.setattr("alexnet_tf.training.train.configure_devices", lambda *given: three)
     with pytest.raises(InputError, match=r"16 does not divide by the 3 devices.*--batch-size 15"):
         an.train(str(photos), recipe=tiny_recipe, run_dir=tmp_path / "r", quiet=True)
     assert not (tmp_path / "r").exists()
@@ -159,7 +159,7 @@ def test_a_cluster_of_more_than_workers_is_refused(monkeypatch, more, task, othe
     config = {"cluster": cluster, "task": {"type": task, "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     with pytest.raises(InputError, match=f'the job "worker" alone.*it has {others} too'):
-        choose_machine()
+        configure_devices()
 
 
 def test_the_local_cluster_returns_the_exit_code(capfd):

@@ -5,19 +5,17 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from run_records import epoch_record
 
 from alexnet_tf.training.reporting import Screen, _minutes
 
-RECORD = {
-    "epoch": 2,
-    "training_loss": 1.5,
-    "validation_loss": 1.25,
-    "validation_top1_error": 0.5,
-    "validation_top5_error": 0.125,
-    "learning_rate": 0.01,
-    "images_per_second": 1234.0,
-    "waiting_share": 0.015,
-}
+RECORD = epoch_record(
+    2,
+    training_loss=1.5,
+    validation_loss=1.25,
+    validation_top1_error=0.5,
+    validation_top5_error=0.125,
+)
 
 
 @pytest.fixture
@@ -34,7 +32,8 @@ def shown(screen):
 def test_the_bar_of_an_epoch_shows_speed_time_left_loss_and_top1(screen):
     with screen.epoch_bar(2, 8, 40) as bar:
         bar.update(10, 1234.4, 75, 1.5, 0.25)
-    for part in ("epoch 2/8", "10/40", "1,234 images/s, 1:15 left", "loss 1.500", "top-1 25.0%"):
+    speed, errors = "1,234 images/s, 1:15 left", ("loss 1.500", "top-1 error 25.0%")
+    for part in ("epoch 2/8", "10/40", speed, *errors):
         assert part in shown(screen)
 
 
@@ -55,7 +54,7 @@ def test_an_epochs_line_stands_under_its_header(screen):
 
 
 def test_an_epoch_without_validation_has_dashes(screen):
-    screen.epoch(RECORD | {"validation_loss": None}, 8)
+    screen.epoch(epoch_record(2), 8)
     assert shown(screen).count(" - ") == 3
 
 

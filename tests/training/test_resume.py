@@ -12,8 +12,9 @@ from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model, save_model
-from alexnet_tf.training.loop import Trainer
+from alexnet_tf.training import validation
 from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.trainer import Trainer
 
 NUMBERS = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
 
@@ -28,7 +29,7 @@ def resume(run_dir, **options):
 
 
 def numbers(history):
-    return [[record[name] for name in NUMBERS] for record in history]
+    return [[getattr(record, name) for name in NUMBERS] for record in history]
 
 
 def everything_in(folder):
@@ -46,7 +47,7 @@ def killed(monkeypatch):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "run", end)
+            patch.setattr(Trainer, "train_epoch", end)
             with pytest.raises(KeyboardInterrupt):
                 call()
 
@@ -75,7 +76,7 @@ def test_a_run_whose_checkpoints_are_gone_is_refused_and_left_as_it_is(one_epoch
     with pytest.raises(InputError, match="put them back"):
         resume(folder, epochs=2)
     record = runs.read_run(folder)
-    runs.write_run(folder, {**record, "results": {}})
+    runs.write_run(folder, record.replace(best=None, last=None))
     (folder / "history.jsonl").write_bytes(history)
     with pytest.raises(InputError, match="put them back"):
         resume(folder, epochs=2)
@@ -165,10 +166,49 @@ def test_a_run_whose_epoch_is_one_call_stops_after_it(tiny_recipe, photos, tmp_p
         return call(self, *arguments)
 
     monkeypatch.setattr(TrainingStep, "__call__", signalled)
-    with pytest.raises(TrainingStopped, match=r"stopped after epoch 2 of 4; saved\. Go on with"):
+    with pytest.raises(
+        TrainingStopped, match=r"stopped before the validation of epoch 2 of 4; saved\. Resume with"
+    ):
         go(recipe, photos, tmp_path / "run", epochs=4)
     assert len(seen) == 2
     assert numbers(resume(tmp_path / "run").history) == numbers(whole.history)
-    # In the last epoch there is nothing left to stop.
+    # In the last epoch only the validation is left.
     seen.clear()
-    assert len(go(recipe, photos, tmp_path / "last", epochs=2).history) == 2
+    with pytest.raises(TrainingStopped, match="before the validation of epoch 2 of 2"):
+        go(recipe, photos, tmp_path / "last", epochs=2)
+    assert len(resume(tmp_path / "last").history) == 2
+    assert len(seen) == 2
+
+
+def test_a_run_stopped_in_validation_repeats_only_the_validation(
+    tiny_recipe, photos, tmp_path, whole, monkeypatch
+):
+    folder = tmp_path / "run"
+    evaluate_examples = validation.evaluate_examples
+
+    def signalled(model, examples, on_progress=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate_examples(model, examples, batch_size=5, on_progress=on_progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validation, "evaluate_examples", signalled)
+        with pytest.raises(TrainingStopped, match="stopped in the validation of epoch 1 of 3"):
+            go(tiny_recipe, photos, folder)
+    (checkpoint,) = (folder / "checkpoints").glob("*.safetensors")
+    assert checkpoint.name == "epoch-0000-step-00000006.safetensors"
+    steps, call = [], TrainingStep.__call__
+
+    def counted(self, batches, count, *arguments):
+        steps.append(count)
+        return call(self, batches, count, *arguments)
+
+    monkeypatch.setattr(TrainingStep, "__call__", counted)
+    assert numbers(resume(folder).history) == numbers(whole.history)
+    assert sum(steps) == 12  # of epochs 2 and 3
+
+
+def test_a_recipe_changed_under_its_name_is_refused(tiny_recipe, one_epoch):
+    changed = tiny_recipe.replace(weight_decay=0.1)
+    with pytest.raises(InputError, match="the recipe tiny differs from the run's in weight_decay"):
+        resume(one_epoch, recipe=changed)
+    assert len(resume(one_epoch, recipe=tiny_recipe).history) == 1

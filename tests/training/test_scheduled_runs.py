@@ -13,7 +13,7 @@ from alexnet_tf.errors import TrainingStopped
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Schedule
 from alexnet_tf.training import input as module
-from alexnet_tf.training import loop
+from alexnet_tf.training import trainer
 from alexnet_tf.training.steps import TrainingStep
 
 STEPS = 6  # 90 photos in batches of 16
@@ -47,7 +47,7 @@ def recipe_2012(tiny_recipe):
 @pytest.fixture
 def watched(monkeypatch):
     """Notes, for every update, what holds and how far each layer moves."""
-    monkeypatch.setattr(loop, "_SECONDS_PER_CALL", 0)  # one update a call
+    monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)  # one update a call
     call, seen = TrainingStep.__call__, []
 
     def noting(self, batches, steps, stop, lighting):
@@ -75,7 +75,10 @@ def watched(monkeypatch):
 
 
 def numbers(history):
-    return [[v for k, v in sorted(r.items()) if re.search("loss|error|rate$", k)] for r in history]
+    return [
+        [v for k, v in sorted(r.to_json().items()) if re.search("loss|error|rate$", k)]
+        for r in history
+    ]
 
 
 def test_the_2012_run_from_end_to_end_and_across_a_stop(
@@ -91,7 +94,7 @@ def test_the_2012_run_from_end_to_end_and_across_a_stop(
             lambda *a, **k: asked.append((k["epoch"], k["lighting"])) or batches(*a, **k),
         )
         result = an.train(str(photos), run_dir=tmp_path / "run", **options)
-    falls = [r["learning_rate"] for r in result.history]
+    falls = [r.learning_rate for r in result.history]
     assert falls == pytest.approx([1e-3] * 4 + [1e-4] * 4 + [1e-5] * 4 + [1e-6] * 2)
     # Color noise ends, in what the pipeline draws and in the division by 1.1.
     assert asked == [(epoch, epoch < 10) for epoch in range(EPOCHS)]
@@ -111,9 +114,9 @@ def test_the_2012_run_from_end_to_end_and_across_a_stop(
             assert rates["conv1/kernel"] == rates["conv1/bias"] == 0
         assert (moved["conv1/kernel"] > 0) == (moved["conv1/bias"] > 0) == (epoch < 11)
     record = runs.read_run(tmp_path / "run")
-    assert record["recipe"]["lighting_divisor"] == 1.1
+    assert record.recipe.lighting_divisor == 1.1
     # It has learned something on the way: colors that are told apart, guessing gives ln 3.
-    assert min(r["training_loss"] for r in result.history) < 0.9
+    assert min(r.training_loss for r in result.history) < 0.9
 
     # The same run, stopped where conv1 is about to be frozen, ends with the same numbers.
     noting, updates = TrainingStep.__call__, []
@@ -140,5 +143,5 @@ def test_the_plateau_goes_on_where_it_was(tiny_recipe, photos, tmp_path):
     first = an.train(str(photos), run_dir=tmp_path / "run", epochs=2, **options)
     assert len(first.history) == 2
     result = an.train(run_dir=tmp_path / "run", resume=True, epochs=6, quiet=True)
-    rates = [r["learning_rate"] for r in result.history]
+    rates = [r.learning_rate for r in result.history]
     assert rates == pytest.approx([1e-12, 1e-12, 1e-13, 1e-14, 1e-15, 1e-15], rel=1e-6)

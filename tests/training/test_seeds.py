@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from run_records import epoch_record, run_record
 
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError, TrainingStopped
+from alexnet_tf.run_record import history_text
 from alexnet_tf.runs import newest_run
 from alexnet_tf.training import seeds as module
 from alexnet_tf.training.seeds import train_seeds
@@ -18,7 +20,7 @@ def weights(run):
 
 
 def losses(result):
-    return [(r["training_loss"], r["validation_loss"]) for r in result.history]
+    return [(r.training_loss, r.validation_loss) for r in result.history]
 
 
 @pytest.mark.slow
@@ -32,24 +34,33 @@ def test_each_run_is_the_one_that_its_seed_alone_gives(tiny_recipe, photos, tmp_
         np.testing.assert_array_equal(a, b)
 
 
+HISTORY = [epoch_record(1), epoch_record(2)]
+RESOLVED = {
+    "dataset": "shapes",
+    "precision": "auto",
+    "class_weights": "none",
+    "learning_rate_scaling": "none",
+}
+
+
 @pytest.fixture
 def calls(monkeypatch, no_collection):
     """What `train` is called with; it leaves a finished run, or stops where `stop_at` says."""
     made, stop_at = [], []
 
-    def train(*, run_dir, resume, quiet, **options):
+    def train(*, run_dir, resume=False, on_epoch=None, **options):
         made.append({"folder": run_dir.name, "resume": resume, **options})
-        epochs = options.get("epochs", 2)
+        epochs = options.get("epochs") or 2
         run_dir.mkdir(parents=True, exist_ok=True)
-        record = {"recipe": {}, "options": {"epochs": epochs}, "started": str(len(made))}
+        record = run_record(epochs=epochs)
         if run_dir.name not in stop_at:
-            last = {"epoch": epochs}
-            record["results"] = {"best": last, "last": last, "stalled": None}
+            last = epoch_record(epochs)
+            record = record.replace(best=last, last=last)
         runs.write_run(run_dir, record)
-        (run_dir / runs.HISTORY).write_text('{"epoch": 1}\n{"epoch": 2}\n')
+        (run_dir / runs.HISTORY).write_text(history_text(HISTORY))
         if run_dir.name in stop_at:
             raise TrainingStopped("stopped in epoch 1")
-        return TrainingResult(run_dir, [{"epoch": 1}, {"epoch": 2}], epochs, None)
+        return TrainingResult(run_dir, HISTORY, epochs, None)
 
     monkeypatch.setattr(module, "train", train)
     return made, stop_at
@@ -67,10 +78,17 @@ def test_resume_leaves_the_finished_goes_on_with_the_stopped_and_begins_the_rest
     assert made == [
         {"folder": "seed-2", "resume": True},
         # What was asked of them all is kept for those that had not begun.
-        {"folder": "seed-3", "resume": False, "seed": 3, "dataset": "cifar10", "epochs": 2},
+        {
+            "folder": "seed-3",
+            "resume": False,
+            "seed": 3,
+            **RESOLVED,
+            "dataset": "cifar10",
+            "epochs": 2,
+        },
     ]
     assert [result.run_dir.name for result in results] == ["seed-1", "seed-2", "seed-3"]
-    assert results[0].history == [{"epoch": 1}, {"epoch": 2}]
+    assert results[0].history == HISTORY
     made.clear()
     train_seeds(run_dir=tmp_path / "all", resume=True, epochs=4)
     assert [(call["resume"], call["epochs"]) for call in made] == [(True, 4)] * 3
@@ -157,7 +175,15 @@ def test_a_resume_keeps_what_held_for_the_machine_unless_other_is_given(calls, t
     now = {**machine, "checkpoint_every": "9", "data_dir": "moved"}
     assert made == [
         {"folder": "seed-1", "resume": True, **now},
-        {"folder": "seed-2", "resume": False, "seed": 2, "epochs": 2, "momentum": 0.8, **now},
+        {
+            "folder": "seed-2",
+            "resume": False,
+            **RESOLVED,
+            "seed": 2,
+            "epochs": 2,
+            "momentum": 0.8,
+            **now,
+        },
     ]
 
 
@@ -166,8 +192,8 @@ def test_a_resume_keeps_what_held_for_the_machine_unless_other_is_given(calls, t
     [
         ({"learning_rate": 0.5}, r"--learning-rate 0\.5 differs from the run's 0\.01"),
         ({"dataset": "cifar10"}, "--dataset cifar10 differs from the run's shapes"),
-        ({"epochs": 1}, "--epochs 1 is less than the run's 2"),
-        ({"weights": "w.keras"}, "leave them out when resuming"),
+        ({"epochs": 1}, "--epochs 1 is less than the series' 2"),
+        ({"weights": "w.keras"}, "leave them out to resume"),
     ],
 )
 def test_a_resume_cannot_change_what_seeds_have_in_common(calls, tmp_path, given, message):

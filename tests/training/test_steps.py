@@ -13,7 +13,8 @@ import tensorflow as tf
 import alexnet_tf as an
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.steps import Totals, TrainingStep
+from alexnet_tf.training.state import Totals
+from alexnet_tf.training.steps import TrainingStep
 
 ROOT = Path(__file__).parents[2]
 DIVISOR = 1.1  # of the 2012 code
@@ -90,7 +91,8 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import numpy as np, tensorflow as tf
 import alexnet_tf as an
 from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.steps import Totals, TrainingStep
+from alexnet_tf.training.state import Totals
+from alexnet_tf.training.steps import TrainingStep
 model = an.build_model("cifar10-small")
 optimizer = PaperMomentum(0.01)
 optimizer.build(model.trainable_variables)
@@ -153,6 +155,6 @@ def test_gray_images_train(tiny_recipe, photos, tmp_path):
     result = an.train(
         str(photos), recipe=recipe, run_dir=tmp_path / "run", epochs=1, seed=1, quiet=True
     )
-    assert np.isfinite(result.history[0]["training_loss"])
+    assert np.isfinite(result.history[0].training_loss)
     model = an.load_model(tmp_path / "run" / "last.keras")
     assert model.input_shape == (None, PIXELS, PIXELS, 1)

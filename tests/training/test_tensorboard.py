@@ -5,13 +5,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from run_records import epoch_record
 
 import alexnet_tf as an
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.pictures.figure import png_bytes
 from alexnet_tf.pictures.kernels import draw_kernels
-from alexnet_tf.training import loop
+from alexnet_tf.training import trainer
 from alexnet_tf.training.tensorboard import TensorBoardWriter, check_tensorboard
 
 pytest.importorskip("tensorboard", reason="tensorboard is missing (extra `tensorboard`)")
@@ -33,7 +34,7 @@ def steps(events, tag):
 def test_a_run_has_curves_pictures_histograms_inputs_the_graph_and_one_profile(
     tiny_recipe, photos, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(loop, "_SECONDS_PER_CALL", 0)  # one update a call
+    monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)  # one update a call
     options = {"precision": "float32", "quiet": True, "tensorboard": True}
     an.train(str(photos), recipe=tiny_recipe, run_dir=tmp_path / "run", epochs=1, **options)
     options = {"quiet": True, "tensorboard": True}
@@ -42,7 +43,7 @@ def test_a_run_has_curves_pictures_histograms_inputs_the_graph_and_one_profile(
     events = read(folder)
     assert steps(events, "training/loss") == [1, 2]
     written = [tf.make_ndarray(e.tensor_proto) for e in events.Tensors("training/loss")]
-    assert written == pytest.approx([r["training_loss"] for r in result.history], rel=1e-6)
+    assert written == pytest.approx([r.training_loss for r in result.history], rel=1e-6)
     # Before training, and after each epoch; the last picture is that of the saved model.
     assert steps(events, "conv1's kernels") == [0, 1, 2]
     model = an.load_model(tmp_path / "run" / "last.keras")
@@ -69,7 +70,7 @@ def test_histograms_count_what_is_a_number(tmp_path, tiny_model):
     values = np.array([-1, 0.5, 1, np.nan, np.inf], np.float32)
     tiny_model.trainable_variables[1].assign(np.resize(values, 8))
     writer = TensorBoardWriter(tmp_path, 0)
-    writer.write([{"epoch": 1, "training_loss": 2.5, "validation_loss": None}], tiny_model)
+    writer.write([epoch_record(1)], tiny_model)
     events = read(tmp_path / "tensorboard")
     tag = f"weights/{tiny_model.trainable_variables[1].path}"
     buckets = tf.make_ndarray(events.Tensors(tag)[0].tensor_proto)
@@ -86,12 +87,12 @@ def tiny_model(tiny_recipe):
 def test_inputs_are_the_runs_first_images_lit_and_clipped(tiny_recipe, photos):
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
+    from alexnet_tf.training.devices import configure_devices
     from alexnet_tf.training.input import TrainingInput
-    from alexnet_tf.training.machine import choose_machine
 
     train = open_dataset(photos).splits["train"]
     statistics = fit_statistics(train, tiny_recipe.resize_pixels)
-    machine = choose_machine("single", None, "float32")
+    machine = configure_devices("single", None, "float32")
     recipe = tiny_recipe.replace(lighting_std=0.5)
     source = TrainingInput(machine, train, recipe, statistics, seed=3)
     batch = next(source.epoch(0, lighting=True))

@@ -9,7 +9,7 @@ import pytest
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.geometry import check_towers
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.training.machine import choose_machine
+from alexnet_tf.training.devices import configure_devices
 
 # Makes two updates in towers on two logical devices and two on one device; prints how far the
 # weights are apart, and for each device its convolutions and what it receives from the other.
@@ -20,11 +20,11 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 import alexnet_tf as an
 from alexnet_tf.settings import Recipe
-from alexnet_tf.training.machine import choose_machine
+from alexnet_tf.training.devices import configure_devices
 from alexnet_tf.training.steps import TrainingStep
 from alexnet_tf.training.towers import TowerStep
 
-machine = choose_machine(devices="2", precision="float32", parallelism="towers")
+machine = configure_devices(devices="2", precision="float32", parallelism="towers")
 rng = np.random.default_rng(0)
 rows = {
     "image": rng.integers(0, 256, (2, 8, 16, 16, 3)).astype(np.uint8),
@@ -95,7 +95,7 @@ def test_only_a_network_in_two_groups_is_taken():
 )
 def test_other_machines_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        choose_machine(**{"parallelism": "towers", **options})
+        configure_devices(**{"parallelism": "towers", **options})
 
 
 @pytest.mark.slow

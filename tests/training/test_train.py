@@ -12,8 +12,9 @@ from PIL import Image
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingStopped
-from alexnet_tf.training import checkpoints, loop, saving
-from alexnet_tf.training.saving import CheckpointEvery, Saver
+from alexnet_tf.run_record import parse_history
+from alexnet_tf.training import checkpoints, saver, trainer
+from alexnet_tf.training.saver import CheckpointEvery, Saver
 from alexnet_tf.training.steps import TrainingStep
 
 NUMBERS = ("loss", "top1_error", "top5_error")
@@ -26,7 +27,8 @@ def go(recipe, photos, run_dir, **options):
 
 def numbers(history):
     return [
-        [r[f"{part}_{n}"] for part in ("training", "validation") for n in NUMBERS] for r in history
+        [getattr(r, f"{part}_{n}") for part in ("training", "validation") for n in NUMBERS]
+        for r in history
     ]
 
 
@@ -40,7 +42,7 @@ def test_a_run_leaves_what_it_promises(tiny_recipe, whole):
     assert record["dataset"]["validation_examples"] == 27
     assert record["class_names"] == ["blue", "green", "red"]
     assert record["recipe"] == json.loads(json.dumps(tiny_recipe.to_json()))
-    assert record["results"]["last"]["epoch"] == 3
+    assert record["last"]["epoch"] == 3
     lines = (folder / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
     with Image.open(folder / "curves.png") as picture:
@@ -60,7 +62,7 @@ def test_the_best_epoch_is_the_one_with_fewest_validation_errors(
     assert "5 epochs, batch 16" in said
     assert f"best epoch {result.best_epoch}: validation top-1 error" in said
     assert f"python cli.py evaluate --ten-crop --run {tmp_path / 'run'}" in said
-    keys = [(r["validation_top1_errors"], r["validation_loss"]) for r in result.history]
+    keys = [(r.validation_top1_errors, r.validation_loss) for r in result.history]
     assert result.best_epoch == keys.index(min(keys)) + 1
     best = an.evaluate(tmp_path / "run").center_crop
     assert best.top1_errors == min(keys)[0]
@@ -70,9 +72,9 @@ def test_training_counts_every_example_once_also_in_the_short_last_batch(
     tiny_recipe, photos, tmp_path
 ):
     result = go(tiny_recipe.replace(batch_size=40), photos, tmp_path / "run", epochs=1)
-    errors = result.history[0]["training_top1_error"] * 90
+    errors = result.history[0].training_top1_error * 90
     assert errors == pytest.approx(round(errors), abs=1e-9)
-    assert result.history[0]["step"] == 3
+    assert result.history[0].step == 3
 
 
 def same_model(ours, theirs):
@@ -106,11 +108,11 @@ def test_a_run_stopped_by_sigterm_ends_with_the_same_numbers(
 ):
     # One update a call: 6 calls an epoch, so these are inside the first, inside the second, and at
     # the end of the second.
-    monkeypatch.setattr(loop, "_SECONDS_PER_CALL", 0)
+    monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)
     if precision != "float32":
         whole = go(tiny_recipe, photos, tmp_path / "whole", precision=precision)
     signal_after(calls)
-    with pytest.raises(TrainingStopped, match=r"Go on with: python cli.py train --resume"):
+    with pytest.raises(TrainingStopped, match=r"Resume with: python cli.py train --resume"):
         go(tiny_recipe, photos, tmp_path / "parts", precision=precision)
     parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
     assert numbers(parts.history) == numbers(whole.history)
@@ -123,9 +125,9 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
     every, tiny_recipe, photos, tmp_path, whole, monkeypatch
 ):
     assert CheckpointEvery.parse(None) == CheckpointEvery(seconds=600)
-    monkeypatch.setattr(saving, "_DEFAULT_EVERY", "0.000001m")
+    monkeypatch.setattr(saver, "_DEFAULT_EVERY", "0.000001m")
 
-    def killed(self, improved):
+    def killed(self, model, history, improved):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -134,7 +136,7 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
             go(tiny_recipe, photos, tmp_path / "parts", checkpoint_every=every)
     kept = {p.name for p in (tmp_path / "parts" / "checkpoints").glob("*.safetensors")}
     assert kept and all(name.startswith("epoch-0000-step-") for name in kept)
-    assert every is None or kept == {"epoch-0000-step-00000004.safetensors"}
+    assert every is None or kept == {f"epoch-0000-step-0000000{n}.safetensors" for n in (4, 6)}
     parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
     assert numbers(parts.history) == numbers(whole.history)
     same_model(tmp_path / "parts" / "last.keras", whole.run_dir / "last.keras")
@@ -182,16 +184,15 @@ def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_
         path.write_bytes(content)
     again = an.train(run_dir=folder, resume=True, quiet=True)
     said = capfd.readouterr().err
-    assert f"{newest} is damaged: its checksum is another; set aside as" in said
+    assert f"{newest} is damaged: checksum mismatch; set aside as" in said
     assert f"{folder / 'history.jsonl'} is damaged: it is not what the checkpoint says" in said
     assert numbers(again.history) == numbers(whole.history)
-    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    assert numbers(lines) == numbers([json.loads(line) for line in history.splitlines()])
+    assert numbers(runs.read_history(folder)) == numbers(parse_history(history))
     # The record of another run is refused by all that read it.
     record = runs.read_run(folder)
-    runs.write_run(folder, {**record, "id": "another"})
+    runs.write_run(folder, record.replace(id="another"))
     for read in (lambda: an.train(run_dir=folder, resume=True), lambda: an.evaluate(folder)):
-        with pytest.raises(InputError, match=r"run\.json is another run's"):
+        with pytest.raises(InputError, match=r"run\.json belongs to another run"):
             read()
 
 
@@ -211,7 +212,7 @@ def test_a_full_disk_ends_the_run_and_the_checkpoint_before_goes_on(
         patch.setattr(checkpoints, "_save", full)
         with pytest.raises(OSError, match="No space left") as raised:
             go(tiny_recipe, photos, tmp_path / "parts")
-    assert raised.value.filename.endswith("epoch-0002-step-00000012.safetensors")
+    assert raised.value.filename.endswith("epoch-0001-step-00000012.safetensors")
     parts = an.train(run_dir=tmp_path / "parts", resume=True, quiet=True)
     assert numbers(parts.history) == numbers(whole.history)
     same_model(tmp_path / "parts" / "last.keras", whole.run_dir / "last.keras")
@@ -254,7 +255,7 @@ def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(
 
 
 def test_a_run_in_use_is_refused(tmp_path, one_epoch):
-    from alexnet_tf.training.folder import RunFolder
+    from alexnet_tf.training.run_folder import RunFolder
 
     shutil.copytree(one_epoch, tmp_path / "run")
     holder = RunFolder(tmp_path / "run")

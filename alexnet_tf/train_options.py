@@ -1,0 +1,307 @@
+"""`TrainOptions`: every option of training, defined once. No TensorFlow.
+
+The command line, `train(...)`, run.json and the check on resume all read the fields of this class:
+a new option is one new field.
+"""
+
+import dataclasses
+from typing import Any
+
+from alexnet_tf.errors import InputError
+from alexnet_tf.options import Scope, flag, flag_name, option, option_infos
+from alexnet_tf.settings import ACTIVATIONS, INITS, NETWORK_OVERRIDES, NORMS, POOLINGS, Recipe
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+STRATEGIES = ("auto", "single", "mirrored", "multiworker")
+PARALLELISMS = ("data", "towers")
+CLASS_WEIGHTS = ("none", "balanced")
+LEARNING_RATE_SCALINGS = ("none", "linear")
+_RECIPES_OWN = "the recipe's"
+_RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What a user may say about a training run; None leaves the choice to the recipe.
+
+    Every field is an option of `alexnet-tf train` (with dashes for underscores) and a keyword of
+    `alexnet_tf.train`. The metadata of a field holds its `OptionInfo`.
+    """
+
+    dataset: str | None = option(
+        "Data set: shapes (built in), a TFDS name, or a folder with train/CLASS/* and val/CLASS/*, "
+        "or with class folders alone.",
+        default="shapes",
+        example="cifar10",
+        metavar="NAME|PATH",
+    )
+    data_dir: str | None = option(
+        "Folder of prepared TFDS data sets; a missing set is downloaded into it.",
+        default="TFDS's own, ~/tensorflow_datasets",
+        example="/data/tfds",
+        scope="process",
+        metavar="PATH",
+    )
+    recipe: str | Recipe | None = option(
+        "Network and training settings.",
+        default="the data set's own, or photos",
+        example="cifar10",
+        metavar="NAME",
+    )
+    epochs: int | None = option(
+        "Passes over the training set.",
+        default=_RECIPES_OWN,
+        example="3",
+        scope="recipe",
+        minimum=1,
+    )
+    batch_size: int | None = option(
+        "Images per training step, over all devices.",
+        default=_RECIPES_OWN,
+        example="128",
+        scope="recipe",
+        minimum=1,
+    )
+    learning_rate: float | None = option(
+        "Initial learning rate.",
+        default=_RECIPES_OWN,
+        example="0.01",
+        scope="recipe",
+        above=0,
+    )
+    learning_rate_scaling: str | None = option(
+        "none, or linear: the learning rate times --batch-size over the recipe's batch size.",
+        default="none",
+        example="linear --batch-size 1024",
+        choices=LEARNING_RATE_SCALINGS,
+        metavar="NAME",
+    )
+    warm_up_epochs: float | None = option(
+        "Raise the learning rate linearly from 0 over this many epochs, for large batches.",
+        default="the recipe's: 0",
+        example="5",
+        scope="recipe",
+        minimum=0,
+    )
+    weight_decay: float | None = option(
+        "Weight decay inside the velocity, on weights only.",
+        default=_RECIPES_OWN,
+        example="0.0005",
+        scope="recipe",
+        minimum=0,
+    )
+    momentum: float | None = option(
+        "Momentum of the velocity.",
+        default=_RECIPES_OWN,
+        example="0.9",
+        scope="recipe",
+        minimum=0,
+        below=1,
+    )
+    dropout: float | None = option(
+        "Fraction of hidden units dropped in training.",
+        default=_RECIPES_OWN,
+        example="0.5",
+        scope="recipe",
+        minimum=0,
+        below=1,
+    )
+    activation: str | None = option(
+        f"Activation of every layer but the last: {', '.join(ACTIVATIONS)}.",
+        default=_RECIPES_OWN,
+        example="tanh",
+        scope="recipe",
+        choices=ACTIVATIONS,
+        metavar="NAME",
+    )
+    norm: str | None = option(
+        "Normalization where the network has one: lrn (the paper's), batch or none.",
+        default=_RECIPES_OWN,
+        example="batch",
+        scope="recipe",
+        choices=NORMS,
+        metavar="NAME",
+    )
+    pooling: str | None = option(
+        "Pooling: overlapping (3x3 max pooling, stride 2), plain (2x2 max pooling, stride 2) or "
+        "average (2x2, stride 2).",
+        default=_RECIPES_OWN,
+        example="plain",
+        scope="recipe",
+        choices=POOLINGS,
+        metavar="NAME",
+    )
+    weights: str | None = option(
+        "Start from a trained model (a .keras file or a run folder): its network and its weights; "
+        "other classes get a new classifier with ten times the learning rate of the other layers.",
+        default="none: --init",
+        example="caffe.keras",
+        metavar="PATH",
+    )
+    freeze: tuple[str, ...] | None = option(
+        "Layers of --weights to keep fixed, separated by commas.",
+        default="none",
+        example="conv1,conv2",
+        metavar="NAMES",
+    )
+    init: str | None = option(
+        f"Initialization of the weights: {', '.join(INITS)}.",
+        default=_RECIPES_OWN,
+        example="stable",
+        scope="recipe",
+        choices=INITS,
+        metavar="NAME",
+    )
+    seed: int | None = option(
+        "Seed of everything random: weights, order, crops, dropout.",
+        default="0",
+        example="1",
+        minimum=0,
+        maximum=2**31 - 1,
+    )
+    precision: str | None = option(
+        "auto, float32, bfloat16 or float16 (saved models are always float32).",
+        default="auto: bfloat16, or else float16, where the hardware is faster in it",
+        example="float32",
+        choices=PRECISIONS,
+        metavar="NAME",
+    )
+    strategy: str | None = option(
+        "How devices share the work: auto, single, mirrored (one machine) or multiworker "
+        "(TF_CONFIG).",
+        default="auto",
+        example="mirrored",
+        scope="process",
+        choices=STRATEGIES,
+        metavar="NAME",
+    )
+    devices: str | None = option(
+        "GPUs by number, separated by commas; without a GPU, the number of logical CPU devices.",
+        default="all GPUs, or one CPU",
+        example="0,1",
+        scope="process",
+        metavar="NUMBERS",
+    )
+    parallelism: str | None = option(
+        "What the devices divide: data (the batch) or towers (the network's two halves, as in the "
+        "paper).",
+        default="data",
+        example="towers --devices 0,1",
+        scope="process",
+        choices=PARALLELISMS,
+        metavar="NAME",
+    )
+    limit_train: int | None = option(
+        "Use only this many training images.",
+        default="all",
+        example="1000",
+        minimum=1,
+    )
+    limit_val: int | None = option(
+        "Use only this many validation images.",
+        default="all",
+        example="200",
+        minimum=1,
+    )
+    class_weights: str | None = option(
+        "none, or balanced: every class has the same weight in the loss, however few its images.",
+        default="none",
+        example="balanced",
+        choices=CLASS_WEIGHTS,
+        metavar="NAME",
+    )
+    checkpoint_every: str | None = option(
+        "Also save inside an epoch, after this many updates (500) or minutes (10m).",
+        default="10m",
+        example="500",
+        scope="process",
+        metavar="N|Nm",
+    )
+    tensorboard: bool = flag(
+        "Write curves, kernels, histograms, inputs, the graph and a profile for TensorBoard.",
+        scope="process",
+    )
+    quiet: bool = flag("Print only errors.", scope="process")
+
+    def __post_init__(self) -> None:
+        """Raises InputError if a value is not allowed; the message names the option."""
+        for name, info in option_infos(type(self)).items():
+            info.check(flag_name(name), getattr(self, name))
+
+    def given(self, *scopes: Scope) -> dict[str, Any]:
+        """Returns the options that were given, by name.
+
+        Args:
+          *scopes: Only options of these scopes; none: of all scopes.
+        """
+        return {
+            name: value
+            for name, info in option_infos(type(self)).items()
+            if (not scopes or info.scope in scopes)
+            and (value := getattr(self, name)) is not None
+            and value is not False  # a flag that is off
+        }
+
+    def overrides(self) -> dict[str, Any]:
+        """Returns the given options that change what the recipe says, by name."""
+        names = ("learning_rate_scaling", "weights", "freeze")
+        others = {name: getattr(self, name) for name in names}
+        return self.given("recipe") | {n: v for n, v in others.items() if v not in (None, "none")}
+
+    def replace(self, **changes: Any) -> "TrainOptions":
+        """Returns a copy with `changes`."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the given options as plain values.
+
+        A recipe that is not a name is left out: the run's record holds it in full.
+        """
+        values = self.given()
+        if isinstance(self.recipe, Recipe):
+            values["recipe"] = self.recipe.name
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "TrainOptions":
+        """Returns what `to_json` gave."""
+        lists = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+        return cls(**{**values, **lists})
+
+    def apply_to(self, recipe: Recipe) -> Recipe:
+        """Returns a recipe with these options in place of its own values.
+
+        Raises:
+          InputError: The resulting recipe is not valid.
+        """
+        changed = recipe.replace(**self.given("recipe"))
+        if self.learning_rate_scaling == "linear":
+            factor = changed.batch_size / recipe.batch_size
+            changed = changed.replace(learning_rate=changed.learning_rate * factor)
+        return changed
+
+    def check_resumes(self, began: "TrainOptions", recipe: Recipe) -> None:
+        """Checks that a run may be resumed with these options.
+
+        Options of the process may differ. Everything else that is given must be as it was: the
+        value that the run began with, or the recipe's where the run was given none. The number of
+        epochs may grow; `resumed_epochs` checks it.
+
+        Args:
+          began: The options that the run began with.
+          recipe: The run's recipe, with those options applied.
+
+        Raises:
+          InputError: An option differs; the message names both values.
+        """
+        for name, value in self.given("run", "recipe").items():
+            if name in ("recipe", "epochs") or (name == "precision" and value == "auto"):
+                continue
+            before = getattr(began, name)
+            if before is None and name in _RECIPE_FIELDS | {*NETWORK_OVERRIDES}:
+                before = getattr(recipe.network if name in NETWORK_OVERRIDES else recipe, name)
+            if value != before:
+                raise InputError(
+                    f"{flag_name(name)} {value} differs from the run's {before}: resume without "
+                    "it, or start a new run in another folder"
+                )

@@ -1,0 +1,130 @@
+"""The state of a run between two updates: what a checkpoint holds beside the tensors."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from alexnet_tf.run_record import EpochRecord
+
+
+@dataclasses.dataclass
+class Totals:
+    """Sums over the examples of an epoch so far.
+
+    Attributes:
+      loss_sum: Sum of the cross-entropies, in nats.
+      top1_errors: Examples whose label is not the first prediction.
+      top5_errors: Examples whose label is not among the first five predictions.
+      examples: Examples counted.
+      waiting_seconds: Time spent waiting for input.
+    """
+
+    loss_sum: float = 0.0
+    top1_errors: int = 0
+    top5_errors: int = 0
+    examples: int = 0
+    waiting_seconds: float = 0.0
+
+    def add(self, sums: np.ndarray) -> None:
+        """Adds the first five sums that `TrainingStep` returned."""
+        self.loss_sum += float(sums[0])
+        self.top1_errors += int(sums[1])
+        self.top5_errors += int(sums[2])
+        self.examples += int(sums[3])
+        self.waiting_seconds += float(sums[4])
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return self.loss_sum / max(self.examples, 1)
+
+    @property
+    def top1_error(self) -> float:
+        """Fraction of wrong examples, 0..1."""
+        return self.top1_errors / max(self.examples, 1)
+
+    @property
+    def top5_error(self) -> float:
+        """Fraction of wrong examples, 0..1."""
+        return self.top5_errors / max(self.examples, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class BestEpoch:
+    """The best epoch so far: fewest validation errors, then the lowest validation loss.
+
+    Attributes:
+      epoch: The epoch's number, from 1.
+      top1_errors: Number of wrong validation examples.
+      loss: Validation loss in nats.
+    """
+
+    epoch: int
+    top1_errors: int
+    loss: float
+
+
+@dataclasses.dataclass
+class TrainState:
+    """Where a run is.
+
+    Attributes:
+      epoch: Epochs finished, validation included.
+      step: Updates made.
+      updates_in_epoch: Updates made in the epoch that is not finished.
+      totals: Sums over that epoch's examples so far.
+      epoch_seconds: Training time of that epoch so far.
+      images_per_second: Training speed of that epoch so far.
+      schedule: State of the learning rate schedule.
+      best: The best epoch, or None.
+      history: A record per finished epoch.
+      seconds: Time of the finished epochs, validation included.
+      stalled: The warning that the loss plateaued at chance level, or None.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    updates_in_epoch: int = 0
+    totals: Totals = dataclasses.field(default_factory=Totals)
+    epoch_seconds: float = 0.0
+    images_per_second: float = 0.0
+    schedule: dict[str, Any] = dataclasses.field(default_factory=dict)
+    best: BestEpoch | None = None
+    history: list[EpochRecord] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+    stalled: str | None = None
+
+    def finish_epoch(self, record: EpochRecord, seconds: float) -> None:
+        """Adds an epoch's record and starts the next epoch.
+
+        Args:
+          record: The epoch's results.
+          seconds: Time of the epoch, validation included.
+        """
+        self.history.append(record)
+        self.seconds += seconds
+        self.epoch += 1
+        self.updates_in_epoch, self.totals = 0, Totals()
+        self.epoch_seconds = self.images_per_second = 0.0
+
+    def is_better(self, top1_errors: int, loss: float) -> bool:
+        """Returns whether validation results are better than those of the best epoch."""
+        return self.best is None or (top1_errors, loss) < (self.best.top1_errors, self.best.loss)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values by name."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "TrainState":
+        """Returns what `to_json` gave."""
+        best = values["best"]
+        return cls(
+            **{
+                **values,
+                "totals": Totals(**values["totals"]),
+                "best": None if best is None else BestEpoch(**best),
+                "history": [EpochRecord.from_json(record) for record in values["history"]],
+            }
+        )

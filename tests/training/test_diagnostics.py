@@ -1,0 +1,132 @@
+"""Runs that learn nothing, diverge, or have damaged images."""
+
+import math
+import shutil
+
+import numpy as np
+import pytest
+from run_records import epoch_record
+
+import alexnet_tf as an
+from alexnet_tf import runs
+from alexnet_tf.errors import DivergedError, InputError
+from alexnet_tf.evaluation.report import Errors
+from alexnet_tf.training import trainer
+from alexnet_tf.training.diagnostics import chance_level_loss, stall_message
+from alexnet_tf.training.steps import TrainingStep
+from tests.training.test_train import go
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(tiny_recipe, photos, tmp_path):
+    with pytest.raises(DivergedError, match=r"became NaN or infinite .* --learning-rate below"):
+        go(tiny_recipe, photos, tmp_path / "run", learning_rate=1e30)
+
+
+def test_the_last_update_counts_too(tiny_recipe, photos, tmp_path):
+    # Epochs of one update: the second one's loss is a number, what comes after it is not.
+    given = {"learning_rate": 1e30, "batch_size": 90, "epochs": 2}
+    with pytest.raises(DivergedError, match=r"epoch 2, update 1 of 1"):
+        go(tiny_recipe, photos, tmp_path / "run", **given)
+    assert [record.epoch for record in runs.read_history(tmp_path / "run")] == [1]
+
+
+def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
+    # With a rate this small nothing can be learned: 4 epochs of 90 updates.
+    recipe = tiny_recipe.replace(learning_rate=1e-12, batch_size=1, init="paper")
+    result = go(recipe, photos, tmp_path / "run", epochs=4)
+    assert "stalled" in result.stalled
+    assert f"({math.log(3):.3f})" in result.stalled
+    assert "Try" in capfd.readouterr().err
+
+
+def test_balanced_classes_are_not_called_stalled_where_only_the_frequent_one_is_guessed_better():
+    labels = np.repeat([0, 1], [95, 5])
+    recipe = an.get_recipe("shapes")
+    learnt = epoch_record(
+        step=300, training_loss=0.3
+    )  # plain; 0.199 by frequencies, 0.693 by halves
+    assert stall_message(learnt, chance_level_loss(labels, balanced=True), recipe) is None
+    assert chance_level_loss(labels, balanced=True) == pytest.approx(math.log(2))
+    frequencies = -(0.95 * math.log(0.95) + 0.05 * math.log(0.05))
+    assert chance_level_loss(labels) == pytest.approx(frequencies)
+    assert stall_message(learnt, chance_level_loss(labels), recipe) is not None
+
+
+def test_damaged_images_are_named_and_left_out_up_to_one_in_a_hundred(
+    tiny_recipe, photos, tmp_path, capfd
+):
+    for label in ("blue", "green", "red"):
+        source = photos / "train" / label / "00.png"
+        for i in range(100, 140):
+            (source.parent / f"{i}.png").write_bytes(source.read_bytes())
+    damaged = photos / "train" / "red" / "07.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    (damaged.parent / "notes.txt").write_text("none")
+    go(tiny_recipe, photos, tmp_path / "run", epochs=1)
+    said = capfd.readouterr().err
+    assert str(damaged) in said and "1 file is left out" in said
+    assert runs.read_run(tmp_path / "run").dataset.train_examples == 209
+    for i in range(100, 105):
+        (photos / "train" / "red" / f"{i}.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="more than 1%"):
+        go(tiny_recipe, photos, tmp_path / "run2")
+    assert not (tmp_path / "run2").exists()
+
+
+@pytest.fixture
+def without_validation(photos, tiny_recipe):
+    """A data set and a recipe of one update per epoch, without validation."""
+    shutil.rmtree(photos / "val")
+    return photos, tiny_recipe.replace(hold_out=0.0, batch_size=90)
+
+
+def test_a_divergence_in_the_last_update_is_refused_without_validation(
+    without_validation, tmp_path
+):
+    photos, recipe = without_validation
+    folder = tmp_path / "run"
+    with pytest.raises(DivergedError, match=r"epoch 1, update 1 of 1.*no checkpoint was saved"):
+        go(recipe, photos, folder, epochs=1, learning_rate=1e30)
+    assert not (folder / runs.BEST).exists() and not (folder / runs.LAST).exists()
+    assert not list(folder.glob("checkpoints/*.safetensors"))
+
+
+@pytest.mark.parametrize("what", ["weight", "velocity"])
+def test_the_last_good_checkpoint_is_kept_and_named(
+    without_validation, tmp_path, monkeypatch, what
+):
+    photos, recipe = without_validation
+    folder = tmp_path / "run"
+    go(recipe, photos, folder, epochs=1)
+    (checkpoint,) = folder.glob("checkpoints/epoch-0001-*.safetensors")
+    content, model = checkpoint.read_bytes(), (folder / runs.LAST).read_bytes()
+    call = TrainingStep.__call__
+
+    def damaged(self, *arguments):
+        sums = call(self, *arguments)
+        variables = {
+            "weight": self._model.trainable_variables,
+            "velocity": self._optimizer.velocities,
+        }
+        values = variables[what][0].numpy()
+        values.flat[0] = np.nan
+        variables[what][0].assign(values)
+        return sums
+
+    monkeypatch.setattr(TrainingStep, "__call__", damaged)
+    with pytest.raises(DivergedError, match=f"the last good checkpoint is {checkpoint}"):
+        an.train(run_dir=folder, resume=True, epochs=2, quiet=True)
+    assert checkpoint.read_bytes() == content
+    assert (folder / runs.LAST).read_bytes() == model
+
+
+def test_a_validation_loss_that_is_nan_leaves_the_checkpoint_before(
+    tiny_recipe, photos, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+    go(tiny_recipe, photos, folder, epochs=1)
+    kept = {path.name for path in folder.glob("checkpoints/*.safetensors")}
+    monkeypatch.setattr(trainer, "validate", lambda *a: Errors(27, 27, 27, math.nan))
+    with pytest.raises(DivergedError, match=r"the last good checkpoint is .*epoch-0001"):
+        an.train(run_dir=folder, resume=True, epochs=2, quiet=True)
+    assert {path.name for path in folder.glob("checkpoints/*.safetensors")} <= kept
