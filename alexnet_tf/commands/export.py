@@ -1,4 +1,4 @@
-"""`export`: a network for TF Serving, phones and other programs."""
+"""The `export` command."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from alexnet_tf.runs import newest_run, read_run
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from alexnet_tf.export.export import Export
+    from alexnet_tf.export.export import ExportResult
 
 _FORMATS = ("saved_model", "tflite", "onnx", "all")
 _QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
@@ -62,7 +62,7 @@ Examples:
 )
 @option(
     "--name",
-    "What the model is served as.",
+    "Name of the served model.",
     default="alexnet",
     example="flowers",
     metavar="NAME",
@@ -70,14 +70,14 @@ Examples:
 @option(
     "--version",
     "Version of the SavedModel; an existing one is never overwritten.",
-    default="one more than the highest there",
+    default="one more than the highest existing version",
     example="3",
     type=click.IntRange(min=1),
 )
 @option(
     "--dataset",
-    "Images to check the files on, and to calibrate int8 with.",
-    default="the run's own; for a model without a run drawn pictures",
+    "Images to verify the files on, and to calibrate int8 with.",
+    default="the run's own; synthetic images for a model without a run",
     example="photos/",
     type=DataSetName(),
     metavar="NAME|PATH",
@@ -85,7 +85,7 @@ Examples:
 @data_dir_option()
 @option(
     "--check-images",
-    "How many images to check the files on.",
+    "Number of images to verify the files on.",
     default="100",
     example="1000",
     type=click.IntRange(min=1),
@@ -106,12 +106,12 @@ def command(
 ) -> None:
     """Write a trained network as a SavedModel for TF Serving and as a TFLite file.
 
-    With no option: the newest run under saved_models/, to saved_models/serving/. Every file is
-    checked against the Keras model on validation images before it gets its name.
+    Without options, exports the newest run under saved_models/ to saved_models/serving/. Every file
+    is verified against the Keras model on validation images before it gets its final name.
     """
     if model is None:
         run = run or str(newest_run())
-        read_run(run)  # tells a wrong folder before TensorFlow loads
+        read_run(run)  # reports a wrong folder before TensorFlow loads
     from alexnet_tf.quiet import import_tensorflow
 
     import_tensorflow()
@@ -120,13 +120,13 @@ def command(
     from alexnet_tf.export.export import CHECK_IMAGES, DEFAULT_NAME, DEFAULT_OUT, FORMATS, export
 
     formats = FORMATS if "all" in format else format or ("saved_model", "tflite")
-    screen = Console(stderr=True)
+    console = Console(stderr=True)
     with (
-        # Preparing a data set prints to stdout, where the result alone belongs.
+        # TFDS prints to stdout while it prepares a data set; stdout is for the result alone.
         contextlib.redirect_stdout(sys.stderr),
-        screen.status("reading") as status,
+        console.status("reading") as status,
     ):
-        done = export(
+        result = export(
             run,
             model=model,
             formats=tuple(dict.fromkeys(formats)),
@@ -140,28 +140,28 @@ def command(
             on_stage=status.update,
         )
     if as_json:
-        click.echo(json.dumps(done.to_json()))
+        click.echo(json.dumps(result.to_json()))
         return
-    Console().print(_table(done))
-    for check in done.checks[1:]:
+    Console().print(_table(result))
+    for check in result.checks[1:]:
         click.echo(f"{check.form}: {check.path}")
 
 
-def _table(done: "Export") -> "Table":
-    """Returns how the files compare with the Keras model; largest differences in probability."""
+def _table(result: "ExportResult") -> "Table":
+    """Returns the table of files: size, largest difference of a probability, agreement, latency."""
     from rich.markup import escape
     from rich.table import Table
 
-    images = done.checks[0].images
-    table = Table(title=escape(f"{done.model}, checked on {images} images: {done.images}"))
+    images = result.checks[0].images
+    table = Table(title=escape(f"{result.model}, verified on {images} images: {result.images}"))
     table.add_column("format")
     for heading in ("size", "difference", "same top-1"):
         table.add_column(heading, justify="right")
-    labeled = done.checks[0].top1_errors is not None
+    labeled = result.checks[0].top1_errors is not None
     if labeled:
         table.add_column("top-1 errors", justify="right")
     table.add_column("one image", justify="right")
-    for check in done.checks:
+    for check in result.checks:
         errors = (str(check.top1_errors),) if labeled else ()
         table.add_row(
             check.form,
