@@ -1,4 +1,4 @@
-"""`export`: a network for TF Serving, phones and other programs."""
+"""The `export` command."""
 
 import contextlib
 import sys
@@ -14,13 +14,14 @@ from alexnet_tf.commands.options import (
     json_option,
     model_option,
     option,
+    report_model,
     run_option,
 )
-from alexnet_tf.runs import newest_run, read_run
+from alexnet_tf.runs import open_model
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
-    from alexnet_tf.export.export import Export
+    from alexnet_tf.export.export import ExportResult
 
 _FORMATS = ("saved_model", "tflite", "onnx", "all")
 _QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
@@ -61,7 +62,7 @@ Examples:
 )
 @option(
     "--name",
-    "What the model is served as.",
+    "Name of the served model.",
     default="alexnet",
     example="flowers",
     metavar="NAME",
@@ -69,14 +70,14 @@ Examples:
 @option(
     "--version",
     "Version of the SavedModel; an existing one is never overwritten.",
-    default="one more than the highest there",
+    default="one more than the highest existing version",
     example="3",
     type=click.IntRange(min=1),
 )
 @option(
     "--dataset",
-    "Images to check the files on, and to calibrate int8 with.",
-    default="the run's own; for a model without a run drawn pictures",
+    "Images to verify the files on, and to calibrate int8 with.",
+    default="the run's own; synthetic images for a model without a run",
     example="photos/",
     type=DataSetName(),
     metavar="NAME|PATH",
@@ -84,7 +85,7 @@ Examples:
 @data_dir_option()
 @option(
     "--check-images",
-    "How many images to check the files on.",
+    "Number of images to verify the files on.",
     default="100",
     example="1000",
     type=click.IntRange(min=1),
@@ -105,27 +106,27 @@ def command(
 ) -> None:
     """Write a trained network as a SavedModel for TF Serving and as a TFLite file.
 
-    With no option: the newest run under saved_models/, to saved_models/serving/. Every file is
-    checked against the Keras model on validation images before it gets its name.
+    Without options, exports the newest run under saved_models/ to saved_models/serving/. Every file
+    is verified against the Keras model on validation images before it gets its final name.
     """
-    if model is None:
-        run = run or str(newest_run())
-        read_run(run)  # tells a wrong folder before TensorFlow loads
+    source = open_model(run, model)  # reports a wrong folder before TensorFlow loads
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.export.export import CHECK_IMAGES, DEFAULT_NAME, DEFAULT_OUT, FORMATS, export
 
+    reporter = ProgressReporter()
+    report_model(source, reporter)
     formats = FORMATS if "all" in format else format or ("saved_model", "tflite")
     with (
-        # Preparing a data set prints to stdout, where the result alone belongs.
+        # TFDS prints to stdout while it prepares a data set; stdout is for the result alone.
         contextlib.redirect_stdout(sys.stderr),
-        ProgressReporter().status("reading") as on_stage,
+        reporter.status("reading") as on_stage,
     ):
-        done = export(
-            run,
-            model=model,
+        result = export(
+            source.run,
+            model=None if source.run is not None else source.path,
             formats=tuple(dict.fromkeys(formats)),
             quantize=quantize or "none",
             out=out or DEFAULT_OUT,
@@ -137,16 +138,16 @@ def command(
             on_stage=on_stage,
         )
     if as_json:
-        echo_json(done.to_json())
+        echo_json(result.to_json())
         return
-    _print(done, Console())
+    _print(result, Console())
 
 
-def _print(done: "Export", console: "Console") -> None:
+def _print(result: "ExportResult", console: "Console") -> None:
     """Prints how the files compare with the Keras model; largest differences in probability."""
     from alexnet_tf.console import Column
 
-    has_labels = done.checks[0].top1_errors is not None
+    has_labels = result.checks[0].top1_errors is not None
     titles = ["size", "difference", "same top-1", *(["top-1 errors"] if has_labels else [])]
     rows = [
         [
@@ -157,12 +158,12 @@ def _print(done: "Export", console: "Console") -> None:
             *([str(check.top1_errors)] if has_labels else []),
             f"{check.milliseconds:.2f} ms",
         ]
-        for check in done.checks
+        for check in result.checks
     ]
     console.table(
         ["format", *(Column(title, is_number=True) for title in (*titles, "one image"))],
         rows,
-        title=f"{done.model}, checked on {done.checks[0].images} images: {done.images}",
+        title=f"{result.model}, verified on {result.checks[0].images} images: {result.images}",
     )
-    for check in done.checks[1:]:
+    for check in result.checks[1:]:
         console.message(f"{check.form}: {check.path}")

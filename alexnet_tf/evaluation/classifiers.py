@@ -158,6 +158,8 @@ def _from_tflite(path: Path) -> Classifier:
     rows = [0]  # of the batch that memory is laid out for
 
     def probabilities(images: np.ndarray) -> np.ndarray:
+        if not len(images):  # which TFLite does not support
+            return np.zeros((0, answer["shape"][-1]), np.float32)
         if rows[0] != len(images):
             interpreter.resize_tensor_input(given["index"], images.shape)
             with quiet_stderr():  # it announces its delegate

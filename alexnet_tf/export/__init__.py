@@ -1,1 +1,1 @@
-"""Shipping a network: SavedModel for TF Serving, TFLite, ONNX, each checked against Keras."""
+"""Exports a model as a SavedModel for TF Serving, as TFLite and as ONNX, each verified."""

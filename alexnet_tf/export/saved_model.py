@@ -1,17 +1,16 @@
-"""A network as a SavedModel that TF Serving, or any program with TensorFlow, can load alone.
+"""Exports a network as a SavedModel, which TF Serving or any program with TensorFlow loads alone.
 
-Signatures, all with an open batch dimension:
+Signatures, all with an open batch dimension, which may be 0:
 
-- `serving_default(image_bytes)`: encoded JPEG, PNG, WebP, GIF or BMP files. They are decoded,
-  resized and cut in the graph, by the operations that training and evaluation use: an EXIF
-  orientation is not looked at, and transparency is dropped.
-- `ten_crop(image_bytes)`: likewise, averaged over ten crops (section 4.1).
+- `serving_default(image_bytes)`: encoded JPEG, PNG, WebP, GIF or BMP files, decoded, resized and
+  cropped in the graph; see `image_decoding`.
+- `ten_crop(image_bytes)`: the same, averaged over ten crops (section 4.1).
 - `predict_images(images)`: float32 [b, n, n, c] crops, RGB or gray, 0..255, and
   `predict_images_uint8(images)`, the same in a quarter of the bytes.
 - `features(image_bytes)`: `features` float32 [b, units], the last hidden layer (4096 for AlexNet).
 
-All but the last answer with `classes` string [b, k] and `probabilities` float32 [b, k], the most
-probable classes, first one first, and `all_probabilities` float32 [b, classes].
+All but the last return `classes` string [b, k] and `probabilities` float32 [b, k], the k most
+probable classes in descending order, and `all_probabilities` float32 [b, classes].
 """
 
 import contextlib
@@ -23,30 +22,39 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.examples import decode
-from alexnet_tf.data.images import center_crop, resize_and_crop, ten_crop
+from alexnet_tf.data.images import center_crop, ten_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
 from alexnet_tf.evaluation.preprocessing import CLASS_NAMES, PREPROCESSING, names_to_text
 from alexnet_tf.evaluation.topk import TOP_K
+from alexnet_tf.export.image_decoding import decode_squares
 from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.paper import TEN_CROPS
+from alexnet_tf.system import import_optional
+
+WARM_UP_FOLDER = "assets.extra"
+WARM_UP_FILE = "tf_serving_warmup_requests"  # TF Serving looks for this name
+# 60 crops go through the network at once. Without this limit ten-crop predictions of 32 images
+# need 1.3 GB more memory.
+_TEN_CROP_IMAGES = 6
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644
 
 Tensors = dict[str, tf.Tensor]
 
 
 class ServedNetwork(tf.Module):
-    """What is saved: the weights, the assets, and nothing that needs Keras to load.
+    """The object to save: weights, assets and signatures, none of which needs Keras to load.
 
-    The Keras model is used while tracing only. Were it an attribute, every weight would be stored
-    twice: once as Keras' and once as the functions'.
+    The Keras model is used only while tracing. As an attribute it would store every weight twice:
+    once for Keras and once for the functions.
 
     Args:
       model: From `build_model` or `load_model`.
-      names_file: Class names, one a line, to become an asset.
-      preprocessing_file: Likewise, the JSON of `Preprocessing`.
+      names_file: Class names, one per line, saved as an asset.
+      preprocessing_file: JSON of `Preprocessing`, saved as an asset.
     """
 
     def __init__(self, model: keras.Model, names_file: Path, preprocessing_file: Path) -> None:
@@ -58,28 +66,33 @@ class ServedNetwork(tf.Module):
 
     @property
     def signatures(self) -> dict[str, Any]:
-        """The functions by signature name, as `tf.saved_model.save` takes them."""
+        """The concrete functions by signature name, as `tf.saved_model.save` takes them."""
         return {
             name: function.get_concrete_function() for name, function in self._functions.items()
         }
 
 
 def _functions(model: keras.Model) -> dict[str, Any]:
-    """Returns the traceable functions of the signatures by name."""
+    """Returns the `tf.function` of each signature by name."""
     preprocessing = preprocessing_of(model)
     names = tf.constant(names_of(model))
-    pixels, resized = preprocessing.input_pixels, preprocessing.resize_pixels
-    channels = preprocessing.channels
-    both = keras.Model(model.input, [model.output, feature_output(model)])
+    pixels, channels = preprocessing.input_pixels, preprocessing.channels
+    outputs = [model.output, feature_output(model)]
+    network_with_features = keras.Model(model.input, outputs)
     crops_shape = (None, pixels, pixels, channels)
 
     # The network is traced once, and every signature calls it.
     @tf.function(input_signature=[tf.TensorSpec(crops_shape, tf.float32)])
     def network(crops: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tuple(both(crops, training=False))
+        # Convolutions fail on an empty batch.
+        return tf.cond(
+            tf.equal(tf.shape(crops)[0], 0),
+            lambda: tuple(tf.zeros((0, output.shape[-1])) for output in outputs),
+            lambda: tuple(network_with_features(crops, training=False)),
+        )
 
     @tf.function(input_signature=[tf.TensorSpec((None, len(names)), tf.float32)])
-    def answer(probabilities: tf.Tensor) -> Tensors:
+    def top_classes(probabilities: tf.Tensor) -> Tensors:
         top, order = tf.math.top_k(probabilities, k=min(TOP_K, len(names)))
         return {
             "classes": tf.gather(names, order),
@@ -89,27 +102,37 @@ def _functions(model: keras.Model) -> dict[str, Any]:
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
     def squares(image_bytes: tf.Tensor) -> tf.Tensor:
-        return tf.map_fn(
-            lambda content: resize_and_crop(decode(content, channels), resized),
-            image_bytes,
-            fn_output_signature=tf.TensorSpec((resized, resized, channels), tf.uint8),
-        )
+        return decode_squares(image_bytes, channels, preprocessing.resize_pixels)
 
-    def of_bytes(image_bytes: tf.Tensor) -> Tensors:
+    def predict_bytes(image_bytes: tf.Tensor) -> Tensors:
         crops = center_crop(squares(image_bytes), pixels)
-        return answer(network(tf.cast(crops, tf.float32))[0])
+        return top_classes(network(tf.cast(crops, tf.float32))[0])
 
-    def of_ten_crops(image_bytes: tf.Tensor) -> Tensors:
-        crops = tf.cast(ten_crop(squares(image_bytes), pixels), tf.float32)
-        each = network(tf.reshape(crops, (-1, *crops_shape[1:])))[0]
-        return answer(tf.reduce_mean(tf.reshape(each, (-1, TEN_CROPS, len(names))), axis=1))
+    def predict_ten_crops(image_bytes: tf.Tensor) -> Tensors:
+        images = squares(image_bytes)
+
+        def add_part(start: tf.Tensor, means: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            crops = ten_crop(images[start : start + _TEN_CROP_IMAGES], pixels)
+            crops = tf.cast(tf.reshape(crops, (-1, *crops_shape[1:])), tf.float32)
+            by_image = tf.reshape(network(crops)[0], (-1, TEN_CROPS, len(names)))
+            part = tf.reduce_mean(by_image, axis=1)
+            return start + _TEN_CROP_IMAGES, tf.concat([means, part], axis=0)
+
+        _, probabilities = tf.while_loop(
+            lambda start, _: start < tf.shape(images)[0],
+            add_part,
+            (0, tf.zeros((0, len(names)))),
+            shape_invariants=(tf.TensorShape(()), tf.TensorShape((None, len(names)))),
+            parallel_iterations=1,  # to bound the memory
+        )
+        return top_classes(probabilities)
 
     def features(image_bytes: tf.Tensor) -> Tensors:
         crops = center_crop(squares(image_bytes), pixels)
         return {"features": network(tf.cast(crops, tf.float32))[1]}
 
-    def of_images(images: tf.Tensor) -> Tensors:
-        return answer(network(tf.cast(images, tf.float32))[0])
+    def predict_images(images: tf.Tensor) -> Tensors:
+        return top_classes(network(tf.cast(images, tf.float32))[0])
 
     encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
 
@@ -120,11 +143,11 @@ def _functions(model: keras.Model) -> dict[str, Any]:
         return tf.TensorSpec(crops_shape, dtype, name="images")
 
     return {
-        "serving_default": signature(of_bytes, encoded),
-        "ten_crop": signature(of_ten_crops, encoded),
+        "serving_default": signature(predict_bytes, encoded),
+        "ten_crop": signature(predict_ten_crops, encoded),
         "features": signature(features, encoded),
-        "predict_images": signature(of_images, crops_of(tf.float32)),
-        "predict_images_uint8": signature(of_images, crops_of(tf.uint8)),
+        "predict_images": signature(predict_images, crops_of(tf.float32)),
+        "predict_images_uint8": signature(predict_images, crops_of(tf.uint8)),
     }
 
 
@@ -134,26 +157,27 @@ def write_saved_model(
     version: int | None = None,
     finish: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Writes a SavedModel as a version below a model's folder, whole or not at all.
+    """Writes a SavedModel atomically as a version below a model's folder.
 
-    TF Serving watches `base` and loads a folder named by a number as soon as it is there, so the
-    version is written under another name and renamed. One that exists is never touched.
+    TF Serving watches `base` and loads a folder named by a number as soon as it exists, so that the
+    version is written under another name and renamed. An existing version is never changed. All
+    users may read the files whatever the umask is, since the server runs as another user.
 
     Args:
       model: From `build_model` or `load_model`.
-      base: `<out>/<name>`; made if it is not there.
-      version: A number from 1; None: one more than the highest there.
-      finish: Called with the folder before it is renamed, to add to it.
+      base: `<out>/<name>`; created if it does not exist.
+      version: A number from 1; None: one more than the highest existing version.
+      finish: Called with the folder before it is renamed, to add files to it.
 
     Returns:
       `base/<version>`.
 
     Raises:
-      InputError: The version is there already, or is below 1.
+      InputError: The version already exists, or is below 1.
     """
     check_version(base, version)
-    base.mkdir(parents=True, exist_ok=True)
-    with _folder_beside(base) as temporary, tempfile.TemporaryDirectory() as assets:
+    make_readable_folders(base)
+    with _temporary_folder(base) as temporary, tempfile.TemporaryDirectory() as assets:
         names_file, preprocessing_file = Path(assets, CLASS_NAMES), Path(assets, PREPROCESSING)
         names_file.write_text(names_to_text(names_of(model)), encoding="utf-8")
         preprocessing_file.write_text(preprocessing_of(model).to_text(), encoding="utf-8")
@@ -161,11 +185,12 @@ def write_saved_model(
         tf.saved_model.save(module, os.fspath(temporary), signatures=module.signatures)
         if finish is not None:
             finish(temporary)
+        make_readable(temporary)
         while True:
             target = base / str(next_version(base) if version is None else version)
             try:
-                # A folder is renamed onto no folder that has something in it: of two exports at
-                # the same time one is told so, and takes the next number.
+                # Renaming onto a folder that is not empty fails: if two exports run at the same
+                # time, the later one takes the next number.
                 temporary.rename(target)
             except OSError:
                 if not target.exists():
@@ -179,7 +204,7 @@ def check_version(base: Path, version: int | None) -> None:
     """Checks that a version can be written.
 
     Raises:
-      InputError: It is there already, or is below 1.
+      InputError: It already exists, or is below 1.
     """
     if version is None:
         return
@@ -187,22 +212,75 @@ def check_version(base: Path, version: int | None) -> None:
         raise InputError(f"--version must be at least 1. Received: {version}")
     if (base / str(version)).exists():
         raise InputError(
-            f"--version {version}: {base / str(version)} exists and is never overwritten; leave "
-            f"the option out for version {next_version(base)}"
+            f"--version {version}: {base / str(version)} already exists and is never overwritten; "
+            f"omit the option to write version {next_version(base)}"
         )
 
 
 def next_version(base: Path) -> int:
-    """Returns one more than the highest version below a model's folder; 1 where there is none."""
+    """Returns one more than the highest version below a model's folder; 1 if there is none."""
     names = [entry.name for entry in base.iterdir()] if base.is_dir() else []
     return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
 
 
+def write_warm_up(folder: Path, name: str, squares: np.ndarray, input_pixels: int) -> None:
+    """Writes one warm-up request per signature into a SavedModel's folder.
+
+    TF Serving replays them when it loads a version. Without them the first request of each
+    signature waits for the initialization of the graph.
+
+    Args:
+      folder: The SavedModel's folder.
+      name: Name of the served model.
+      squares: uint8 [b, r, r, c], resized images; each request contains all of them.
+      input_pixels: Side of the network's crop.
+
+    Raises:
+      InputError: tensorflow-serving-api is not installed.
+    """
+    prediction_log_pb2 = import_optional(
+        "tensorflow_serving.apis.prediction_log_pb2", "writing warm-up requests", "export"
+    )
+    encoded = tf.constant([tf.io.encode_jpeg(square).numpy() for square in squares])
+    crops = center_crop(tf.constant(squares), input_pixels)
+    inputs = {
+        "serving_default": {"image_bytes": encoded},
+        "ten_crop": {"image_bytes": encoded},
+        "features": {"image_bytes": encoded},
+        "predict_images": {"images": tf.cast(crops, tf.float32)},
+        "predict_images_uint8": {"images": crops},
+    }
+    path = folder / WARM_UP_FOLDER / WARM_UP_FILE
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(os.fspath(path)) as writer:
+        for signature, tensors in inputs.items():
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            for key, tensor in tensors.items():
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(tensor))
+            writer.write(log.SerializeToString())
+
+
+def make_readable(path: Path) -> None:
+    """Lets all users read a file, or a folder and all that is in it, whatever the umask was."""
+    for entry in (path, *path.rglob("*")):
+        entry.chmod(_FOLDER_MODE if entry.is_dir() else _FILE_MODE)
+
+
+def make_readable_folders(path: Path) -> None:
+    """Creates a folder and its missing parents, which all users may enter whatever the umask is."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        folder.chmod(_FOLDER_MODE)
+
+
 @contextlib.contextmanager
-def _folder_beside(base: Path) -> Iterator[Path]:
-    """Gives a folder in `base` that no server takes for a version; what is left of it goes."""
+def _temporary_folder(base: Path) -> Iterator[Path]:
+    """Yields a folder in `base` that no server takes for a version; removes what is left of it."""
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=base))
-    temporary.chmod(0o755)  # a server runs as another user
     try:
         yield temporary
     finally:

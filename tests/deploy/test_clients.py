@@ -21,8 +21,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from alexnet_tf.evaluation.classifiers import from_model
 from alexnet_tf.evaluation.predict import predict
-from alexnet_tf.export.saved_model import write_saved_model
-from alexnet_tf.export.warmup import write_warmup
+from alexnet_tf.export.saved_model import write_saved_model, write_warm_up
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -40,7 +39,7 @@ rest, remote = script("rest_client"), script("grpc_client")
 @pytest.fixture(scope="module")
 def base(model, squares, tmp_path_factory):
     base = tmp_path_factory.mktemp("serving") / "alexnet"
-    write_saved_model(model, base, finish=lambda f: write_warmup(f, "alexnet", squares[:1], 32))
+    write_saved_model(model, base, finish=lambda f: write_warm_up(f, "alexnet", squares[:1], 32))
     return base
 
 

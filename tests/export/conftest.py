@@ -1,4 +1,4 @@
-"""A small model of every part, and images to ask it about."""
+"""A small model with every kind of layer, and images to run it on."""
 
 import io
 
@@ -21,7 +21,7 @@ def small_network(**changes):
         ),
         hidden_units=(64, 40),
         input_size=32,
-        lrn_alpha=1e-2,  # so that normalization shows
+        lrn_alpha=1e-2,  # so that normalization has a visible effect
         dropout_style="paper",
         mean=(120.0, 110.0, 100.0),
         scale=(1 / 30,),
@@ -42,7 +42,7 @@ def model_file(model, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def squares():
-    """uint8 [24, 36, 36, 3]: smooth pictures, as photos are."""
+    """uint8 [24, 36, 36, 3], as smooth as photos."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (24, 4, 4, 3), np.uint8)
     return np.stack(
@@ -52,7 +52,7 @@ def squares():
 
 @pytest.fixture(scope="session")
 def jpegs(squares):
-    """JPEG files of other sizes than the network's."""
+    """JPEG files of several sizes, none of them the network's."""
     contents = []
     for number, square in enumerate(squares[:4]):
         file = io.BytesIO()

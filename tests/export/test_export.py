@@ -1,7 +1,8 @@
-"""Export as a whole: the files, the table, what is refused."""
+"""The `export` command and function: files, table, permissions, refused arguments."""
 
 import dataclasses
 import json
+import os
 import types
 
 import numpy as np
@@ -14,9 +15,8 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.export import export as export_module
-from alexnet_tf.export.check import Checker
 from alexnet_tf.export.export import export
-from alexnet_tf.export.images import CheckImages
+from alexnet_tf.export.verify import VerificationImages, Verifier
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.training.train import train
 from tests.export.conftest import NAMES, small_network
@@ -24,7 +24,7 @@ from tests.export.conftest import NAMES, small_network
 
 @pytest.fixture(scope="module")
 def photos(squares, tmp_path_factory):
-    """A folder data set with the model's classes: `NAMES` in the order that folders sort in."""
+    """A folder data set with the model's classes in another order, that of the folder names."""
     root = tmp_path_factory.mktemp("photos")
     for number, square in enumerate(squares):
         split = "train" if number % 2 else "val"
@@ -34,40 +34,40 @@ def photos(squares, tmp_path_factory):
     return root
 
 
-def ran(arguments, capsys):
-    with pytest.raises(SystemExit) as left:
+def run_export(arguments, capsys):
+    """Returns exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as exited:
         main(["export", *map(str, arguments)])
-    return (left.value.code, *capsys.readouterr())
+    return (exited.value.code, *capsys.readouterr())
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_answers_are_compared_in_true_float32_and_the_setting_comes_back(
-    model, squares, before, tmp_path
-):
+def test_verifier_disables_tf32_and_restores_the_setting(model, squares, before, tmp_path):
     enabled = tf.config.experimental.tensor_float_32_execution_enabled
-    answers, during = from_model(model, "m"), []
+    reference, during = from_model(model, "m"), []
 
-    def ask(images):
+    def record_setting(images):
         during.append((len(images), enabled()))
-        return answers.probabilities(images)
+        return reference.probabilities(images)
 
     crops = squares[:, 2:34, 2:34].astype(np.float32)
-    watched = dataclasses.replace(answers, probabilities=ask)
+    recorded = dataclasses.replace(reference, probabilities=record_setting)
     original = enabled()
     tf.config.experimental.enable_tensor_float_32_execution(before)
     try:
-        Checker(watched, CheckImages("", squares, crops, None)).check("Keras", watched, tmp_path)
+        images = VerificationImages("", squares, crops, None)
+        Verifier(recorded, images).compare("Keras", recorded, tmp_path)
         after = enabled()
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(original)
     assert during[:2] == [(24, False)] * 2
-    assert {setting for count, setting in during if count == 1} == {before}  # timed as it is used
+    assert {setting for count, setting in during if count == 1} == {before}
     assert after is before
 
 
-def test_all_formats_are_written_and_compared(model_file, photos, tmp_path, capsys):
+def test_export_writes_and_verifies_all_formats(model_file, photos, tmp_path, capsys):
     common = ["--model", model_file, "--dataset", photos, "--out", tmp_path / "serving"]
-    code, out, err = ran([*common, "--format", "all", "--json"], capsys)
+    code, out, err = run_export([*common, "--format", "all", "--json"], capsys)
     assert code == 0, err
     values = json.loads(out)
     assert [check["form"] for check in values["checks"]] == [
@@ -80,24 +80,51 @@ def test_all_formats_are_written_and_compared(model_file, photos, tmp_path, caps
         assert check["images"] == check["agreements"] == 12
         assert check["largest_difference"] < 1e-5
         assert check["size_bytes"] > 10_000 and check["milliseconds"] > 0
-        assert check["top1_errors"] is None  # folders sort otherwise than the model's classes
+        assert check["top1_errors"] is None  # the folders' classes are in another order
     written = sorted(p.name for p in (tmp_path / "serving").iterdir())
     assert written == ["alexnet", "alexnet.onnx", "alexnet.tflite"]
     assert (tmp_path / "serving/alexnet/1/assets.extra/tf_serving_warmup_requests").is_file()
     int8 = [*common, "--format", "tflite", "--quantize", "int8", "--name", "small"]
-    code, out, err = ran(int8, capsys)
+    code, out, err = run_export(int8, capsys)
     assert code == 0, err
-    assert "TFLite int8" in out and "%" in out and "drawn" not in out
+    assert "TFLite int8" in out and "%" in out and "synthetic" not in out
     assert err == ""
     assert (tmp_path / "serving/small-int8.tflite").is_file()
 
 
-def test_int8_without_real_images_is_refused(model_file, tmp_path, monkeypatch):
-    drawn = types.SimpleNamespace(splits={}, name="shapes", class_names=())
-    monkeypatch.setattr("alexnet_tf.export.images.open_dataset", lambda *_, **__: drawn)
+def test_int8_without_training_images_is_refused(model_file, tmp_path, monkeypatch):
+    synthetic = types.SimpleNamespace(splits={}, name="shapes", class_names=())
+    monkeypatch.setattr("alexnet_tf.export.verify.open_dataset", lambda *_, **__: synthetic)
     with pytest.raises(InputError, match="--dataset"):
         export(model=model_file, formats=["tflite"], quantize="int8", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_all_users_can_read_exports_made_under_umask_077(model_file, photos, tmp_path):
+    out, before = tmp_path / "new" / "serving", os.umask(0o077)
+    try:
+        export(
+            model=model_file,
+            dataset=photos,
+            formats=["saved_model", "tflite", "onnx"],
+            out=out,
+            check_images=2,
+        )
+    finally:
+        os.umask(before)
+    modes = {path: path.stat().st_mode & 0o777 for path in (out.parent, *out.parent.rglob("*"))}
+    expected = {path: 0o755 if path.is_dir() else 0o644 for path in modes}
+    assert modes == expected
+    assert {"assets.extra", "class_names.txt", "alexnet.tflite", "alexnet.onnx"} <= {
+        path.name for path in modes
+    }
+
+
+def test_export_keeps_the_permissions_of_existing_folders(model_file, photos, tmp_path):
+    out = tmp_path / "private"
+    out.mkdir(mode=0o700)
+    export(model=model_file, dataset=photos, formats=["tflite"], out=out, check_images=2)
+    assert out.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize(
@@ -112,66 +139,61 @@ def test_int8_without_real_images_is_refused(model_file, tmp_path, monkeypatch):
         ({"formats": ["onnx"], "quantize": "float16"}, "--format tflite"),
     ],
 )
-def test_what_cannot_be_exported_is_refused(model_file, photos, tmp_path, options, word):
-    given = {"model": model_file, "dataset": photos, "out": tmp_path / "out", **options}
+def test_invalid_arguments_are_refused(model_file, photos, tmp_path, options, word):
+    arguments = {"model": model_file, "dataset": photos, "out": tmp_path / "out", **options}
     with pytest.raises(InputError, match=word):
-        export(**given)
+        export(**arguments)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_dependency_is_told_before_anything_is_written(
-    model_file, photos, tmp_path, monkeypatch
-):
+def test_missing_dependency_is_reported_before_writing(model_file, photos, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ai_edge_litert", None)
     with pytest.raises(InputError, match=r"alexnet-tf\[export\]"):
         export(model=model_file, dataset=photos, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_answers_otherwise_does_not_get_its_name(
-    model_file, photos, tmp_path, monkeypatch
-):
-    opened = export_module.open_classifier
+def test_file_with_different_predictions_is_removed(model_file, photos, tmp_path, monkeypatch):
+    open_classifier = export_module.open_classifier
 
     def open_wrong(path):
-        right = opened(path)
+        right = open_classifier(path)
         return types.SimpleNamespace(
             name=right.name, probabilities=lambda images: right.probabilities(images) + 0.01
         )
 
     monkeypatch.setattr(export_module, "open_classifier", open_wrong)
     for form in ("saved_model", "tflite"):
-        with pytest.raises(RuntimeError, match=r"differs .* 0\.01"):
+        with pytest.raises(RuntimeError, match=r"differ .* 0\.01"):
             export(model=model_file, dataset=photos, formats=[form], out=tmp_path / "out")
     assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
 
 
-def test_the_check_counts_agreement_and_errors(model, squares, tmp_path):
+def test_verifier_counts_agreements_and_errors(model, squares, tmp_path):
     reference = from_model(model, "m")
     crops = squares[:, 2:34, 2:34].astype(np.float32)
     right = reference.probabilities(crops).argmax(axis=1)
-    labels = (right + (np.arange(24) < 5)) % len(NAMES)  # five that the model gets wrong
-    checker = Checker(reference, CheckImages("", squares, crops, labels))
-    turned = types.SimpleNamespace(
+    labels = (right + (np.arange(24) < 5)) % len(NAMES)  # five errors of the model
+    verifier = Verifier(reference, VerificationImages("", squares, crops, labels))
+    rolled = types.SimpleNamespace(
         name="", probabilities=lambda x: np.roll(reference.probabilities(x), 1, axis=1)
     )
     (tmp_path / "m").write_bytes(b"1234567")
-    turned.name = str(tmp_path / "m")
-    check = checker.check("turned", turned, tmp_path / "m")
-    assert (check.images, check.agreements, check.size_bytes) == (24, 0, 7)
-    assert check.top1_errors == 24 - 5
-    assert checker.check("same", reference, tmp_path / "m").top1_errors == 5
+    rolled.name = str(tmp_path / "m")
+    result = verifier.compare("rolled", rolled, tmp_path / "m")
+    assert (result.images, result.agreements, result.size_bytes) == (24, 0, 7)
+    assert result.top1_errors == 24 - 5
+    assert verifier.compare("same", reference, tmp_path / "m").top1_errors == 5
 
 
-def test_a_run_is_checked_and_calibrated_on_its_own_images(photos, tmp_path, monkeypatch):
+def test_run_is_verified_and_calibrated_on_its_own_images(photos, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     recipe = get_recipe("shapes")
     recipe = recipe.replace(network=small_network(), epochs=1, batch_size=4, resize_pixels=36)
-    given = {"recipe": recipe, "precision": "float32", "quiet": True}
-    train(str(photos), run_dir=tmp_path / "run", **given)
-    done = export(tmp_path / "run", formats=["tflite"], quantize="int8", out=tmp_path / "out")
-    assert done.images == f"{photos}, validation images"
-    keras, tflite = done.checks
+    train(str(photos), run_dir=tmp_path / "run", recipe=recipe, precision="float32", quiet=True)
+    result = export(tmp_path / "run", formats=["tflite"], quantize="int8", out=tmp_path / "out")
+    assert result.images == f"{photos}, validation images"
+    keras, tflite = result.checks
     assert keras.images == tflite.images == 12
     assert keras.top1_errors == evaluate(tmp_path / "run").center_crop.top1_errors
     assert 0 < tflite.largest_difference < 0.2

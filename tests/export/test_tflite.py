@@ -1,4 +1,4 @@
-"""TFLite and ONNX: the same answers, builtin operations, metadata, labels."""
+"""TFLite and ONNX: predictions, builtin operations, metadata, labels."""
 
 import zipfile
 
@@ -10,7 +10,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model, open_classifier
-from alexnet_tf.export.onnx_file import to_onnx
+from alexnet_tf.export.onnx import to_onnx
 from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
 from tests.export.conftest import NAMES
 
@@ -28,19 +28,19 @@ def converted(model, crops):
 
 
 @pytest.mark.parametrize("kind", QUANTIZATIONS)
-def test_answers_are_the_keras_models(model, crops, converted, kind, tmp_path):
+def test_tflite_gives_the_keras_models_predictions(model, crops, converted, kind, tmp_path):
     (tmp_path / "m.tflite").write_bytes(converted[kind])
     classifier = open_classifier(tmp_path / "m.tflite")
     expected = from_model(model, "m").probabilities(crops)
     got = classifier.probabilities(crops)
     assert np.abs(got - expected).max() < BOUNDS[kind]
-    alone = classifier.probabilities(crops[5:6])  # another batch in the same interpreter
-    np.testing.assert_allclose(alone[0], got[5], atol=0.02 if kind == "dynamic" else 1e-5)
+    single = classifier.probabilities(crops[5:6])  # another batch in the same interpreter
+    np.testing.assert_allclose(single[0], got[5], atol=0.02 if kind == "dynamic" else 1e-5)
     assert classifier.class_names == NAMES
     assert classifier.preprocessing.resize_pixels == 36
 
 
-def test_quantised_weights_take_less(converted):
+def test_quantized_files_are_smaller(converted):
     sizes = {kind: len(content) for kind, content in converted.items()}
     assert sizes["float16"] < 0.6 * sizes["none"]
     assert sizes["dynamic"] < 0.4 * sizes["none"]
@@ -48,12 +48,12 @@ def test_quantised_weights_take_less(converted):
 
 
 @pytest.mark.parametrize("kind", QUANTIZATIONS)
-def test_all_operations_are_builtin(converted, kind):
+def test_all_tflite_operations_are_builtin(converted, kind):
     model = flatbuffer_utils.convert_bytearray_to_object(converted[kind])
     assert [code.customCode for code in model.operatorCodes if code.customCode] == []
 
 
-def test_response_normalization_stays_in_float_and_convolutions_do_not(converted):
+def test_int8_keeps_only_response_normalization_in_float(converted):
     interpreter = Interpreter(model_content=converted["int8"])
     types = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
     inputs = {
@@ -73,19 +73,19 @@ class Reader:
     def __init__(self, data, position):
         self.table = flatbuffers.table.Table(data, position)
 
-    def _place(self, slot):
+    def _position(self, slot):
         offset = self.table.Offset(4 + 2 * slot)
         assert offset, f"slot {slot} is empty"
         return self.table.Pos + offset
 
     def text(self, slot):
-        return self.table.String(self._place(slot)).decode()
+        return self.table.String(self._position(slot)).decode()
 
     def number(self, slot, flags=flatbuffers.number_types.Uint8Flags):
-        return self.table.Get(flags, self._place(slot))
+        return self.table.Get(flags, self._position(slot))
 
     def child(self, slot):
-        return Reader(self.table.Bytes, self.table.Indirect(self._place(slot)))
+        return Reader(self.table.Bytes, self.table.Indirect(self._position(slot)))
 
     def items(self, slot):
         offset = self.table.Offset(4 + 2 * slot)
@@ -101,7 +101,7 @@ class Reader:
         return self.table.GetVectorAsNumpy(flags, offset).tolist()
 
 
-def test_metadata_names_input_range_and_label_file(converted, tmp_path):
+def test_tflite_metadata_names_input_range_and_label_file(converted, tmp_path):
     model = flatbuffer_utils.convert_bytearray_to_object(converted["none"])
     (entry,) = [m for m in model.metadata if m.name == b"TFLITE_METADATA"]
     data = bytes(model.buffers[entry.buffer].data)
@@ -122,7 +122,7 @@ def test_metadata_names_input_range_and_label_file(converted, tmp_path):
     wide = flatbuffers.number_types.Uint32Flags
     assert (size.number(0, wide), size.number(1, wide)) == (32, 32)
     (unit,) = image.items(4)
-    assert unit.number(0) == 1  # normalization, which does nothing:
+    assert unit.number(0) == 1  # normalization by mean 0 and standard deviation 1
     assert (unit.child(1).floats(0), unit.child(1).floats(1)) == ([0.0], [1.0])
     (labels,) = probabilities.items(6)
     assert (labels.text(0), labels.number(2)) == ("class_names.txt", 2)
@@ -131,19 +131,19 @@ def test_metadata_names_input_range_and_label_file(converted, tmp_path):
         assert archive.read("class_names.txt").decode().splitlines() == list(NAMES)
 
 
-def test_the_same_model_gives_the_same_file(model, converted):
+def test_tflite_conversion_is_deterministic(model, converted):
     assert to_tflite(model, "float16") == converted["float16"]
 
 
 @pytest.mark.parametrize(
     ("kind", "images", "word"), [("int4", None, "int8"), ("int8", None, "--dataset")]
 )
-def test_what_cannot_be_converted_is_refused(model, kind, images, word):
+def test_invalid_quantization_is_refused(model, kind, images, word):
     with pytest.raises(InputError, match=word):
         to_tflite(model, kind, images)
 
 
-def test_onnx_gives_the_same_answers_and_transposes_for_the_towers_only(model, crops, tmp_path):
+def test_onnx_gives_the_keras_models_predictions_with_few_transposes(model, crops, tmp_path):
     import onnx
 
     content = to_onnx(model)
@@ -153,8 +153,19 @@ def test_onnx_gives_the_same_answers_and_transposes_for_the_towers_only(model, c
     np.testing.assert_allclose(classifier.probabilities(crops), expected, atol=1e-5)
     assert classifier.class_names == NAMES
     graph = onnx.load_from_string(content).graph
-    # In, out, and where maps are cut into two towers; none around normalization.
+    # Input, output, and where channels are split into two groups; none around normalization.
     assert sum(node.op_type == "Transpose" for node in graph.node) <= 2 + 3
     (tmp_path / "m.onnx").write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"m\.onnx"):
         open_classifier(tmp_path / "m.onnx")
+
+
+def test_tflite_and_onnx_give_zero_rows_for_zero_images(model, converted, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(to_onnx(model))
+    (tmp_path / "m.tflite").write_bytes(converted["none"])
+    none = np.zeros((0, 32, 32, 3), np.float32)
+    for name in ("m.onnx", "m.tflite"):
+        classifier = open_classifier(tmp_path / name)
+        assert classifier.probabilities(none).shape == (0, len(NAMES))
+        assert classifier.probabilities(np.zeros((2, 32, 32, 3))).shape == (2, len(NAMES))
+        assert classifier.probabilities(none).shape == (0, len(NAMES))

@@ -1,4 +1,4 @@
-"""A network as an ONNX file, for ONNX Runtime and what else reads it."""
+"""Converts a network to ONNX, for ONNX Runtime and other tools."""
 
 import json
 import logging
@@ -14,13 +14,16 @@ _OPSET = 17
 
 
 def to_onnx(model: keras.Model) -> bytes:
-    """Returns a network as an ONNX model.
+    """Converts a network to an ONNX model.
 
-    It takes `images` float32 [b, n, n, c], RGB or gray, 0..255, and gives `probabilities` float32
-    [b, classes]. Class names and preprocessing are in its metadata.
+    Its input is `images` float32 [b, n, n, c], RGB or gray, 0..255; its output is `probabilities`
+    float32 [b, classes]. Class names and preprocessing are stored as metadata.
 
     Args:
       model: From `build_model` or `load_model`.
+
+    Returns:
+      The content of an `.onnx` file.
 
     Raises:
       InputError: tf2onnx is not installed.
