@@ -53,13 +53,13 @@ class ModelSource:
 
     @property
     def dataset(self) -> str | None:
-        """The data set that the run was trained on, or None."""
-        return None if self.record is None else self.record.dataset.name
+        """The data set that the run was trained on, a name or an absolute path, or None."""
+        return None if self.record is None else self.record.options.dataset
 
     @property
     def data_dir(self) -> str | None:
         """TFDS's data folder of the run, or None for TFDS's default."""
-        return None if self.record is None else self.record.dataset.data_dir
+        return None if self.record is None else self.record.options.data_dir
 
     @property
     def split(self) -> str | None:

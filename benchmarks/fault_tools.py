@@ -108,7 +108,9 @@ def digest(run: Path) -> str:
 def curves(run: Path) -> list[dict[str, Any]]:
     """Returns a run's history without the times in it."""
     times = ("seconds", "images_per_second", "waiting_fraction")
-    return [{k: v for k, v in r.items() if k not in times} for r in runs.read_history(run)]
+    return [
+        {k: v for k, v in r.to_json().items() if k not in times} for r in runs.read_history(run)
+    ]
 
 
 def what_is_left(run: Path) -> str:

@@ -77,7 +77,6 @@ def command(
     from alexnet_tf.demo.page import build_page, served, wait
 
     reporter = ProgressReporter()
-    report_model(source, reporter)
     with (
         contextlib.redirect_stdout(sys.stderr),
         reporter.progress("computing features") as on_progress,
@@ -87,6 +86,7 @@ def command(
     if host not in _LOOPBACK:
         reporter.warn(f"listening on {host}: everybody who reaches it can use the page")
     with served(build_page(asker), host, port) as url:
+        report_model(source, reporter, reporter)
         click.echo(url)
         reporter.message("Ctrl-C stops it.")
         wait()

@@ -15,7 +15,7 @@ _EXAMPLES = """\b
 Examples:
   python cli.py experiment list
   python cli.py experiment relu-vs-tanh --dataset cifar10
-  python cli.py experiment dropout --data-dir /data/tfds --budget 30m"""
+  python cli.py experiment dropout --data-dir /data/tfds --seeds 1"""
 
 
 @click.command(epilog=_EXAMPLES, short_help="Test the paper's claims.")
@@ -39,14 +39,6 @@ Examples:
 @option("--epochs", "Epochs of every run.", default=_OWN, example="10", type=_COUNT)
 @option("--limit-train", "Training images.", default=_OWN, example="50000", type=_COUNT)
 @option("--limit-val", "Images to evaluate on.", default=_OWN, example="2000", type=_COUNT)
-@option(
-    "--budget",
-    "Shorten to fit: fewer epochs, then fewer images, the same for all variants, from the images/s "
-    "measured first. The results record it.",
-    default="none",
-    example="30m",
-    metavar="Nm|Nh|Ns",
-)
 @option(
     "--precision",
     "auto, float32 or bfloat16.",
@@ -75,14 +67,14 @@ def command(name: str, as_json: bool, **options: Any) -> None:
     """Test the paper's claims; `list` shows them.
 
     Trains every variant, most with several seeds, and prints the claim and the measured results.
-    Writes results.json, table.md, figure.png and the runs to the folder. A run that an experiment
-    in a neighboring folder has trained with the same recipe, seed, images and commit is copied.
+    Writes results.json, table.md, figure.png and the runs to the folder. With fewer seeds, epochs
+    or images than the experiment's own, the results say that it was shortened.
     """
     if name == "list":
         _list(as_json)
         return
     from alexnet_tf.experiments.catalog import get_experiment
-    from alexnet_tf.experiments.plan import new_plan, parse_budget
+    from alexnet_tf.experiments.plan import new_plan
 
     experiment = get_experiment(name)
     chosen = {
@@ -90,7 +82,7 @@ def command(name: str, as_json: bool, **options: Any) -> None:
         for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "precision")
     }
     given = {key: value for key, value in chosen.items() if value is not None}
-    plan = new_plan(experiment, **given, budget_seconds=parse_budget(options["budget"]))
+    plan = new_plan(experiment, **given)
     root = Path(options["out"] or f"saved_models/experiments/{name}")
     from alexnet_tf.system import import_tensorflow
 
@@ -117,7 +109,7 @@ def command(name: str, as_json: bool, **options: Any) -> None:
 def _command(name: str, options: dict[str, Any]) -> str:
     """Returns the command to record, without this machine's folders."""
     words = ["python", "cli.py", "experiment", name]
-    for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "budget", "precision"):
+    for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "precision"):
         if options[key] is not None:
             value = str(options[key])
             known = Path(value).resolve().name if Path(value).is_dir() else value

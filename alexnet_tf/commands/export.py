@@ -14,7 +14,6 @@ from alexnet_tf.commands.options import (
     json_option,
     model_option,
     option,
-    report_model,
     run_option,
 )
 from alexnet_tf.runs import open_model
@@ -117,7 +116,6 @@ def command(
     from alexnet_tf.export.export import CHECK_IMAGES, DEFAULT_NAME, DEFAULT_OUT, FORMATS, export
 
     reporter = ProgressReporter()
-    report_model(source, reporter)
     formats = FORMATS if "all" in format else format or ("saved_model", "tflite")
     with (
         # TFDS prints to stdout while it prepares a data set; stdout is for the result alone.

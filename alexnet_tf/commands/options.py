@@ -11,7 +11,7 @@ from alexnet_tf.files import NO_ADDRESSES, is_address, to_json
 from alexnet_tf.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from alexnet_tf.console import ProgressReporter
+    from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.runs import ModelSource
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -162,9 +162,15 @@ def crops_option() -> Decorator:
     )
 
 
-def report_model(source: "ModelSource", reporter: "ProgressReporter") -> None:
-    """Prints on stderr which model a command uses, and newer runs that have no model yet."""
+def report_model(source: "ModelSource", console: "Console", reporter: "ProgressReporter") -> None:
+    """Prints which model a command uses above its results.
+
+    Args:
+      source: The model.
+      console: Where the results go; a quiet one prints nothing.
+      reporter: Where newer runs without a model are named.
+    """
     for folder in source.skipped:
         reporter.warn(f"skipped {folder}: it has no model yet (resume its training)")
     trained_on = "" if source.dataset is None else f", trained on {source.dataset}"
-    reporter.message(f"model: {source.path}{trained_on}")
+    console.message(f"model: {source.path}{trained_on}")

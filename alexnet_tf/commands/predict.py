@@ -88,8 +88,8 @@ def command(
     classifier = open_classifier(source.path)
     found: list[dict[str, Any]] = []
     drawn: list[Prediction] = []  # not all, since they hold pixels
-    console, reporter = Console(), ProgressReporter()
-    report_model(source, reporter)
+    console, reporter = Console(quiet=as_json), ProgressReporter()
+    report_model(source, console, reporter)
     damaged: list[Damaged] = []
     contents = read_images(names, sys.stdin.buffer)
     for prediction in predict(classifier, contents, top=top or 5, ten_crops=ten_crop):

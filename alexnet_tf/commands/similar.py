@@ -92,8 +92,7 @@ def command(image: str, **options: Any) -> None:
     from alexnet_tf.evaluation.similarity import nearest
     from alexnet_tf.model.persistence import load_model
 
-    console, reporter = Console(), ProgressReporter()
-    report_model(opened, reporter)
+    console, reporter = Console(quiet=bool(options["as_json"])), ProgressReporter()
     extractor = FeatureExtractor(load_model(opened.path))
     square = SquareReader(preprocessing_of(extractor.model)).read(image, content)
     if isinstance(square, Damaged):
@@ -119,6 +118,7 @@ def command(image: str, **options: Any) -> None:
 
         draw_similar(pixels, index, found[:_MOST_DRAWN], options["picture"])
         reporter.message(f"picture: {options['picture']}")
+    report_model(opened, console, reporter)
     if options["as_json"]:
         values = {
             "image": image,

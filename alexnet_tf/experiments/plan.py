@@ -1,4 +1,4 @@
-"""What of an experiment is run: data, seeds, epochs, what a budget takes away. No TensorFlow."""
+"""The plan of an experiment: data set, seeds, epochs, and the runs they give. No TensorFlow."""
 
 import dataclasses
 import json
@@ -12,29 +12,23 @@ from alexnet_tf.experiments.definition import Experiment, Variant
 from alexnet_tf.experiments.measures import judges
 from alexnet_tf.settings import Recipe
 
-_FEWEST_EPOCHS_SHARE = 1 / 3  # a budget takes epochs down to here, then images
-_FEWEST_BATCHES = 8
 _DIVERGED = "diverged.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """An experiment with all that may be chosen about it.
+    """An experiment with the user's choices.
 
     Attributes:
-      experiment: Its name.
-      dataset: As `train` takes it.
-      images: A name for what is trained and judged on, whatever the data set is called and wherever
-        it lies; None: not looked at yet.
-      seeds: How many.
-      epochs: Of every variant; None: each variant's recipe's.
-      limit_train: Training images, or None: all.
-      limit_val: Test images, or None: all.
-      asked_epochs: `epochs` before a budget took any.
-      asked_limit_train: `limit_train` before a budget took any.
+      experiment: The experiment's name.
+      dataset: The data set, as `train` takes it.
+      seeds: Number of seeds.
+      epochs: Epochs of every variant; None: each variant's recipe's.
+      limit_train: Number of training images, or None for all.
+      limit_val: Number of images to evaluate on, or None for all.
       precision: "auto", "float32" or "bfloat16".
-      budget_seconds: What was asked for, or None.
-      shortened: What the budget took away, a sentence; "" for nothing.
+      shortened: The sentence that says what the user reduced, or "".
+      images: Fingerprint of the images, whatever the data set is called; None: not computed yet.
     """
 
     experiment: str
@@ -43,10 +37,7 @@ class Plan:
     epochs: int | None
     limit_train: int | None
     limit_val: int | None
-    asked_epochs: int | None = None
-    asked_limit_train: int | None = None
     precision: str = "auto"
-    budget_seconds: float | None = None
     shortened: str = ""
     images: str | None = None
 
@@ -64,31 +55,50 @@ def new_plan(
     limit_train: int | None = None,
     limit_val: int | None = None,
     precision: str = "auto",
-    budget_seconds: float | None = None,
 ) -> Plan:
-    """Returns the experiment's own values, but for those given.
+    """Returns the experiment's own plan with the given values in place of its own.
 
     Raises:
-      InputError: A limit is asked for of images that are all judged.
+      InputError: A limit was given for images that are all evaluated.
     """
     if limit_val is not None and judges(experiment):
         raise InputError(
-            f"--limit-val: {experiment.name} judges its networks on all images: leave it out"
+            f"--limit-val: {experiment.name} evaluates its networks on all images: leave it out"
         )
-    epochs = epochs or experiment.epochs
-    limit_train = limit_train or experiment.limit_train
     return Plan(
         experiment=experiment.name,
         dataset=dataset or experiment.dataset,
         seeds=seeds or experiment.seeds,
-        epochs=epochs,
-        limit_train=limit_train,
+        epochs=epochs or experiment.epochs,
+        limit_train=limit_train or experiment.limit_train,
         limit_val=limit_val or experiment.limit_val,
-        asked_epochs=epochs,
-        asked_limit_train=limit_train,
         precision=precision,
-        budget_seconds=budget_seconds,
+        shortened=_shortened(
+            ("seeds", experiment.seeds, seeds),
+            ("epochs", _own_epochs(experiment), epochs),
+            ("training images", experiment.limit_train, limit_train),
+            ("images to evaluate on", experiment.limit_val, limit_val),
+        ),
     )
+
+
+def _own_epochs(experiment: Experiment) -> int:
+    """Returns the most epochs that a variant trains for by itself."""
+    return max(experiment.recipe_of(variant).epochs for variant in experiment.trained())
+
+
+def _shortened(*choices: tuple[str, int | None, int | None]) -> str:
+    """Returns the sentence that says what is fewer than in the experiment, or "".
+
+    Args:
+      *choices: A name, the experiment's own number (None: all) and the given one (None: its own).
+    """
+    fewer = [
+        f"{given:,} {name} instead of {'all' if own is None else f'{own:,}'}"
+        for name, own, given in choices
+        if given is not None and (own is None or given < own)
+    ]
+    return f"Shortened: {', '.join(fewer)}." if fewer else ""
 
 
 def read_plan(path: Path) -> Plan:
@@ -108,34 +118,32 @@ def read_plan(path: Path) -> Plan:
 
 
 def check_same(stored: Plan, asked: Plan, folder: Path) -> Plan:
-    """Returns the plan to go on with in a folder: the stored one, with the seeds asked for.
+    """Returns the plan to resume in a folder: only the number of seeds may be new.
 
     Args:
       stored: Of the folder.
-      asked: By the command, before a budget takes anything.
+      asked: The command's.
       folder: For the message.
 
     Raises:
       InputError: They are not one experiment's.
     """
-    # More seeds are more runs than a budget was made for.
-    free = ("seeds",) if stored.budget_seconds is None else ()
     for field in dataclasses.fields(Plan):
         name = field.name
-        if name in ("epochs", "limit_train", "shortened", "images", *free):
+        if name in ("seeds", "shortened", "images"):
             continue
         had, wanted = getattr(stored, name), getattr(asked, name)
         if had != wanted:
-            called = name.removeprefix("asked_").replace("_", " ")
+            called = name.replace("_", " ")
             raise InputError(
                 f"{folder} holds this experiment with {called} {had}, not {wanted}:"
-                " give the same command to go on, or another --out"
+                " give the same command to resume, or another --out"
             )
     if None not in (stored.images, asked.images) and stored.images != asked.images:
         raise InputError(
             f"{folder} holds this experiment on other images of {asked.dataset}: name another --out"
         )
-    return dataclasses.replace(stored, seeds=asked.seeds, images=asked.images)
+    return dataclasses.replace(asked, images=asked.images or stored.images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,106 +196,3 @@ def all_jobs(experiment: Experiment, plan: Plan, root: Path) -> Iterator[Job]:
                 rates = experiment.rates if seed == 0 else experiment.rates[:1]
             for rate in rates:
                 yield job(experiment, plan, root, variant, seed, rate)
-
-
-@dataclasses.dataclass(frozen=True)
-class Speed:
-    """What a variant's training takes here.
-
-    Attributes:
-      startup_seconds: Before the first update, and of judging the trained model, if need be.
-      epoch_seconds: Of an epoch beside its updates: judging, saving.
-      images_per_second: Of the updates.
-    """
-
-    startup_seconds: float
-    epoch_seconds: float
-    images_per_second: float
-
-    def seconds(self, epochs: int, images: int) -> float:
-        """Returns what a run takes."""
-        return self.startup_seconds + epochs * (
-            self.epoch_seconds + images / self.images_per_second
-        )
-
-
-def shorten(
-    plan: Plan, jobs: list[Job], speeds: dict[str, Speed], images: int, spent: float = 0.0
-) -> Plan:
-    """Returns the plan that fits its budget: fewer epochs, then fewer images, for all alike.
-
-    Args:
-      plan: With a budget.
-      jobs: All runs.
-      speeds: By variant name.
-      images: Training images of the plan, with all of the set counted.
-      spent: Seconds of the budget that are gone.
-
-    Raises:
-      InputError: The budget is too small for anything.
-    """
-    asked = plan.budget_seconds or 0.0
-    budget = asked - spent
-    full_epochs = max(job.recipe.epochs for job in jobs)
-
-    def seconds(epochs: int, images: int) -> float:
-        return sum(
-            speeds[job.variant.name].seconds(min(epochs, job.recipe.epochs), images) for job in jobs
-        )
-
-    full = seconds(full_epochs, images)
-    if full <= budget:
-        return plan
-    fewest_epochs = max(1, round(full_epochs * _FEWEST_EPOCHS_SHARE))
-    fewest_images = min(images, _FEWEST_BATCHES * max(job.recipe.batch_size for job in jobs))
-    epochs, kept = full_epochs, images
-    while epochs > fewest_epochs and seconds(epochs, kept) > budget:
-        epochs -= 1
-    fixed = seconds(epochs, 0)
-    if seconds(epochs, kept) > budget:
-        per_image = (seconds(epochs, kept) - fixed) / kept
-        kept = int((budget - fixed) / per_image)
-    if kept < fewest_images:
-        least = seconds(fewest_epochs, fewest_images)
-        raise InputError(
-            f"--budget {duration(asked)} is too short for {len(jobs)} runs: {fewest_epochs} "
-            f"epoch{'s' if fewest_epochs > 1 else ''} of {fewest_images:,} images take about "
-            f"{duration(least)} here"
-        )
-    speed = min(speed.images_per_second for speed in speeds.values())
-    sentence = (
-        f"Shortened to fit {duration(asked)}: {epochs} epochs of {kept:,} images instead of "
-        f"{full_epochs} of {images:,}, which would take up to {duration(full)} at the "
-        f"{speed:,.0f} images/s measured before the start."
-    )
-    return dataclasses.replace(
-        plan,
-        epochs=epochs if epochs < full_epochs else plan.epochs,
-        limit_train=kept if kept < images else plan.limit_train,
-        shortened=sentence,
-    )
-
-
-def duration(seconds: float) -> str:
-    """Returns 30 as "30 seconds", 754 as "13 minutes", 7500 as "2.1 hours"."""
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
-
-
-def parse_budget(text: str | None) -> float | None:
-    """Reads "30m", "2h" or "90s" as seconds.
-
-    Raises:
-      InputError: It is none of them, or not above 0.
-    """
-    if text is None:
-        return None
-    units = {"s": 1, "m": 60, "h": 3600}
-    try:
-        seconds = float(text[:-1]) * units[text[-1:]]
-    except (ValueError, KeyError):
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise InputError(f"--budget takes minutes (30m), hours (2h) or seconds. Received: {text!r}")
-    return seconds

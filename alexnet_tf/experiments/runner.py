@@ -1,11 +1,13 @@
 """Runs an experiment: every variant and seed through `train`, in one folder that can be resumed."""
 
 import dataclasses
+import gc
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from alexnet_tf import runs
 from alexnet_tf.data.examples import fingerprint_of
@@ -24,9 +26,7 @@ from alexnet_tf.experiments.plan import (
     check_same,
     job,
     read_plan,
-    shorten,
 )
-from alexnet_tf.experiments.probe import clear, measure_speeds
 from alexnet_tf.experiments.progress import RunsBar, Teller
 from alexnet_tf.experiments.results import (
     FIGURE,
@@ -38,7 +38,6 @@ from alexnet_tf.experiments.results import (
     collect,
     read_measured,
 )
-from alexnet_tf.experiments.sharing import take_over
 from alexnet_tf.experiments.table import table
 from alexnet_tf.files import check_local_path, write_json, write_text
 from alexnet_tf.run_record import EpochRecord
@@ -111,7 +110,7 @@ class _Runner:
         self._judges = judges(experiment)
 
     def settle(self, asked: Plan) -> Plan:
-        """Returns the plan to run: the folder's own, or the new one made to fit its budget."""
+        """Returns the plan to run, which must be that of the folder except for the seeds."""
         path = self._root / PLAN
         stored = read_plan(path) if path.is_file() else None
         if stored is not None:
@@ -135,13 +134,6 @@ class _Runner:
                     f"{images} training images of {plan.dataset} are fewer than a batch of "
                     f"{largest}: give {more}"
                 )
-            if plan.budget_seconds is not None:
-                started = time.monotonic()
-                speeds = measure_speeds(
-                    self._experiment, plan, self._data_dir, self._judges, self._teller
-                )
-                spent = time.monotonic() - started
-                plan = shorten(plan, self._all_jobs(plan), speeds, images, spent)
         self._root.mkdir(parents=True, exist_ok=True)
         write_json(path, plan.to_json())
         return plan
@@ -190,11 +182,6 @@ class _Runner:
         what += f", rate {job.recipe.learning_rate:g}" if self._experiment.rates else ""
         bar.start(what, job.recipe.epochs)
         self._check_recipe(job)
-        if not job.folder.exists():
-            models = self._keep_models
-            same = take_over(job, plan, self._root, judged=self._judges, models=models)
-            if same is not None:
-                self._teller.message(f"{what}: trained already, in {same}")
         if not job.finished:
 
             def watch(record: EpochRecord) -> bool:
@@ -271,6 +258,12 @@ class _Runner:
         recipe = self._experiment.recipe_of(self._experiment.trained()[0])
         data = open_dataset(plan.dataset, data_dir=self._data_dir, channels=recipe.network.channels)
         return split_dataset(data, hold_out=recipe.hold_out, seed=0)
+
+
+def clear() -> None:
+    """Frees the graph and the weights of the previous run."""
+    keras.backend.clear_session()
+    gc.collect()
 
 
 def strip(folder: Path) -> None:

@@ -6,7 +6,13 @@ from typing import Any
 from alexnet_tf.experiments.catalog import get_experiment
 from alexnet_tf.experiments.definition import Experiment, Pair
 from alexnet_tf.experiments.measures import METRICS
-from alexnet_tf.experiments.plan import duration
+
+
+def duration(seconds: float) -> str:
+    """Returns 30 as "30 seconds", 754 as "13 minutes", 7500 as "2.1 hours"."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def format_value(value: float | None, unit: str) -> str:
@@ -85,7 +91,7 @@ def verdict(experiment: Experiment, results: dict[str, Any]) -> tuple[list[str],
     rows = {row["name"]: row["metrics"][experiment.metrics[0]] for row in results["variants"]}
     reason = [experiment.reason] if experiment.reason else []
     if results["plan"]["shortened"]:
-        reason.insert(0, "The budget shortened the training.")
+        reason.insert(0, "The experiment was shortened.")
     if experiment.alike_within is not None:
         sentence, alike = _alike(experiment, rows)
         if alike:

@@ -59,7 +59,7 @@ def divergence(
     """
     kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint was saved"
     return DivergedError(
-        f"the loss or a weight became NaN or infinite (epoch {epoch}, update {update} of "
+        f"the loss or a weight became NaN, infinite or huge (epoch {epoch}, update {update} of "
         f"{updates}): try a --learning-rate below {recipe.learning_rate:g}, or --init stable; "
         f"{kept}"
     )

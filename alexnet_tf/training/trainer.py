@@ -31,6 +31,8 @@ from alexnet_tf.training.validation import validate, validation_fields
 _SECONDS_PER_CALL = 0.5  # as many updates as fit are made in one call into the graph
 _STEPS_PER_CALL_OF_WORKERS = 4
 _CHECKED_IMAGES = 32
+# Beyond it a few layers overflow float32: a run that ends with such weights predicts nothing.
+_LARGEST_WEIGHT = 1e8
 
 
 class StoppedError(Exception):
@@ -259,15 +261,18 @@ class Trainer:
         return stop.requested if self._devices.workers == 1 else self._stop_voted
 
     def _save_checkpoint(self, saver: Saver) -> None:
-        """Saves a checkpoint if all tensors are finite.
+        """Saves a checkpoint if all tensors are usable.
 
         Raises:
-          DivergedError: A weight or a velocity is NaN or infinite; nothing is saved.
+          DivergedError: A weight or a velocity is NaN, infinite or huge; nothing is saved.
         """
         self._step.to_model()
         self.state.schedule = self._schedule.state()
         tensors = self.tensors()
         if not all(np.isfinite(values).all() for values in tensors.values()):
+            raise self._divergence(saver)
+        weights = self.model.trainable_variables
+        if max(float(np.abs(v.numpy()).max()) for v in weights) > _LARGEST_WEIGHT:
             raise self._divergence(saver)
         saver.checkpoint(tensors, self.state)
 

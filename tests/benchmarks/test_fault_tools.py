@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from run_records import epoch_record, run_record
 
 from alexnet_tf import runs
+from alexnet_tf.run_record import history_text
 
 ROOT = Path(__file__).parents[2]
 SPEC = importlib.util.spec_from_file_location("tools", ROOT / "benchmarks" / "fault_tools.py")
@@ -19,7 +21,7 @@ SPEC.loader.exec_module(tools)
 @pytest.fixture
 def run(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    runs.write_run(tmp_path, {"id": "a", "recipe": {}})
+    runs.write_run(tmp_path, run_record(id="a"))
     return tmp_path
 
 
@@ -50,9 +52,11 @@ def test_a_checkpoint_is_intact_if_its_checksum_is_that_of_its_bytes(run):
 
 
 def test_curves_are_compared_without_their_times(run):
-    record = {"epoch": 1, "training_loss": 0.5, "seconds": 3.0}
-    (run / runs.HISTORY).write_text(runs.history_text([record]))
-    assert tools.curves(run) == [{"epoch": 1, "training_loss": 0.5}]
+    record = epoch_record(1, training_loss=0.5, seconds=3.0)
+    (run / runs.HISTORY).write_text(history_text([record]))
+    (kept,) = tools.curves(run)
+    assert (kept["epoch"], kept["training_loss"]) == (1, 0.5)
+    assert not {"seconds", "images_per_second", "waiting_fraction"} & kept.keys()
 
 
 def test_a_process_is_forked_killed_and_leaves_its_last_line(tmp_path):

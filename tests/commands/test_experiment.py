@@ -37,7 +37,7 @@ def test_list_as_json_is_one_object(capsys):
     ("arguments", "words"),
     [
         (["lnr"], ("unknown experiment 'lnr'", "lrn")),
-        (["lrn", "--budget", "30"], ("--budget", "30m")),
+        (["lrn", "--budget", "30m"], ("No such option", "--budget")),
         (["lrn", "--seeds", "0"], ("--seeds",)),
         (["lrn", "--epochs", "none"], ("--epochs",)),
         ([], ("NAME",)),

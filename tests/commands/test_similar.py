@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from run_records import record_on
 
 from alexnet_tf.cli import main
 from alexnet_tf.evaluation.similarity import Neighbor
@@ -38,8 +39,7 @@ def home(tmp_path, monkeypatch):
     run.mkdir(parents=True)
     model = build_model(network, class_names=NAMES, resize_pixels=16, init="he", seed=1)
     save_model(model, run / "best.keras")
-    options = {"dataset": str(tmp_path / "photos"), "data_dir": None}
-    write_run(run, {"recipe": {}, "options": options, "started": "now"})
+    write_run(run, record_on(tmp_path / "photos"))
     return tmp_path
 
 
@@ -104,7 +104,7 @@ def test_a_model_and_a_folder_without_classes(home, capsys):
         ("photos", "name one image"),
         ("cut.png", "cut.png: damaged"),
         ("photos/red/0.png --model saved_models/first/best.keras", "needs --in"),
-        ("photos/red/0.png --model m.keras --run saved_models/first", "not both"),
+        ("photos/red/0.png --model m.keras --run saved_models/first", "name two models"),
         ("photos/red/0.png --in elsewhere/", "elsewhere"),
         ("photos/red/0.png --split test", "no split 'test'"),
         ("photos/red/0.png --top 0", "--top"),

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from run_records import record_on
 
 import alexnet_tf as an
 from alexnet_tf.cli import main
@@ -142,12 +143,7 @@ def add_run(
 ):
     folder.mkdir(parents=True)
     save_model(network, folder / "best.keras")
-    record = {
-        "recipe": {"hold_out": hold_out},
-        "seed": seed,
-        "options": {"dataset": str(dataset), "data_dir": data_dir},
-        "dataset": {"validation_split": watched},
-    }
+    record = record_on(dataset, data_dir=data_dir, split=watched, seed=seed, hold_out=hold_out)
     write_run(folder, record)
 
 

@@ -67,7 +67,7 @@ def refused(arguments, capsys):
 
 def test_the_newest_run_on_its_own_validation_set_gives_what_training_noted():
     record = read_run("saved_models/first")
-    best = record["results"]["best"]
+    best = record.best
     found = evaluate()
     assert found.split == "validation"
     assert found.model.endswith("first/best.keras")

@@ -1,28 +1,25 @@
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
+from run_records import epoch_record, run_record
 
 from alexnet_tf import recipes, runs
-from alexnet_tf.experiments import catalog, sharing
+from alexnet_tf.experiments import catalog
 from alexnet_tf.experiments import conditions as conditions_module
 from alexnet_tf.experiments.conditions import Conditions
 from alexnet_tf.experiments.definition import Experiment, Pair, Variant
+from alexnet_tf.run_record import DatasetRecord, history_text
 from alexnet_tf.settings import Convolution
+from alexnet_tf.train_options import TrainOptions
 
 
 @pytest.fixture(autouse=True)
 def begin_under(monkeypatch):
-    """Sets the conditions that runs begin under, without a commit at first.
-
-    The folders of tests lie side by side, and their runs are the same: with one they are shared.
-    """
+    """Sets the conditions that runs start under, without a commit at first."""
 
     def begin(commit, cores=2):
         now = Conditions(commit, "here", cores)
-        for module in (conditions_module, sharing):
-            monkeypatch.setattr(module, "conditions", lambda: now)
+        monkeypatch.setattr(conditions_module, "conditions", lambda: now)
 
     begin(None)
     return begin
@@ -74,16 +71,15 @@ def tiny(monkeypatch):
 
 
 def entry(epoch, training, test=0.5):
-    return {
-        "epoch": epoch,
-        "learning_rate": 0.01,
-        "training_loss": 2 * training,
-        "training_top1_error": training,
-        "validation_loss": 2 * test,
-        "validation_top1_error": test,
-        "seconds": 1.5,
-        "images_per_second": 100.0,
-    }
+    return epoch_record(
+        epoch,
+        training_loss=2 * training,
+        training_top1_error=training,
+        validation_loss=2 * test,
+        validation_top1_error=test,
+        seconds=1.5,
+        images_per_second=100.0,
+    )
 
 
 @pytest.fixture
@@ -105,27 +101,18 @@ def scripted(monkeypatch, no_collection):
                 history.append(entry(epoch, error, error + 0.1))
                 if on_epoch(history[-1]):
                     break
-            record = {
-                "recipe": recipe.to_json(),
-                "seed": seed,
-                "seconds": 1.5 * len(history),
-                "dataset": {
-                    "name": dataset,
-                    "classes": 3,
-                    "train_examples": 90,
-                    "validation_examples": 27,
-                    "validation_split": "validation",
-                },
-                "parameters": 1234,
-                "precision": "float32",
-                "devices": ["/CPU:0"],
-                "versions": {"alexnet_tf": "0"},
-                "started": "2026-01-01T00:00:00+00:00",
-                "finished": "2026-01-01T00:01:00+00:00",
-            }
+            record = run_record(
+                options=TrainOptions(dataset=dataset, seed=seed, precision="float32"),
+                recipe=recipe,
+                seconds=1.5 * len(history),
+                dataset=DatasetRecord(dataset, None, "photos", 90, 27, "validation"),
+                class_names=("blue", "green", "red"),
+                parameters=1234,
+                versions={"alexnet_tf": "0"},
+                finished="2026-01-01T00:01:00+00:00",
+            )
             runs.write_run(run_dir, record)
-            lines = "".join(json.dumps(record) + "\n" for record in history)
-            (run_dir / "history.jsonl").write_text(lines)
+            (run_dir / "history.jsonl").write_text(history_text(history))
             (run_dir / "best.keras").write_bytes(b"large")
 
     script = Scripted()

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from run_records import epoch_record
 
 from alexnet_tf.experiments.measures import METRICS, Run, epochs_until
 
@@ -21,7 +22,8 @@ def test_epochs_until_an_error_is_reached_lie_on_a_straight_line(errors, epochs)
 
 
 def history(**values):
-    return [{name: value[i] for name, value in values.items()} for i in range(2)]
+    """Two epochs' records with these values."""
+    return [epoch_record(**{name: value[i] for name, value in values.items()}) for i in range(2)]
 
 
 def test_the_last_epoch_counts_and_a_diverged_run_has_no_number():

@@ -188,11 +188,11 @@ def test_a_published_number_is_met_or_not(errors, verdict, tiny, monkeypatch):
     assert verdict in table(results_of(alone, {"one": errors}))
 
 
-def test_what_a_budget_took_is_said(tiny):
-    plan = {"seeds": 1, "shortened": "Shortened to fit 30 minutes."}
+def test_a_shortened_experiment_is_named(tiny):
+    plan = {"seeds": 1, "shortened": "Shortened: 3 epochs instead of 30."}
     text = table(results_of(tiny, {"one": [0.3], "two": [0.2]}, plan=plan))
-    assert f"The budget shortened the training. {tiny.reason}" in text
-    assert re.search(r"Shortened to fit 30 minutes\. 1,000 training", text)
+    assert f"The experiment was shortened. {tiny.reason}" in text
+    assert re.search(r"Shortened: 3 epochs instead of 30\. 1,000 training", text)
     assert "seed 0," in text
 
 

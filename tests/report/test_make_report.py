@@ -132,8 +132,8 @@ def test_one_picture_needs_no_data_where_it_shows_none(home, tmp_path):
         home / "run", tmp_path / "run", ignore=shutil.ignore_patterns("check*", "pict*", "*.html")
     )
     record = runs.read_run(tmp_path / "run")
-    record["options"]["dataset"] = str(tmp_path / "gone")
-    runs.write_run(tmp_path / "run", record)
+    options = record.options.replace(dataset=str(tmp_path / "gone"))
+    runs.write_run(tmp_path / "run", record.replace(options=options))
     words = ("report", "--run", tmp_path / "run")
     out = tmp_path / "kernels.svg"
     assert command(*words, "--only", "kernels", "--out", out) == (0, f"{out}\n", "")

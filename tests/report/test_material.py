@@ -27,8 +27,12 @@ def test_before_training_is_what_the_run_began_with(home):
     np.testing.assert_array_equal(found.kernels.before, found.kernels.after)
     assert (found.kernels.groups, found.kernels.after.shape) == (2, (5, 5, 3, 8))
     tuned = material()
-    tuned.record["options"]["overrides"]["weights"] = str(home / "run")
+    tuned.record = tuned.record.replace(
+        options=tuned.record.options.replace(weights=str(home / "run"))
+    )
     np.testing.assert_array_equal(tuned.kernels.before, tuned.kernels.after)
     lost = material()
-    lost.record["options"]["overrides"]["weights"] = str(home / "gone.keras")
+    lost.record = lost.record.replace(
+        options=lost.record.options.replace(weights=str(home / "gone.keras"))
+    )
     assert lost.kernels.before is None

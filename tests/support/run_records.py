@@ -37,3 +37,14 @@ def run_record(**changes):
         "parameters": 1000,
     }
     return RunRecord(**values | changes)
+
+
+def record_on(dataset, *, data_dir=None, split="validation", seed=0, hold_out=0.1, **changes):
+    """The record of a run on a data set, validated on a split."""
+    options = TrainOptions(dataset=str(dataset), data_dir=data_dir, seed=seed, precision="float32")
+    return run_record(
+        options=options,
+        recipe=get_recipe("shapes").replace(hold_out=hold_out),
+        dataset=DatasetRecord(str(dataset), data_dir, "photos", 90, 27, split),
+        **changes,
+    )

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.steps import Totals, TrainingStep
+from alexnet_tf.training.state import Totals
+from alexnet_tf.training.steps import TrainingStep
 
 ROWS, REAL, PIXELS = 8, 3, 16
 

@@ -118,7 +118,9 @@ def test_weights_that_are_gone_or_others_are_refused_where_a_run_starts_again_fr
     with pytest.raises(InputError, match=r"w\.keras is another network by now"):
         resume(folder)
     weights.unlink()
-    with pytest.raises(InputError, match=r"starts again from the weights.*w\.keras: there is no"):
+    with pytest.raises(
+        InputError, match=r"starts again from the weights.*w\.keras: model file not found"
+    ):
         resume(folder)
     assert everything_in(folder) == there
 
