@@ -1,7 +1,7 @@
-"""Rescales, cuts and reflects one image in a single pass over its pixels, compiled by Numba.
+"""Resize, crop and flip one image in a single pass over its pixels, compiled by Numba.
 
-TensorFlow's operations need four passes and turn the image twice: three times as long, and as many
-switches between threads as operations.
+TensorFlow's operations need four passes and transpose the image twice: three times as long, and
+each operation may switch threads.
 """
 
 import functools
@@ -12,21 +12,23 @@ import numba
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.squares import resized_side
+
 
 def resize_crop_flip(
     image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, resized: int, pixels: int
 ) -> tf.Tensor:
-    """Does `images.resize_and_crop`, then `images.crop_and_flip`, and computes that crop alone.
+    """Return `images.crop_and_flip_one` of `images.resize_and_crop`; compute only the crop.
 
-    Equal to the steps one after another but for rounding: a level may differ by one. On the
-    processor only, as input pipelines are.
+    Equal to the two functions up to rounding: a level may differ by one. Runs on the CPU only, as
+    input pipelines do.
 
     Args:
       image: uint8 [height, width, channels].
-      top: int32 scalar, the crop's first row in the rescaled square.
-      left: int32 scalar, its first column.
-      flip: bool scalar, whether the crop is reflected left to right.
-      resized: Side of the rescaled square.
+      top: int32 scalar, the crop's first row in the resized square.
+      left: int32 scalar, the crop's first column.
+      flip: bool scalar, whether the crop is flipped horizontally.
+      resized: Side of the resized square.
       pixels: Side of the crop.
 
     Returns:
@@ -40,13 +42,10 @@ def resize_crop_flip(
 def _crop(
     image: np.ndarray, top: np.int32, left: np.int32, flip: np.bool_, resized: int, pixels: int
 ) -> np.ndarray:
-    """Does `resize_crop_flip` on arrays; the interpreter's lock is free while it computes."""
+    """Compute `resize_crop_flip` of arrays, without holding the interpreter's lock."""
     height, width, channels = image.shape
     shorter = min(height, width)
-    # a * p / b rounded to the nearest in whole numbers, as `images` has it.
-    new_height, new_width = (
-        max((2 * side * resized + shorter) // (2 * shorter), resized) for side in (height, width)
-    )
+    new_height, new_width = (resized_side(side, shorter, resized) for side in (height, width))
     row_begin, column_begin = (new_height - resized) // 2 + top, (new_width - resized) // 2 + left
     if (height, width) == (new_height, new_width):
         square = image[row_begin : row_begin + pixels, column_begin : column_begin + pixels]
@@ -60,17 +59,17 @@ def _crop(
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function compiled at its first call, kept on the disk where there is a place."""
+    """Return a function compiled at its first call, cached on disk where possible."""
     compiled = functools.partial(numba.njit, nogil=True, fastmath={"contract"})
     try:
         return compiled(cache=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+    except RuntimeError:  # neither the package's folder nor the user's cache is writable
         return compiled()(function)
 
 
 @_compiled
 def _taps(begin: int, scale: float, size: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the triangle filter along one side, as wide as an output pixel or an input pixel.
+    """Return the triangle filter along one side, as wide as an output pixel or an input pixel.
 
     Args:
       begin: The first output pixel.
@@ -79,24 +78,24 @@ def _taps(begin: int, scale: float, size: int, pixels: int) -> tuple[np.ndarray,
       pixels: Output pixels.
 
     Returns:
-      int64 [pixels], the first input pixel of each; float32 [pixels, taps], the weights of that and
-      the next ones, which add up to one and do not reach over the edge.
+      int64 [pixels], the first input pixel of each output pixel; float32 [pixels, taps], the
+      weights of that and the following input pixels, which add up to one and end at the edge.
     """
     reach = max(1 / scale, 1.0)
     taps = min(int(np.ceil(2 * reach)) + 1, size)
     starts = np.empty(pixels, np.int64)
     weights = np.empty((pixels, taps), np.float32)
-    for place in range(pixels):
-        center = (begin + place + 0.5) / scale - 0.5
+    for position in range(pixels):
+        center = (begin + position + 0.5) / scale - 0.5
         start = min(max(int(np.ceil(center - reach)), 0), size - taps)
-        starts[place] = start
+        starts[position] = start
         total = 0.0
         for tap in range(taps):
             weight = max(1 - abs(start + tap - center) / reach, 0.0)
-            weights[place, tap] = weight
+            weights[position, tap] = weight
             total += weight
         for tap in range(taps):
-            weights[place, tap] /= total
+            weights[position, tap] /= total
     return starts, weights
 
 
@@ -108,14 +107,14 @@ def _filter(
     columns: np.ndarray,
     column_weights: np.ndarray,
 ) -> np.ndarray:
-    """Filters down, then along, a line of the result at a time.
+    """Apply the filters vertically, then horizontally, one line of the result at a time.
 
     Args:
       image: uint8 [height, width, 3].
       rows: First row of each line; see `_taps`.
-      row_weights: Their weights.
-      columns: First column of each pixel, rising or falling.
-      column_weights: Their weights.
+      row_weights: Weights of the rows.
+      columns: First column of each pixel, ascending or descending.
+      column_weights: Weights of the columns.
 
     Returns:
       uint8 [pixels, pixels, 3].
@@ -124,8 +123,8 @@ def _filter(
     first = min(columns[0], columns[-1])
     width = 3 * (max(columns[0], columns[-1]) + taps - first)
     flat = image.reshape(image.shape[0], -1)[:, 3 * first : 3 * first + width]
-    # Unsigned: a signed place would be looked at for counting from the end.
-    places = (3 * (columns - first)).astype(np.uint64)
+    # Unsigned: Numba would check signed indices for counting from the end.
+    offsets = (3 * (columns - first)).astype(np.uint64)
     line = np.empty(width, np.float32)
     square = np.empty((pixels, pixels, 3), np.uint8)
     for y in range(pixels):
@@ -136,15 +135,15 @@ def _filter(
             for column in range(width):
                 line[column] += weight * np.float32(source[column])
         for x in range(pixels):
-            place = places[x]
-            red = green = blue = np.float32(0.5)  # to the nearest: the casts below round down
+            offset = offsets[x]
+            red = green = blue = np.float32(0.5)  # the casts below then round to the nearest
             for tap in range(taps):
                 weight = column_weights[x, tap]
-                red += weight * line[place]
-                green += weight * line[place + np.uint64(1)]
-                blue += weight * line[place + np.uint64(2)]
-                place += np.uint64(3)
-            # At most 255.5 and a rounding: the weights are positive and add up to one.
+                red += weight * line[offset]
+                green += weight * line[offset + np.uint64(1)]
+                blue += weight * line[offset + np.uint64(2)]
+                offset += np.uint64(3)
+            # At most 255.5 plus rounding: the weights are positive and add up to one.
             square[y, x, 0] = np.uint8(np.int32(red))
             square[y, x, 1] = np.uint8(np.int32(green))
             square[y, x, 2] = np.uint8(np.int32(blue))

@@ -1,4 +1,4 @@
-"""A split: labeled images with random access by index, whatever they are stored in."""
+"""Labeled images with random access by index, whatever they are stored in."""
 
 import abc
 import hashlib
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.image_size import refusal
+from alexnet_tf.data.decode import decode_image, is_plain
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.data.squares import copy_squares
 
@@ -17,10 +17,10 @@ Indices = np.ndarray
 
 
 def fingerprint_of(*parts: str | np.ndarray) -> str:
-    """Returns a short name for what texts and arrays hold."""
+    """Return a checksum of texts and arrays, in 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        if isinstance(part, str):  # perhaps a file's name, which need not be UTF-8
+        if isinstance(part, str):  # may be a file name, which need not be UTF-8
             digest.update(part.encode(errors="surrogateescape"))
         else:
             digest.update(np.ascontiguousarray(part).data)
@@ -29,15 +29,15 @@ def fingerprint_of(*parts: str | np.ndarray) -> str:
 
 
 class Examples(abc.ABC):
-    """Labelled images, numbered from 0.
+    """Labeled images, numbered from 0.
 
     Attributes:
       labels: int64 [n], class numbers.
-      channels: 3 (RGB) or 1 (gray): what `load` gives.
-      stored_statistics: A file with the statistics of just these examples, or None.
-      is_fast: Whether images are read as fast as from memory: there is no need to keep them there.
-      stored_shape: [height, width, channels] of all images, if their pixels lie in memory or are
-        mapped into it; None if they are decoded.
+      channels: 3 (RGB) or 1 (gray), of the images that `load` returns.
+      stored_statistics: A file with the statistics of exactly these examples, or None.
+      is_fast: Whether images are read as fast as from memory, so that caching them gains nothing.
+      stored_shape: [height, width, channels] of all images, if their pixels lie in memory or in a
+        memory-mapped file; None if images are decoded.
     """
 
     labels: np.ndarray
@@ -47,16 +47,16 @@ class Examples(abc.ABC):
     stored_shape: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
-        """Returns the number of examples."""
+        """Return the number of examples."""
         return len(self.labels)
 
     @abc.abstractmethod
     def name(self, index: int) -> str:
-        """Returns what a message calls the example: a file's path, or a number in a split."""
+        """Return the example's name for messages: a file's path, or a number in a split."""
 
     @abc.abstractmethod
     def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Reads one image; usable inside `Dataset.map`.
+        """Read one image; usable inside `Dataset.map`.
 
         Args:
           index: int64 scalar.
@@ -68,12 +68,16 @@ class Examples(abc.ABC):
           tf.errors.OpError: When run, for an image that cannot be read or decoded.
         """
 
-    def refusal(self, index: int) -> str | None:
-        """Returns why an image is not even to be decoded; None: it may be."""
+    def content(self, index: int) -> bytes | None:
+        """Return the bytes of the example's own file; None if it has no file of its own.
+
+        Raises:
+          OSError: The file cannot be read.
+        """
         return None
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yields the images as they lie in memory: uint8 of `stored_shape`, which must not be None.
+        """Yield images as they lie in memory: uint8 of `stored_shape`, which must not be None.
 
         Args:
           indices: int64 [n].
@@ -83,13 +87,13 @@ class Examples(abc.ABC):
     def load_crops(
         self, indices: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
     ) -> tf.Tensor:
-        """Copies squares out of images that lie in memory (`stored_shape` must not be None).
+        """Crop images that lie in memory (`stored_shape` must not be None).
 
         Args:
           indices: int64 [n].
-          tops: int32 [n], the crop's first row.
-          lefts: int32 [n], the crop's first column.
-          flips: bool [n], whether the crop is reflected left to right.
+          tops: int32 [n], first row of each crop.
+          lefts: int32 [n], first column of each crop.
+          flips: bool [n], whether a crop is flipped horizontally.
           pixels: Side of the crops.
 
         Returns:
@@ -108,11 +112,11 @@ class Examples(abc.ABC):
 
     @abc.abstractmethod
     def subset(self, indices: Indices) -> "Examples":
-        """Returns the examples of these indices, in their order."""
+        """Return the examples at these indices, in this order."""
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
-        """Returns a name that changes when the images or their order may have changed."""
+        """Return a checksum that changes when the images or their order may have changed."""
 
 
 class ArrayExamples(Examples):
@@ -126,13 +130,13 @@ class ArrayExamples(Examples):
         origin: str = "image",
         numbers: np.ndarray | None = None,
     ) -> None:
-        """Takes the arrays as they are.
+        """Hold the arrays, without a copy where they are contiguous.
 
         Args:
           images: uint8 [n, height, width, 1 or 3].
           labels: Whole numbers [n].
-          origin: What they are part of, for `name`.
-          numbers: Their numbers in it, for `name`; None counts from 0.
+          origin: Name of the split, for `name`.
+          numbers: Numbers of the images in the split, for `name`; None counts from 0.
         """
         if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels):
             raise ValueError(
@@ -149,31 +153,31 @@ class ArrayExamples(Examples):
 
     @property
     def tensor(self) -> tf.Tensor:
-        """uint8 [n, height, width, channels]: the images, made a tensor once."""
+        """The images as a tensor, uint8 [n, height, width, channels]; converted once."""
         if self._tensor is None:
-            # Eager whatever the caller traces, and in main memory: input pipelines run there.
+            # Eager even inside a trace, and in main memory: input pipelines run there.
             with tf.init_scope(), tf.device("/CPU:0"):
                 self._tensor = tf.convert_to_tensor(self.images)
         return self._tensor
 
     def name(self, index: int) -> str:
-        """Returns the origin and the number in it."""
+        """Return the origin and the number in it."""
         return f"{self._origin} {self._numbers[index]}"
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Reads one image; see `Examples.load`."""
+        """Read one image; see `Examples.load`."""
         return self.load_batch(index)
 
     def load_batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """Reads images at once: uint8 [..., height, width, channels] for int64 [...]."""
+        """Read images at once: uint8 [..., height, width, channels] for int64 [...]."""
         return tf.gather(self.tensor, indices)
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yields the images; see `Examples.stored_images`."""
+        """Yield the images; see `Examples.stored_images`."""
         return map(self.images.__getitem__, indices.tolist())
 
     def subset(self, indices: Indices) -> "ArrayExamples":
-        """Returns a copy of the examples of these indices."""
+        """Return a copy of the examples at these indices."""
         return ArrayExamples(
             self.images[indices],
             self.labels[indices],
@@ -182,22 +186,22 @@ class ArrayExamples(Examples):
         )
 
     def fingerprint(self) -> str:
-        """Returns a hash of the pixels and labels."""
+        """Return a checksum of the pixels and labels."""
         return fingerprint_of(str(self.images.shape), self.images, self.labels)
 
 
 class FileExamples(Examples):
-    """Image files: JPEG, PNG, WebP, GIF (the first frame) or BMP."""
+    """Image files: JPEG, PNG, WebP, GIF or BMP, decoded as `decode_content` does."""
 
     def __init__(
         self, paths: Sequence[str | os.PathLike[str]], labels: np.ndarray, *, channels: int = 3
     ) -> None:
-        """Takes the files' paths and labels; nothing is read yet.
+        """Hold paths and labels; read nothing yet.
 
         Args:
           paths: One file per example.
           labels: Whole numbers, one per file.
-          channels: 3 or 1: what `load` converts to.
+          channels: 3 (RGB) or 1 (gray): `load` converts to it.
         """
         if len(paths) != len(labels):
             raise ValueError(f"{len(paths)} paths, {len(labels)} labels")
@@ -207,56 +211,94 @@ class FileExamples(Examples):
         self._tensor: tf.Tensor | None = None
 
     def name(self, index: int) -> str:
-        """Returns the file's path."""
+        """Return the file's path."""
         return self.paths[index]
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Reads one image; see `Examples.load`."""
-        return decode(tf.io.read_file(self._files()[index]), self.channels)
+        """Read one image; see `Examples.load`."""
+        return decode_content(tf.io.read_file(self._files()[index]), self.channels)
 
-    def refusal(self, index: int) -> str | None:
-        """Returns why an image is not even to be decoded: it has too many pixels."""
-        return refusal(self.paths[index])
+    def content(self, index: int) -> bytes:
+        """Return the file's bytes; see `Examples.content`."""
+        return Path(self.paths[index]).read_bytes()
 
-    @tf.autograph.experimental.do_not_convert  # it warns that it cannot read os.fsencode
+    @tf.autograph.experimental.do_not_convert  # AutoGraph warns that it cannot convert os.fsencode
     def _files(self) -> tf.Tensor:
-        """Returns string [n]: the paths, made a tensor once."""
+        """Return the paths as a tensor, string [n]; converted once."""
         if self._tensor is None:
             with tf.init_scope(), tf.device("/CPU:0"):
                 self._tensor = tf.constant([os.fsencode(path) for path in self.paths])
         return self._tensor
 
     def subset(self, indices: Indices) -> "FileExamples":
-        """Returns the examples of these indices."""
+        """Return the examples at these indices."""
         paths = [self.paths[i] for i in indices]
         return FileExamples(paths, self.labels[indices], channels=self.channels)
 
     def fingerprint(self) -> str:
-        """Returns a hash of paths, sizes and times of change, or of "missing" in their place."""
+        """Return a checksum of paths, sizes and modification times."""
         parts = [str(self.channels)]
         for path in self.paths:
             try:
                 stat = Path(path).stat()
                 parts.append(f"{Path(path).absolute()} {stat.st_size} {stat.st_mtime_ns}")
-            except OSError:  # gone, or a link to itself; whoever reads it is told
+            except OSError:  # deleted, or a link to itself: reading it reports that
                 parts.append(f"{path} missing")
         return fingerprint_of(*parts)
 
 
-def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes a JPEG, PNG, WebP (no animation), GIF (first frame) or BMP file's content.
+def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decode an image file as `decode.decode_image` does; usable inside `Dataset.map`.
+
+    Ordinary JPEG and PNG files are decoded by TensorFlow, to the same pixels: a JPEG takes 0.7 of
+    the time that Pillow takes, and several are decoded at once. All others are decoded by Pillow.
 
     Args:
-      encoded: string scalar.
+      content: string scalar, the file's bytes.
       channels: 3 (RGB) or 1 (gray).
 
     Returns:
-      uint8 [height, width, channels]. Transparency is dropped; an orientation in the file's
-      metadata is not looked at.
+      uint8 [height, width, channels].
+
+    Raises:
+      tf.errors.InvalidArgumentError: When run, for a file that cannot be decoded or has too many
+        pixels.
+    """
+    return to_channels(_decode_rgb(content), channels)
+
+
+# A function of its own: called eagerly, Python's errors become TensorFlow's here, too.
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
+def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
+    """Return `decode_content` of a file: uint8 [height, width, 3]."""
+
+    def decode_plain() -> tf.Tensor:
+        # The kernel decodes PNG files as well. Its default method for JPEG differs from Pillow's.
+        return tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def decode_with_pillow() -> tf.Tensor:
+        return tf.numpy_function(decode_image, [content], tf.uint8, stateful=False)
+
+    plain = tf.numpy_function(is_plain, [content], tf.bool, stateful=False)
+    image = tf.cond(tf.ensure_shape(plain, ()), decode_plain, decode_with_pillow)
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decode an image file with TensorFlow operations alone, as exported graphs must.
+
+    Transparency is dropped and the EXIF orientation is ignored; `decode_content` does neither.
+
+    Args:
+      encoded: string scalar, a JPEG, PNG, WebP (not animated), GIF (first frame) or BMP file.
+      channels: 3 (RGB) or 1 (gray).
+
+    Returns:
+      uint8 [height, width, channels].
     """
 
     def decode_bitmap() -> tf.Tensor:
-        # TensorFlow converts no channels of a BMP: gray, color and transparent ones are told here.
+        # TensorFlow converts no channels of a BMP file.
         bitmap = tf.io.decode_bmp(encoded, channels=0)
         return tf.cond(
             tf.equal(tf.shape(bitmap)[-1], 1),

@@ -1,6 +1,6 @@
-"""Which files are taken for images by their names, where a folder is looked through. No TensorFlow.
+"""Which files of a folder are images, by their names. No TensorFlow.
 
-`prepare` alone looks at what files hold.
+Only `prepare` looks at the content instead.
 """
 
 from pathlib import PurePath
@@ -9,6 +9,6 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 
 def is_image(name: str) -> bool:
-    """Returns whether a file is an image by its name, and not hidden."""
+    """Return whether a file has an image's extension and is not hidden."""
     base = PurePath(name).name
     return base.lower().endswith(EXTENSIONS) and not base.startswith(".")

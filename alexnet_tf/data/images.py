@@ -1,24 +1,23 @@
-"""What is done to an image before the network, as plain functions of tensors.
+"""Resize, crop and convert images: pure functions of uint8 tensors, RGB or gray, 0..255.
 
-All take and give uint8 on the 0..255 scale, RGB or gray, and work eagerly, inside a tf.function and
-inside `Dataset.map`.
+They work eagerly, inside a tf.function and inside `Dataset.map`.
 """
 
 import functools
 
 import tensorflow as tf
 
-from alexnet_tf.data.squares import copy_squares
+from alexnet_tf.data.squares import copy_squares, resized_side
 
-# ITU-R BT.601, as Pillow and TensorFlow have it.
+# ITU-R BT.601, as in Pillow and TensorFlow.
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Makes images gray or RGB.
+    """Convert images to gray or RGB.
 
     Args:
-      images: uint8 [..., height, width, 1, 3 or 4]; a fourth channel (transparency) is dropped.
+      images: uint8 [..., height, width, 1, 3 or 4]; a fourth channel (alpha) is dropped.
       channels: 1 (luminance) or 3 (gray is repeated).
 
     Returns:
@@ -36,11 +35,11 @@ def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Rescales so that the shorter side is `pixels`, then cuts the central square (section 2).
+    """Resize the shorter side to `pixels`, then crop the central square (section 2).
 
     Bilinear with antialiasing (the filter widens when an image shrinks), rounded to whole levels.
-    The longer side is rounded to whole pixels. Images that already are that square come back as
-    they are.
+    The longer side is rounded to whole pixels. Images that already have this size are returned
+    unchanged.
 
     Args:
       images: uint8 [height, width, channels] or [batch, height, width, channels].
@@ -54,15 +53,16 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
         return images
     single = images.shape.rank == 3
     batch = images[tf.newaxis] if single else images
-    old = tf.shape(batch)[1:3]
-    new = _new_size(old, pixels)
+    # int64: a side of an image with 64 million pixels, times 256, needs it.
+    old = tf.shape(batch, out_type=tf.int64)[1:3]
+    new = resized_side(old, tf.reduce_min(old), pixels)
     corner = (new - pixels) // 2
 
     def cut() -> tf.Tensor:
         return batch[:, corner[0] : corner[0] + pixels, corner[1] : corner[1] + pixels]
 
     def resized() -> tf.Tensor:
-        # What tf.image.resize(antialias=True) calls, but only the square is computed.
+        # As tf.image.resize(antialias=True), but only the square is computed.
         scaled = tf.raw_ops.ScaleAndTranslate(
             images=batch,
             size=(pixels, pixels),
@@ -78,23 +78,16 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     return square[0] if single else square
 
 
-def _new_size(old: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Returns height and width, int32 [2], rescaled so that the shorter is `pixels`."""
-    # (2ap + b) // 2b is a * p / b rounded to the nearest in whole numbers.
-    shorter = tf.reduce_min(old)
-    return tf.maximum((2 * old * pixels + shorter) // (2 * shorter), pixels)
-
-
 def crop_and_flip(
     images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
 ) -> tf.Tensor:
-    """Cuts a square out of each image at its own place, and reflects some (section 4.1).
+    """Crop a square out of each image at its own position and flip some of them (section 4.1).
 
     Args:
       images: uint8 [batch, height, width, channels], in main memory.
       tops: int32 [batch], the crop's first row.
       lefts: int32 [batch], the crop's first column.
-      flips: bool [batch], whether the crop is reflected left to right.
+      flips: bool [batch], whether the crop is flipped horizontally.
       pixels: Side of the square.
 
     Returns:
@@ -109,7 +102,7 @@ def crop_and_flip(
 def crop_and_flip_one(
     image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, pixels: int
 ) -> tf.Tensor:
-    """Does `crop_and_flip` on one image, without its batch's search for every row and column.
+    """Crop a square out of one image and flip it if asked, with TensorFlow operations.
 
     Args:
       image: [height, width, channels] of any type.
@@ -127,11 +120,11 @@ def crop_and_flip_one(
 
 
 def mirror_padded(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Adds a border in which the image is reflected, its outermost pixels not repeated.
+    """Add reflect padding: the outermost pixels are not repeated.
 
     Args:
       images: [batch, height, width, channels] of any type.
-      pixels: Width of the border, less than the images' sides; 0 changes nothing.
+      pixels: Width of the border, less than the images' sides; 0 adds none.
 
     Returns:
       [batch, height + 2 * pixels, width + 2 * pixels, channels].
@@ -143,7 +136,7 @@ def mirror_padded(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def center_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Cuts the central square.
+    """Crop the central square.
 
     Args:
       images: [batch, height, width, channels], static height and width.
@@ -157,7 +150,7 @@ def center_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Cuts the four corners and the center, and reflects them (section 4.1).
+    """Crop the four corners and the center, and flip each horizontally (section 4.1).
 
     Args:
       images: [batch, height, width, channels], static height and width.
@@ -165,9 +158,9 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
     Returns:
       [batch, 10, pixels, pixels, channels] of the type of `images`. Along axis 1: top left, top
-      right, bottom left, bottom right, center, then the reflections of these five in that order.
+      right, bottom left, bottom right, center, then these five flipped, in the same order.
     """
     bottom, right = images.shape[1] - pixels, images.shape[2] - pixels
-    places = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
-    crops = [images[:, y : y + pixels, x : x + pixels, :] for y, x in places]
+    corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
+    crops = [images[:, y : y + pixels, x : x + pixels, :] for y, x in corners]
     return tf.stack(crops + [crop[:, :, ::-1, :] for crop in crops], axis=1)

@@ -34,9 +34,6 @@ def read_sample(examples: Examples, most: int = SAMPLE) -> Sample:
     """Reads up to `most` examples."""
     readable, sizes, unreadable = [], [], []
     for index in sorted(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:most].tolist()):
-        if examples.refusal(index) is not None:
-            unreadable.append(printable(examples.name(index)))
-            continue
         try:
             height, width, _ = examples.load(tf.constant(index, tf.int64)).shape
         except tf.errors.OpError:

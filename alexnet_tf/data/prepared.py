@@ -98,7 +98,7 @@ class PreparedExamples(StoredExamples):
         if self.is_raw:
             pixels = tf.reshape(tf.io.decode_raw(content, tf.uint8), (*shape, 3))
             return to_channels(pixels, self.channels)
-        image = tf.io.decode_jpeg(content, channels=self.channels)
+        image = tf.io.decode_jpeg(content, channels=self.channels, dct_method="INTEGER_ACCURATE")
         return tf.ensure_shape(image, (*shape, self.channels))
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:

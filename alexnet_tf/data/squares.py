@@ -1,11 +1,25 @@
-"""Copies squares out of images that lie in memory: in NumPy, a call for each image.
-
-TensorFlow would look up every row and then every pixel: five times the work.
-"""
+"""Geometry of resizing, and cropping of images that lie in memory. NumPy alone."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+
+
+def resized_side(side: Any, shorter: Any, pixels: int) -> Any:
+    """Return the length of a side once the shorter side is resized to `pixels`.
+
+    side * pixels / shorter, rounded to the nearest whole number. Every resize uses this formula.
+
+    Args:
+      side: The side's length in pixels: an int, or an int64 tensor of any shape.
+      shorter: The length of the image's shorter side.
+      pixels: The shorter side's new length.
+
+    Returns:
+      The new length, of the type of `side`; at least `pixels`.
+    """
+    return (2 * side * pixels + shorter) // (2 * shorter)
 
 
 def copy_squares(
@@ -15,22 +29,24 @@ def copy_squares(
     flips: np.ndarray,
     shape: tuple[int, int, int],
 ) -> np.ndarray:
-    """Cuts a square out of each image at its own place, and reflects some (section 4.1).
+    """Crop a square out of each image and flip some of the squares (section 4.1).
+
+    TensorFlow's gather would look up every row and every pixel: five times the work.
 
     Args:
-      images: n of them, uint8 [height, width, channels].
-      tops: int32 [n], the square's first row.
-      lefts: int32 [n], the square's first column.
-      flips: bool [n], whether the square is reflected left to right.
-      shape: (pixels, pixels, channels) of a square.
+      images: n images, uint8 [height, width, channels].
+      tops: int32 [n], first row of each crop.
+      lefts: int32 [n], first column of each crop.
+      flips: bool [n], whether a crop is flipped horizontally.
+      shape: (pixels, pixels, channels) of a crop.
 
     Returns:
       uint8 [n, pixels, pixels, channels].
     """
     squares = _aligned((len(tops), *shape))
     pixels = shape[0]
-    places = (values.tolist() for values in (tops, lefts, flips))
-    for square, image, top, left, flip in zip(squares, images, *places, strict=True):
+    positions = (values.tolist() for values in (tops, lefts, flips))
+    for square, image, top, left, flip in zip(squares, images, *positions, strict=True):
         source = image[top : top + pixels, left : left + pixels]
         if flip:
             # As items of all channels: a third of the copies that single bytes would take.
@@ -41,7 +57,7 @@ def copy_squares(
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an empty uint8 array that TensorFlow takes without a copy: it wants 64 bytes."""
+    """Return an empty uint8 array that TensorFlow takes without a copy: aligned to 64 bytes."""
     size = int(np.prod(shape))
     memory = np.empty(size + 64, np.uint8)
     begin = -memory.ctypes.data % 64
@@ -49,8 +65,8 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _as_pixels(image: np.ndarray) -> np.ndarray:
-    """Returns a view of uint8 [height, width, channels] as items of all channels [height, width].
+    """Return a view of uint8 [height, width, channels] as items of all channels [height, width].
 
-    The channels must lie side by side.
+    The channels must be contiguous.
     """
     return image.view(f"V{image.shape[-1]}")[..., 0]

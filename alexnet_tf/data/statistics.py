@@ -1,7 +1,7 @@
-"""Statistics of the training set: the mean image (section 2) and RGB's principal components (4.1).
+"""Statistics of the training set: the mean image (section 2) and RGB principal components (4.1).
 
-One pass over the images before the first step. It finds damaged ones too, and keeps the decoded
-images where they fit in memory. Its result is kept in the user's cache folder.
+They take one pass over the images before the first update. The pass also finds damaged images and
+keeps the decoded images if they fit in memory. The result is cached in the user's cache folder.
 """
 
 import dataclasses
@@ -19,7 +19,8 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path
 
 KEEP_BYTES = 2**30
-_VERSION = 1  # of what the cache holds
+_VERSION = 1  # of the file format
+_DECODING = 2  # raised when files are decoded to other pixels: cached results become invalid
 
 OnProgress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
@@ -27,19 +28,21 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What the training set's images have in common.
+    """Statistics of a set of images.
 
     Attributes:
       mean_image: float32 [pixels, pixels, channels], 0..255: the mean of each pixel over the
-        images, at the resized size. A network takes its central part.
+        images, at the resized size. A network uses its central part.
       rgb_stds: float64 [3], standard deviations of 0..255 pixels along the principal components,
         smallest first. Zeros for gray images.
       rgb_eigenvectors: float64 [3, 3], the components in columns, rows R, G, B; in each column the
         entry of largest magnitude is positive.
-      bad: Names of damaged images, with the reason; they were left out.
-      good: int64, indices of the images that can be read.
-      images: uint8 [n, pixels, pixels, channels], the good ones, where they were decoded or resized
+      bad: Names of the images that were skipped, with the reason.
+      good: int64, indices of the other images.
+      images: uint8 [n, pixels, pixels, channels], the good images, if they were decoded or resized
         and fit in memory; else None.
+      is_final: False if an image could not be read for a reason that may pass (a permission, a
+        network file system). Such statistics are not cached.
     """
 
     mean_image: np.ndarray
@@ -48,18 +51,19 @@ class Statistics:
     bad: tuple[tuple[str, str], ...] = ()
     good: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     images: np.ndarray | None = None
+    is_final: bool = True
 
     def usable(self, examples: Examples) -> Examples:
-        """Returns the examples these statistics were made from, without the damaged ones.
+        """Return the examples that these statistics were computed from, without the bad ones.
 
-        Decoded and resized already where the images were kept.
+        They are decoded and resized already if `images` is not None.
         """
         if self.images is not None:
             return ArrayExamples(self.images, examples.labels[self.good], numbers=self.good)
         return examples if len(self.good) == len(examples) else examples.subset(self.good)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes an .npz file, whole or not at all; `images` are not saved."""
+        """Write an .npz file atomically, without `images`."""
         with atomic_path(path) as temporary:
             np.savez(
                 temporary,
@@ -73,15 +77,15 @@ class Statistics:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Statistics":
-        """Reads what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-          FileNotFoundError: There is no such file.
-          InputError: It is damaged, or none of ours.
+          FileNotFoundError: The file does not exist.
+          InputError: The file is damaged or of another kind.
         """
         with Path(path).open("rb") as opened:
             if not zipfile.is_zipfile(opened):
-                raise InputError(f"{path} is damaged: it is no .npz file")
+                raise InputError(f"{path} is damaged: it is not an .npz file")
         try:
             with np.load(path, allow_pickle=False) as file:
                 if int(file["version"]) != _VERSION:
@@ -108,23 +112,23 @@ def fit_statistics(
     cache: bool = True,
     keep_bytes: int | None = None,
 ) -> Statistics:
-    """Goes through a split once.
+    """Compute the statistics of a split in one pass.
 
     Sums are of whole numbers in float64, so the result does not depend on the order of threads.
 
     Args:
-      examples: The split; for training the examples that train, without those held out.
+      examples: The split; for training without the held-out validation split.
       pixels: Side that images are resized to.
-      on_progress: Called with the images done and the number of all, from time to time.
-      what: What a message calls the split.
-      cache: Whether the result may come from, and goes to, the user's cache folder.
-      keep_bytes: Images are kept if they take at most so much; None: 1 GiB.
+      on_progress: Called after every chunk with the images done and the number of images.
+      what: Name of the split for messages.
+      cache: Whether the result may be read from and written to the user's cache folder.
+      keep_bytes: Images are kept in memory up to this size; None: 1 GiB.
 
     Returns:
       The statistics.
 
     Raises:
-      InputError: More than 1% of the images cannot be read, or none can.
+      InputError: More than 1% of the images cannot be used, or none can.
     """
     if isinstance(examples, ArrayExamples) and examples.images.shape[1:3] == (pixels, pixels):
         return _fit(examples, pixels, on_progress, what=what, keep=False)
@@ -133,30 +137,30 @@ def fit_statistics(
     keep = len(examples) * pixels * pixels * examples.channels <= most
     path = cache_path(examples, pixels) if cache else None
     known = _cached(path)
-    # What fits in memory is decoded for training anyway, and gives its statistics on the way.
+    # Images that fit in memory are decoded for training anyway: no extra pass is needed.
     if stored is not None and (not keep or examples.is_fast):
         return stored
     if known is not None and not keep:
         return known
     statistics = _fit(examples, pixels, on_progress, what=what, keep=keep)
-    if path is not None:
+    if path is not None and statistics.is_final:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             statistics.save(path)
         except OSError as error:
-            _LOG.warning("the statistics were not cached: %s", error)
+            _LOG.warning("statistics are not cached: %s", error)
     return statistics
 
 
 def cache_path(examples: Examples, pixels: int) -> Path:
-    """Returns where the statistics of these examples at this size are cached."""
+    """Return the cache file of these examples' statistics at this size."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = f"{examples.fingerprint()}-{pixels}x{examples.channels}.npz"
+    name = f"{examples.fingerprint()}-{pixels}x{examples.channels}-{_DECODING}.npz"
     return Path(root) / "alexnet_tf" / "statistics" / name
 
 
 def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the standard deviations along the principal components, and the components.
+    """Return the standard deviations along the principal components, and the components.
 
     Args:
       covariance: float64 [3, 3], of RGB.
@@ -171,19 +175,19 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _stored(examples: Examples, pixels: int) -> Statistics | None:
-    """Returns the statistics that came with the examples, if they are of that size."""
+    """Return the statistics stored with the examples, if they are of this size."""
     if examples.stored_statistics is None:
         return None
     try:
         statistics = Statistics.load(examples.stored_statistics)
     except (InputError, OSError):
-        return None  # made anew from the images
+        return None  # computed from the images instead
     fits = statistics.mean_image.shape == (pixels, pixels, examples.channels)
     return statistics if fits and len(statistics.good) == len(examples) else None
 
 
 def _cached(path: Path | None) -> Statistics | None:
-    """Returns what the cache holds, or None: missing and damaged entries are made anew."""
+    """Return cached statistics; None if the file is missing or damaged: it is replaced."""
     try:
         return Statistics.load(path) if path is not None else None
     except (InputError, OSError):
@@ -193,7 +197,7 @@ def _cached(path: Path | None) -> Statistics | None:
 def _fit(
     examples: Examples, pixels: int, on_progress: OnProgress | None, *, what: str, keep: bool
 ) -> Statistics:
-    """Goes through the images; see `fit_statistics`."""
+    """Read the images and compute their statistics; see `fit_statistics`."""
     size, channels = len(examples), examples.channels
     shape = (pixels, pixels, channels)
     images = np.empty((size, *shape), np.uint8) if keep else None
@@ -202,6 +206,7 @@ def _fit(
     good: list[int] = []
     bad: list[tuple[str, str]] = []
     done = 0
+    is_final = True
     for indices, chunk, failures in read_squares(examples, pixels):
         if images is not None:
             images[len(good) : len(good) + len(indices)] = chunk
@@ -210,7 +215,8 @@ def _fit(
             values = image.reshape(-1, channels).astype(np.float64)
             products += values.T @ values
         good += indices
-        bad += [(examples.name(i), reason) for i, reason in failures]
+        bad += [(examples.name(failure.index), failure.reason) for failure in failures]
+        is_final = is_final and all(failure.is_damage for failure in failures)
         done += len(indices) + len(failures)
         if on_progress is not None:
             on_progress(done, size)
@@ -229,4 +235,5 @@ def _fit(
         bad=tuple(bad),
         good=np.asarray(good, np.int64),
         images=None if images is None else images[: len(good)],
+        is_final=is_final,
     )

@@ -23,7 +23,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import ArrayExamples, Examples, decode_content
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.errors import InputError
@@ -242,7 +242,9 @@ def _read(builder: Any, split: str, image_key: str, label_key: str, channels: in
     else:
 
         def decode_image(serialized: tf.Tensor) -> tf.Tensor:
-            return features.deserialize_example(serialized)[image_key]
+            skip = {image_key: tfds.decode.SkipDecoding()}
+            content = features.deserialize_example(serialized, decoders=skip)[image_key]
+            return decode_content(content, channels)
 
         shards = [Path(path) for path in info.filepaths]
         examples = RecordExamples.scan(

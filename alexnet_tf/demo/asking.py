@@ -1,20 +1,18 @@
 """What the page answers for an image: classes, kernels that fired, similar images. No Gradio."""
 
 import dataclasses
-import io
 import os
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
 from alexnet_tf.evaluation.feature_index import FeatureExtractor, FeatureIndex, open_index
-from alexnet_tf.evaluation.predict import Damaged, Guess, predict
+from alexnet_tf.evaluation.predict import Damaged, TopPrediction, predict
 from alexnet_tf.evaluation.similarity import Neighbor, nearest
 from alexnet_tf.evaluation.similarity_picture import neighbor_pixels
 from alexnet_tf.evaluation.subject import PathLike, Progress
@@ -23,8 +21,7 @@ from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.pictures.kernels import mosaic
 
-MOST_BYTES = 20 * 2**20
-_MOST_PIXELS = 80 * 10**6  # a small file can hold more than fits in memory
+MAX_UPLOAD_BYTES = 20 * 2**20
 _KERNELS = 8
 _SIMILAR = 8
 
@@ -56,7 +53,7 @@ class Reply:
       similar: Images uint8 [r, r, c] and what is known of them, the nearest first.
     """
 
-    top: tuple[Guess, ...]
+    top: tuple[TopPrediction, ...]
     kernels: tuple[FiredKernel, ...]
     similar: tuple[tuple[np.ndarray, Neighbor], ...]
 
@@ -144,26 +141,11 @@ class Asker:
 
 
 def _content(path: Path) -> bytes:
-    """Returns an image file's content, WebP (as browsers make it) turned into PNG.
+    """Return an uploaded file's bytes, as `predict` reads them.
 
     Raises:
-      InputError: It is too large, or not even begins like an image.
+      InputError: The file is too large.
     """
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"This file is too large: more than {MOST_BYTES // 2**20} MB.")
-    most = f"{_MOST_PIXELS // 10**6} million pixels"
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise InputError(f"This image is too large: it has more than {most}.")
-            if image.format != "WEBP":
-                return path.read_bytes()
-            buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, "PNG")
-            return buffer.getvalue()
-    except Image.DecompressionBombError as error:  # Pillow's own limit is above ours
-        raise InputError(f"This image is too large: it has more than {most}.") from error
-    except (OSError, SyntaxError) as error:  # UnidentifiedImageError is an OSError
-        raise InputError(
-            "This image cannot be read: it is damaged, or no JPEG, PNG, GIF, BMP or WebP."
-        ) from error
+    if path.stat().st_size > MAX_UPLOAD_BYTES:
+        raise InputError(f"This file is too large: more than {MAX_UPLOAD_BYTES // 2**20} MB.")
+    return path.read_bytes()

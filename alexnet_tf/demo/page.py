@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from alexnet_tf.demo.asking import MOST_BYTES, Asker
+from alexnet_tf.demo.asking import MAX_UPLOAD_BYTES, Asker
 from alexnet_tf.demo.fragments import STYLE, kernels_html, problem_html, similar_html
 from alexnet_tf.demo.library import gradio
 from alexnet_tf.errors import InputError
@@ -120,7 +120,7 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
             share=False,
             prevent_thread_lock=True,
             quiet=True,
-            max_file_size=MOST_BYTES,
+            max_file_size=MAX_UPLOAD_BYTES,
             # Fonts of the system's: Gradio's own theme fetches some from the network.
             theme=gr.themes.Default(
                 font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]

@@ -1,4 +1,4 @@
-"""From what the user names to image files: folders, patterns, standard input. No TensorFlow."""
+"""Find and read the image files that a user names by file, folder or pattern. No TensorFlow."""
 
 import glob
 import os
@@ -14,18 +14,18 @@ STANDARD_INPUT = "-"
 
 
 def find_images(sources: Iterable[str]) -> list[str]:
-    """Returns the image files that the user means.
+    """Return the image files that `sources` name.
 
     Args:
-      sources: Files; folders, gone through with everything below them, for files with the
-        extension of an image that are not hidden; patterns such as `photos/*.jpg` and
-        `photos/**/*.png`; "-" for standard input.
+      sources: Files; folders, searched recursively for files that have an image's extension and
+        are not hidden; patterns such as `photos/*.jpg` and `photos/**/*.png`; "-" for standard
+        input.
 
     Returns:
-      Paths, and "-" as it is. Folders and patterns come in sorted order.
+      Paths, and "-" unchanged. The files of a folder or pattern are sorted.
 
     Raises:
-      InputError: One of them is not there, or has no images.
+      InputError: A source does not exist or has no images.
     """
     found: list[str] = []
     for source in sources:
@@ -44,14 +44,14 @@ def find_images(sources: Iterable[str]) -> list[str]:
 
 
 def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, bytes | str]]:
-    """Reads image files, one at a time.
+    """Read image files, one at a time.
 
     Args:
       names: From `find_images`.
-      stdin: What "-" is read from: one image.
+      stdin: The stream that "-" is read from: one image.
 
     Yields:
-      A name and the file's bytes, or a name and why it could not be read.
+      Pairs of a name and the file's bytes, or of a name and why the file could not be read.
     """
     for name in names:
         if name == STANDARD_INPUT:
@@ -64,31 +64,31 @@ def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, by
 
 
 def _below(folder: Path) -> list[str]:
-    """Returns the images in a folder and in the folders below it.
+    """Return the images in a folder and in its subfolders.
 
     Raises:
-      InputError: There are none.
+      InputError: The folder has no images.
     """
     images = []
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images += [str(Path(place) / name) for name in sorted(files) if is_image(name)]
+        images += [str(Path(parent) / name) for name in sorted(files) if is_image(name)]
     if not images:
         raise InputError(f"{folder}: the folder has no images (looked for {' '.join(EXTENSIONS)})")
     return images
 
 
 def _matches(pattern: str) -> list[str]:
-    """Returns the images that a pattern stands for.
+    """Return the images that match a pattern.
 
     Raises:
-      InputError: There are none.
+      InputError: No image matches.
     """
     if not glob.has_magic(pattern):
-        raise InputError(f"{pattern}: there is no such image")
+        raise InputError(f"{pattern}: file not found")
     # Not Path.glob: a pattern may begin with a slash or two dots.
     paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
     files = [path for path in paths if not Path(path).is_dir() and is_image(path)]
     if not files:
-        raise InputError(f"{pattern}: no image goes by this pattern")
+        raise InputError(f"{pattern}: no image matches this pattern")
     return files

@@ -1,4 +1,4 @@
-"""What a network sees in images: the most probable classes of each."""
+"""Predict the most probable classes of image files."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.examples import decode
+from alexnet_tf.data.decode import reason_not_decoded
+from alexnet_tf.data.examples import decode_content
 from alexnet_tf.data.images import center_crop, resize_and_crop, ten_crop
-from alexnet_tf.data.repair import upright
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import Classifier
 from alexnet_tf.evaluation.preprocessing import Preprocessing
@@ -19,8 +19,8 @@ from alexnet_tf.paper import TEN_CROPS
 _CROPS_IN_BATCH = 60
 
 
-class Guess(NamedTuple):
-    """One class for one image.
+class TopPrediction(NamedTuple):
+    """One of the most probable classes of an image.
 
     Attributes:
       number: The class number.
@@ -35,34 +35,34 @@ class Guess(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a network says about one image.
+    """The prediction for one image.
 
     Attributes:
-      image: The file's name as it was given.
-      top: The most probable classes, the first one first; equal ones by class number.
-      pixels: uint8 [p, p, c], the square that the crops were cut from.
+      image: The file's name as given.
+      top: The most probable classes in descending order; equal ones by class number.
+      pixels: uint8 [p, p, c], the resized image that crops are taken from.
     """
 
     image: str
-    top: tuple[Guess, ...]
+    top: tuple[TopPrediction, ...]
     pixels: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain values, without the pixels."""
+        """Return JSON values, without the pixels."""
         keys = ("index", "class", "probability")
         return {
             "image": self.image,
-            "top": [dict(zip(keys, guess, strict=True)) for guess in self.top],
+            "top": [dict(zip(keys, top, strict=True)) for top in self.top],
         }
 
 
 @dataclasses.dataclass(frozen=True)
 class Damaged:
-    """An image that could not be read.
+    """An image that could not be read or decoded.
 
     Attributes:
-      image: The file's name as it was given.
-      reason: Why.
+      image: The file's name as given.
+      reason: Why, in a few words.
     """
 
     image: str
@@ -76,19 +76,17 @@ def predict(
     top: int = TOP_K,
     ten_crops: bool = False,
 ) -> Iterator[Prediction | Damaged]:
-    """Classifies encoded images.
-
-    Each is decoded, turned upright, resized and cut as prepared images are in training.
+    """Classify image files, decoded and resized as in training.
 
     Args:
       classifier: From `open_classifier`.
-      images: Names and the bytes of JPEG, PNG, GIF (first frame) or BMP files; or names and,
-        as a string, why there are no bytes.
-      top: How many classes to name; not more than there are are named.
-      ten_crops: Whether to average over ten crops (section 4.1) in place of the center crop.
+      images: Pairs of a name and the bytes of a JPEG, PNG, WebP, GIF or BMP file; or of a name and,
+        as a string, why the file could not be read.
+      top: How many classes to return; at most the number of classes.
+      ten_crops: Whether to average over ten crops (section 4.1) instead of the center crop.
 
     Yields:
-      A prediction, or what is wrong, for every image, in order.
+      For each image, in order, a prediction or why there is none.
 
     Raises:
       InputError: `top` is below 1.
@@ -96,43 +94,47 @@ def predict(
     if top < 1:
         raise InputError(f"--top must be at least 1. Received: {top}")
     reader = SquareReader(classifier.preprocessing)
-    waiting: list[tuple[str, np.ndarray] | Damaged] = []
-    rows = max(1, _CROPS_IN_BATCH // (TEN_CROPS if ten_crops else 1))
+    batch: list[tuple[str, np.ndarray] | Damaged] = []
+    batch_size = max(1, _CROPS_IN_BATCH // (TEN_CROPS if ten_crops else 1))
     for name, content in images:
-        waiting.append(reader.read(name, content))
-        if len(waiting) == rows:
-            yield from _answer(classifier, waiting, top, ten_crops)
-            waiting = []
-    yield from _answer(classifier, waiting, top, ten_crops)
+        batch.append(reader.read(name, content))
+        if len(batch) == batch_size:
+            yield from _predict_batch(classifier, batch, top, ten_crops)
+            batch = []
+    yield from _predict_batch(classifier, batch, top, ten_crops)
 
 
-def _answer(
+def _predict_batch(
     classifier: Classifier,
     batch: list[tuple[str, np.ndarray] | Damaged],
     top: int,
     ten_crops: bool,
 ) -> Iterator[Prediction | Damaged]:
-    """Yields what is said about a batch, in its order."""
+    """Yield the predictions of a batch, in its order."""
     squares = [entry[1] for entry in batch if not isinstance(entry, Damaged)]
-    answers = iter(crop_probabilities(classifier, np.stack(squares), ten_crops) if squares else ())
+    predicted = iter(
+        crop_probabilities(classifier, np.stack(squares), ten_crops) if squares else ()
+    )
     for entry in batch:
         if isinstance(entry, Damaged):
             yield entry
             continue
         name, pixels = entry
-        probabilities = next(answers)
+        probabilities = next(predicted)
         order = np.argsort(-probabilities, kind="stable")[:top]
-        guesses = (Guess(int(i), classifier.class_names[i], float(probabilities[i])) for i in order)
-        yield Prediction(name, tuple(guesses), pixels)
+        classes = (
+            TopPrediction(int(i), classifier.class_names[i], float(probabilities[i])) for i in order
+        )
+        yield Prediction(name, tuple(classes), pixels)
 
 
 def crop_probabilities(classifier: Classifier, squares: np.ndarray, ten_crops: bool) -> np.ndarray:
-    """Returns the class probabilities of resized images: float32 [b, classes].
+    """Return the class probabilities of resized images: float32 [b, classes].
 
     Args:
       classifier: From `open_classifier`.
       squares: uint8 [b, r, r, c], r being the classifier's resize_pixels.
-      ten_crops: Whether to average over ten crops, or to take the center one.
+      ten_crops: Whether to average over ten crops instead of the center crop.
 
     Raises:
       InputError: A probability is NaN or infinite.
@@ -150,30 +152,25 @@ def crop_probabilities(classifier: Classifier, squares: np.ndarray, ten_crops: b
 
 
 class SquareReader:
-    """Makes squares of encoded images, by the same operations as training.
-
-    People see photos as their EXIF orientation turns them and transparent images on white, and so
-    does the network: `prepare` makes training images alike.
+    """Decodes and resizes image files by the same operations as training and evaluation.
 
     Args:
-      preprocessing: The classifier's.
+      preprocessing: The classifier's preprocessing.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
         def square(content: tf.Tensor) -> tf.Tensor:
-            image = decode(content, preprocessing.channels)
+            image = decode_content(content, preprocessing.channels)
             return resize_and_crop(image, preprocessing.resize_pixels)
 
         self._square = square
 
     def read(self, name: str, content: bytes | str) -> tuple[str, np.ndarray] | Damaged:
-        """Returns a name with its square uint8 [r, r, c], or what is wrong."""
+        """Return the name and the resized square uint8 [r, r, c], or why there is none."""
         if isinstance(content, str):
             return Damaged(name, content)
-        if not content:
-            return Damaged(name, "empty")
         try:
-            return name, self._square(tf.constant(upright(content))).numpy()
-        except tf.errors.OpError:
-            return Damaged(name, "damaged, or no JPEG, PNG, WebP, GIF or BMP")
+            return name, self._square(tf.constant(content)).numpy()
+        except tf.errors.InvalidArgumentError:
+            return Damaged(name, reason_not_decoded(content))

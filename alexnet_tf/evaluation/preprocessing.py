@@ -1,25 +1,25 @@
-"""What an image must go through before a network, as exported files carry it along. No TensorFlow.
+"""The preprocessing of a network, as exported files store it. No TensorFlow.
 
-A `.keras` file has this in its layers. A SavedModel, a `.tflite` and an `.onnx` file carry it in a
-small JSON beside the class names, so that each can be used alone.
+A `.keras` file stores it in its layers. A SavedModel, a `.tflite` and an `.onnx` file store it as
+JSON beside the class names, so that each file can be used alone.
 """
 
 import dataclasses
 import json
 from typing import Any
 
-# What the two are called among a SavedModel's assets, in a .tflite's archive, and in an .onnx.
+# Names in a SavedModel's assets, in a .tflite file's archive and in an .onnx file's metadata.
 CLASS_NAMES = "class_names.txt"
 PREPROCESSING = "preprocessing.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How pixels get to a network, which normalizes them itself.
+    """Steps from an image to the network's input. The network subtracts the mean itself.
 
     Attributes:
-      resize_pixels: Side of the square that a photo is resized and cut to.
-      input_pixels: Side of the crop of it that the network takes.
+      resize_pixels: Side of the square that an image is resized and cropped to.
+      input_pixels: Side of the network's input, a crop of that square.
       channels: 3 (RGB) or 1 (gray), 0..255.
     """
 
@@ -28,30 +28,30 @@ class Preprocessing:
     channels: int
 
     def to_text(self) -> str:
-        """Returns the JSON that exported files carry."""
+        """Return the JSON that exported files store."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_text(cls, text: str | bytes) -> "Preprocessing":
-        """Returns what `to_text` gave.
+        """Parse the JSON that `to_text` wrote.
 
         Raises:
-          ValueError: It is something else.
+          ValueError: The text is not such JSON.
         """
         values: Any = json.loads(text)
         names = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(values, dict) or values.keys() != names:
-            raise ValueError(f"no preprocessing: {values!r}")
+            raise ValueError(f"not a preprocessing: {values!r}")
         if not all(isinstance(value, int) and value > 0 for value in values.values()):
-            raise ValueError(f"no preprocessing: {values!r}")
+            raise ValueError(f"not a preprocessing: {values!r}")
         return cls(**values)
 
 
 def names_to_text(names: tuple[str, ...]) -> str:
-    """Returns class names as a file, one a line."""
+    """Return class names as the text of a file, one per line."""
     return "".join(" ".join(name.split()) + "\n" for name in names)
 
 
 def names_from_text(text: str | bytes) -> tuple[str, ...]:
-    """Returns the class names of such a file."""
+    """Return the class names in the text of such a file."""
     return tuple((text.decode("utf-8") if isinstance(text, bytes) else text).splitlines())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from alexnet_tf.data.repair import MAX_PIXELS
+from alexnet_tf.data.decode import MAX_PIXELS
 
 _HEADER_BYTES = 32  # hold the size of a PNG, WebP or BMP image
 _PADDING_BYTES = 16  # appended, so that short reads near the end of a file stay inside it

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from alexnet_tf.data.repair import UnusableError, repair
+from alexnet_tf.data.decode import UnusableImageError
+from alexnet_tf.data.repair import repair
 from alexnet_tf.errors import InputError
 from alexnet_tf.prepare.items import Item, read_item
 
@@ -92,7 +93,7 @@ def do_task(task: Task) -> Chunk:
             # Examples of TFDS have no file names that could be wrong.
             name = "" if item.container and "@" in item.name else item.name
             repaired = repair(_read(task.root, item), name, task.size)
-        except UnusableError as error:
+        except UnusableImageError as error:
             outcomes.append(skipped(item, str(error)))
             continue
         pixels = repaired.pixels
@@ -255,17 +256,17 @@ def _end_with_parent() -> None:
 
 
 def _read(root: str, item: Item) -> bytes:
-    """Reads an item, or raises UnusableError."""
+    """Reads an item, or raises UnusableImageError."""
     try:
         content = read_item(root, item)
     except PermissionError:
-        raise UnusableError("no permission to read it") from None
+        raise UnusableImageError("no permission to read it") from None
     except FileNotFoundError:
-        raise UnusableError("missing") from None
+        raise UnusableImageError("missing") from None
     except OSError as error:
-        raise UnusableError(f"cannot be read: {error.strerror or error}") from None
+        raise UnusableImageError(f"cannot be read: {error.strerror or error}") from None
     if item.container and len(content) < item.size:
-        raise UnusableError("its archive is cut short")
+        raise UnusableImageError("its archive is cut short")
     return content
 
 

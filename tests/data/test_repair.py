@@ -9,8 +9,9 @@ import tensorflow as tf
 from hostile import encoded, photo
 from PIL import Image
 
+from alexnet_tf.data.decode import UnusableImageError
 from alexnet_tf.data.images import resize_and_crop
-from alexnet_tf.data.repair import UnusableError, repair
+from alexnet_tf.data.repair import repair
 
 
 def png(image, **options):
@@ -88,7 +89,7 @@ def test_a_file_that_is_cut_off_keeps_what_is_there():
 
 
 def test_a_bomb_is_refused_without_decompressing():
-    with pytest.raises(UnusableError, match="million pixels"):
+    with pytest.raises(UnusableImageError, match="million pixels"):
         repair(hostile.png(30000, 30000, 1, 0, b""), "x.png", 8)
 
 

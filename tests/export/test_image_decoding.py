@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from alexnet_tf.data.repair import MAX_PIXELS
+from alexnet_tf.data.decode import MAX_PIXELS
 from alexnet_tf.export.image_decoding import decode_squares, decode_upright
 from alexnet_tf.export.image_headers import checked_pixels, exif_orientation
 

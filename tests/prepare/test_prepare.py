@@ -73,7 +73,9 @@ def test_tfds_reads_it_too(done):
         for i in range(len(examples)):
             image, label = theirs[examples.name(i)]
             assert label == examples.labels[i]
-            np.testing.assert_array_equal(examples.load(tf.constant(i, tf.int64)), image)
+            loaded = examples.load(tf.constant(i, tf.int64)).numpy().astype(int)
+            # TFDS decodes JPEG files with TensorFlow's default method, which is not Pillow's.
+            np.testing.assert_allclose(loaded, image, atol=6)
 
 
 def test_the_statistics_are_those_of_the_training_images(done):

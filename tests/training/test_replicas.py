@@ -1,8 +1,8 @@
 """Several devices and several workers, each in processes of their own: devices are fixed early."""
 
 import json
-import re
 import os
+import re
 import signal
 import subprocess
 import sys
