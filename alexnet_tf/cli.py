@@ -9,7 +9,10 @@ import errno
 import importlib
 import io
 import os
+import shlex
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from alexnet_tf import __version__
@@ -43,7 +46,6 @@ _LONG = ("train", "evaluate", "report", "bench", "experiment")
 _FAILED = 1
 _BAD_INPUT = 2
 _STOPPED = 3  # interrupted and saved
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 # The user's disk: no space, no quota, file too large, mounted read-only.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # Names that no file can have: too long, or a link to itself.
@@ -96,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits the process.
 
     Errors of the user's input end in one line on stderr and exit code 2, failed training in one
-    line and exit code 1. Every other error is a bug and keeps its traceback.
+    line and exit code 1. SIGTERM and Ctrl-C end in one line and exit code 3, within one image or
+    step. Every other error is a bug and keeps its traceback.
 
     Args:
       arguments: The command line's words; None: the process's.
@@ -104,13 +107,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None and sys.argv[1:2] and sys.argv[1] in _LONG:
         restart_with_huge_pages()
     _escape_unencodable()
+    if threading.current_thread() is threading.main_thread():
+        # SIGTERM ends a command as Ctrl-C does; training saves first (see training/stopping.py).
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(args=arguments, prog_name=command_name(), standalone_mode=False)
     except click.ClickException as error:
         _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        sys.exit(_INTERRUPTED)
+        words = sys.argv[1:] if arguments is None else arguments
+        again = shlex.join([*command_name().split(), *words])
+        click.echo(f"Stopped. Nothing is half-written; to start again: {again}", err=True)
+        sys.exit(_STOPPED)
     except InputError as error:
         _fail(str(error))
     except TrainingError as error:

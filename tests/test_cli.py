@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import types
@@ -198,12 +199,52 @@ def raising(error):
         (PermissionError(13, "Permission denied", "runs"), 2, "Error: runs: Permission denied\n"),
         (OSError(errno.ENOSPC, "No space left"), 2, "Error: No space left\n"),
         (OSError(errno.EROFS, "Read-only", "/x"), 2, "Error: /x: Read-only\n"),
-        (KeyboardInterrupt(), 130, "\nInterrupted.\n"),
+        (
+            KeyboardInterrupt(),
+            3,
+            "\nStopped. Nothing is half-written; to start again: python cli.py train\n",
+        ),
     ],
 )
 def test_expected_errors_are_one_line(error, code, line, monkeypatch, capsys):
     monkeypatch.setattr(train_command, "check", raising(error))
     assert outcome(["train"], capsys) == (code, "", line)
+
+
+SCANNING = """
+from alexnet_tf.data import reading, statistics
+def read_squares(examples, pixels):
+    print("scanning", flush=True)
+    import time
+    time.sleep(60)
+    yield
+statistics.read_squares = read_squares
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("words", [["data"], ["train", "--no-prepare", "--dataset"]])
+def test_a_signal_stops_the_scan_of_the_data_with_code_3(words, number, tmp_path):
+    for name in ("blue", "red"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(4):
+            Image.new("RGB", (20, 20), name).save(tmp_path / "photos" / name / f"{index}.jpg")
+    code = f"{SCANNING}\nfrom alexnet_tf.cli import main\nmain()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words, str(tmp_path / "photos")],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+    ) as process:
+        assert process.stdout.readline() == "scanning\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "Stopped. Nothing is half-written; to start again: " in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "saved_models").exists()
 
 
 def test_file_name_that_cannot_be_encoded_is_one_line(monkeypatch, capsys):
