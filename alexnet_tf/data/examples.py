@@ -1,6 +1,7 @@
 """Labeled images with random access by index, whatever they are stored in."""
 
 import abc
+import copy
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -113,6 +114,16 @@ class Examples(abc.ABC):
     @abc.abstractmethod
     def subset(self, indices: Indices) -> "Examples":
         """Return the examples at these indices, in this order."""
+
+    def relabeled(self, numbers: np.ndarray) -> "Examples":
+        """Return these examples with other class numbers.
+
+        Args:
+          numbers: int64 [classes], the new number of each class.
+        """
+        relabeled = copy.copy(self)
+        relabeled.labels = numbers[self.labels]
+        return relabeled
 
     @abc.abstractmethod
     def fingerprint(self) -> str:

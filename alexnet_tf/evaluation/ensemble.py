@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.classes import match_classes
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.pipeline import evaluation_batches
 from alexnet_tf.data.sources import open_dataset
@@ -85,8 +87,7 @@ def evaluate_ensemble(
     networks, names = [subject.network], [subject.name]
     for member in found[1:]:
         network, name = _load(member)
-        _check_same_classes(network, name, subject)
-        networks.append(network)
+        networks.append(_in_order_of_first(network, name, subject))
         names.append(name)
     judgments = _judge_all(
         networks, _examples(networks, subject), batch_size, ten_crop, on_progress
@@ -151,16 +152,22 @@ def _load(member: Member) -> tuple[keras.Model, str]:
     return load_model(file), os.fspath(file)
 
 
-def _check_same_classes(network: keras.Model, name: str, subject: Subject) -> None:
-    """Checks that a network has the classes of the first, in its order.
+def _in_order_of_first(network: keras.Model, name: str, subject: Subject) -> keras.Model:
+    """Returns a network with its outputs in the order of the first network's classes.
 
     Raises:
-      InputError: It has not.
+      InputError: It has other classes.
     """
     check_classes(network, subject.dataset)
     ours, theirs = class_names(network), class_names(subject.network)
-    if ours and theirs and tuple(ours) != tuple(theirs):
-        raise InputError(f"{name} has other classes than {subject.name}, or in another order")
+    if not ours or not theirs:
+        return network
+    match = match_classes(ours, theirs)
+    if match is None:
+        raise InputError(f"{name} has other classes than {subject.name}")
+    if (match == np.arange(len(match))).all():
+        return network
+    return keras.Model(network.input, keras.ops.take(network.output, match, axis=-1))
 
 
 def _examples(networks: Sequence[keras.Model], subject: Subject) -> dict[_Key, Examples]:
@@ -172,6 +179,7 @@ def _examples(networks: Sequence[keras.Model], subject: Subject) -> dict[_Key, E
             continue
         opened = open_dataset(subject.dataset.name, data_dir=subject.data_dir, channels=channels)
         examples = evaluation_split(opened, subject.split, subject.hold_out, subject.seed)
+        examples = examples.relabeled(check_classes(subject.network, opened))
         if not isinstance(examples, ArrayExamples):
             statistics = fit_statistics(examples, pixels, what=subject.split)
             examples = statistics.usable(examples)

@@ -5,7 +5,9 @@ import os
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
+from alexnet_tf.data.classes import class_identities, match_classes
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.sources import open_dataset
@@ -14,12 +16,12 @@ from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.report import Evaluation, Judgment
 from alexnet_tf.files import expanded
-from alexnet_tf.imagenet import readable
 from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.runs import open_model
 
 Progress = Callable[[int, int], None]
+_NAMED = 3  # class names in a message
 PathLike = str | os.PathLike[str]
 
 
@@ -101,14 +103,14 @@ def open_subject(
     chosen = own.options.dataset if own is not None and dataset is None else dataset
     assert chosen is not None
     opened = open_dataset(chosen, data_dir=data_dir, channels=network.input_shape[-1])
-    check_classes(network, opened)
+    match = check_classes(network, opened)
     hold_out, seed = 0.0, 0
     if own is not None and source is not None and is_own:
         # The held-out part is the same again with the run's own fraction and seed.
         hold_out, seed = own.recipe.hold_out, own.seed
         split = split or source.split
     split = split or default_split(opened)
-    examples = evaluation_split(opened, split, hold_out, seed)
+    examples = evaluation_split(opened, split, hold_out, seed).relabeled(match)
     if batch_size is not None and not 1 <= batch_size <= len(examples):
         raise InputError(
             f"batch size must be from 1 to the {split} split's {len(examples)} images. "
@@ -131,29 +133,34 @@ def resized_pixels(model: keras.Model) -> int:
     return int(model.input_shape[1])
 
 
-def check_classes(model: keras.Model, dataset: DataSet) -> None:
-    """Checks that a model's classes are the data set's, in the same order.
+def check_classes(model: keras.Model, dataset: DataSet) -> np.ndarray:
+    """Checks that a model has the classes of a data set, in whatever order.
 
-    An ImageNet class goes by its name and by its WordNet number, which data sets have.
+    Returns:
+      int64 [classes]: the model's class number for each label of the data set.
 
     Raises:
-      InputError: They are not; the message names the first that differs.
+      InputError: The classes differ; the message names the first that the model does not have.
     """
     theirs = dataset.class_names
     outputs = int(model.output_shape[-1])
     if outputs != len(theirs):
         raise InputError(
-            f"the model tells {outputs} classes apart, {dataset.name} has {len(theirs)}: evaluate "
-            "on the data set that it was trained on"
+            f"the model has {outputs} classes, {dataset.name} has {len(theirs)}: evaluate on the "
+            "data set that it was trained on"
         )
-    # A model without names is taken at its number of classes.
-    pairs = zip(readable(class_names(model) or theirs), readable(theirs), strict=True)
-    for index, (ours, other) in enumerate(pairs):
-        if ours != other:
-            raise InputError(
-                f"the model's class {index} is {ours!r}, that of {dataset.name} is {other!r}: "
-                "evaluate on the data set that it was trained on"
-            )
+    names = tuple(class_names(model) or theirs)  # without names the number must do
+    match = match_classes(names, theirs)
+    if match is None:
+        known = set(class_identities(names))
+        pairs = zip(class_identities(theirs), theirs, strict=True)
+        other = next((name for identity, name in pairs if identity not in known), theirs[0])
+        raise InputError(
+            f"{dataset.name} has the class {other!r}, which the model does not have (its classes: "
+            f"{', '.join(map(repr, names[:_NAMED]))}{', ...' if len(names) > _NAMED else ''}): "
+            "evaluate on the data set that it was trained on"
+        )
+    return match
 
 
 def same_dataset(asked: PathLike, own: str | None) -> bool:

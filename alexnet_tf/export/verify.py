@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.classes import match_classes
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import center_crop, resize_and_crop
 from alexnet_tf.data.sources import open_dataset
@@ -134,11 +135,11 @@ class VerificationData:
         """Returns up to `count` images of the run's validation split, or of the default split."""
         split = self._validation_split()
         squares, labels = self._load(self._examples(split), count)
-        same_classes = tuple(self._dataset.class_names) == class_names
+        match = match_classes(class_names, self._dataset.class_names)
         name = self._dataset.name
         origin = "synthetic images" if self.is_synthetic else f"{name}, {split} images"
         return VerificationImages(
-            origin, squares, self._crops(squares), labels if same_classes else None
+            origin, squares, self._crops(squares), None if match is None else match[labels]
         )
 
     def training_crops(self, count: int) -> np.ndarray:

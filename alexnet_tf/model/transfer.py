@@ -79,13 +79,14 @@ def network_of(model: keras.Model) -> Network:
     return Network(**changes)
 
 
-def copy_weights(source: keras.Model, target: keras.Model, *, classifier: bool) -> None:
+def copy_weights(source: keras.Model, target: keras.Model, *, classes: np.ndarray | None) -> None:
     """Copies the weights of a model layer by layer, including the mean.
 
     Args:
       source: A trained model.
       target: A model of the same network; its number of classes may differ.
-      classifier: Whether to copy the last layer too.
+      classes: int64, the source's class number for each class of the target; None: the last layer
+        is not copied.
 
     Raises:
       InputError: The networks differ. The message names the first layer that differs.
@@ -99,10 +100,12 @@ def copy_weights(source: keras.Model, target: keras.Model, *, classifier: bool) 
     last = [layer.name for layer in target.layers if isinstance(layer, keras.layers.Dense)][-1]
     for ours, theirs in zip(target.layers, source.layers, strict=True):
         if isinstance(ours, PaperDropout | InvertedDropout) or (
-            ours.name == last and not classifier
+            ours.name == last and classes is None
         ):
             continue
         for weight, value in zip(ours.weights, theirs.get_weights(), strict=True):
+            if ours.name == last:
+                value = value[..., classes]
             if tuple(weight.shape) != np.shape(value):
                 raise InputError(
                     f"the weights of {ours.name} must have shape {tuple(weight.shape)}. "

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
+from alexnet_tf.data.classes import match_classes
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.subject import resized_pixels
 from alexnet_tf.model.inspection import class_names
@@ -81,20 +83,34 @@ class StartingWeights:
         network = network_of(self._model).replace(dropout=settings.recipe.network.dropout)
         return network == settings.recipe.network
 
-    def has_classes(self, names: Sequence[str]) -> bool:
-        """Returns whether the weights' classifier has the same classes, in the same order.
+    def match(self, names: Sequence[str]) -> np.ndarray | None:
+        """Returns the weights' class number for each class of a data set.
 
-        Such a classifier is kept.
+        Args:
+          names: The data set's class names.
+
+        Returns:
+          int64 [classes], or None if the weights' classifier has other classes and is replaced.
         """
-        return tuple(class_names(self._model) or ()) == tuple(names)
+        ours = class_names(self._model)
+        return None if ours is None else match_classes(ours, names)
+
+    def classifier_message(self, names: Sequence[str]) -> str:
+        """Returns the line that says whether the trained classifier is kept or replaced."""
+        if self.match(names) is not None:
+            return f"keeping the trained classifier of {self.path}: it has the same classes"
+        outputs = int(self._model.output_shape[-1])
+        return (
+            f"replacing the trained classifier of {self.path} ({outputs} classes) by a new one "
+            f"for the {len(names)} classes of the data set"
+        )
 
     def with_classifier_rate(self, settings: RunSettings, names: Sequence[str]) -> RunSettings:
         """Returns settings with the learning rate factor that a new classifier gets."""
-        factor = 1.0 if self.has_classes(names) else RATE_FACTOR
-        return settings.replace(
-            recipe=settings.recipe.replace(classifier_learning_rate_factor=factor)
-        )
+        factor = RATE_FACTOR if self.match(names) is None else 1.0
+        recipe = settings.recipe.replace(classifier_learning_rate_factor=factor)
+        return settings.replace(recipe=recipe)
 
     def copy_to(self, model: keras.Model, names: Sequence[str]) -> None:
         """Copies the weights into a new model for the classes of these names."""
-        copy_weights(self._model, model, classifier=self.has_classes(names))
+        copy_weights(self._model, model, classes=self.match(names))

@@ -212,6 +212,7 @@ def _open_run(
     )
     if weights is not None and recorded is None:
         settings = weights.with_classifier_rate(settings, data.class_names)
+        screen.message(weights.classifier_message(data.class_names))
     if data.left_out and devices.worker == 0:
         screen.warn(data.left_out)
     splits = split_dataset(

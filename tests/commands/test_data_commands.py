@@ -41,7 +41,7 @@ def outcome(words, capsys):
 def test_prepare_prints_what_it_found_and_then_that_it_is_done(photos, capsys):
     code, out, _ = outcome(["prepare", "photos", "--size", "24"], capsys)
     assert code == 0
-    assert "no JPEG, PNG, WebP, BMP or GIF image: skipped" in out
+    assert "not a JPEG, PNG, WebP, BMP or GIF image: skipped" in out
     assert "train --dataset prepared/photos" in out
     with Path("prepared/photos/problems.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)

@@ -124,13 +124,23 @@ def test_a_network_with_itself_is_itself_with_ten_crops_too(networks, photos):
     assert found.crops == ("center_crop", "ten_crop")
 
 
+def test_networks_with_classes_in_another_order_are_averaged_by_name(networks, photos):
+    turned = build(SMALL, 3, NAMES[::-1])
+    for ours, theirs in zip(turned.layers, networks[2].layers, strict=True):
+        is_classifier = isinstance(theirs, keras.layers.Dense)
+        ours.set_weights([w[..., ::-1] if is_classifier else w for w in theirs.get_weights()])
+    expected = an.evaluate_ensemble([networks[0], networks[2]], dataset=photos)
+    found = an.evaluate_ensemble([networks[0], turned], dataset=photos)
+    assert found.ensemble.center_crop == expected.ensemble.center_crop
+
+
 def test_what_no_ensemble_can_be_made_of_is_refused(networks, photos, tmp_path):
     with pytest.raises(InputError, match="two networks or more"):
         an.evaluate_ensemble(networks[:1], dataset=photos)
     with pytest.raises(InputError, match="name the data set"):
         an.evaluate_ensemble(networks)
-    others = build(SMALL, 4, NAMES[::-1])
-    with pytest.raises(InputError, match="class 0 is 'g'"):
+    others = build(SMALL, 4, (*NAMES[:-1], "other"))
+    with pytest.raises(InputError, match=f"the class '{NAMES[-1]}', which the model does not have"):
         an.evaluate_ensemble([networks[0], others], dataset=photos)
     with pytest.raises(InputError, match="6 classes"):
         an.evaluate_ensemble([networks[0], build(SMALL, 4, NAMES[:6])], dataset=photos)

@@ -148,10 +148,25 @@ def test_a_model_file_is_judged_without_a_run(capsys):
 def test_imagenets_classes_go_by_name_and_by_number():
     dataset = types.SimpleNamespace(name="imagenet", class_names=("n01440764", "n01443537"))
     network = build_model("lenet", class_names=("tench", "goldfish"))
-    check_classes(network, dataset)
+    np.testing.assert_array_equal(check_classes(network, dataset), [0, 1])
     dataset.class_names = dataset.class_names[::-1]
-    with pytest.raises(InputError, match="tench"):
+    np.testing.assert_array_equal(check_classes(network, dataset), [1, 0])
+    dataset.class_names = ("n01440764", "n01484850")
+    with pytest.raises(InputError, match="class 'n01484850', which the model does not have"):
         check_classes(network, dataset)
+
+
+def test_classes_in_another_order_are_evaluated_by_name(tmp_path):
+    """Folders and tables order the classes 10 and 9 differently."""
+    write_images(tmp_path / "photos", dict.fromkeys(NAMES, 12))
+    network = build_model("lenet", class_names=NAMES, init="he", seed=1)
+    turned = build_model("lenet", class_names=NAMES[::-1], init="he", seed=1)
+    for ours, theirs in zip(turned.layers, network.layers, strict=True):
+        last = ours is turned.layers[-2]
+        ours.set_weights([w[..., ::-1] if last else w for w in theirs.get_weights()])
+    dataset = str(tmp_path / "photos")
+    found, expected = (evaluate(model=m, dataset=dataset).center_crop for m in (turned, network))
+    assert found == expected
 
 
 def test_damaged_images_are_left_out_by_name_unless_they_are_many(tmp_path, capsys):
