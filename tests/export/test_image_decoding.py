@@ -334,7 +334,7 @@ print(json.dumps(results))
 
 
 def peak_growth(tmp_path, *requests):
-    """Returns (outcome, growth of the peak in MB) for each request, run in turn in a new process."""
+    """Returns (outcome, growth of the peak in MB) of each request, run in turn in a process."""
     names = []
     for request in requests:
         names.append([])
