@@ -27,7 +27,7 @@ SIGNATURES = {
     "predict_images",
     "predict_images_uint8",
 }
-MAX_GRAPH_BYTES = 1_000_000
+MAX_GRAPH_BYTES = 600_000
 # A program without this package; XLA off, as in TF Serving.
 PROGRAM = """
 import json, sys
