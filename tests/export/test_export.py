@@ -135,7 +135,7 @@ def test_export_keeps_the_permissions_of_existing_folders(model_file, photos, tm
         ({"name": ".hidden"}, "--name"),
         ({"formats": ["pb"]}, "pb"),
         ({"model": "missing.keras"}, "missing.keras"),
-        ({"run": "first"}, "--run and --model"),
+        ({"run": "first"}, "name two models"),
         ({"formats": ["onnx"], "quantize": "float16"}, "--format tflite"),
     ],
 )
