@@ -1,4 +1,4 @@
-"""Asks TF Serving by gRPC what is in images. Needs tensorflow-serving-api and what it brings.
+"""Classify image files with TF Serving over gRPC. Needs tensorflow-serving-api.
 
 python grpc_client.py photo.jpg other.png
 python grpc_client.py --signature ten_crop --server 127.0.0.1:8500 photo.jpg
@@ -19,17 +19,17 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 SIGNATURES = ("serving_default", "ten_crop", "features")
-MOST_BYTES = 64 * 2**20  # of a message; gRPC's own limit is 4 MiB
+MAX_MESSAGE_BYTES = 64 * 2**20  # gRPC's default is 4 MiB
 
 
-def request(
+def predict_request(
     images: Sequence[bytes],
     *,
     model: str = "alexnet",
     version: int | None = None,
     signature: str = "serving_default",
 ) -> predict_pb2.PredictRequest:
-    """Returns the request for JPEG, PNG, WebP, GIF or BMP files, at most its max_batch_size."""
+    """Returns a request for JPEG, PNG, WebP, GIF or BMP files; at most max_batch_size."""
     message = predict_pb2.PredictRequest()
     message.model_spec.name = model
     message.model_spec.signature_name = signature
@@ -39,7 +39,7 @@ def request(
     return message
 
 
-def ask(
+def predict(
     images: Sequence[bytes],
     *,
     server: str = "127.0.0.1:8500",
@@ -48,14 +48,14 @@ def ask(
     signature: str = "serving_default",
     timeout_seconds: float = 30,
 ) -> dict[str, np.ndarray]:
-    """Sends images and returns the server's outputs by name, a row per image.
+    """Sends images and returns the server's outputs by name, one row per image.
 
     Raises:
-      grpc.RpcError: There is no server, or it refuses them.
+      grpc.RpcError: The server cannot be reached, or returned an error.
     """
-    message = request(images, model=model, version=version, signature=signature)
-    limits = [("grpc.max_send_message_length", MOST_BYTES)]
-    limits.append(("grpc.max_receive_message_length", MOST_BYTES))
+    message = predict_request(images, model=model, version=version, signature=signature)
+    limits = [("grpc.max_send_message_length", MAX_MESSAGE_BYTES)]
+    limits.append(("grpc.max_receive_message_length", MAX_MESSAGE_BYTES))
     with grpc.insecure_channel(server, options=limits) as channel:
         service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         response = service.Predict(message, timeout=timeout_seconds)
@@ -63,7 +63,7 @@ def ask(
 
 
 def main() -> None:
-    """Reads the command line, asks, prints."""
+    """Classifies the files of the command line and prints the top 5 classes of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--server", default="127.0.0.1:8500")
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--signature", default="serving_default", choices=SIGNATURES)
     options = parser.parse_args()
     try:
-        outputs = ask(
+        outputs = predict(
             [Path(name).read_bytes() for name in options.images],
             server=options.server,
             model=options.model,
@@ -88,10 +88,10 @@ def main() -> None:
         if "features" in outputs:
             print(" ", outputs["features"][row].tolist())
             continue
-        for label, share in zip(
+        for label, probability in zip(
             outputs["classes"][row], outputs["probabilities"][row], strict=True
         ):
-            print(f"  {label.decode():30} {share:7.2%}")
+            print(f"  {label.decode():30} {probability:7.2%}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures the memory that a SavedModel needs. Needs TensorFlow and Linux.
+"""Measure the peak memory of a process that runs a SavedModel. Needs TensorFlow and Linux.
 
 python measure_memory.py ../saved_models/serving/alexnet/1
 python measure_memory.py ../saved_models/serving/alexnet/1 large.jpg
@@ -7,7 +7,6 @@ python measure_memory.py ../saved_models/serving/alexnet/1 large.jpg
 import argparse
 import concurrent.futures
 import os
-import resource
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -19,16 +18,18 @@ PHOTO_SHAPE = (480, 640, 3)
 
 
 def print_peak(stage: str) -> None:
-    """Prints the peak resident memory of this process so far."""
-    gibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{stage:40} {gibibytes:5.2f} GiB", flush=True)
+    """Prints the peak resident memory of this process since its start."""
+    # Not ru_maxrss, which starts at the peak of the process that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    print(f"{stage:40} {kibibytes / 2**20:5.2f} GiB", flush=True)
 
 
 def main() -> None:
-    """Loads the model, runs requests of growing size, and prints the peak after each."""
+    """Loads the model, runs requests of increasing size, and prints the peak after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="a version's folder, which holds saved_model.pb")
-    parser.add_argument("images", nargs="*", help="image files, each sent twice at once")
+    parser.add_argument("folder", help="folder of a version, which contains saved_model.pb")
+    parser.add_argument("images", nargs="*", help="image files, each sent in two requests at once")
     options = parser.parse_args()
     signatures = tf.saved_model.load(options.folder).signatures
     print_peak("loaded")

@@ -1,4 +1,4 @@
-"""Asks TF Serving by REST what is in images. Needs the standard library only.
+"""Classify image files with TF Serving over REST. Needs the standard library only.
 
 python rest_client.py photo.jpg other.png
 python rest_client.py --signature ten_crop --url http://127.0.0.1:8501 photo.jpg
@@ -19,17 +19,17 @@ SIGNATURES = ("serving_default", "ten_crop", "features")
 
 
 def request_body(images: Sequence[bytes], signature: str = "serving_default") -> dict[str, Any]:
-    """Returns what is posted: bytes go as {"b64": ...} into an input whose name ends in _bytes.
+    """Returns the JSON body of a request: each file as {"b64": ...}.
 
     Args:
-      images: JPEG, PNG, WebP, GIF or BMP files, at most the server's max_batch_size.
+      images: JPEG, PNG, WebP, GIF or BMP files; at most the server's max_batch_size.
       signature: One of `SIGNATURES`.
     """
     encoded = [{"b64": base64.b64encode(image).decode("ascii")} for image in images]
     return {"signature_name": signature, "inputs": {"image_bytes": encoded}}
 
 
-def ask(
+def predict(
     images: Sequence[bytes],
     *,
     url: str = "http://127.0.0.1:8501",
@@ -38,15 +38,15 @@ def ask(
     signature: str = "serving_default",
     timeout_seconds: float = 30,
 ) -> dict[str, Any]:
-    """Posts images and returns the server's outputs by name, a row per image.
+    """Sends images and returns the server's outputs by name, one row per image.
 
     Raises:
-      RuntimeError: The server refuses them, the message being its own, or is another program.
-      OSError: There is no server.
+      RuntimeError: The server returned an error, which the message contains, or is not TF Serving.
+      OSError: The server cannot be reached.
     """
-    place = f"/versions/{version}" if version is not None else ""
+    version_path = f"/versions/{version}" if version is not None else ""
     request = urllib.request.Request(
-        f"{url}/v1/models/{model}{place}:predict",
+        f"{url}/v1/models/{model}{version_path}:predict",
         json.dumps(request_body(images, signature)).encode(),
         {"Content-Type": "application/json"},
     )
@@ -54,15 +54,17 @@ def ask(
         with urllib.request.urlopen(request, timeout=timeout_seconds) as response:
             outputs = json.load(response)["outputs"]
     except urllib.error.HTTPError as error:
-        raise RuntimeError(f"the server refuses: {error.read().decode(errors='replace')}") from None
+        raise RuntimeError(
+            f"the server returned: {error.read().decode(errors='replace')}"
+        ) from None
     except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f"{url} is no REST port of TF Serving: {error!r}") from None
-    # A signature with one output comes without its name.
+        raise RuntimeError(f"{url} is not a REST port of TF Serving: {error!r}") from None
+    # TF Serving omits the name of a signature's only output.
     return outputs if isinstance(outputs, dict) else {"features": outputs}
 
 
 def main() -> None:
-    """Reads the command line, asks, prints."""
+    """Classifies the files of the command line and prints the top 5 classes of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--url", default="http://127.0.0.1:8501")
@@ -71,7 +73,7 @@ def main() -> None:
     parser.add_argument("--signature", default="serving_default", choices=SIGNATURES)
     options = parser.parse_args()
     try:
-        outputs = ask(
+        outputs = predict(
             [Path(name).read_bytes() for name in options.images],
             url=options.url,
             model=options.model,
@@ -85,10 +87,10 @@ def main() -> None:
         if "features" in outputs:
             print(" ", outputs["features"][row])
             continue
-        for label, share in zip(
+        for label, probability in zip(
             outputs["classes"][row], outputs["probabilities"][row], strict=True
         ):
-            print(f"  {label:30} {share:7.2%}")
+            print(f"  {label:30} {probability:7.2%}")
 
 
 if __name__ == "__main__":

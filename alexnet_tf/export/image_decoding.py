@@ -18,8 +18,8 @@ def decode_squares(contents: tf.Tensor, channels: int, pixels: int) -> tf.Tensor
     """Decodes image files, resizes them and cuts their central squares.
 
     All sizes are checked by the files' headers before the first file is decoded. Files with at most
-    `MAX_PIXELS` pixels together are decoded at the same time, others one after another: memory is
-    bounded by one image of the limit.
+    `MAX_PIXELS` pixels together are decoded in parallel, others one at a time, so that at most
+    `MAX_PIXELS` pixels are in memory at once, apart from the returned squares.
 
     Args:
       contents: string [b], the bytes of JPEG, PNG, WebP, GIF (first frame) or BMP files.
@@ -35,9 +35,13 @@ def decode_squares(contents: tf.Tensor, channels: int, pixels: int) -> tf.Tensor
     """
     counts = tf.map_fn(checked_pixels, contents, fn_output_signature=tf.TensorSpec((), tf.int64))
 
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])  # traced once for both branches
+    def decode_square(content: tf.Tensor) -> tf.Tensor:
+        return resize_and_crop(decode_upright(content, channels), pixels)
+
     def decode_all(parallel_iterations: int) -> tf.Tensor:
         return tf.map_fn(
-            lambda content: resize_and_crop(decode_upright(content, channels), pixels),
+            decode_square,
             contents,
             fn_output_signature=tf.TensorSpec((pixels, pixels, channels), tf.uint8),
             parallel_iterations=parallel_iterations,

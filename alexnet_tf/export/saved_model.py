@@ -46,10 +46,10 @@ Tensors = dict[str, tf.Tensor]
 
 
 class ServedNetwork(tf.Module):
-    """The object to save: weights, assets and signatures, none of which needs Keras to load.
+    """The object to save: weights and assets, none of which needs Keras to load.
 
-    The Keras model is used only while tracing. As an attribute it would store every weight twice:
-    once for Keras and once for the functions.
+    Neither the Keras model nor the `tf.function`s are attributes: the model would store every
+    weight twice, and saving would trace every function again.
 
     Args:
       model: From `build_model` or `load_model`.
@@ -62,14 +62,6 @@ class ServedNetwork(tf.Module):
         self.weights = [v.value for v in model.variables if "seed_generator" not in v.path]
         self.class_names = tf.saved_model.Asset(os.fspath(names_file))
         self.preprocessing = tf.saved_model.Asset(os.fspath(preprocessing_file))
-        self._functions = _functions(model)
-
-    @property
-    def signatures(self) -> dict[str, Any]:
-        """The concrete functions by signature name, as `tf.saved_model.save` takes them."""
-        return {
-            name: function.get_concrete_function() for name, function in self._functions.items()
-        }
 
 
 def _functions(model: keras.Model) -> dict[str, Any]:
@@ -182,7 +174,10 @@ def write_saved_model(
         names_file.write_text(names_to_text(names_of(model)), encoding="utf-8")
         preprocessing_file.write_text(preprocessing_of(model).to_text(), encoding="utf-8")
         module = ServedNetwork(model, names_file, preprocessing_file)
-        tf.saved_model.save(module, os.fspath(temporary), signatures=module.signatures)
+        signatures = {
+            name: function.get_concrete_function() for name, function in _functions(model).items()
+        }
+        tf.saved_model.save(module, os.fspath(temporary), signatures=signatures)
         if finish is not None:
             finish(temporary)
         make_readable(temporary)

@@ -1,3 +1,3 @@
-"""The small model and images of the tests of export."""
+"""Uses the small model and the images of the export tests."""
 
 from tests.export.conftest import jpegs, model, squares  # noqa: F401

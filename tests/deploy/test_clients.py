@@ -1,4 +1,7 @@
-"""The clients, against servers that keep TF Serving's documented rules around the SavedModel."""
+"""The example clients.
+
+The servers here run the SavedModel behind the documented REST and gRPC interfaces of TF Serving.
+"""
 
 import base64
 import concurrent.futures
@@ -27,13 +30,14 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def script(name):
+    """Imports a script of deploy/, which is not a package."""
     spec = importlib.util.spec_from_file_location(name, DEPLOY / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-rest, remote = script("rest_client"), script("grpc_client")
+rest_client, grpc_client = script("rest_client"), script("grpc_client")
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +55,11 @@ def signatures(base):
 @pytest.fixture(scope="module")
 def expected(model, jpegs):
     named = [(str(i), content) for i, content in enumerate(jpegs)]
-    return [[guess.name for guess in p.top] for p in predict(from_model(model, "m"), named)]
+    return [[top.name for top in each.top] for each in predict(from_model(model, "m"), named)]
 
 
 def run_signature(signatures, name, inputs):
-    """Runs a signature on arrays, which must have its names, types and ranks."""
+    """Runs a signature on arrays; checks their names, types and shapes."""
     function = signatures[name]
     specs = function.structured_input_signature[1]
     assert inputs.keys() == specs.keys()
@@ -64,12 +68,12 @@ def run_signature(signatures, name, inputs):
     return {key: value.numpy() for key, value in function(**tensors).items()}
 
 
-def rest_answer(signatures, body):
-    """Answers a `:predict` request in column format, by the rules of TF Serving's REST API."""
+def rest_response(signatures, body):
+    """Returns the response to a `:predict` request in the columnar format of the REST API."""
     assert body.keys() <= {"signature_name", "inputs"}
 
     def value(item, key):
-        if isinstance(item, dict):  # bytes: {"b64": ...}, into a name that ends in _bytes
+        if isinstance(item, dict):  # bytes are {"b64": ...}; the input's name must end in _bytes
             assert item.keys() == {"b64"} and key.endswith("_bytes")
             return base64.b64decode(item["b64"], validate=True)
         return item
@@ -90,10 +94,10 @@ def rest_url(signatures):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path != "/v1/models/alexnet:predict":
-                code, answer = 404, {"error": f"Servable not found: {self.path}"}
+                code, response = 404, {"error": f"Servable not found: {self.path}"}
             else:
-                code, answer = 200, rest_answer(signatures, body)
-            content = json.dumps(answer).encode()
+                code, response = 200, rest_response(signatures, body)
+            content = json.dumps(response).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -129,44 +133,50 @@ def grpc_server(signatures):
     server.stop(None)
 
 
-def check_answers(answers, ten, features, expected, jpegs):
-    """Checks what both clients must give for the same images."""
-    classes = [[getattr(c, "decode", lambda c=c: c)() for c in r] for r in answers["classes"]]
+def check_outputs(predict_with, names, expected, jpegs):
+    """Checks the outputs of a client, given as a function of the signature."""
+    assert names == ("serving_default", "ten_crop", "features")
+    center, ten, features = map(predict_with, names)
+    classes = [
+        [name.decode() if isinstance(name, bytes) else name for name in row]
+        for row in center["classes"]
+    ]
     assert classes == expected
-    assert np.shape(answers["probabilities"]) == (len(jpegs), 5)
-    assert np.abs(np.subtract(ten["all_probabilities"], answers["all_probabilities"])).max() > 1e-4
+    assert np.shape(center["probabilities"]) == (len(jpegs), 5)
+    assert np.abs(np.subtract(ten["all_probabilities"], center["all_probabilities"])).max() > 1e-4
     assert np.shape(features["features"]) == (len(jpegs), 40)
 
 
-def test_rest_requests_keep_the_documented_rules(rest_url, jpegs, expected):
-    def ask(signature):
-        return rest.ask(jpegs, url=rest_url, signature=signature)
+def test_rest_client_gets_the_outputs_of_every_signature(rest_url, jpegs, expected):
+    def predict_with(signature):
+        return rest_client.predict(jpegs, url=rest_url, signature=signature)
 
-    check_answers(*map(ask, rest.SIGNATURES), expected, jpegs)
-
-
-def test_grpc_requests_fit_the_signatures(grpc_server, jpegs, expected):
-    def ask(signature):
-        return remote.ask(jpegs, server=grpc_server, signature=signature)
-
-    check_answers(*map(ask, remote.SIGNATURES), expected, jpegs)
+    check_outputs(predict_with, rest_client.SIGNATURES, expected, jpegs)
 
 
-def test_a_request_may_name_its_version(jpegs):
-    message = remote.request(jpegs, model="flowers", version=3, signature="ten_crop")
-    again = predict_pb2.PredictRequest.FromString(message.SerializeToString())
-    assert (again.model_spec.name, again.model_spec.version.value) == ("flowers", 3)
-    assert tf.make_ndarray(again.inputs["image_bytes"]).tolist() == jpegs
+def test_grpc_client_gets_the_outputs_of_every_signature(grpc_server, jpegs, expected):
+    def predict_with(signature):
+        return grpc_client.predict(jpegs, server=grpc_server, signature=signature)
+
+    check_outputs(predict_with, grpc_client.SIGNATURES, expected, jpegs)
 
 
-def test_refusals_are_the_servers_own_words(rest_url, grpc_server, jpegs):
+def test_grpc_request_contains_model_version_and_images(jpegs):
+    request = grpc_client.predict_request(jpegs, model="flowers", version=3, signature="ten_crop")
+    parsed = predict_pb2.PredictRequest.FromString(request.SerializeToString())
+    assert (parsed.model_spec.name, parsed.model_spec.version.value) == ("flowers", 3)
+    assert parsed.model_spec.signature_name == "ten_crop"
+    assert tf.make_ndarray(parsed.inputs["image_bytes"]).tolist() == jpegs
+
+
+def test_error_of_the_server_is_in_the_message(rest_url, grpc_server, jpegs):
     with pytest.raises(RuntimeError, match="Servable not found: /v1/models/dogs/versions/4"):
-        rest.ask(jpegs, url=rest_url, model="dogs", version=4)
+        rest_client.predict(jpegs, url=rest_url, model="dogs", version=4)
     with pytest.raises(grpc.RpcError, match="Servable not found"):
-        remote.ask(jpegs, server=grpc_server, model="dogs")
+        grpc_client.predict(jpegs, server=grpc_server, model="dogs")
 
 
-def test_another_program_on_the_rest_port_is_named():
+def test_rest_client_reports_a_server_that_is_not_tf_serving():
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             self.send_response(200)
@@ -178,28 +188,29 @@ def test_another_program_on_the_rest_port_is_named():
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.handle_request, daemon=True).start()
-    with pytest.raises(RuntimeError, match="is no REST port of TF Serving"):
-        rest.ask([b""], url=f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(RuntimeError, match="is not a REST port of TF Serving"):
+        rest_client.predict([b""], url=f"http://127.0.0.1:{server.server_port}")
     server.server_close()
 
 
 @pytest.mark.parametrize("name", ["rest_client", "grpc_client"])
-def test_the_scripts_print_a_table(
+def test_client_prints_the_top_classes_of_each_file(
     name, rest_url, grpc_server, jpegs, expected, tmp_path, monkeypatch, capsys
 ):
+    clients = {"rest_client": rest_client, "grpc_client": grpc_client}
     (tmp_path / "a.jpg").write_bytes(jpegs[0])
-    where = ["--url", rest_url] if name == "rest_client" else ["--server", grpc_server]
-    monkeypatch.setattr(sys, "argv", [name, *where, str(tmp_path / "a.jpg")])
-    {"rest_client": rest, "grpc_client": remote}[name].main()
+    server = ["--url", rest_url] if name == "rest_client" else ["--server", grpc_server]
+    monkeypatch.setattr(sys, "argv", [name, *server, str(tmp_path / "a.jpg")])
+    clients[name].main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("a.jpg")
     assert [line[2:32].strip() for line in lines[1:]] == expected[0]
     monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "missing.jpg")])
     with pytest.raises(SystemExit, match=r"missing\.jpg"):
-        {"rest_client": rest, "grpc_client": remote}[name].main()
+        clients[name].main()
 
 
-def test_the_rest_client_needs_the_standard_library_only():
+def test_rest_client_needs_the_standard_library_only():
     code = f"import sys; sys.path.insert(0, {str(DEPLOY)!r}); import rest_client; print('ok')"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
     assert done.stdout == "ok\n", done.stderr
@@ -209,8 +220,8 @@ SERVER = shutil.which("tensorflow_model_server")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SERVER is None, reason="no tensorflow_model_server on the PATH")
-def test_a_real_server_gives_the_same_answers(base, jpegs, expected):
+@pytest.mark.skipif(SERVER is None, reason="tensorflow_model_server not found on the PATH")
+def test_tensorflow_model_server_gives_the_same_outputs(base, jpegs, expected):
     ports = []
     for _ in range(2):
         with socket.socket() as free:
@@ -231,15 +242,15 @@ def test_a_real_server_gives_the_same_answers(base, jpegs, expected):
         url, deadline = f"http://127.0.0.1:{ports[1]}", time.monotonic() + 60
         while True:
             try:
-                answers = rest.ask(jpegs, url=url)
+                by_rest = rest_client.predict(jpegs, url=url)
                 break
             except OSError:
                 assert time.monotonic() < deadline and server.poll() is None
                 time.sleep(0.5)
-        assert answers["classes"] == expected
-        found = remote.ask(jpegs, server=f"127.0.0.1:{ports[0]}")
+        assert by_rest["classes"] == expected
+        by_grpc = grpc_client.predict(jpegs, server=f"127.0.0.1:{ports[0]}")
         np.testing.assert_allclose(
-            found["all_probabilities"], answers["all_probabilities"], atol=1e-5
+            by_grpc["all_probabilities"], by_rest["all_probabilities"], atol=1e-5
         )
     finally:
         server.kill()
