@@ -10,6 +10,7 @@ import numpy as np
 
 from alexnet_tf.data.dataset import DataSet, Splits, split_folders
 from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.flat_splits import class_words, flat_labels, images_folder, is_flat
 from alexnet_tf.data.image_names import EXTENSIONS, is_image
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded, printable
@@ -19,13 +20,16 @@ TABLE_ENDINGS = (".csv", ".tsv")
 _NOT_NAMED = f"without an image's ending ({' '.join(EXTENSIONS)})"
 _BELOW = "in folders below a class folder"
 _NO_FILE = "of no regular kind (pipes and the like)"
+_NOT_IN_TABLE = "that the table of labels does not name with a class of train/"
+_UNLABELED = "in a test split without labels"
 
 
 def open_folder(name: str, *, channels: int = 3) -> DataSet:
     """Opens a folder of images.
 
     Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
-    test (testing), or `<class>/<image>`, which is a train split alone. Hidden files are passed
+    test (testing), or `<class>/<image>`, which is a train split alone. A split other than train may
+    hold its images without class folders (see `flat_splits`). Hidden files are passed
     over; files that are no images by their ending, and files in folders below the class folders,
     are left out, and the data set says how many.
 
@@ -56,7 +60,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     if "train" not in found:
         raise InputError(f"--dataset {name}: there is no train/ beside {_listed(found.values())}")
     classes = tuple(folder.name for folder in _class_folders(found["train"]))
-    class_names = tuple(map(printable, classes))
+    class_names = class_words(root, classes)
     if len(classes) < 2:
         what = f"one class folder ({class_names[0]})" if classes else "no class folders"
         raise InputError(
@@ -64,7 +68,14 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
             f"{_about_table(root, command)}"
         )
     left_out: collections.Counter[str] = collections.Counter()
-    files = {split: _files(folder, classes, left_out, command) for split, folder in found.items()}
+    files = {}
+    for split, folder in found.items():
+        if split == "train" or not is_flat(folder):
+            files[split] = _files(folder, classes, left_out, command)
+        elif split == "test" and _is_unlabeled(root, folder):
+            left_out[_UNLABELED] += sum(1 for _ in images_folder(folder).iterdir())
+        else:
+            files[split] = _flat_files(root, folder, classes, left_out)
     readers = {
         split: functools.partial(FileExamples, paths, labels, channels=channels)
         for split, (paths, labels) in files.items()
@@ -99,7 +110,7 @@ def _files(
     for class_folder in _class_folders(folder):
         if class_folder.name not in numbers:
             raise InputError(f"{class_folder} is a class that the train split does not have")
-        images = _images(class_folder, left_out)
+        images = _images(images_folder(class_folder), left_out)
         if not images:
             raise InputError(
                 f"class folder {class_folder} has no images (looked for {' '.join(EXTENSIONS)} "
@@ -110,6 +121,36 @@ def _files(
     if not paths:
         raise InputError(f"{folder} has no class folders")
     return paths, np.asarray(labels, np.int64)
+
+
+def _flat_files(
+    root: Path, folder: Path, classes: tuple[str, ...], left_out: collections.Counter[str]
+) -> tuple[list[str], np.ndarray]:
+    """Returns the images of a split without class folders and their labels, from its table.
+
+    Raises:
+      InputError: There is no table, or it has none of the images and classes.
+    """
+    wanted, _ = flat_labels(root, folder)
+    numbers = {name: number for number, name in enumerate(classes)}
+    images = _images(images_folder(folder), left_out)
+    labels = [numbers.get(wanted.get(Path(image).stem, ""), -1) for image in images]
+    known = [(image, label) for image, label in zip(images, labels, strict=True) if label >= 0]
+    if not known:
+        raise InputError(
+            f"{folder}: its table names none of the {len(images):,} images with a class of train/"
+        )
+    left_out[_NOT_IN_TABLE] += len(images) - len(known)
+    return [image for image, _ in known], np.asarray([label for _, label in known], np.int64)
+
+
+def _is_unlabeled(root: Path, folder: Path) -> bool:
+    """Returns whether a flat split has no table of labels, as the test split of a challenge."""
+    try:
+        flat_labels(root, folder)
+    except InputError:
+        return True
+    return False
 
 
 def _images(class_folder: Path, left_out: collections.Counter[str]) -> list[str]:

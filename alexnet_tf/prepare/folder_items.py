@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_tf.data.dataset import split_folders
+from alexnet_tf.data.flat_splits import class_words, flat_labels, images_folder, is_flat
 from alexnet_tf.data.folders import TABLE_ENDINGS
+from alexnet_tf.data.image_names import is_image
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import printable
-from alexnet_tf.prepare.items import SKIPPED, Item, Problem, Source
+from alexnet_tf.prepare.items import SKIPPED, USED, Item, Problem, Source
 
 MAX_FILE_BYTES = 2**29
 _LONGEST_NAME = 160  # a file's name has 255 bytes
@@ -40,9 +42,14 @@ def list_folder(root: Path) -> Source:
             "<class>/<image>, or images with a CSV file of file and label"
         )
     numbers = {folder.name: number for number, folder in enumerate(classes)}
-    source = Source(source_name(root), root, tuple(names), {}, problems)
+    source = Source(source_name(root), root, class_words(root, names), {}, problems)
     for split, folder in apart.items():
         items: list[Item] = []
+        if split != "train" and is_flat(folder):
+            items = _flat_items(root, folder, split, numbers, problems)
+            if items:
+                source.splits[split] = items
+            continue
         for class_folder in _folders(folder):
             if class_folder.name not in numbers:
                 raise InputError(f"{class_folder} is a class that the train split does not have")
@@ -57,12 +64,45 @@ def list_folder(root: Path) -> Source:
         source.splits[split] = items
         problems += _strays(root, folder, split)
     if splits:
-        problems += _strays(root, root, "")
+        used = {problem.name for problem in problems if problem.action == USED}
+        problems += (p for p in _strays(root, root, "") if Path(p.name).name not in used)
         for folder in folders:
             if folder not in splits.values():
                 name = printable(folder.name) + os.sep
                 problems.append(Problem("", name, "folder that is no split", SKIPPED))
     return source
+
+
+def _flat_items(
+    root: Path, folder: Path, split: str, numbers: dict[str, int], problems: list[Problem]
+) -> list[Item]:
+    """Returns the images of a split without class folders, with the labels of its table.
+
+    A test split without a table is skipped: challenges publish their test images unlabeled.
+
+    Raises:
+      InputError: A validation split has no table, or the table has none of the images.
+    """
+    try:
+        labels, table = flat_labels(root, folder)
+    except InputError:
+        if split != "test":
+            raise
+        name = printable(folder.name) + os.sep
+        problems.append(Problem(split, name, "test images without labels", SKIPPED))
+        return []
+    problems.append(Problem(split, printable(table.name), "table of labels", USED))
+    items = []
+    for item in walk(root, images_folder(folder), -1, split, problems):
+        label = labels.get(Path(item.name).stem)
+        if label in numbers:
+            items.append(item._replace(label=numbers[label]))
+        elif is_image(item.name):
+            why = "not in the table of labels" if label is None else f"no class {label} in train/"
+            problems.append(Problem(split, printable(item.name), why, SKIPPED))
+    if not items:
+        raise InputError(f"{folder}: its table names no image with a class of train/")
+    return items
 
 
 def has_classes(root: Path) -> bool:

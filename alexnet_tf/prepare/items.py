@@ -47,6 +47,7 @@ class Problem(NamedTuple):
 
 
 SKIPPED = "skipped"
+USED = "used"  # a file that is not an image, but was read
 
 
 @dataclasses.dataclass

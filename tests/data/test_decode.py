@@ -59,6 +59,7 @@ FILES = {
     "jpeg": encoded(scene(), "JPEG", quality=95),
     "jpeg gray": encoded(scene("L"), "JPEG", quality=95),
     "jpeg cmyk": encoded(scene("CMYK"), "JPEG", quality=95),
+    "jpeg rgb": encoded(scene(), "JPEG", keep_rgb=True, quality=95),
     "jpeg progressive": encoded(scene(), "JPEG", progressive=True, quality=95),
     **{f"jpeg exif {n}": turned_jpeg(n) for n in range(2, 9)},
     "png": encoded(scene(), "PNG"),
@@ -155,7 +156,7 @@ def test_every_way_in_refuses_too_many_pixels_before_decoding(kind, tmp_path, mo
 
 def test_plain_files_are_those_that_tensorflow_decodes_alike():
     plain = {name for name, content in FILES.items() if is_plain(content)}
-    assert plain == {"jpeg", "jpeg gray", "jpeg progressive", "png", "png gray"}
+    assert plain == {"jpeg", "jpeg rgb", "jpeg gray", "jpeg progressive", "png", "png gray"}
     for name in plain:
         by_tensorflow = tf.io.decode_jpeg(FILES[name], channels=3, dct_method="INTEGER_ACCURATE")
         np.testing.assert_array_equal(by_tensorflow, decode_image(FILES[name]), err_msg=name)

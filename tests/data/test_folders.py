@@ -10,6 +10,7 @@ from PIL import Image
 from alexnet_tf.data.folders import open_folder
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.errors import InputError
+from alexnet_tf.prepare.sources import list_source
 
 
 def add(folder, name, shade=0):
@@ -210,3 +211,73 @@ def test_no_name(name):
 def test_channels_are_1_or_3(toys):
     with pytest.raises(InputError, match="Received: 2"):
         open_dataset(toys, channels=2)
+
+
+def tiny_imagenet(root):
+    """Writes a small Tiny ImageNet: images/ folders, a table for val/, names, unlabeled test/."""
+    wnids = ("n01443537", "n01629819")
+    for wnid in wnids:
+        folder = root / "train" / wnid / "images"
+        folder.mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (8, 8), (9, 9, 9)).save(folder / f"{wnid}_{number}.JPEG")
+        (folder.parent / f"{wnid}_boxes.txt").write_text("")
+    for split, count in (("val", 4), ("test", 2)):
+        (root / split / "images").mkdir(parents=True)
+        for number in range(count):
+            image = Image.new("RGB", (8, 8))
+            image.save(root / split / "images" / f"{split}_{number}.JPEG")
+    rows = [f"val_{number}.JPEG\t{wnids[number % 2]}\t0\t0\t9\t9\n" for number in range(4)]
+    (root / "val" / "val_annotations.txt").write_text("".join(rows))
+    (root / "words.txt").write_text("n01443537\tgoldfish, Carassius auratus\n")
+    return root
+
+
+def test_tiny_imagenet_is_read_as_it_is_unpacked(tmp_path):
+    data = open_dataset(str(tiny_imagenet(tmp_path / "tiny")))
+    assert data.class_names == ("goldfish, Carassius auratus", "n01629819")
+    assert data.splits["train"].labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.splits["validation"].labels.tolist() == [0, 1, 0, 1]
+    assert "test" not in data.splits
+    assert "2 in a test split without labels" in data.left_out
+
+
+def flat_val(root):
+    """ImageNet's usual layout without a devkit: synset folders in train/, images in val/."""
+    for wnid in ("n01440764", "n01443537"):
+        (root / "train" / wnid).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(root / "train" / wnid / "0.JPEG")
+    (root / "val").mkdir()
+    for number in range(1, 4):
+        Image.new("RGB", (8, 8)).save(root / "val" / f"ILSVRC2012_val_{number:08}.JPEG")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "label"),
+    [
+        ("LOC_val_solution.csv", "ImageId,PredictionString", "{} 1 2 3 4"),
+        ("val_labels.csv", "ImageId,Class", "{}"),
+        ("val.csv", "filename,label", "{}"),
+    ],
+)
+def test_a_flat_val_takes_its_labels_from_a_table(tmp_path, name, header, label):
+    root = flat_val(tmp_path / "data")
+    wnids = ("n01443537", "n01440764", "n01443537")
+    rows = [f"ILSVRC2012_val_{n:08},{label.format(wnid)}" for n, wnid in enumerate(wnids, 1)]
+    (root / name).write_text("\n".join([header, *rows]) + "\n")
+    assert open_dataset(str(root)).splits["validation"].labels.tolist() == [1, 0, 1]
+    listed = list_source(str(root))
+    assert [item.label for item in listed.splits["validation"]] == [1, 0, 1]
+    assert [problem.action for problem in listed.problems if problem.name == name] == ["used"]
+
+
+def test_a_flat_val_without_a_table_is_refused(tmp_path):
+    root = flat_val(tmp_path / "data")
+    for read in (open_dataset, list_source):
+        with pytest.raises(InputError, match=r"3 images and no class folders.*val_labels\.csv"):
+            read(str(root))
+    (root / "val_labels.csv").write_text("ImageId,Class\nILSVRC2012_val_00000001,n09999999\n")
+    for read in (open_dataset, list_source):
+        with pytest.raises(InputError, match="names n"):
+            read(str(root))
