@@ -5,6 +5,7 @@ and by the devkit's synonyms ("tench, Tinca tinca"). Other classes are the same 
 equal.
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ from alexnet_tf import imagenet
 
 _WORDNET_ID = re.compile(r"n\d{8}")
 _ID_IN_BRACKETS = re.compile(r"\((n\d{8})\)$")  # how `prepare` distinguishes equal names
-# Fraction of the thousand classes that must be recognized at their positions for the rest, whose
-# synonyms are ambiguous ("crane" the bird and the machine), to be taken by position.
+# Fraction of the thousand classes that must be recognized at their positions for names that are
+# ambiguous ("crane" the bird and the machine) or unknown to be taken by position.
 _RECOGNIZED = 0.95
 
 
@@ -45,14 +46,19 @@ def class_identities(names: Sequence[str]) -> tuple[str, ...]:
     Args:
       names: Class names by number.
     """
-    ids, words = imagenet.synsets(), imagenet.class_names()
-    by_name = dict(zip(words, ids, strict=True))
-    found = [_identity(name, by_name) for name in names]
+    ids = imagenet.synsets()
+    found = [class_identity(name) for name in names]
+    counts = Counter(found)
     if len(names) == len(ids):
         recognized = sum(a == b for a, b in zip(found, ids, strict=True))
         if recognized >= _RECOGNIZED * len(ids):
-            return ids
-    counts = Counter(found)
+            known = set(ids)
+            placed = [
+                identity if identity in known and counts[identity] == 1 else at_position
+                for identity, at_position in zip(found, ids, strict=True)
+            ]
+            if len(set(placed)) == len(ids):
+                return tuple(placed)
     # Two names that seem the same class are told apart by their names.
     return tuple(
         identity if counts[identity] == 1 else name
@@ -60,8 +66,15 @@ def class_identities(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _identity(name: str, by_name: dict[str, str]) -> str:
-    """Returns the WordNet id that a class name means, or the name."""
+@functools.cache
+def _ids_by_name() -> dict[str, str]:
+    """Returns the WordNet ids by this package's names of ImageNet's classes."""
+    return dict(zip(imagenet.class_names(), imagenet.synsets(), strict=True))
+
+
+def class_identity(name: str) -> str:
+    """Returns the WordNet id that a class name means by itself, or the name."""
+    by_name = _ids_by_name()
     if _WORDNET_ID.fullmatch(name):
         return name
     in_brackets = _ID_IN_BRACKETS.search(name)

@@ -19,6 +19,7 @@ from alexnet_tf.files import printable
 _IMAGES = "images"  # Tiny ImageNet keeps a class's or a split's images in a folder of this name
 _MAX_TABLE_BYTES = 2**28
 _WORDS = "words.txt"
+_VALIDATION = ("val", "valid", "validation")
 _NAME_COLUMNS = ("imageid", "image_id", "image", "filename", "file", "id", "name")
 _LABEL_COLUMNS = ("class", "label", "predictionstring", "category", "wnid", "synset")
 
@@ -91,7 +92,8 @@ def _images(folder: Path) -> Iterator[Path]:
 
 def _tables(root: Path, folder: Path) -> Iterator[Path]:
     """Yields the files that may hold a split's labels, the most specific first."""
-    split = re.escape(folder.name)
+    name = folder.name.lower()
+    split = "(val|valid|validation)" if name in _VALIDATION else re.escape(name)
     pattern = re.compile(rf"(.*[^a-z])?{split}([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
     for place in (folder, root):
         for path in sorted(place.iterdir()):

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from alexnet_tf.data.classes import class_identity
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import printable
 from alexnet_tf.imagenet import readable
@@ -177,9 +178,11 @@ def _solution(path: Path) -> dict[str, str]:
 
 
 def _class_names(root: Path, kit: dict[str, bytes], wnids: list[str]) -> tuple[str, ...]:
-    """Returns the synsets' words, with the number behind where two have the same.
+    """Returns the synsets' words; with the WordNet id behind where the words do not imply it.
 
-    Without a list of them, the thousand classes of 2012 have the names of `alexnet_tf.imagenet`.
+    So the id of every class stays known in the prepared set and in models trained on it (see
+    `data.classes`). Without a list of words, the thousand classes of 2012 have the names of
+    `alexnet_tf.imagenet`.
     """
     words: dict[str, str] = {}
     for path in (root / name for name in _NAME_LISTS):
@@ -193,8 +196,8 @@ def _class_names(root: Path, kit: dict[str, bytes], wnids: list[str]) -> tuple[s
         words = {wnid: text for _, wnid, text in _synsets(root, kit)}
     names = readable([words.get(wnid) or wnid for wnid in wnids])
     return tuple(
-        name if names.count(name) == 1 else f"{name} ({wnid})"
-        for name, wnid in zip(names, wnids, strict=True)
+        name if identity == wnid else f"{name} ({wnid})"
+        for name, identity, wnid in zip(names, map(class_identity, names), wnids, strict=True)
     )
 
 

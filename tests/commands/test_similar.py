@@ -82,6 +82,20 @@ def test_names_that_are_not_utf_8_are_found_and_printed_escaped(home, capsys):
     assert values["image"] == values["nearest"][0]["image"] == asked
 
 
+def test_a_turned_photo_is_its_own_nearest_at_distance_0(home, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(home / "photos" / "red" / "0.png")
+    image.paste((0, 0, 0), (0, 0, 16, 5))  # no symmetry, so that a turn changes the picture
+    image.save(home / "photos" / "red" / "turned.jpg", exif=exif, quality=95)
+    words = ["similar", "photos/red/turned.jpg", "--in", "photos/", "--top", "1", "--json"]
+    with pytest.raises(SystemExit):
+        main(words)
+    (nearest,) = json.loads(capsys.readouterr().out)["nearest"]
+    assert nearest["image"].endswith("turned.jpg")
+    assert nearest["distance"] == pytest.approx(0, abs=1e-3)
+
+
 def test_a_model_and_a_folder_without_classes(home, capsys):
     shutil.copytree("photos/red", "loose")
     words = ["--model", "saved_models/first/best.keras", "--in", "loose", "--json"]

@@ -36,6 +36,11 @@ def test_imagenet_by_name_synset_and_devkit_words_is_the_same():
     devkit[638], devkit[639] = "maillot", "maillot, tank suit"
     for data in (names, synsets, devkit):
         np.testing.assert_array_equal(match_classes(names, data), np.arange(1000))
+    swapped = list(names)
+    swapped[3], swapped[7] = swapped[7], swapped[3]  # classes that really are in another order
+    expected = np.arange(1000)
+    expected[[3, 7]] = 7, 3
+    np.testing.assert_array_equal(match_classes(names, swapped), expected)
     turned = synsets[::-1]
     np.testing.assert_array_equal(match_classes(names, turned), np.arange(1000)[::-1])
 

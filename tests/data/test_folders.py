@@ -261,8 +261,10 @@ def flat_val(root):
         ("val.csv", "filename,label", "{}"),
     ],
 )
-def test_a_flat_val_takes_its_labels_from_a_table(tmp_path, name, header, label):
+@pytest.mark.parametrize("split", ["val", "validation"])
+def test_a_flat_val_takes_its_labels_from_a_table(tmp_path, name, header, label, split):
     root = flat_val(tmp_path / "data")
+    (root / "val").rename(root / split)
     wnids = ("n01443537", "n01440764", "n01443537")
     rows = [f"ILSVRC2012_val_{n:08},{label.format(wnid)}" for n, wnid in enumerate(wnids, 1)]
     (root / name).write_text("\n".join([header, *rows]) + "\n")
