@@ -9,11 +9,15 @@ Read where they lie: nothing is unpacked. Understood are, in one folder,
 
 import csv
 import gzip
+import io
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+
+import numpy as np
+import scipy.io
 
 from alexnet_tf.data.classes import class_identity
 from alexnet_tf.errors import InputError
@@ -21,8 +25,8 @@ from alexnet_tf.files import printable
 from alexnet_tf.imagenet import readable
 from alexnet_tf.prepare.folder_items import file_item, source_name, walk
 from alexnet_tf.prepare.items import SKIPPED, Item, Problem, Source
-from alexnet_tf.prepare.matlab import read_table
 
+_MAX_META_BYTES = 2**20  # a compressed file can hold a thousand times its size
 _LONGEST_END = 2**20  # zeros that end an archive: tar fills up its last record
 _WNID = re.compile(r"n\d{8}")
 _SIGNS = (
@@ -203,15 +207,20 @@ def _class_names(root: Path, kit: dict[str, bytes], wnids: list[str]) -> tuple[s
 
 def _synsets(root: Path, kit: dict[str, bytes]) -> Iterator[tuple[int, str, str]]:
     """Yields number, WNID and words of each synset of the devkit's meta.mat."""
+    content, name = kit["meta.mat"], f"meta.mat of the devkit in {root}"
+    if len(content) > _MAX_META_BYTES:
+        raise InputError(f"{name} is larger than {_MAX_META_BYTES // 2**20} MiB")
     try:
-        rows = read_table(kit["meta.mat"], "synsets")
-    except InputError as error:
-        raise InputError(f"meta.mat of the devkit in {root}: {error}") from None
-    for row in rows:
-        number = next((row[key] for key in row if key.endswith("_ID")), None)
-        if not isinstance(number, (int, float)) or not {"WNID", "words"} <= row.keys():
-            raise InputError(f"meta.mat of the devkit in {root} has no numbers, WNIDs and words")
-        yield int(number), row["WNID"], row["words"]
+        rows = scipy.io.loadmat(
+            io.BytesIO(content), variable_names=["synsets"], simplify_cells=True
+        )["synsets"]
+        for row in np.atleast_1d(rows):
+            number = next(value for key, value in row.items() if key.endswith("_ID"))
+            yield int(number), str(row["WNID"]), str(row["words"])
+    except KeyError as error:
+        raise InputError(f"{name} is damaged: {error.args[0]} not found") from None
+    except Exception as error:  # SciPy raises what its parsers meet in a damaged file
+        raise InputError(f"{name} is damaged: {error or type(error).__name__}") from None
 
 
 def _devkit(root: Path) -> dict[str, bytes]:

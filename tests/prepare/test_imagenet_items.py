@@ -11,7 +11,6 @@ from listing import skipped
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.prepare.items import read_item
-from alexnet_tf.prepare.matlab import read_table
 from alexnet_tf.prepare.sources import list_source
 
 WNIDS = ("n01440764", "n02012849", "n03126707")
@@ -209,7 +208,7 @@ def test_a_damaged_devkit_is_named(imagenet):
     scipy.io.savemat(buffer, {"synsets": rows})
     (meta,) = root.rglob("meta.mat")
     meta.write_bytes(buffer.getvalue())
-    with pytest.raises(InputError, match=r"meta\.mat .* has no numbers"):
+    with pytest.raises(InputError, match=r"meta\.mat .* is damaged"):
         list_source(str(root))
 
 
@@ -223,15 +222,25 @@ def test_an_archive_of_archives_with_a_hole_is_damaged(tmp_path):
         list_source(str(tmp_path))
 
 
-def test_matlab_tables_are_read_as_scipy_writes_them():
-    for compressed in (False, True):
-        rows = np.empty((2, 1), [("n", "O"), ("text", "O"), ("list", "O")])
-        rows[0, 0] = (300, "längere Wörter", np.arange(3.0))
-        rows[1, 0] = (-1.5, "x", np.zeros((0, 0)))
-        buffer = io.BytesIO()
-        scipy.io.savemat(buffer, {"other": 1, "table": rows}, do_compression=compressed)
-        first, second = read_table(buffer.getvalue(), "table")
-        assert first == {"n": 300, "text": "längere Wörter", "list": (0.0, 1.0, 2.0)}
-        assert (second["n"], second["text"]) == (-1.5, "x")
-        with pytest.raises(InputError, match=r"damaged|no table"):
-            read_table(buffer.getvalue()[:-40], "table")
+BAD_META = [b"", b"no MATLAB file", b"MATLAB" + bytes(500), bytes(2**20 + 1)]
+
+
+@pytest.mark.parametrize("imagenet", ["unpacked"], indirect=True)
+@pytest.mark.parametrize("content", BAD_META)
+def test_a_damaged_or_huge_meta_mat_is_one_line(imagenet, content):
+    root = imagenet[0]
+    (meta,) = root.rglob("meta.mat")
+    meta.write_bytes(content)
+    with pytest.raises(InputError, match=r"meta\.mat of the devkit in .* is (damaged|larger)"):
+        list_source(str(root))
+
+
+@pytest.mark.parametrize("imagenet", ["unpacked"], indirect=True)
+def test_a_meta_mat_cut_short_is_one_line(imagenet):
+    root = imagenet[0]
+    (meta,) = root.rglob("meta.mat")
+    whole = meta.read_bytes()
+    for length in range(0, len(whole), 97):
+        meta.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"meta\.mat of the devkit"):
+            list_source(str(root))
