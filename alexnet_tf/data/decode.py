@@ -2,7 +2,7 @@
 
 `decode_image` turns photos upright by their EXIF orientation, puts transparent pixels on white and
 returns 8-bit RGB. `is_plain` finds the files of which TensorFlow's faster decoder gives the same
-pixels (see `examples.decode_content`). `prepare` takes the same steps and also keeps what is left
+pixels (see `graph_decode`). `prepare` takes the same steps and also keeps what is left
 of damaged files (see `repair`).
 """
 

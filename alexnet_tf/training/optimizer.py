@@ -170,7 +170,8 @@ class PaperMomentum(keras.optimizers.Optimizer):
                 for each, old in zip(moving, before, strict=True):
                     each.assign(tf.where(allowed, each, old))
 
-        if variable.shape.num_elements() >= _COMPILED_FROM:
+        # Only while a graph is traced: eagerly, each call would compile again and keep the result.
+        if variable.shape.num_elements() >= _COMPILED_FROM and not tf.executing_eagerly():
             move = tf.function(move, jit_compile=True)
         move(gradient, rate, momentum, update)
 

@@ -357,7 +357,13 @@ class Trainer:
     def _stopping(
         self, stop: StopRequest, on_progress: Callable[[int, int], None]
     ) -> Callable[[int, int], None]:
-        """Returns a progress callback that ends validation when a stop is requested."""
+        """Returns a progress callback that ends validation when a stop is requested.
+
+        Several workers wait for each other's results, so none of them leaves alone; the checkpoint
+        is saved already.
+        """
+        if self._devices.workers > 1:
+            return on_progress
 
         def report(done: int, total: int) -> None:
             on_progress(done, total)

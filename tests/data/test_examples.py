@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf.data.examples import ArrayExamples, FileExamples, decode
+from alexnet_tf.data.examples import ArrayExamples, FileExamples
+from alexnet_tf.data.graph_decode import decode
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2])

@@ -134,3 +134,19 @@ def test_fit_and_config_round_trip():
     again = PaperMomentum.from_config(optimizer.get_config())
     assert (again.momentum, again.velocity_decay, again.warm_up_steps) == (0.8, 0.001, 2)
     assert float(again.learning_rate.numpy()) == pytest.approx(0.05)
+
+
+def test_eager_updates_compile_nothing(monkeypatch):
+    """An eager loop takes constant memory: no function is made per call."""
+    made = []
+    monkeypatch.setattr(tf, "function", lambda *a, **k: made.append(1))
+    weight = keras.Variable(np.ones((500, 500), np.float32), name="kernel")
+    optimizer = PaperMomentum(0.1, momentum=0.9, weight_decay=0.01)
+    optimizer.build([weight])
+    velocity, expected = np.zeros((500, 500)), np.ones((500, 500))
+    for _ in range(3):
+        optimizer.apply([tf.ones((500, 500))], [weight])
+        velocity = 0.9 * velocity - 0.01 * 0.1 * expected - 0.1
+        expected = expected + velocity
+    np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-6)
+    assert not made

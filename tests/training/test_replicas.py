@@ -124,7 +124,7 @@ def test_a_batch_that_the_devices_cannot_share_is_refused_before_anything_is_wri
 ):
     strategy = SimpleNamespace(num_replicas_in_sync=3)
     three = DeviceConfiguration(strategy, "mirrored", ("/CPU:0",) * 3, "float32")
-    monkeypatch.setattr("alexnet_tf.training.train.configure_devices", lambda *given: three)
+    monkeypatch.setattr("alexnet_tf.training.open_run.configure_devices", lambda *given: three)
     with pytest.raises(InputError, match=r"16 does not divide by the 3 devices.*--batch-size 15"):
         an.train(str(photos), recipe=tiny_recipe, run_dir=tmp_path / "r", quiet=True)
     assert not (tmp_path / "r").exists()

@@ -13,6 +13,7 @@ from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model, save_model
 from alexnet_tf.training import validation
+from alexnet_tf.training.saver import Saver
 from alexnet_tf.training.steps import TrainingStep
 from alexnet_tf.training.trainer import Trainer
 
@@ -48,7 +49,7 @@ def killed(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(Trainer, "train_epoch", end)
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(TrainingStopped, match="interrupted"):
                 call()
 
     return kill
@@ -214,3 +215,18 @@ def test_a_recipe_changed_under_its_name_is_refused(tiny_recipe, one_epoch):
     with pytest.raises(InputError, match="the recipe tiny differs from the run's in weight_decay"):
         resume(one_epoch, recipe=changed)
     assert len(resume(one_epoch, recipe=tiny_recipe).history) == 1
+
+
+def test_an_interrupt_while_saving_names_the_command_that_resumes(
+    tiny_recipe, photos, tmp_path, whole, monkeypatch
+):
+    folder = tmp_path / "run"
+
+    def interrupted(self, *arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Saver, "epoch", interrupted)
+        with pytest.raises(TrainingStopped, match=f"interrupted. Resume with: .*{folder}"):
+            go(tiny_recipe, photos, folder)
+    assert numbers(resume(folder).history) == numbers(whole.history)
