@@ -38,11 +38,14 @@ import alexnet_tf as an  # noqa: E402
 from alexnet_tf.data.sources import open_dataset  # noqa: E402
 from alexnet_tf.data.splits import split_dataset  # noqa: E402
 from alexnet_tf.data.statistics import fit_statistics  # noqa: E402
+from alexnet_tf.train_options import TrainOptions  # noqa: E402
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices  # noqa: E402
-from alexnet_tf.training.input import TrainingInput  # noqa: E402
+from alexnet_tf.training.input import TrainingData, TrainingInput  # noqa: E402
 from alexnet_tf.training.reporting import Screen  # noqa: E402
+from alexnet_tf.training.run_settings import RunSettings  # noqa: E402
 from alexnet_tf.training.saver import CheckpointEvery, Saver  # noqa: E402
 from alexnet_tf.training.schedule import RateSchedule  # noqa: E402
+from alexnet_tf.training.state import TrainState  # noqa: E402
 from alexnet_tf.training.stopping import StopRequest  # noqa: E402
 from alexnet_tf.training.towers import step_for  # noqa: E402
 from alexnet_tf.training.trainer import Trainer  # noqa: E402
@@ -64,8 +67,8 @@ class Setting:
     def __init__(self, machine: DeviceConfiguration, options: argparse.Namespace) -> None:
         recipe: Recipe = get_recipe(options.recipe).replace(batch_size=options.batch_size)
         data = open_dataset(options.dataset, data_dir=options.data_dir, channels=3)
-        examples = options.updates * options.batch_size
-        splits = split_dataset(data, hold_out=0.1, seed=SEED, limit_train=examples, limit_val=8)
+        count = options.updates * options.batch_size
+        splits = split_dataset(data, hold_out=0.1, seed=SEED, limit_train=count, limit_val=8)
         fitted = fit_statistics(splits.train, recipe.resize_pixels)
         known = dataclasses.replace(fitted, images=None)
         with machine.strategy.scope():
@@ -76,18 +79,9 @@ class Setting:
                 seed=SEED,
             )
         self.machine, self.recipe = machine, recipe
-        self.trainer = Trainer(
-            self.model,
-            recipe,
-            machine,
-            train=splits.train,
-            validation=None,
-            decides=False,
-            statistics=known,
-            seed=SEED,
-            epochs=1,
-            screen=Screen(quiet=True),
-        )
+        settings = RunSettings(TrainOptions(seed=SEED), recipe, epochs=1)
+        examples = TrainingData(splits.train, None, False, known)
+        self.trainer = Trainer(self.model, settings, machine, examples, Screen(quiet=True))
         self.optimizer = self.trainer.optimizer
         self.step = step_for(machine, self.model, self.optimizer, recipe, SEED)
         self.step.set_rates(RateSchedule(recipe).rates(0))
@@ -112,9 +106,9 @@ class Setting:
 
     def loop(self) -> None:
         """Trains an epoch as `train` does, without writing."""
-        saver = Saver(self.trainer, None, {}, CheckpointEvery(), tensorboard=False)
-        self.trainer.run(saver, StopRequest())
-        self.trainer.epochs += 1
+        saver = Saver(None, None, CheckpointEvery())
+        self.trainer.state = TrainState()
+        self.trainer.train_epoch(saver, StopRequest())
 
     def apply(self) -> None:
         """Sums a gradient over the replicas and updates the weights on each."""

@@ -16,6 +16,23 @@ from alexnet_tf.training.devices import DeviceConfiguration
 
 
 @dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """The examples of a run.
+
+    Attributes:
+      train: Training examples.
+      validation: Validation examples, or None.
+      selects_best: Whether validation selects the best epoch and reduces the learning rate.
+      statistics: Of the training examples.
+    """
+
+    train: Examples
+    validation: Examples | None
+    selects_best: bool
+    statistics: Statistics
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingInput:
     """The training examples on their way to the devices.
 

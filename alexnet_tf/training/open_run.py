@@ -18,12 +18,13 @@ from alexnet_tf.run_record import RunRecord
 from alexnet_tf.train_options import TrainOptions
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices
 from alexnet_tf.training.fine_tuning import StartingWeights
+from alexnet_tf.training.input import TrainingData
 from alexnet_tf.training.record import settings_rows
 from alexnet_tf.training.reporting import Screen
 from alexnet_tf.training.resume import check_data, weights_to_restart_from
 from alexnet_tf.training.run_folder import new_run_path
 from alexnet_tf.training.run_settings import RunSettings, new_settings, resumed_settings
-from alexnet_tf.training.trainer import Trainer, TrainingData
+from alexnet_tf.training.trainer import Trainer
 
 
 @dataclasses.dataclass

@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 
+class StoppedError(Exception):
+    """The run was asked to stop, and its state is saved."""
+
+
 class StopRequest:
     """Whether the run was asked to stop.
 

@@ -23,9 +23,9 @@ from alexnet_tf.training.reporting import Screen
 from alexnet_tf.training.resume import restore
 from alexnet_tf.training.run_folder import RunFolder, begin
 from alexnet_tf.training.saver import PREVIEW_INPUTS, CheckpointEvery, Saver
-from alexnet_tf.training.stopping import StopRequest, stop_on_signals
+from alexnet_tf.training.stopping import StoppedError, StopRequest, stop_on_signals
 from alexnet_tf.training.tensorboard import TensorBoardWriter, check_tensorboard
-from alexnet_tf.training.trainer import StoppedError, Trainer
+from alexnet_tf.training.trainer import Trainer
 
 OnEpoch = Callable[[EpochRecord], bool]
 

@@ -1,6 +1,5 @@
 """The training loop's parts: the updates of an epoch, validation, and the state of a run."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -9,51 +8,32 @@ from typing import Any
 import keras
 import numpy as np
 
-from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import balanced_weights, steps_per_epoch
-from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import DivergedError, TrainingError
 from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.training.clock import StepClock
 from alexnet_tf.training.devices import DeviceConfiguration
 from alexnet_tf.training.diagnostics import chance_level_loss, divergence, stall_message
-from alexnet_tf.training.input import TrainingInput
+from alexnet_tf.training.input import TrainingData, TrainingInput
 from alexnet_tf.training.optimizers import make_optimizer
 from alexnet_tf.training.reporting import EpochBar, Screen
 from alexnet_tf.training.run_settings import RunSettings
 from alexnet_tf.training.saver import Saver
 from alexnet_tf.training.schedule import RateSchedule
 from alexnet_tf.training.state import BestEpoch, TrainState
-from alexnet_tf.training.stopping import StopRequest
+from alexnet_tf.training.stopping import StoppedError, StopRequest
 from alexnet_tf.training.towers import step_for
-from alexnet_tf.training.validation import validate, validation_fields
+from alexnet_tf.training.validation import (
+    has_finite_predictions,
+    validate,
+    validation_fields,
+)
+from alexnet_tf.training.variables import training_variables
 
 _SECONDS_PER_CALL = 0.5  # as many updates as fit are made in one call into the graph
 _STEPS_PER_CALL_OF_WORKERS = 4
-_CHECKED_IMAGES = 32
 # Beyond it a few layers overflow float32: a run that ends with such weights predicts nothing.
 _LARGEST_WEIGHT = 1e8
-
-
-class StoppedError(Exception):
-    """The run was asked to stop, and its state is saved."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingData:
-    """The examples of a run.
-
-    Attributes:
-      train: Training examples.
-      validation: Validation examples, or None.
-      selects_best: Whether validation selects the best epoch and reduces the learning rate.
-      statistics: Of the training examples.
-    """
-
-    train: Examples
-    validation: Examples | None
-    selects_best: bool
-    statistics: Statistics
 
 
 class Trainer:
@@ -203,7 +183,12 @@ class Trainer:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Returns the weights and the optimizer's velocities, by name."""
-        return {name: variable.numpy() for name, variable in self._variables().items()}
+        return {
+            name: variable.numpy()
+            for name, variable in training_variables(
+                self.model, self.optimizer, self._step.loss_scale
+            ).items()
+        }
 
     def preview(self, count: int) -> np.ndarray:
         """Returns the run's first images, augmented; see `TrainingInput.preview`."""
@@ -228,20 +213,9 @@ class Trainer:
         self._schedule.restore(state.schedule)
         self.state = state
 
-    def _variables(self) -> dict[str, keras.Variable]:
-        """Returns everything that training changes, by name.
-
-        Seed generators are left out: masks are drawn by position, and their names are not stable.
-        """
-        lasting = (v for v in self.model.variables if "seed_generator" not in v.path)
-        variables = {f"model/{v.path}": v for v in lasting}
-        for name, slots in self.optimizer.slots().items():
-            for slot, v in zip(slots, self.model.trainable_variables, strict=True):
-                variables[f"{name}/{v.path}"] = slot
-        scale = self._step.loss_scale
-        if scale is not None:
-            variables |= {"loss_scale/value": scale.value, "loss_scale/in_row": scale.good_in_row}
-        return variables
+    def _variables(self) -> dict[str, Any]:
+        """Returns everything that training changes, by name."""
+        return training_variables(self.model, self.optimizer, self._step.loss_scale)
 
     def _epoch_of(self) -> str:
         """Returns "epoch 2 of 10"."""
@@ -318,7 +292,9 @@ class Trainer:
         """
         examples = self._data.validation
         if examples is None:
-            self._check_predictions(saver)
+            if not has_finite_predictions(self.model, self._data.train, self._devices):
+                saver.remove_newest_checkpoint()
+                raise self._divergence(saver)
             return validation_fields(None), True
         with self._screen.counting(f"validation {self.state.epoch + 1}") as on_progress:
             errors = validate(
@@ -338,21 +314,6 @@ class Trainer:
                 f"validation error has stopped improving: learning rate is now {rate:.2g}"
             )
         return validation_fields(errors), improved
-
-    def _check_predictions(self, saver: Saver) -> None:
-        """Checks, without validation, that the network's predictions are finite.
-
-        Finite weights can be so large that no prediction is a number.
-
-        Raises:
-          DivergedError: The loss of a few training images is NaN or infinite; the epoch's
-            checkpoint is removed.
-        """
-        few = np.arange(min(_CHECKED_IMAGES, len(self._data.train)))
-        errors = validate(self.model, self._data.train.subset(few), self._devices)
-        if not math.isfinite(errors.loss):
-            saver.remove_newest_checkpoint()
-            raise self._divergence(saver)
 
     def _stopping(
         self, stop: StopRequest, on_progress: Callable[[int, int], None]

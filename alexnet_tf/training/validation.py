@@ -1,5 +1,6 @@
 """Evaluating the network between epochs, by all workers together."""
 
+import math
 from typing import Any
 
 import keras
@@ -10,6 +11,8 @@ from alexnet_tf.evaluation.evaluate import evaluate_examples
 from alexnet_tf.evaluation.report import Errors
 from alexnet_tf.evaluation.subject import Progress
 from alexnet_tf.training.devices import DeviceConfiguration
+
+_CHECKED_IMAGES = 32
 
 
 def validate(
@@ -45,3 +48,11 @@ def validation_fields(errors: Errors | None) -> dict[str, Any]:
     """Returns the validation fields of an `EpochRecord`; None for each without validation."""
     names = ("loss", "top1_error", "top5_error", "top1_errors", "examples")
     return {f"validation_{n}": None if errors is None else getattr(errors, n) for n in names}
+
+
+def has_finite_predictions(
+    model: keras.Model, examples: Examples, devices: DeviceConfiguration
+) -> bool:
+    """Returns whether the loss of a few examples is finite: finite weights can be too large."""
+    few = np.arange(min(_CHECKED_IMAGES, len(examples)))
+    return math.isfinite(validate(model, examples.subset(few), devices).loss)
