@@ -119,7 +119,7 @@ class Screen:
             f"written to {folder}/: best.keras, last.keras, history.jsonl, curves.png, run.json\n"
             "next:\n"
             f"  {command_name()} evaluate --ten-crop --run {run}\n"
-            f"  {command_name()} train --resume --run-dir {run} --epochs N    (trains for more epochs)"
+            f"  {command_name()} train --resume --run-dir {run} --epochs N    (trains for longer)"
         )
 
     def _progress(self, *texts: str) -> Progress:
