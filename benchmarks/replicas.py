@@ -41,7 +41,7 @@ from alexnet_tf.data.statistics import fit_statistics  # noqa: E402
 from alexnet_tf.train_options import TrainOptions  # noqa: E402
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices  # noqa: E402
 from alexnet_tf.training.input import TrainingData, TrainingInput  # noqa: E402
-from alexnet_tf.training.reporting import Screen  # noqa: E402
+from alexnet_tf.training.reporting import TrainingReporter  # noqa: E402
 from alexnet_tf.training.run_settings import RunSettings  # noqa: E402
 from alexnet_tf.training.saver import CheckpointEvery, Saver  # noqa: E402
 from alexnet_tf.training.schedule import RateSchedule  # noqa: E402
@@ -81,7 +81,9 @@ class Setting:
         self.machine, self.recipe = machine, recipe
         settings = RunSettings(TrainOptions(seed=SEED), recipe, epochs=1)
         examples = TrainingData(splits.train, None, False, known)
-        self.trainer = Trainer(self.model, settings, machine, examples, Screen(quiet=True))
+        self.trainer = Trainer(
+            self.model, settings, machine, examples, TrainingReporter(quiet=True)
+        )
         self.optimizer = self.trainer.optimizer
         self.step = step_for(machine, self.model, self.optimizer, recipe, SEED)
         self.step.set_rates(RateSchedule(recipe).rates(0))

@@ -41,15 +41,15 @@ def measure(
     run: Path, look_in: str, queries: str, limit: int | None, data_dir: str | None
 ) -> dict[str, Any]:
     """Returns what was found, with what it was found on."""
+    from alexnet_tf.console import ProgressReporter
     from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
     from alexnet_tf.evaluation.similarity import DISTANCES, nearest_rows
     from alexnet_tf.model.persistence import load_model
-    from alexnet_tf.training.reporting import Screen
 
     options = read_run(run)["options"]
     path = model_file(run)
     extractor = FeatureExtractor(load_model(path))
-    with Screen().counting("computing features") as on_progress:
+    with ProgressReporter().progress("computing features") as on_progress:
         index, asked = (
             open_index(
                 path,

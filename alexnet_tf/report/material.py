@@ -100,7 +100,7 @@ class Material:
 
     Args:
       run: The run's folder.
-      counting: From a name for the screen to a progress bar, as `Screen.counting`.
+      counting: From a name for the screen to a progress bar, as `ProgressReporter.progress`.
       data_dir: Folder of prepared TFDS data sets, or None: the run's own.
       split: As `evaluate` takes it.
       batch_size: Crops in a step, or None: up to 128.

@@ -62,7 +62,7 @@ def make_report(
       only: Pictures to make in place of the report, some of `PICTURES`.
       out: The page, `.html`, with its pictures in `pictures/` beside it; or, with one picture in
         `only`, that picture, `.png`, `.pdf` or `.svg`. None: `report.html` in the run's folder.
-      counting: Gives a progress bar for each long part, as `Screen.counting`; None: none.
+      counting: Gives a progress bar for each long part, as `ProgressReporter.progress`; None: none.
       ten_crop: Whether ten crops are judged too.
       **options: Of `Material`: data_dir, split, batch_size, image.
 

@@ -20,7 +20,7 @@ from alexnet_tf.training.devices import DeviceConfiguration, configure_devices
 from alexnet_tf.training.fine_tuning import StartingWeights
 from alexnet_tf.training.input import TrainingData
 from alexnet_tf.training.record import settings_rows
-from alexnet_tf.training.reporting import Screen
+from alexnet_tf.training.reporting import TrainingReporter
 from alexnet_tf.training.resume import check_data, weights_to_restart_from
 from alexnet_tf.training.run_folder import new_run_path
 from alexnet_tf.training.run_settings import RunSettings, new_settings, resumed_settings
@@ -41,7 +41,7 @@ class Run:
       data: The data set.
       splits: Its examples, without damaged ones.
       statistics: Of the training examples.
-      screen: Where progress is shown.
+      reporter: Where progress is shown.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class Run:
     data: DataSet
     splits: TrainingSplits
     statistics: Statistics
-    screen: Screen
+    reporter: TrainingReporter
 
     def settings_rows(self, trainer: Trainer) -> dict[str, str]:
         """Returns the rows of the settings table."""
@@ -62,7 +62,9 @@ class Run:
         )
 
 
-def open_run(given: TrainOptions, run_dir: str | Path | None, resume: bool, screen: Screen) -> Run:
+def open_run(
+    given: TrainOptions, run_dir: str | Path | None, resume: bool, reporter: TrainingReporter
+) -> Run:
     """Checks the options and opens the data of a new run, or of one that resumes.
 
     Raises:
@@ -90,7 +92,7 @@ def open_run(given: TrainOptions, run_dir: str | Path | None, resume: bool, scre
         given.parallelism or "data",
     )
     if devices.worker != 0:
-        screen = Screen(quiet=True)
+        reporter = TrainingReporter(quiet=True)
     weights = None
     if recorded is not None:
         weights = weights_to_restart_from(path, recorded, settings)
@@ -106,9 +108,9 @@ def open_run(given: TrainOptions, run_dir: str | Path | None, resume: bool, scre
     )
     if weights is not None and recorded is None:
         settings = weights.with_classifier_rate(settings, data.class_names)
-        screen.message(weights.classifier_message(data.class_names))
+        reporter.message(weights.classifier_message(data.class_names))
     if data.left_out and devices.worker == 0:
-        screen.warn(data.left_out)
+        reporter.warn(data.left_out)
     splits = split_dataset(
         data,
         hold_out=settings.recipe.hold_out,
@@ -116,33 +118,35 @@ def open_run(given: TrainOptions, run_dir: str | Path | None, resume: bool, scre
         limit_train=settings.options.limit_train,
         limit_val=settings.options.limit_val,
     )
-    splits, statistics = _scan(splits, settings.recipe.resize_pixels, screen)
+    splits, statistics = _scan(splits, settings.recipe.resize_pixels, reporter)
     if recorded is not None:
         check_data(recorded, data, splits)
     check_batch_size(settings.recipe.batch_size, len(splits.train), devices.replicas)
     return Run(
-        path, identity, settings, recorded, devices, weights, data, splits, statistics, screen
+        path, identity, settings, recorded, devices, weights, data, splits, statistics, reporter
     )
 
 
-def _scan(splits: TrainingSplits, pixels: int, screen: Screen) -> tuple[TrainingSplits, Statistics]:
+def _scan(
+    splits: TrainingSplits, pixels: int, reporter: TrainingReporter
+) -> tuple[TrainingSplits, Statistics]:
     """Reads all images once, before the first step.
 
     Returns:
       The splits without damaged images, and the statistics of the training images.
     """
-    with screen.counting("reading the training images") as progress:
+    with reporter.progress("reading the training images") as progress:
         statistics = fit_statistics(splits.train, pixels, progress)
     checked = dataclasses.replace(splits, train=statistics.usable(splits.train))
     damaged = statistics.bad
     # A damaged validation image would be met only after an epoch. Raw pixels need no decoding.
     if splits.validation is not None and splits.validation.stored_shape is None:
-        with screen.counting("reading the validation images") as progress:
+        with reporter.progress("reading the validation images") as progress:
             validation = fit_statistics(splits.validation, pixels, progress, what="validation")
         checked = dataclasses.replace(checked, validation=validation.usable(splits.validation))
         damaged += validation.bad
     for name, reason in damaged:
-        screen.warn(f"skipped: {name}: {reason}")
+        reporter.warn(f"skipped: {name}: {reason}")
     return checked, dataclasses.replace(statistics, images=None)
 
 
@@ -161,4 +165,4 @@ def build_trainer(run: Run) -> Trainer:
         if run.weights is not None:
             run.weights.copy_to(model, names)
     data = TrainingData(run.splits.train, run.splits.validation, run.splits.decides, run.statistics)
-    return Trainer(model, run.settings, run.devices, data, run.screen)
+    return Trainer(model, run.settings, run.devices, data, run.reporter)

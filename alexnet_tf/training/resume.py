@@ -10,7 +10,7 @@ from alexnet_tf.run_record import RunRecord
 from alexnet_tf.training import checkpoints
 from alexnet_tf.training.devices import DeviceConfiguration
 from alexnet_tf.training.fine_tuning import StartingWeights
-from alexnet_tf.training.reporting import Screen
+from alexnet_tf.training.reporting import TrainingReporter
 from alexnet_tf.training.run_settings import RunSettings
 from alexnet_tf.training.state import TrainState
 from alexnet_tf.training.trainer import Trainer
@@ -101,7 +101,11 @@ def check_data(record: RunRecord, data: DataSet, splits: TrainingSplits) -> None
 
 
 def restore(
-    trainer: Trainer, path: Path, record: RunRecord, devices: DeviceConfiguration, screen: Screen
+    trainer: Trainer,
+    path: Path,
+    record: RunRecord,
+    devices: DeviceConfiguration,
+    reporter: TrainingReporter,
 ) -> None:
     """Goes on from the newest whole checkpoint; without any, from the beginning.
 
@@ -110,7 +114,7 @@ def restore(
       path: The run's folder.
       record: Its record.
       devices: Of this process.
-      screen: Where it is told.
+      reporter: Where it is told.
 
     Raises:
       InputError: No checkpoint can be read, or all are gone.
@@ -125,9 +129,9 @@ def restore(
         devices.sum_over_workers([0.0])
     if checkpoint is None:
         has_to_restart(path, record)
-        screen.message("no checkpoint yet: this run starts again")
+        reporter.message("no checkpoint yet: this run starts again")
         return
     tensors, state, complaints = checkpoint
     for complaint in complaints:
-        screen.warn(complaint)
+        reporter.warn(complaint)
     trainer.restore(tensors, TrainState.from_json({n: v for n, v in state.items() if n != "run"}))

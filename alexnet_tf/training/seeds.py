@@ -14,7 +14,7 @@ from alexnet_tf.settings import Recipe
 from alexnet_tf.system import command_name
 from alexnet_tf.train_options import TrainOptions
 from alexnet_tf.training.cluster import worker_index
-from alexnet_tf.training.reporting import Screen
+from alexnet_tf.training.reporting import TrainingReporter
 from alexnet_tf.training.run_folder import new_run_path
 from alexnet_tf.training.run_settings import base_recipe, new_settings, resolved_options
 from alexnet_tf.training.train import OnEpoch, TrainingResult, train
@@ -67,11 +67,11 @@ def train_seeds(
         _write(folder, seeds, began, epochs)
     # Options of the process may be new at a resume; a run that starts takes the rest as it was.
     process = began.given("process") | given.given("process")
-    screen = Screen(given.quiet)
+    reporter = TrainingReporter(given.quiet)
     results = []
     for number, seed in enumerate(seeds, 1):
         path = runs.seed_folder(folder, seed)
-        screen.message(f"seed {seed}, run {number} of {len(seeds)}: {path}")
+        reporter.message(f"seed {seed}, run {number} of {len(seeds)}: {path}")
         result = _finished(path, epochs) if resume else None
         if result is None:
             resumes = runs.is_run(path)
@@ -97,7 +97,7 @@ def train_seeds(
             gc.collect()  # the parts of a network refer to each other, and would stay
         assert result is not None
         results.append(result)
-    screen.message(
+    reporter.message(
         f"\n{len(seeds)} runs in {folder}/; their averaged predictions:\n"
         f"  {command_name()} evaluate --run {shlex.quote(str(folder))}"
     )

@@ -19,7 +19,7 @@ from alexnet_tf.training.devices import (
 )
 from alexnet_tf.training.open_run import Run, build_trainer, open_run
 from alexnet_tf.training.record import new_record, result_line
-from alexnet_tf.training.reporting import Screen
+from alexnet_tf.training.reporting import TrainingReporter
 from alexnet_tf.training.resume import restore
 from alexnet_tf.training.run_folder import RunFolder, begin
 from alexnet_tf.training.saver import PREVIEW_INPUTS, CheckpointEvery, Saver
@@ -77,14 +77,14 @@ def train(
       TrainingStopped: SIGINT or SIGTERM was received; the state is saved.
     """
     given = TrainOptions(dataset=dataset, recipe=recipe, **options)
-    screen = Screen(given.quiet)
+    reporter = TrainingReporter(given.quiet)
     every = CheckpointEvery.parse(given.checkpoint_every)
     if given.tensorboard:
         check_tensorboard()
-    run = open_run(given, run_dir, resume, screen)
+    run = open_run(given, run_dir, resume, reporter)
     trainer = build_trainer(run)
     with _errors_explained(run), _run_folder(run, named=run_dir is not None) as folder:
-        run.screen.settings(run.settings_rows(trainer))
+        run.reporter.settings(run.settings_rows(trainer))
         if resume:
             _restore(run, trainer, folder)
         record = new_record(
@@ -93,13 +93,13 @@ def train(
         saver = Saver(folder, record, every, _board(given, folder, trainer))
         if folder is not None:
             run.statistics.save(run.path / runs.STATISTICS)
-        run.screen.header()
+        run.reporter.header()
         for past in trainer.state.history:
-            run.screen.epoch(past, run.settings.epochs)
-        with stop_on_signals(run.screen.stopping) as stop:
+            run.reporter.epoch(past, run.settings.epochs)
+        with stop_on_signals(run.reporter.stopping) as stop:
             _train_epochs(run, trainer, saver, stop, on_epoch)
         record = saver.finish(trainer.tensors(), trainer.state)
-    run.screen.finished(run.path, result_line(record, run.splits.decides))
+    run.reporter.finished(run.path, result_line(record, run.splits.decides))
     best = record.best
     assert best is not None
     return TrainingResult(run.path, trainer.state.history, best.epoch, record.stalled)
@@ -113,7 +113,7 @@ def _train_epochs(
         trainer.train_epoch(saver, stop)
         record, improved = trainer.validate(saver, stop)
         saver.epoch(trainer.model, trainer.state.history, improved)
-        run.screen.epoch(record, run.settings.epochs)
+        run.reporter.epoch(record, run.settings.epochs)
         trainer.check_learning(record)
         if on_epoch is not None and on_epoch(record):
             return
@@ -137,10 +137,10 @@ def _run_folder(run: Run, named: bool) -> Iterator[RunFolder | None]:
 def _restore(run: Run, trainer: Trainer, folder: RunFolder | None) -> None:
     """Restores the newest checkpoint and makes history.jsonl agree with it."""
     assert run.recorded is not None
-    restore(trainer, run.path, run.recorded, run.devices, run.screen)
+    restore(trainer, run.path, run.recorded, run.devices, run.reporter)
     complaint = folder.repair_history(trainer.state.history) if folder is not None else None
     if complaint is not None:
-        run.screen.warn(complaint)
+        run.reporter.warn(complaint)
 
 
 def _board(

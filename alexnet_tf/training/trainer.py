@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from alexnet_tf.console import ProgressBar
 from alexnet_tf.data.pipeline import balanced_weights, steps_per_epoch
 from alexnet_tf.errors import DivergedError, TrainingError
 from alexnet_tf.run_record import EpochRecord
@@ -16,7 +17,7 @@ from alexnet_tf.training.devices import DeviceConfiguration
 from alexnet_tf.training.diagnostics import chance_level_loss, divergence, stall_message
 from alexnet_tf.training.input import TrainingData, TrainingInput
 from alexnet_tf.training.optimizers import make_optimizer
-from alexnet_tf.training.reporting import EpochBar, Screen
+from alexnet_tf.training.reporting import TrainingReporter, epoch_note
 from alexnet_tf.training.run_settings import RunSettings
 from alexnet_tf.training.saver import Saver
 from alexnet_tf.training.schedule import RateSchedule
@@ -44,7 +45,7 @@ class Trainer:
       settings: The recipe, the epochs and the seed.
       devices: Where the run computes.
       data: The examples.
-      screen: Where progress is shown.
+      reporter: Where progress is shown.
 
     Attributes:
       model: The network.
@@ -58,7 +59,7 @@ class Trainer:
         settings: RunSettings,
         devices: DeviceConfiguration,
         data: TrainingData,
-        screen: Screen,
+        reporter: TrainingReporter,
     ) -> None:
         self.model = model
         self.state = TrainState()
@@ -66,7 +67,7 @@ class Trainer:
         self._recipe = recipe = settings.recipe
         self._devices = devices
         self._data = data
-        self._screen = screen
+        self._reporter = reporter
         self._clock = StepClock()
         self._stop_voted = False  # whether any worker had asked to stop before the last call
         self._validation_seconds = 0.0
@@ -110,7 +111,7 @@ class Trainer:
         lighting = rates.lighting and has_colors
         batches = self._input.epoch(state.epoch, lighting, skip_batches=state.updates_in_epoch)
         self._clock, earlier = StepClock(state.totals.examples), state.epoch_seconds
-        with self._screen.epoch_bar(state.epoch + 1, self._settings.epochs, total) as bar:
+        with self._reporter.progress(self._epoch_of(), total) as bar:
             while state.updates_in_epoch < total:
                 steps = self._steps_in_next_call(saver)
                 with saver.profiling():
@@ -172,7 +173,7 @@ class Trainer:
         if self.state.stalled is None:
             self.state.stalled = stall_message(record, self._chance_level_loss, self._recipe)
             if self.state.stalled is not None:
-                self._screen.warn(self.state.stalled)
+                self._reporter.warn(self.state.stalled)
 
     def check_stop(self, stop: StopRequest) -> None:
         """Raises StoppedError between two epochs if a stop was requested; the state is saved."""
@@ -271,17 +272,17 @@ class Trainer:
             saver.newest_checkpoint(),
         )
 
-    def _show(self, bar: EpochBar) -> None:
+    def _show(self, bar: ProgressBar) -> None:
         """Moves the progress bar; the time left includes validation."""
         epochs = self._settings.epochs - self.state.epoch
         steps = epochs * self._steps - self.state.updates_in_epoch
-        bar.update(
-            self.state.updates_in_epoch,
+        note = epoch_note(
             self._clock.images_per_second,
             steps * self._clock.seconds_per_step + epochs * self._validation_seconds,
             self.state.totals.loss,
             self.state.totals.top1_error,
         )
+        bar.update(self.state.updates_in_epoch, note=note)
 
     def _validation_results(self, saver: Saver, stop: StopRequest) -> tuple[dict[str, Any], bool]:
         """Returns the validation fields of the epoch's record, and whether the epoch is the best.
@@ -296,7 +297,7 @@ class Trainer:
                 saver.remove_newest_checkpoint()
                 raise self._divergence(saver)
             return validation_fields(None), True
-        with self._screen.counting(f"validation {self.state.epoch + 1}") as on_progress:
+        with self._reporter.progress(f"validation {self.state.epoch + 1}") as on_progress:
             errors = validate(
                 self.model, examples, self._devices, self._stopping(stop, on_progress)
             )
@@ -310,7 +311,7 @@ class Trainer:
             self.state.best = BestEpoch(self.state.epoch + 1, errors.top1_errors, errors.loss)
         if self._schedule.observe(errors.top1_errors):
             rate = self._schedule.rates(self.state.epoch + 1).learning_rate
-            self._screen.after_epoch(
+            self._reporter.after_epoch(
                 f"validation error has stopped improving: learning rate is now {rate:.2g}"
             )
         return validation_fields(errors), improved

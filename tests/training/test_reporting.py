@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from run_records import epoch_record
 
-from alexnet_tf.training.reporting import Screen, _minutes
+from alexnet_tf.training.reporting import TrainingReporter, epoch_note
 
 RECORD = epoch_record(
     2,
@@ -19,62 +19,59 @@ RECORD = epoch_record(
 
 
 @pytest.fixture
-def screen():
-    screen = Screen()
-    screen._console = Console(file=io.StringIO(), force_terminal=True, width=120, highlight=False)
-    return screen
+def reporter():
+    reporter = TrainingReporter()
+    reporter.rich = Console(
+        file=io.StringIO(), force_terminal=True, width=120, highlight=False, markup=False
+    )
+    return reporter
 
 
-def shown(screen):
-    return screen._console.file.getvalue()
+def shown(reporter):
+    return reporter.rich.file.getvalue()
 
 
-def test_the_bar_of_an_epoch_shows_speed_time_left_loss_and_top1(screen):
-    with screen.epoch_bar(2, 8, 40) as bar:
-        bar.update(10, 1234.4, 75, 1.5, 0.25)
+def test_the_bar_of_an_epoch_shows_speed_time_left_loss_and_top1(reporter):
+    with reporter.progress("epoch 2 of 8", 40) as bar:
+        bar.update(10, note=epoch_note(1234.4, 75, 1.5, 0.25))
     speed, errors = "1,234 images/s, 1:15 left", ("loss 1.500", "top-1 error 25.0%")
-    for part in ("epoch 2/8", "10/40", speed, *errors):
-        assert part in shown(screen)
+    for part in ("epoch 2 of 8", "10/40", speed, *errors):
+        assert part in shown(reporter)
 
 
-def test_counting_starts_without_a_total(screen):
-    with screen.counting("reading the training images") as update:
+def test_counting_starts_without_a_total(reporter):
+    with reporter.progress("reading the training images") as update:
         update(5, 10)
-    assert "reading the training images" in shown(screen)
-    assert "5/10" in shown(screen)
+    assert "reading the training images" in shown(reporter)
+    assert "5/10" in shown(reporter)
 
 
-def test_an_epochs_line_stands_under_its_header(screen):
-    screen.header()
-    screen.epoch(RECORD, 8)
-    header, line = shown(screen).splitlines()
+def test_an_epochs_line_stands_under_its_header(reporter):
+    reporter.header()
+    reporter.epoch(RECORD, 8)
+    header, line = shown(reporter).splitlines()
     for part in ("2/8", "1.5000", "1.2500", "50.00%", "12.50%", "0.01", "1,234", "1.5%"):
         assert part in line
     assert line.index("50.00%") + len("50.00%") == header.index("top-1 err") + len("top-1 err")
 
 
-def test_an_epoch_without_validation_has_dashes(screen):
-    screen.epoch(epoch_record(2), 8)
-    assert shown(screen).count(" - ") == 3
+def test_an_epoch_without_validation_has_dashes(reporter):
+    reporter.epoch(epoch_record(2), 8)
+    assert shown(reporter).count(" - ") == 3
 
 
 def test_quiet_shows_warnings_only(capfd):
-    screen = Screen(quiet=True)
-    screen.message("hidden")
-    screen.warn("seen")
+    reporter = TrainingReporter(quiet=True)
+    reporter.message("hidden")
+    reporter.warn("seen")
     assert capfd.readouterr().err == "seen\n"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(75, "1:15"), (3700, "1:01:40"), (0.4, "0:00")])
-def test_time_left(seconds, text):
-    assert _minutes(seconds) == text
-
-
-def test_brackets_and_blanks_in_names_are_shown_and_quoted(screen):
-    screen.settings({"data": "my [red] set: 90 training images"})
-    assert "my [red] set: 90 training images" in shown(screen)
-    screen.settings({"results": "/folder" * 40})
-    assert "/folder" * 40 in "".join(shown(screen).split())
-    screen.finished(Path("my [red] run"), "best epoch 2")
-    assert "evaluate --ten-crop --run 'my [red] run'\n" in shown(screen)
-    assert "train --resume --run-dir 'my [red] run' --epochs N" in shown(screen)
+def test_brackets_and_blanks_in_names_are_shown_and_quoted(reporter):
+    reporter.settings({"data": "my [red] set: 90 training images"})
+    assert "my [red] set: 90 training images" in shown(reporter)
+    reporter.settings({"results": "/folder" * 40})
+    assert "/folder" * 40 in "".join(shown(reporter).split())
+    reporter.finished(Path("my [red] run"), "best epoch 2")
+    assert "evaluate --ten-crop --run 'my [red] run'\n" in shown(reporter)
+    assert "train --resume --run-dir 'my [red] run' --epochs N" in shown(reporter)
