@@ -1,4 +1,4 @@
-"""The features of a whole data set, computed once and kept beside the model."""
+"""Compute the features of a data set once and cache them beside the model."""
 
 import contextlib
 import dataclasses
@@ -25,20 +25,21 @@ from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.model.persistence import load_model
 
 _BATCH_SIZE = 128
-_VERSION = "1"  # of what is kept
+_VERSION = "2"  # of the cached files; raised also when images are decoded to other pixels
 _FEATURES, _GOOD = "features.npy", "good.npy"
+_RETRY = "retry"  # present if an image could not be read for a reason that may pass
 
 
 class FeatureExtractor:
-    """A network up to its last hidden layer.
+    """Computes the activations of a network's last hidden layer.
 
     Args:
       model: From `build_model` or `load_model`.
 
     Attributes:
       model: The whole network.
-      resize_pixels: Side of the square that it takes its center crop from.
-      units: Numbers for an image: 4096 for AlexNet.
+      resize_pixels: Side of the resized images that the center crop is taken from.
+      units: Features per image: 4096 for AlexNet.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -56,17 +57,17 @@ class FeatureExtractor:
         self._extract = extract
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 [b, units] of squares uint8 [b, r, r, c], r being `resize_pixels`."""
+        """Return float32 [b, units] of images uint8 [b, r, r, c], where r is `resize_pixels`."""
         return self._extract(tf.convert_to_tensor(images)).numpy()
 
     def of_examples(
         self, examples: Examples, on_progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
-        """Computes the features of all examples, in their order and by parts.
+        """Compute the features of all examples, in order and in parts.
 
         Args:
-          examples: At least one, none of them damaged.
-          on_progress: Called with the images done so far and the images in all.
+          examples: At least one example, none of them damaged.
+          on_progress: Called with the images done so far and the number of images.
 
         Yields:
           float32 [k, units].
@@ -86,12 +87,12 @@ class FeatureIndex:
     """Images and their features.
 
     Attributes:
-      features: float32 [n, units], read from the disk as needed.
+      features: float32 [n, units], memory-mapped.
       examples: The n images, without damaged ones.
-      class_names: By class number; None for a folder of images without classes.
+      class_names: Names by class number; None for a folder of images without classes.
       dataset: The data set's name, or the folder.
       split: "train", "validation" or "test"; "" for a folder without classes.
-      folder: Where the features are kept.
+      folder: The folder of the cached features.
     """
 
     features: np.ndarray
@@ -102,7 +103,7 @@ class FeatureIndex:
     folder: Path
 
     def __len__(self) -> int:
-        """Returns the number of images."""
+        """Return the number of images."""
         return len(self.features)
 
 
@@ -115,24 +116,25 @@ def open_index(
     split: str | None = None,
     on_progress: Progress | None = None,
 ) -> FeatureIndex:
-    """Opens the features of a data set, computing them if they are not there or not right any more.
+    """Open the features of a data set; compute them if they are missing or outdated.
 
-    They are kept in `<model>.features/` beside the model, under a name that has a checksum of the
-    model and of the data: what either has changed under is computed again, and the old removed.
+    They are cached in `<model>.features/` beside the model, under a name that includes a checksum
+    of the model and of the data. If either changes, features are computed again and the outdated
+    ones are removed.
 
     Args:
       model_path: The `.keras` file.
       dataset: A name or folder as `train` takes them, or a folder of images without classes.
-      extractor: Of this model, if it is loaded already.
-      data_dir: Folder of prepared TFDS data sets, or None: TFDS's own.
-      split: "train", "validation" or "test"; None: train, or what there is.
+      extractor: The extractor of this model if it is loaded already; None loads it.
+      data_dir: Folder of prepared TFDS data sets; None: TFDS's default.
+      split: "train", "validation" or "test"; None: the first of these that exists.
       on_progress: Called while images are read, and while features are computed.
 
     Returns:
       The index.
 
     Raises:
-      InputError: Something cannot be used; the message names it.
+      InputError: The model, data set or split cannot be used; the message names it.
       OSError: The features cannot be written.
     """
     model_path = Path(model_path)
@@ -143,14 +145,16 @@ def open_index(
     key = fingerprint_of(
         _VERSION, _checksum(model_path), examples.fingerprint(), str(extractor.resize_pixels)
     )
-    place = _place(name, split)
+    prefix = _folder_prefix(name, split)
     root = model_path.with_suffix(".features")
-    folder = root / f"{place}-{key}"
+    folder = root / f"{prefix}-{key}"
+    if (folder / _RETRY).exists():
+        shutil.rmtree(folder)
     if not folder.is_dir():
         root.mkdir(exist_ok=True)
-        with _whole_folder(folder) as temporary:
+        with _atomic_folder(folder) as temporary:
             _compute(extractor, examples, split, temporary, on_progress)
-        for old in root.glob(f"{place}-*"):
+        for old in root.glob(f"{prefix}-*"):
             if old != folder:
                 shutil.rmtree(old)
     try:
@@ -170,14 +174,16 @@ def _compute(
     folder: Path,
     on_progress: Progress | None,
 ) -> None:
-    """Writes features and the numbers of the images that can be read."""
+    """Write the features and the indices of the images that can be used."""
     good = np.arange(len(examples))
     if not isinstance(examples, ArrayExamples):
         what = split or "indexed"
         statistics = fit_statistics(examples, extractor.resize_pixels, on_progress, what=what)
         good, examples = statistics.good, statistics.usable(examples)
+        if not statistics.is_final:
+            (folder / _RETRY).touch()
     np.save(folder / _GOOD, good)
-    # Not through a map of the file: on a full disk that kills the process.
+    # Not with a memory-mapped file: on a full disk, writing to it kills the process.
     with (folder / _FEATURES).open("wb") as file:
         shape = (len(examples), extractor.units)
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
@@ -189,10 +195,10 @@ def _compute(
 def _open(
     dataset: PathLike, data_dir: PathLike | None, split: str | None, channels: int
 ) -> tuple[Examples, tuple[str, ...] | None, str]:
-    """Returns examples, class names and the split's name."""
+    """Return examples, class names and the split's name."""
     folder = expanded(dataset)
     inside = list(folder.iterdir()) if means_folder(dataset) and folder.is_dir() else []
-    # A picture that got among the folders of a data set's splits or classes makes it no other.
+    # An image beside the class folders does not make them a folder of images without classes.
     has_classes = split == "train" and any(path.is_dir() for path in inside)
     is_dataset = has_classes or (folder / "train").is_dir()
     if any(is_image(path.name) for path in inside) and not is_dataset:
@@ -211,20 +217,20 @@ def _open(
 
 
 def _checksum(path: Path) -> str:
-    """Returns a short name for what a file holds."""
+    """Return a checksum of a file."""
     return fingerprint_of(np.fromfile(path, np.uint8))
 
 
-def _place(name: str, split: str) -> str:
-    """Returns how the folders of a data set's features begin, whatever state it is in."""
+def _folder_prefix(name: str, split: str) -> str:
+    """Return the prefix of a data set's feature folders, for any state of its files."""
     whole = str(expanded(name).resolve()) if means_folder(name) else name
     word = re.sub(r"\W+", "-", Path(name).name).strip("-")
     return "-".join(part for part in (word, split, fingerprint_of(whole)[:8]) if part)
 
 
 @contextlib.contextmanager
-def _whole_folder(path: Path) -> Iterator[Path]:
-    """Gives a folder beside `path` to write into, and renames it to `path` at the end."""
+def _atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder beside `path` to write into, and rename it to `path` at the end."""
     for leftover in path.parent.glob(".*.writing"):
         if not _is_written(leftover):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -237,20 +243,20 @@ def _whole_folder(path: Path) -> Iterator[Path]:
         except OSError:
             if not path.is_dir():
                 raise
-            # Another process was quicker: by the name, it computed the same.
+            # Another process was faster; it computed the same features, by the folder's name.
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _is_written(folder: Path) -> bool:
-    """Returns whether another process, that its name tells, is still there to write a folder."""
+    """Return whether the process whose ID is in the folder's name still writes it."""
     number = folder.name.split(".")[-2]
     if not number.isdecimal() or int(number) == os.getpid():
         return False
     try:
-        os.kill(int(number), 0)  # sends nothing
+        os.kill(int(number), 0)  # sends no signal, checks that the process exists
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # another user's process
         return True
     return True

@@ -1,4 +1,4 @@
-"""Features kept beside a model: computed once, and again when model or data have changed."""
+"""Cached features: computed once, and again when the model or the data changes."""
 
 import os
 import subprocess
@@ -11,7 +11,10 @@ from PIL import Image
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation import feature_index
+from alexnet_tf.evaluation.classifiers import preprocessing_of
 from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
+from alexnet_tf.evaluation.predict import SquareReader
+from alexnet_tf.evaluation.similarity import nearest
 from alexnet_tf.model.persistence import save_model
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -22,7 +25,7 @@ def extractor(small_model):
     return FeatureExtractor(small_model)
 
 
-def test_features_are_the_last_hidden_layers_of_the_center_crop(extractor, small_model):
+def test_features_equal_the_last_hidden_layer_of_the_center_crop(extractor, small_model):
     random = np.random.default_rng(0)
     squares = random.integers(0, 256, (3, 14, 14, 3), dtype=np.uint8)
     names = [layer.name for layer in small_model.layers]
@@ -35,7 +38,7 @@ def test_features_are_the_last_hidden_layers_of_the_center_crop(extractor, small
     assert found.min() == 0 < found.max()
 
 
-def test_an_index_holds_each_images_features_in_order(extractor, small_model_file, colored):
+def test_index_has_the_features_of_each_image_in_order(extractor, small_model_file, colored):
     seen = []
     index = open_index(
         small_model_file, colored, extractor=extractor, on_progress=lambda *c: seen.append(c)
@@ -48,7 +51,7 @@ def test_an_index_holds_each_images_features_in_order(extractor, small_model_fil
         np.testing.assert_allclose(extractor(pixels[None])[0], index.features[number], atol=1e-5)
 
 
-def test_it_is_reused_until_the_data_or_the_model_changes(
+def test_index_is_reused_until_the_data_or_the_model_changes(
     extractor, small_model, small_model_file, colored, monkeypatch
 ):
     computed = []
@@ -75,7 +78,7 @@ def test_it_is_reused_until_the_data_or_the_model_changes(
     assert np.abs(other.features - fewer.features).max() > 0.1
 
 
-def test_a_folder_without_classes_is_taken_with_all_below_it(
+def test_folder_without_classes_includes_its_subfolders(
     extractor, small_model_file, colored, tmp_path
 ):
     loose = tmp_path / "loose"
@@ -90,7 +93,7 @@ def test_a_folder_without_classes_is_taken_with_all_below_it(
         open_index(small_model_file, loose, extractor=extractor, split="test")
 
 
-def test_a_folder_with_the_name_of_a_tfds_set_is_meant_only_with_a_slash(
+def test_name_of_a_tfds_set_needs_a_slash_to_mean_a_folder(
     extractor, small_model_file, colored, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -108,7 +111,7 @@ def test_a_folder_with_the_name_of_a_tfds_set_is_meant_only_with_a_slash(
     assert len(open_index(small_model_file, "./mnist", extractor=extractor)) == 8
 
 
-def test_damaged_images_are_left_out_of_it_and_of_the_names(extractor, small_model_file, colored):
+def test_damaged_images_are_skipped_in_features_and_names(extractor, small_model_file, colored):
     content = (colored / "red" / "1.png").read_bytes()
     for i in range(100):
         (colored / "red" / f"more-{i:03}.png").write_bytes(content)
@@ -119,7 +122,59 @@ def test_damaged_images_are_left_out_of_it_and_of_the_names(extractor, small_mod
         assert not any("green/2.png" in index.examples.name(i) for i in range(123))
 
 
-def test_stopped_on_the_way_it_leaves_nothing_and_begins_again(
+def test_read_errors_that_pass_are_not_cached(
+    extractor, small_model_file, colored, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("alexnet_tf.data.reading.MAX_BAD_FRACTION", 0.1)
+    photo, damaged = colored / "red" / "1.png", colored / "green" / "2.png"
+    damaged.write_bytes(b"not an image")
+    compute = feature_index._compute
+
+    def compute_without_photo(*arguments):
+        photo.rename(tmp_path / "away.png")  # as if a network file system failed meanwhile
+        compute(*arguments)
+        (tmp_path / "away.png").rename(photo)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_index, "_compute", compute_without_photo)
+        assert len(open_index(small_model_file, colored, extractor=extractor)) == 22
+    index = open_index(small_model_file, colored, extractor=extractor)
+    names = [index.examples.name(number) for number in range(len(index))]
+    assert len(names) == 23 and str(photo) in names and str(damaged) not in names
+    pixels = np.asarray(Image.open(photo))[:, 1:15]
+    found = index.features[names.index(str(photo))]
+    np.testing.assert_allclose(extractor(pixels[None])[0], found, atol=1e-5)
+    # The damaged image alone is remembered: nothing is computed again.
+    monkeypatch.setattr(feature_index, "_compute", None)
+    assert len(open_index(small_model_file, colored, extractor=extractor)) == 23
+
+
+def test_photo_in_the_folder_is_its_own_nearest_image(
+    extractor, small_model, small_model_file, tmp_path
+):
+    random = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(6):  # stored sideways: 30 pixels wide if the orientation is ignored
+        coarse = random.integers(0, 256, (4, 5, 3), np.uint8)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        photo = Image.fromarray(coarse).resize((30, 20), Image.Resampling.BICUBIC)
+        photo.save(folder / f"{number}.jpg", exif=exif)
+    transparent = Image.new("RGBA", (20, 20), (10, 20, 200, 0))
+    transparent.paste((250, 0, 0, 255), (0, 0, 20, 8))
+    transparent.save(folder / "logo.webp", lossless=True)
+    index = open_index(small_model_file, folder, extractor=extractor)
+    reader = SquareReader(preprocessing_of(small_model))
+    for path in sorted(folder.iterdir()):
+        _, square = reader.read(path.name, path.read_bytes())
+        ((first, second),) = nearest(index, extractor(square[None]), top=2)
+        assert first.name == str(path)
+        assert first.distance == pytest.approx(0, abs=1e-4)
+        assert second.distance > 0.01
+
+
+def test_interrupted_computation_leaves_nothing_and_starts_over(
     extractor, small_model_file, colored, monkeypatch
 ):
     def killed(*arguments):
@@ -139,31 +194,31 @@ def test_stopped_on_the_way_it_leaves_nothing_and_begins_again(
     assert [path.name[0] for path in root.iterdir()] == ["c"]
 
 
-def test_what_a_living_process_writes_is_left_alone(extractor, small_model_file, colored):
+def test_folder_that_a_running_process_writes_is_kept(extractor, small_model_file, colored):
     theirs = small_model_file.with_suffix(".features") / f".colored.{os.getppid()}.writing"
     theirs.mkdir(parents=True)
     open_index(small_model_file, colored, extractor=extractor)
     assert theirs.is_dir()
 
 
-def test_of_two_at_once_the_later_takes_what_the_quicker_made(
+def test_slower_of_two_processes_uses_the_features_of_the_faster(
     extractor, small_model_file, colored, monkeypatch
 ):
     whole = open_index(small_model_file, colored, extractor=extractor)
     away = whole.folder.rename(whole.folder.parent / "away")
     compute = feature_index._compute
 
-    def another_was_quicker(*arguments):
+    def another_is_faster(*arguments):
         compute(*arguments)
         away.rename(whole.folder)
 
-    monkeypatch.setattr(feature_index, "_compute", another_was_quicker)
+    monkeypatch.setattr(feature_index, "_compute", another_is_faster)
     found = open_index(small_model_file, colored, extractor=extractor)
     np.testing.assert_array_equal(found.features, whole.features)
     assert list(whole.folder.parent.iterdir()) == [whole.folder]
 
 
-def test_damaged_features_and_unknown_splits_are_refused(extractor, small_model_file, colored):
+def test_damaged_features_and_unknown_splits_are_rejected(extractor, small_model_file, colored):
     with pytest.raises(InputError, match="no split 'test'"):
         open_index(small_model_file, colored, extractor=extractor, split="test")
     index = open_index(small_model_file, colored, extractor=extractor)
@@ -172,7 +227,7 @@ def test_damaged_features_and_unknown_splits_are_refused(extractor, small_model_
         open_index(small_model_file, colored, extractor=extractor)
 
 
-def test_a_picture_beside_the_folders_of_classes_does_not_take_them_away(
+def test_image_beside_class_folders_does_not_hide_them(
     extractor, small_model_file, colored, tmp_path
 ):
     os.link(colored / "red" / "0.png", colored / "data-photos.png")
