@@ -73,19 +73,19 @@ def command(
 
     import_tensorflow()
     from alexnet_tf.console import ProgressReporter
-    from alexnet_tf.demo.asking import Asker
     from alexnet_tf.demo.page import build_page, served, wait
+    from alexnet_tf.demo.predictor import Predictor
 
     reporter = ProgressReporter()
     with (
         contextlib.redirect_stdout(sys.stderr),
         reporter.progress("computing features") as on_progress,
     ):
-        asker = Asker(source.path, others["in"], data_dir=data_dir, on_progress=on_progress)
+        predictor = Predictor(source.path, others["in"], data_dir=data_dir, on_progress=on_progress)
     host = host or _LOOPBACK[0]
     if host not in _LOOPBACK:
         reporter.warn(f"listening on {host}: everybody who reaches it can use the page")
-    with served(build_page(asker), host, port) as url:
+    with served(build_page(predictor), host, port) as url:
         report_model(source, reporter, reporter)
         click.echo(url)
         reporter.message("Ctrl-C stops it.")

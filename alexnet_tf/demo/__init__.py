@@ -1,1 +1,1 @@
-"""A local page to play with a trained network."""
+"""A local web page that shows predictions for images."""

@@ -1,11 +1,11 @@
-"""The parts of the page that Gradio has no component for, as HTML with alternative texts."""
+"""Parts of the page without a Gradio component, as HTML with alternative texts."""
 
 from html import escape
 
 import matplotlib
 import numpy as np
 
-from alexnet_tf.demo.asking import FiredKernel, Reply
+from alexnet_tf.demo.predictor import ActiveKernel, ImageResult
 from alexnet_tf.evaluation.similarity import Neighbor
 from alexnet_tf.evaluation.similarity_picture import short_name
 from alexnet_tf.pictures.encode import image_uri, is_small
@@ -20,58 +20,58 @@ STYLE = """
 """
 
 
-def kernels_html(reply: Reply) -> str:
-    """Returns the kernels that fired most, each over a map of where it did."""
-    tiles = "".join(_kernel(kernel) for kernel in reply.kernels)
+def kernels_html(result: ImageResult) -> str:
+    """Return the kernels with the largest activations, each above a heat map of them."""
+    tiles = "".join(_kernel(kernel) for kernel in result.kernels)
     return (
-        "<p class='note'>The kernels of conv1 with the largest activations, the largest first; "
-        "below each, where in the image it fired: the brighter, the stronger.</p>"
+        "<p class='note'>The kernels of conv1 with the largest activations, in descending order. "
+        "Below each kernel, its activations over the image: brighter is larger.</p>"
         f"<ul class='tiles'>{tiles}</ul>"
     )
 
 
-def similar_html(reply: Reply, where: str) -> str:
-    """Returns the nearest images.
+def similar_html(result: ImageResult, dataset: str) -> str:
+    """Return the nearest images.
 
     Args:
-      reply: The reply.
-      where: What they were looked for in; "" if nowhere.
+      result: The results for an image.
+      dataset: The data set that was searched; "" if there is none.
     """
-    if not where:
+    if not dataset:
         return "<p class='note'>Start the demo with --in DATASET to see similar images here.</p>"
-    tiles = "".join(_neighbor(pixels, neighbor) for pixels, neighbor in reply.similar)
+    tiles = "".join(_neighbor(pixels, neighbor) for pixels, neighbor in result.similar)
     return (
-        f"<p class='note'>The nearest images of {escape(where)} by the last hidden layer, "
+        f"<p class='note'>The nearest images of {escape(dataset)} by the last hidden layer, "
         "with their Euclidean distances.</p>"
         f"<ul class='tiles'>{tiles}</ul>"
     )
 
 
 def problem_html(message: str) -> str:
-    """Returns a message that screen readers read out at once."""
+    """Return an error message that screen readers announce at once."""
     return f"<p class='problem' role='alert'>{escape(message)}</p>"
 
 
-def _kernel(kernel: FiredKernel) -> str:
-    """Returns one kernel's tile."""
-    heat = matplotlib.colormaps["magma"](kernel.where)[..., :3]
+def _kernel(kernel: ActiveKernel) -> str:
+    """Return the tile of a kernel."""
+    heat = matplotlib.colormaps["magma"](kernel.activations)[..., :3]
     height, width, _ = kernel.pixels.shape
     return (
         f"<li>{_image(kernel.pixels, f'kernel {kernel.number}, {width} by {height} pixels')}"
-        f"{_image(np.round(255 * heat).astype(np.uint8), f'where kernel {kernel.number} fired')}"
-        f"kernel {kernel.number}<br>{kernel.activation:.3g}</li>"
+        f"{_image(np.round(255 * heat).astype(np.uint8), f'activations of kernel {kernel.number}')}"
+        f"kernel {kernel.number}<br>{kernel.max_activation:.3g}</li>"
     )
 
 
 def _neighbor(pixels: np.ndarray, neighbor: Neighbor) -> str:
-    """Returns one similar image's tile."""
+    """Return the tile of a similar image."""
     name, distance = short_name(neighbor), f"{neighbor.distance:.2f}"
     alt = f"{name}, at distance {distance}: {neighbor.name}"
     tile = f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
-    return tile.encode(errors="backslashreplace").decode()  # a file's name need not be UTF-8
+    return tile.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8
 
 
 def _image(pixels: np.ndarray, alt: str) -> str:
-    """Returns an image element."""
+    """Return an image element."""
     sharp = " class='sharp'" if is_small(pixels) else ""
     return f"<img{sharp} src='{image_uri(pixels)}' alt='{escape(alt, quote=True)}'>"

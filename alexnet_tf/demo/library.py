@@ -1,4 +1,4 @@
-"""Gradio, where it is installed. No TensorFlow."""
+"""Import Gradio, an optional dependency. No TensorFlow."""
 
 import os
 from typing import Any
@@ -7,10 +7,10 @@ from alexnet_tf.system import import_optional
 
 
 def gradio() -> Any:
-    """Imports Gradio, with its reports to its makers switched off.
+    """Import Gradio with its telemetry disabled.
 
     Raises:
-      InputError: It is not installed; the message has the command.
+      InputError: Gradio is not installed; the message names the command that installs it.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

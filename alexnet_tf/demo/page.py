@@ -1,4 +1,4 @@
-"""The page, by Gradio: an image in, what the network makes of it out. Nothing goes elsewhere."""
+"""The demo's page, made with Gradio. Images are sent to this machine only."""
 
 import contextlib
 import signal
@@ -7,52 +7,54 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from alexnet_tf.demo.asking import MAX_UPLOAD_BYTES, Asker
 from alexnet_tf.demo.fragments import STYLE, kernels_html, problem_html, similar_html
 from alexnet_tf.demo.library import gradio
+from alexnet_tf.demo.predictor import MAX_UPLOAD_BYTES, Predictor
 from alexnet_tf.errors import InputError
 
 _CENTER, _TEN = "center crop", "ten crops averaged"
-# Of uploaded images, in Gradio's folder for temporary files: none is kept longer than an hour.
+# Gradio deletes uploaded images from its temporary folder after at most an hour.
 _CLEANING_SECONDS = 60
 _KEPT_SECONDS = 3600 - _CLEANING_SECONDS
 
 
-def answer(
-    asker: Asker, path: str | None, crops: str
+def handle_upload(
+    predictor: Predictor, path: str | None, crops: str
 ) -> tuple[str, dict[str, float] | None, str, str]:
-    """Answers the page.
+    """Compute the outputs of the page.
 
     Args:
-      asker: The network.
-      path: The uploaded file, or None: it was taken away.
-      crops: What is switched on: "center crop" or "ten crops averaged".
+      predictor: The network.
+      path: The uploaded file; None: the image was removed.
+      crops: The selected option: "center crop" or "ten crops averaged".
 
     Returns:
-      A message or "", the most probable classes with their probabilities, and the HTML of the
-      kernels and of the similar images.
+      An error message as HTML or "", the most probable classes with their probabilities, and the
+      HTML of the kernels and of the similar images.
     """
     if path is None:
         return "", None, "", ""
     try:
-        reply = asker.ask(path, ten_crops=crops == _TEN)
+        result = predictor.predict(path, ten_crops=crops == _TEN)
     except InputError as error:
         return problem_html(str(error)), None, "", ""
-    index = asker.index
-    where = "" if index is None else " ".join(part for part in (index.dataset, index.split) if part)
-    # Names need not be unique in a data set; as keys they must be.
-    names = [guess.name for guess in reply.top]
+    index = predictor.index
+    searched = (
+        "" if index is None else " ".join(part for part in (index.dataset, index.split) if part)
+    )
+    # Class names need not be unique; the keys of a dict must be.
+    names = [entry.name for entry in result.top]
     top = {
-        guess.name if names.count(guess.name) == 1 else f"{guess.name} ({guess.number})": (
-            guess.probability
+        entry.name if names.count(entry.name) == 1 else f"{entry.name} ({entry.number})": (
+            entry.probability
         )
-        for guess in reply.top
+        for entry in result.top
     }
-    return "", top, kernels_html(reply), similar_html(reply, where)
+    return "", top, kernels_html(result), similar_html(result, searched)
 
 
-def build_page(asker: Asker) -> Any:
-    """Returns the page as `gradio.Blocks`.
+def build_page(predictor: Predictor) -> Any:
+    """Return the page as `gradio.Blocks`.
 
     Raises:
       InputError: Gradio is not installed.
@@ -61,7 +63,7 @@ def build_page(asker: Asker) -> Any:
     with gr.Blocks(
         title="AlexNet", analytics_enabled=False, delete_cache=(_CLEANING_SECONDS, _KEPT_SECONDS)
     ) as page:
-        gr.Markdown("# What does the network see?")
+        gr.Markdown("# AlexNet")
         with gr.Row():
             with gr.Column():
                 image = gr.Image(
@@ -71,21 +73,21 @@ def build_page(asker: Asker) -> Any:
                     format="png",
                     height=320,
                     buttons=[],
-                    alt_text="the image asked about",
+                    alt_text="the uploaded image",
                 )
-                # Gradio would open the file and fail; `answer` tells what is wrong with it.
+                # Gradio would open the file and fail; `handle_upload` reports why.
                 image.preprocess = _uploaded
                 problem = gr.HTML(elem_id="problem", padding=False)
                 crops = gr.Radio([_CENTER, _TEN], value=_CENTER, label="Crops")
             with gr.Column():
                 top = gr.Label(label="Most probable classes", num_top_classes=5)
-        gr.Markdown("## Kernels that fired")
+        gr.Markdown("## Kernels with the largest activations")
         kernels = gr.HTML(elem_id="kernels", padding=False)
         gr.Markdown("## Similar images")
         similar = gr.HTML(elem_id="similar", padding=False)
         gr.on(
             [image.change, crops.change],
-            lambda path, which: answer(asker, path, which),
+            lambda path, selected: handle_upload(predictor, path, selected),
             inputs=[image, crops],
             outputs=[problem, top, kernels, similar],
             show_progress="minimal",
@@ -96,20 +98,23 @@ def build_page(asker: Asker) -> Any:
 
 
 def _uploaded(payload: Any) -> str | None:
-    """Returns the path of what was uploaded, an image or not."""
+    """Return the path of the uploaded file, an image or not."""
     return None if payload is None else payload.path
 
 
 def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
-    """Starts serving a page, and returns its address.
+    """Start serving a page and return its address.
 
     Args:
       page: From `build_page`.
-      host: The address to listen on. Any other than the loopback one lets others in.
-      port: None: 7860, or the next that is free.
+      host: The address to listen on. Other machines can reach any but the loopback address.
+      port: The port; None: 7860, or the next free port.
+
+    Returns:
+      The page's URL.
 
     Raises:
-      InputError: The address cannot be listened on.
+      InputError: The address or port cannot be used.
     """
     gr = gradio()
     try:
@@ -121,7 +126,7 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
             prevent_thread_lock=True,
             quiet=True,
             max_file_size=MAX_UPLOAD_BYTES,
-            # Fonts of the system's: Gradio's own theme fetches some from the network.
+            # System fonts: Gradio's own theme loads fonts from the network.
             theme=gr.themes.Default(
                 font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
             ),
@@ -132,13 +137,13 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
             pwa=False,
             mcp_server=False,
         )
-    except (OSError, ValueError) as error:  # the latter where a proxy stands before localhost
+    except (OSError, ValueError) as error:  # ValueError if a proxy is set for localhost
         raise InputError(f"cannot listen on {host}, port {port or 7860}: {error}") from None
     return str(url)
 
 
 def _check_host(host: str) -> None:
-    """Raises OSError if no port of an address can be had: Gradio would try a hundred of them."""
+    """Raise OSError if an address has no usable port: Gradio would try a hundred ports."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.bind((host, 0))
@@ -146,10 +151,10 @@ def _check_host(host: str) -> None:
 
 @contextlib.contextmanager
 def served(page: Any, host: str, port: int | None) -> Iterator[str]:
-    """Serves a page while the block runs, as `launch`; then closes it, and uploads are removed.
+    """Serve a page while the block runs; then close it and delete the uploaded images.
 
-    SIGTERM interrupts the block as Ctrl-C does: by itself it would end the process at once. In a
-    thread other than the main one it stays as it is.
+    SIGTERM interrupts the block as Ctrl-C does, instead of ending the process at once. In a thread
+    other than the main thread, its handler is not changed.
 
     Yields:
       The page's address.
@@ -165,7 +170,7 @@ def served(page: Any, host: str, port: int | None) -> Iterator[str]:
 
 
 def wait() -> None:
-    """Waits until Ctrl-C is pressed, or SIGTERM comes while a page is `served`."""
+    """Wait for Ctrl-C, or for SIGTERM while a page is `served`."""
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alexnet_tf.demo.asking import Asker
+from alexnet_tf.demo.predictor import Predictor
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
 from alexnet_tf.settings import Convolution, Network
@@ -33,9 +33,9 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def asker(model, photos):
+def predictor(model, photos):
     path = photos.parent / "m.keras"
     save_model(model, path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(photos.parent / "cache"))
-        return Asker(path, photos)
+        return Predictor(path, photos)

@@ -1,4 +1,4 @@
-"""The page's handler, and the page in a real browser."""
+"""The page's upload handler, and the page in a real browser."""
 
 import dataclasses
 import os
@@ -14,15 +14,17 @@ import pytest
 from alexnet_tf.cli import main
 from alexnet_tf.demo import page as page_module
 from alexnet_tf.demo.fragments import similar_html
-from alexnet_tf.demo.page import answer, build_page, launch
+from alexnet_tf.demo.page import build_page, handle_upload, launch
 from alexnet_tf.errors import InputError
 
 pytest.importorskip("gradio", reason="no demo: gradio is missing (extra `demo`)")
 httpx = pytest.importorskip("httpx", reason="comes with gradio")
 
 
-def test_an_image_gives_bars_kernels_and_similar_images_with_alternative_texts(asker, photos):
-    problem, top, kernels, similar = answer(asker, str(photos / "red" / "0.png"), "center crop")
+def test_image_gives_classes_kernels_and_similar_images_with_alternative_texts(predictor, photos):
+    problem, top, kernels, similar = handle_upload(
+        predictor, str(photos / "red" / "0.png"), "center crop"
+    )
     assert problem == ""
     assert set(top) == {"blue", "green <b>", "red"}
     assert sum(top.values()) == pytest.approx(1, abs=1e-5)
@@ -31,29 +33,34 @@ def test_an_image_gives_bars_kernels_and_similar_images_with_alternative_texts(a
     assert "green &lt;b&gt;" in similar and "<b>" not in similar
 
 
-def test_ten_crops_are_another_answer_and_no_image_is_none(asker, photos):
+def test_ten_crops_change_the_prediction_and_no_image_gives_none(predictor, photos):
     path = str(photos / "red" / "0.png")
-    assert answer(asker, path, "center crop")[1] != answer(asker, path, "ten crops averaged")[1]
-    assert answer(asker, None, "center crop") == ("", None, "", "")
+    assert (
+        handle_upload(predictor, path, "center crop")[1]
+        != handle_upload(predictor, path, "ten crops averaged")[1]
+    )
+    assert handle_upload(predictor, None, "center crop") == ("", None, "", "")
 
 
-def test_a_damaged_upload_is_a_message(asker, tmp_path):
+def test_damaged_upload_gives_a_message(predictor, tmp_path):
     (tmp_path / "a.png").write_bytes(b"<script>")
-    problem, top, kernels, similar = answer(asker, str(tmp_path / "a.png"), "center crop")
+    problem, top, kernels, similar = handle_upload(
+        predictor, str(tmp_path / "a.png"), "center crop"
+    )
     assert "role='alert'" in problem and "cannot be read" in problem
     assert (top, kernels, similar) == (None, "", "")
 
 
-def test_a_similar_image_whose_name_is_not_utf_8_is_shown(asker, photos):
-    reply = asker.ask(photos / "red" / "1.png")
-    pixels, neighbor = reply.similar[0]
+def test_similar_image_with_a_name_that_is_not_utf_8_is_shown(predictor, photos):
+    result = predictor.predict(photos / "red" / "1.png")
+    pixels, neighbor = result.similar[0]
     odd = neighbor._replace(name="caf\udce9.png", class_name=None)
-    shown = similar_html(dataclasses.replace(reply, similar=((pixels, odd),)), "loose")
+    shown = similar_html(dataclasses.replace(result, similar=((pixels, odd),)), "loose")
     assert r"caf\udce9.png" in shown
     shown.encode()
 
 
-def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
+def test_command_without_gradio_names_the_package_to_install(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "gradio", None)
     (tmp_path / "m.keras").touch()
     with pytest.raises(SystemExit) as left:
@@ -63,13 +70,13 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys, tm
 
 
 @pytest.fixture(scope="module")
-def url(asker):
-    page = build_page(asker)
+def url(predictor):
+    page = build_page(predictor)
     yield launch(page)
     page.close(verbose=False)
 
 
-def test_it_listens_on_the_loopback_address_alone(url):
+def test_page_listens_on_the_loopback_address_only(url):
     assert url.startswith("http://127.0.0.1:")
     port = int(url.rstrip("/").rsplit(":", 1)[1])
     # All of 127.0.0.0/8 is this machine: another address of its than the one listened on.
@@ -77,26 +84,26 @@ def test_it_listens_on_the_loopback_address_alone(url):
         pass
 
 
-def test_a_port_in_use_is_named(asker):
+def test_port_in_use_is_named(predictor):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=str(port)):
-            launch(build_page(asker), port=port)
+            launch(build_page(predictor), port=port)
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no such name", "2001:db8::1"])
-def test_an_address_that_is_not_this_machines_is_named_at_once(host, asker, monkeypatch):
-    page = build_page(asker)
+def test_address_of_another_machine_is_rejected_at_once(host, predictor, monkeypatch):
+    page = build_page(predictor)
     monkeypatch.setattr(page, "launch", None)  # would be called, were it tried
     with pytest.raises(InputError, match=f"cannot listen on {host}"):
         launch(page, host)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_was_uploaded_goes_when_the_command_is_ended(
-    number, asker, tmp_path, monkeypatch, capsys
+def test_uploads_are_deleted_when_the_command_stops(
+    number, predictor, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     uploaded, wait_really = [], page_module.wait
@@ -112,14 +119,14 @@ def test_what_was_uploaded_goes_when_the_command_is_ended(
     monkeypatch.setattr(page_module, "wait", wait)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as left:
-        main(["demo", "--model", asker.name])
+        main(["demo", "--model", predictor.name])
     assert (left.value.code, len(uploaded)) == (0, 1)
     assert not uploaded[0].exists()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_no_upload_is_kept_for_more_than_an_hour(asker):
-    frequency, age = build_page(asker).delete_cache
+def test_uploads_are_deleted_within_an_hour(predictor):
+    frequency, age = build_page(predictor).delete_cache
     assert frequency + age <= 3600
 
 
@@ -143,7 +150,7 @@ def page(request, browser, url, hosts):
 
 
 @pytest.mark.slow
-def test_the_page_in_a_browser(page, photos, hosts, url, tmp_path):
+def test_page_in_a_browser(page, photos, hosts, url, tmp_path):
     page.set_input_files(UPLOAD, photos / "red" / "1.png")
     page.wait_for_selector("#similar img")
     images = page.evaluate("[...document.images].map(i => [i.alt, i.complete && i.naturalWidth])")

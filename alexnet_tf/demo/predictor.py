@@ -1,4 +1,4 @@
-"""What the page answers for an image: classes, kernels that fired, similar images. No Gradio."""
+"""Compute what the page shows for an image: classes, kernels, similar images. No Gradio."""
 
 import dataclasses
 import os
@@ -27,50 +27,51 @@ _SIMILAR = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class FiredKernel:
-    """A kernel of conv1 that an image made fire.
+class ActiveKernel:
+    """A kernel of conv1 and its activations for an image.
 
     Attributes:
-      number: From 1, as in the picture of all kernels.
-      pixels: uint8 [h, w, 3], the kernel.
-      where: float32 [rows, columns], 0..1: how strongly it fired where, 1 at its strongest.
-      activation: Its largest activation.
+      number: The kernel's number, from 1, as in the picture of all kernels.
+      pixels: uint8 [h, w, 3], the kernel as an image.
+      activations: float32 [rows, columns], its activations divided by their maximum.
+      max_activation: Its largest activation.
     """
 
     number: int
     pixels: np.ndarray
-    where: np.ndarray
-    activation: float
+    activations: np.ndarray
+    max_activation: float
 
 
 @dataclasses.dataclass(frozen=True)
-class Reply:
-    """What is said about one image.
+class ImageResult:
+    """Everything that the page shows for one image.
 
     Attributes:
       top: The most probable classes.
-      kernels: Those of conv1 with the largest activations.
-      similar: Images uint8 [r, r, c] and what is known of them, the nearest first.
+      kernels: The kernels of conv1 with the largest activations.
+      similar: The nearest images, uint8 [r, r, c], and their names and distances, in ascending
+        order of distance.
     """
 
     top: tuple[TopPrediction, ...]
-    kernels: tuple[FiredKernel, ...]
+    kernels: tuple[ActiveKernel, ...]
     similar: tuple[tuple[np.ndarray, Neighbor], ...]
 
 
-class Asker:
-    """A network that can be asked about images.
+class Predictor:
+    """Computes predictions, strongest kernels and similar images for image files.
 
     Args:
       model_path: The `.keras` file.
-      dataset: Where to look for similar images, as of `open_index`, or None: nowhere.
-      data_dir: Folder of prepared TFDS data sets, or None: TFDS's own.
+      dataset: The data set to search for similar images, as for `open_index`; None: no search.
+      data_dir: Folder of prepared TFDS data sets; None: TFDS's default.
       on_progress: Called while the data set's features are computed.
 
     Attributes:
       name: The model's file.
-      class_names: By class number.
-      index: Of the data set, or None.
+      class_names: Names by class number.
+      index: The data set's features, or None.
     """
 
     def __init__(
@@ -99,40 +100,43 @@ class Asker:
                 on_progress=on_progress,
             )
 
-    def ask(self, path: PathLike, ten_crops: bool = False) -> Reply:
-        """Answers for an image file.
+    def predict(self, path: PathLike, ten_crops: bool = False) -> ImageResult:
+        """Compute the results for an image file.
 
         Args:
-          path: A JPEG, PNG, GIF (first frame), BMP or WebP file.
-          ten_crops: Whether to average over ten crops (section 4.1) in place of the center crop.
+          path: A JPEG, PNG, WebP, BMP or GIF file (of animations, the first frame is used).
+          ten_crops: Whether to average over ten crops (section 4.1) instead of the center crop.
+
+        Returns:
+          The results.
 
         Raises:
-          InputError: It is too large, damaged, or no image; the message is for the page.
+          InputError: The file is too large, damaged or not an image; the page shows the message.
         """
         named = [("the image", _content(Path(path)))]
         (found,) = predict(self._classifier, named, ten_crops=ten_crops)
         if isinstance(found, Damaged):
             raise InputError(f"This image cannot be read: {found.reason}.")
-        return Reply(found.top, self._fired(found.pixels), self._similar(found.pixels))
+        return ImageResult(found.top, self._kernels_of(found.pixels), self._similar(found.pixels))
 
-    def _fired(self, square: np.ndarray) -> tuple[FiredKernel, ...]:
-        """Returns the kernels with the largest activations, the largest first."""
+    def _kernels_of(self, square: np.ndarray) -> tuple[ActiveKernel, ...]:
+        """Return the kernels with the largest activations, in descending order."""
         pixels = self._classifier.preprocessing.input_pixels
         crop = tf.cast(center_crop(square[None], pixels), tf.float32)
-        maps = np.maximum(self._conv1(crop, training=False).numpy()[0], 0)
-        largest = maps.max(axis=(0, 1))
+        channels = np.maximum(self._conv1(crop, training=False).numpy()[0], 0)
+        largest = channels.max(axis=(0, 1))
         return tuple(
-            FiredKernel(
+            ActiveKernel(
                 int(n) + 1,
                 np.round(255 * mosaic(self._kernels[..., n : n + 1])[1:-1, 1:-1]).astype(np.uint8),
-                maps[..., n] / (largest[n] or 1),
+                channels[..., n] / (largest[n] or 1),
                 float(largest[n]),
             )
             for n in np.argsort(-largest, kind="stable")[:_KERNELS]
         )
 
     def _similar(self, square: np.ndarray) -> tuple[tuple[np.ndarray, Neighbor], ...]:
-        """Returns the nearest images of the data set."""
+        """Return the nearest images of the data set."""
         if self.index is None:
             return ()
         (found,) = nearest(self.index, self._features(square[None]), _SIMILAR)

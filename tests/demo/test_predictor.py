@@ -1,42 +1,44 @@
-"""What the page answers, without a page."""
+"""What the demo computes for an image, without its page."""
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from alexnet_tf.demo import asking
+from alexnet_tf.demo import predictor as predictor_module
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
 from alexnet_tf.evaluation.predict import predict
 
 
 @pytest.mark.parametrize("ten_crops", [False, True])
-def test_the_classes_are_those_of_predict(asker, model, photos, ten_crops):
+def test_classes_equal_those_of_predict(predictor, model, photos, ten_crops):
     path = photos / "red" / "1.png"
-    found = asker.ask(path, ten_crops)
+    found = predictor.predict(path, ten_crops)
     content = [("x", path.read_bytes())]
     (expected,) = predict(from_model(model, "m"), content, ten_crops=ten_crops)
     assert found.top == expected.top
     assert len(found.top) == 3
 
 
-def test_the_kernels_are_those_with_the_largest_activations(asker, model, photos):
+def test_kernels_have_the_largest_activations(predictor, model, photos):
     path = photos / "red" / "1.png"
     crop = np.asarray(Image.open(path), np.float32)[None, 2:18, 4:20]
     conv1 = keras.Model(model.input, model.get_layer("conv1").output)
-    maps = np.maximum(keras.ops.convert_to_numpy(conv1(crop, training=False))[0], 0)
-    largest = maps.max(axis=(0, 1))
-    found = asker.ask(path).kernels
+    channels = np.maximum(keras.ops.convert_to_numpy(conv1(crop, training=False))[0], 0)
+    largest = channels.max(axis=(0, 1))
+    found = predictor.predict(path).kernels
     assert [kernel.number - 1 for kernel in found] == np.argsort(-largest)[:8].tolist()
     first = found[0]
-    assert first.activation == pytest.approx(largest.max(), rel=1e-4)
-    np.testing.assert_allclose(first.where, maps[..., first.number - 1] / largest.max(), atol=1e-4)
+    assert first.max_activation == pytest.approx(largest.max(), rel=1e-4)
+    np.testing.assert_allclose(
+        first.activations, channels[..., first.number - 1] / largest.max(), atol=1e-4
+    )
     assert (first.pixels.shape, first.pixels.dtype) == ((5, 5, 3), np.uint8)
 
 
-def test_similar_images_begin_with_the_image_itself(asker, photos):
-    similar = asker.ask(photos / "blue" / "2.png").similar
+def test_image_of_the_data_set_is_its_own_nearest_image(predictor, photos):
+    similar = predictor.predict(photos / "blue" / "2.png").similar
     assert len(similar) == 8
     pixels, neighbor = similar[0]
     assert neighbor.name == str(photos / "blue" / "2.png")
@@ -45,13 +47,16 @@ def test_similar_images_begin_with_the_image_itself(asker, photos):
     )
 
 
-def test_webp_as_browsers_make_it_is_read(asker, photos, tmp_path):
+def test_webp_gives_the_prediction_of_the_same_png(predictor, photos, tmp_path):
     image = Image.open(photos / "red" / "1.png")
     image.save(tmp_path / "a.webp", lossless=True)
-    assert asker.ask(tmp_path / "a.webp").top == asker.ask(photos / "red" / "1.png").top
+    assert (
+        predictor.predict(tmp_path / "a.webp").top
+        == predictor.predict(photos / "red" / "1.png").top
+    )
 
 
-def test_a_turned_and_transparent_webp_gives_the_prediction_of_predict(asker, model, tmp_path):
+def test_turned_transparent_webp_gives_the_prediction_of_predict(predictor, model, tmp_path):
     pixels = np.zeros((24, 30, 4), np.uint8)
     pixels[:12, :, 0], pixels[:, :20, 3] = 200, 255
     exif = Image.Exif()
@@ -59,23 +64,23 @@ def test_a_turned_and_transparent_webp_gives_the_prediction_of_predict(asker, mo
     path = tmp_path / "turned.webp"
     Image.fromarray(pixels).save(path, lossless=True, exif=exif)
     (expected,) = predict(from_model(model, "m"), [("x", path.read_bytes())])
-    assert asker.ask(path).top == expected.top
+    assert predictor.predict(path).top == expected.top
     upright = np.asarray(ImageOps.exif_transpose(Image.open(path)))
     white = 255 * (upright[..., 3:] == 0) + upright[..., :3] * (upright[..., 3:] == 255)
     Image.fromarray(white.astype(np.uint8)).save(tmp_path / "upright.png")
-    assert asker.ask(tmp_path / "upright.png").top == expected.top
+    assert predictor.predict(tmp_path / "upright.png").top == expected.top
 
 
-def test_what_is_no_image_or_too_large_is_told_in_a_sentence(asker, photos, tmp_path, monkeypatch):
+def test_unusable_files_give_a_message_for_the_page(predictor, photos, tmp_path, monkeypatch):
     whole = (photos / "red" / "1.png").read_bytes()
     for content in (b"", b"text", whole[:60], whole[: len(whole) // 2]):
         (tmp_path / "a.png").write_bytes(content)
         with pytest.raises(InputError, match=r"^This image cannot be read: .*\.$"):
-            asker.ask(tmp_path / "a.png")
+            predictor.predict(tmp_path / "a.png")
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 10**6
     with pytest.raises(InputError, match="more than 67 million pixels"):
-        asker.ask(tmp_path / "bomb.png")
-    monkeypatch.setattr(asking, "MAX_UPLOAD_BYTES", 100)
+        predictor.predict(tmp_path / "bomb.png")
+    monkeypatch.setattr(predictor_module, "MAX_UPLOAD_BYTES", 100)
     with pytest.raises(InputError, match="file is too large"):
-        asker.ask(photos / "red" / "1.png")
+        predictor.predict(photos / "red" / "1.png")
