@@ -22,7 +22,7 @@ EIGENVECTORS = np.array(paper.IMAGENET_RGB_EIGENVECTORS)
     st.lists(st.integers(0, 2**40), min_size=1),
     st.data(),
 )
-def test_draws_depend_on_seed_epoch_and_example_alone(seed, epoch, indices, data):
+def test_draws_depend_only_on_seed_epoch_and_example(seed, epoch, indices, data):
     together = draw(seed, epoch, np.array(indices), margin=32)
     at = data.draw(st.integers(0, len(indices) - 1))
     alone = draw(seed, epoch, np.array([indices[at]]), margin=32)
@@ -69,7 +69,7 @@ def test_alphas_are_normal_and_independent():
     np.testing.assert_allclose((np.abs(alphas) < 0.2).mean(axis=0), 0.9545, atol=0.004)
 
 
-def test_lighting_of_ten_thousand_draws_has_the_theory_s_covariance():
+def test_lighting_covariance_of_ten_thousand_draws_matches_theory():
     alphas = draw(0, 3, np.arange(10_000), margin=0).alphas
     offsets = lighting_offsets(alphas, STDS, EIGENVECTORS)
     assert offsets.dtype == np.float32
@@ -79,7 +79,7 @@ def test_lighting_of_ten_thousand_draws_has_the_theory_s_covariance():
     assert (np.abs(offsets.mean(axis=0)) < 5 * standard_errors).all()
 
 
-def test_lighting_offsets_are_the_paper_s_formula():
+def test_lighting_offsets_match_the_formula_of_the_paper():
     alphas = np.array([[0.1, -0.2, 0.05]])
     by_hand = sum(EIGENVECTORS[:, i] * alphas[0, i] * STDS[i] for i in range(3))
     np.testing.assert_allclose(lighting_offsets(alphas, STDS, EIGENVECTORS)[0], by_hand, rtol=1e-6)
@@ -89,19 +89,19 @@ def test_lighting_offsets_are_the_paper_s_formula():
     assert np.abs(offsets).max() > 255  # why it is not the default
 
 
-def test_unknown_units_are_refused():
+def test_unknown_lighting_units_are_rejected():
     with pytest.raises(InputError, match=r"lighting units 'levels'.*std, variance"):
         lighting_offsets(np.zeros((1, 3)), STDS, EIGENVECTORS, "levels")
 
 
-def test_lighting_is_added_unclipped():
+def test_lighting_is_not_clipped():
     images = np.full((2, 4, 4, 3), 250, np.float32)
     offsets = np.array([[10, 0, -5], [-300, 1, 2]], np.float32)
     lit = apply_lighting(tf.constant(images), tf.constant(offsets)).numpy()
     np.testing.assert_array_equal(lit, images + offsets[:, None, None, :])
 
 
-def test_lighting_as_the_2012_code_divides_around_the_mean():
+def test_lighting_divisor_of_the_2012_code_scales_around_the_mean():
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (2, 5, 5, 3)).astype(np.float32)
     mean = rng.uniform(0, 255, (5, 5, 3)).astype(np.float32)
@@ -112,7 +112,7 @@ def test_lighting_as_the_2012_code_divides_around_the_mean():
     np.testing.assert_allclose(lit - mean, seen, atol=1e-4)
 
 
-def test_a_divisor_without_a_mean_is_an_error():
+def test_divisor_without_a_mean_is_an_error():
     with pytest.raises(ValueError, match=r"divisor=1\.1"):
         apply_lighting(tf.zeros((1, 2, 2, 3)), tf.zeros((1, 3)), 1.1)
 

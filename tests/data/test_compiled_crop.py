@@ -1,4 +1,4 @@
-"""The compiled crop against a NumPy reference, and where nothing can be kept on the disk."""
+"""The compiled crop against a NumPy reference, and without a writable cache."""
 
 import numba
 import numpy as np
@@ -32,7 +32,7 @@ def reference(image, top, left, flip, resized, pixels):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_every_crop_is_that_of_the_rescaled_image(data):
+def test_crop_matches_the_crop_of_the_resized_image(data):
     sides = st.integers(1, 40)
     height, width, resized = data.draw(sides), data.draw(sides), data.draw(sides)
     pixels = data.draw(st.integers(1, resized))
@@ -51,7 +51,7 @@ def test_white_stays_white_at_every_size():
         assert np.all(resize_crop_flip(white, 1, 2, True, 64, 56) == 255)
 
 
-def test_without_a_place_to_keep_it_the_function_is_compiled_all_the_same(monkeypatch):
+def test_function_is_compiled_without_a_writable_cache(monkeypatch):
     compile_function = numba.njit
 
     def nowhere(*arguments, cache=False, **options):

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from alexnet_tf.data import decode
 from alexnet_tf.data.decode import UnusableImageError, decode_image, is_plain
-from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.examples import FileExamples, decode_content
 from alexnet_tf.data.repair import repair
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.evaluation.predict import Damaged, SquareReader
@@ -39,10 +39,10 @@ def encoded(image, kind, **options):
     return buffer.getvalue()
 
 
-def turned_jpeg(orientation):
+def turned(orientation, kind="JPEG", **options):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded(scene(), "JPEG", quality=95, exif=exif)
+    return encoded(scene(), kind, exif=exif, **options)
 
 
 def palette_with_transparency():
@@ -61,8 +61,9 @@ FILES = {
     "jpeg cmyk": encoded(scene("CMYK"), "JPEG", quality=95),
     "jpeg rgb": encoded(scene(), "JPEG", keep_rgb=True, quality=95),
     "jpeg progressive": encoded(scene(), "JPEG", progressive=True, quality=95),
-    **{f"jpeg exif {n}": turned_jpeg(n) for n in range(2, 9)},
+    **{f"jpeg exif {n}": turned(n, quality=95) for n in range(1, 9)},
     "png": encoded(scene(), "PNG"),
+    "png exif 6": turned(6, "PNG"),
     "png rgba": encoded(with_alpha("RGB"), "PNG"),
     "png palette": encoded(scene().quantize(64), "PNG"),
     "png palette, transparent": palette_with_transparency(),
@@ -71,6 +72,7 @@ FILES = {
     "png 16 bit": deep_png(),
     "png 1 bit": encoded(scene("1"), "PNG"),
     "webp": encoded(scene(), "WEBP", quality=95),
+    "webp exif 8": turned(8, "WEBP", lossless=True),
     "webp alpha": encoded(with_alpha("RGB"), "WEBP", lossless=True),
     "webp animated": encoded(
         scene(), "WEBP", save_all=True, append_images=[scene("L").convert("RGB")], lossless=True
@@ -80,6 +82,7 @@ FILES = {
     "bmp 1 bit": encoded(scene("1"), "BMP"),
     "bmp gray": encoded(scene("L"), "BMP"),
     "gif": encoded(scene().quantize(64), "GIF"),
+    "gif transparent": encoded(scene().quantize(64), "GIF", transparency=3),
 }
 DAMAGED = {
     "empty": b"",
@@ -134,6 +137,13 @@ def test_every_way_in_gives_the_pixels_that_a_viewer_shows(name, way_in, tmp_pat
     np.testing.assert_allclose(found.astype(float), expected(FILES[name]), atol=2)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_gray_is_the_luminance_of_the_rgb_pixels(name):
+    gray = decode_content(tf.constant(FILES[name]), 1).numpy()[..., 0]
+    luminance = expected(FILES[name]) @ (0.299, 0.587, 0.114)
+    np.testing.assert_allclose(gray, luminance, atol=2)
+
+
 @pytest.mark.parametrize("name", DAMAGED)
 def test_every_way_in_refuses_what_cannot_be_decoded(name, tmp_path):
     for way_in in (by_predict, by_prepare):
@@ -156,13 +166,14 @@ def test_every_way_in_refuses_too_many_pixels_before_decoding(kind, tmp_path, mo
 
 def test_plain_files_are_those_that_tensorflow_decodes_alike():
     plain = {name for name, content in FILES.items() if is_plain(content)}
-    assert plain == {"jpeg", "jpeg rgb", "jpeg gray", "jpeg progressive", "png", "png gray"}
+    jpeg = {"jpeg", "jpeg rgb", "jpeg gray", "jpeg progressive", "jpeg exif 1"}
+    assert plain == jpeg | {"png", "png gray"}
     for name in plain:
         by_tensorflow = tf.io.decode_jpeg(FILES[name], channels=3, dct_method="INTEGER_ACCURATE")
         np.testing.assert_array_equal(by_tensorflow, decode_image(FILES[name]), err_msg=name)
 
 
-def test_a_read_error_that_passes_is_not_remembered(tmp_path, monkeypatch):
+def test_read_errors_that_pass_are_not_cached(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     paths = [tmp_path / f"{number:03}.png" for number in range(120)]
     for path in paths:

@@ -33,7 +33,7 @@ def arrays():
 
 
 @pytest.mark.parametrize("kind", ["files", "arrays"])
-def test_each_image_with_its_label(kind, request):
+def test_load_gives_each_image_with_its_label(kind, request):
     examples = request.getfixturevalue(kind)
     assert len(examples) == 6
     assert examples.channels == 3
@@ -45,7 +45,7 @@ def test_each_image_with_its_label(kind, request):
 
 
 @pytest.mark.parametrize("kind", ["files", "arrays"])
-def test_a_subset_of_a_subset_keeps_labels_and_names(kind, request):
+def test_subset_of_a_subset_keeps_labels_and_names(kind, request):
     examples = request.getfixturevalue(kind)
     subset = examples.subset(np.array([5, 1, 3])).subset(np.array([2, 0]))
     np.testing.assert_array_equal(subset.labels, [0, 2])
@@ -54,19 +54,19 @@ def test_a_subset_of_a_subset_keeps_labels_and_names(kind, request):
 
 
 @pytest.mark.parametrize("kind", ["files", "arrays"])
-def test_fingerprints_tell_subsets_apart(kind, request):
+def test_fingerprints_of_subsets_differ(kind, request):
     examples = request.getfixturevalue(kind)
     first, second = np.array([0, 1]), np.array([1, 0])
     assert examples.fingerprint() == examples.subset(np.arange(6)).fingerprint()
     assert len({e.fingerprint() for e in (examples, *map(examples.subset, (first, second)))}) == 3
 
 
-def test_names(files, arrays):
+def test_name_is_a_path_or_a_number_in_the_split(files, arrays):
     assert files.name(2).endswith("2.png")
     assert arrays.name(2) == "toys train 2"
 
 
-def test_a_changed_file_changes_the_fingerprint(files):
+def test_changed_file_changes_the_fingerprint(files):
     before = files.fingerprint()
     os.utime(files.name(0), ns=(1, 1))
     after = files.fingerprint()
@@ -75,7 +75,7 @@ def test_a_changed_file_changes_the_fingerprint(files):
     assert files.fingerprint() not in (before, after)
 
 
-def test_a_file_whose_name_is_not_utf_8_is_as_any_other(files, tmp_path):
+def test_file_name_that_is_not_utf_8_is_supported(files, tmp_path):
     path = tmp_path / os.fsdecode(b"caf\xe9.png")
     Path(files.name(0)).rename(path)
     renamed = FileExamples([path, *files.paths[1:]], LABELS)
@@ -83,7 +83,7 @@ def test_a_file_whose_name_is_not_utf_8_is_as_any_other(files, tmp_path):
     assert renamed.fingerprint() != files.fingerprint()
 
 
-def test_a_link_to_itself_has_a_fingerprint_and_no_image(tmp_path):
+def test_link_to_itself_has_a_fingerprint_and_fails_to_load(tmp_path):
     (tmp_path / "loop.png").symlink_to("loop.png")
     examples = FileExamples([tmp_path / "loop.png"], np.array([0]))
     assert examples.fingerprint()
@@ -91,13 +91,13 @@ def test_a_link_to_itself_has_a_fingerprint_and_no_image(tmp_path):
         load(examples, 0)
 
 
-def test_a_changed_pixel_changes_the_fingerprint(arrays):
+def test_changed_pixel_changes_the_fingerprint(arrays):
     changed = IMAGES.copy()
     changed[3, 2, 1, 0] ^= 1
     assert ArrayExamples(changed, LABELS).fingerprint() != arrays.fingerprint()
 
 
-def test_wrong_arrays_are_refused():
+def test_wrong_arrays_are_rejected():
     with pytest.raises(ValueError, match="Received: float32"):
         ArrayExamples(IMAGES.astype(np.float32), LABELS)
     with pytest.raises(ValueError, match="5 labels"):
@@ -105,7 +105,7 @@ def test_wrong_arrays_are_refused():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_squares_of_images_however_the_array_lies_in_memory(channels):
+def test_load_crops_equals_slicing_for_any_memory_layout(channels):
     # Channels first, as some files have them, seen as channels last.
     images = IMAGES[..., :channels].transpose(0, 3, 1, 2).copy().transpose(0, 2, 3, 1)
     indices, tops, lefts = np.array([3, 0, 3]), np.array([0, 1, 2]), np.array([1, 1, 0])
@@ -126,7 +126,7 @@ def encoded(image, kind, mode, tmp_path):
     ("kind", "mode"),
     [("png", "RGB"), ("png", "RGBA"), ("bmp", "RGB"), ("bmp", "RGBA")],
 )
-def test_lossless_formats_are_read_to_the_level(kind, mode, tmp_path):
+def test_graph_decoder_is_exact_for_lossless_formats(kind, mode, tmp_path):
     decoded = decode(encoded(IMAGES[0], kind, mode, tmp_path), 3).numpy()
     np.testing.assert_array_equal(decoded, IMAGES[0])
 
@@ -144,7 +144,7 @@ def test_lossless_formats_are_read_to_the_level(kind, mode, tmp_path):
     ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_kind_of_file_comes_as_asked_for(kind, mode, channels, tmp_path):
+def test_graph_decoder_converts_every_format_to_the_channels(kind, mode, channels, tmp_path):
     plain = np.broadcast_to(np.uint8([204, 51, 102]), (16, 24, 3)).copy()
     decoded = decode(encoded(plain, kind, mode, tmp_path), channels)
     assert decoded.dtype == tf.uint8
@@ -156,13 +156,13 @@ def test_every_kind_of_file_comes_as_asked_for(kind, mode, channels, tmp_path):
     assert np.abs(decoded.numpy() - expected).max() <= (4 if kind in ("jpeg", "webp") else 1)
 
 
-def test_a_gray_bitmap_becomes_rgb(tmp_path):
+def test_graph_decoder_converts_a_gray_bitmap_to_rgb(tmp_path):
     gray = encoded(IMAGES[0], "bmp", "L", tmp_path)
     by_pillow = np.asarray(Image.fromarray(IMAGES[0]).convert("L"))
     np.testing.assert_array_equal(decode(gray, 3).numpy(), np.repeat(by_pillow[..., None], 3, -1))
 
 
 @pytest.mark.parametrize("content", [b"", b"BM", b"no image", b"\xff\xd8\xff\xe0cut"])
-def test_what_is_no_image_raises(content):
+def test_graph_decoder_rejects_other_content(content):
     with pytest.raises(tf.errors.OpError):
         decode(tf.constant(content), 3)

@@ -40,7 +40,7 @@ def pillow(image, pixels):
     ("height", "width", "pixels"),
     [(375, 500, 256), (500, 333, 256), (64, 48, 96), (241, 240, 240), (1000, 90, 64), (31, 77, 30)],
 )
-def test_resizing_is_pillow_s_antialiased_bilinear(height, width, pixels):
+def test_resize_matches_pillow_antialiased_bilinear(height, width, pixels):
     image = photo(height, width)
     ours = resize_and_crop(tf.constant(image), pixels).numpy().astype(int)
     difference = np.abs(ours - pillow(image, pixels))
@@ -50,7 +50,7 @@ def test_resizing_is_pillow_s_antialiased_bilinear(height, width, pixels):
     assert difference.mean() < 0.3
 
 
-def test_only_the_square_is_computed_and_nothing_else_changes():
+def test_resized_square_matches_tensorflow_resize():
     image = photo(300, 433)
     whole = tf.image.resize(image, (256, 369), "bilinear", antialias=True)
     square = np.rint(np.clip(whole, 0, 255))[:, 56:312]
@@ -60,17 +60,17 @@ def test_only_the_square_is_computed_and_nothing_else_changes():
     assert difference.mean() < 0.01
 
 
-def test_a_strip_a_thousand_times_longer_than_wide():
+def test_resize_of_a_long_strip_gives_the_square():
     assert resize_and_crop(tf.zeros((20_000, 2, 3), tf.uint8), 256).shape == (256, 256, 3)
 
 
-def test_without_antialiasing_the_difference_would_show():
+def test_resize_without_antialiasing_would_differ_from_pillow():
     image = photo(500, 400)
     plain = tf.image.resize(image, (320, 256), "bilinear")[32:288].numpy()
     assert np.abs(plain - pillow(image, 256)).max() > 10
 
 
-def test_images_of_that_size_come_back_as_they_are():
+def test_resize_keeps_images_that_have_the_size():
     image = photo(64, 64)
     np.testing.assert_array_equal(resize_and_crop(image, 64), image)
     tall = photo(80, 64)
@@ -79,14 +79,14 @@ def test_images_of_that_size_come_back_as_they_are():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40), st.sampled_from([1, 3]))
-def test_every_size_gives_the_square(height, width, pixels, channels):
+def test_resize_of_any_size_gives_the_square(height, width, pixels, channels):
     image = tf.fill((height, width, channels), tf.constant(77, tf.uint8))
     square = resize_and_crop(image, pixels)
     assert square.dtype == tf.uint8
     np.testing.assert_array_equal(square, np.full((pixels, pixels, channels), 77))
 
 
-def test_the_same_inside_a_map_and_in_a_batch():
+def test_resize_is_the_same_in_a_map_and_in_a_batch():
     images = np.stack([photo(50, 70, seed) for seed in range(3)])
     eager = np.stack([resize_and_crop(image, 32).numpy() for image in images])
     np.testing.assert_array_equal(resize_and_crop(tf.constant(images), 32), eager)
@@ -103,7 +103,7 @@ def test_the_same_inside_a_map_and_in_a_batch():
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_crop_and_flip_is_slicing(data):
+def test_crop_and_flip_equals_slicing(data):
     height, width = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
     pixels = data.draw(st.integers(1, min(height, width)))
     batch, channels = data.draw(st.integers(1, 4)), data.draw(st.sampled_from([1, 3]))
@@ -122,7 +122,7 @@ def test_crop_and_flip_is_slicing(data):
         np.testing.assert_array_equal(one, got[row])
 
 
-def test_ten_crops_are_slices_of_the_image():
+def test_ten_crop_equals_slicing():
     images = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
     crops = ten_crop(tf.constant(images), 224).numpy()
     assert crops.shape == (2, 10, 224, 224, 3)
@@ -144,7 +144,7 @@ def test_center_crop_of_an_odd_margin_leaves_the_extra_pixel_right_and_below():
     np.testing.assert_array_equal(center_crop(tf.constant(images), 2), images[:, 1:3, 1:3])
 
 
-def test_colors():
+def test_to_channels_matches_pillow():
     color = photo(8, 8)
     gray = to_channels(tf.constant(color), 1).numpy()
     by_pillow = np.asarray(Image.fromarray(color).convert("L"), int)
@@ -158,7 +158,7 @@ def test_colors():
 
 
 @pytest.mark.parametrize("border", [0, 1, 3])
-def test_a_border_is_the_image_reflected(border):
+def test_reflect_padding_matches_numpy(border):
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
     wanted = np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)), mode="reflect")
     got = mirror_padded(tf.constant(images), border)

@@ -1,4 +1,4 @@
-"""What is done to one file: the pixels that come out."""
+"""Repairs of single files, by the pixels of the result."""
 
 import io
 
@@ -19,14 +19,14 @@ def png(image, **options):
 
 
 @pytest.mark.parametrize("size", [(60, 40), (40, 61), (200, 150), (33, 32), (32, 32), (20, 31)])
-def test_the_square_is_that_of_the_tensorflow_resize(size):
+def test_square_matches_the_tensorflow_resize(size):
     image = photo(*size, seed=2)
     expected = resize_and_crop(np.asarray(image), 32).numpy().astype(int)
     assert abs(repair(png(image), "x.png", 32).pixels.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_turned_by_exif_is_turned_back(orientation):
+def test_exif_orientation_is_applied(orientation):
     upright = photo(48, 32, seed=3)
     # What a camera that is held this way stores: the inverse of what viewers do.
     stored = {
@@ -59,19 +59,19 @@ def test_transparency_is_put_on_white():
     assert (repair(png(indexed), "x.png", 8).pixels == (10, 20, 30)).all()
 
 
-def test_16_bits_are_divided_by_257():
+def test_16_bit_levels_are_divided_by_257():
     levels = np.array([[0, 257, 128 * 257, 65535]], np.uint16).repeat(4, axis=0)
     pixels = repair(png(Image.fromarray(levels)), "x.png", 4).pixels
     np.testing.assert_array_equal(pixels[0], np.repeat([[0], [1], [128], [255]], 3, axis=1))
 
 
-def test_cmyk_is_made_rgb():
+def test_cmyk_is_converted_to_rgb():
     color = Image.new("RGB", (16, 16), (200, 40, 90))
     pixels = repair(encoded(color.convert("CMYK"), quality=100), "x.jpg", 8).pixels
     assert abs(pixels.astype(int) - (200, 40, 90)).max() <= 4
 
 
-def test_a_large_jpeg_is_decoded_small_and_looks_the_same():
+def test_large_jpeg_decoded_at_reduced_size_looks_the_same():
     image = photo(2000, 1500, seed=4)
     content = encoded(image, quality=95)
     expected = resize_and_crop(tf.io.decode_jpeg(content, channels=3), 64).numpy().astype(int)
@@ -79,7 +79,7 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same():
     assert difference.mean() < 2
 
 
-def test_a_file_that_is_cut_off_keeps_what_is_there():
+def test_truncated_file_keeps_its_decoded_rows():
     content = encoded(photo(400, 400, seed=5), quality=95)
     whole = repair(content, "x.jpg", 40).pixels.astype(int)
     part = repair(content[: len(content) * 8 // 10], "x.jpg", 40)
@@ -88,12 +88,12 @@ def test_a_file_that_is_cut_off_keeps_what_is_there():
     assert "missing" in part.repairs[0][0]
 
 
-def test_a_bomb_is_refused_without_decompressing():
+def test_decompression_bomb_is_rejected_without_decompressing():
     with pytest.raises(UnusableImageError, match="million pixels"):
         repair(hostile.png(30000, 30000, 1, 0, b""), "x.png", 8)
 
 
-def test_endings_are_compared_only_where_there_is_a_name():
+def test_extension_is_compared_only_if_there_is_a_name():
     buffer = io.BytesIO()
     photo().save(buffer, "WEBP")
     assert not repair(buffer.getvalue(), "", 8).repairs

@@ -31,7 +31,7 @@ def square(examples, index, pixels=8):
     return resize_and_crop(examples.load(tf.constant(index, tf.int64)), pixels).numpy()
 
 
-def test_mean_and_components_are_numpy_s():
+def test_mean_and_components_match_numpy():
     images = np.random.default_rng(0).integers(0, 256, (150, 8, 8, 3), np.uint8)
     images[..., 1] = images[..., 0] // 2 + images[..., 1] // 2
     statistics = fit_statistics(ArrayExamples(images, np.zeros(150)), 8)
@@ -73,7 +73,7 @@ def test_gray_images_have_a_mean_and_no_components():
     assert not statistics.rgb_stds.any()
 
 
-def test_images_in_memory_at_their_size_are_used_as_they_are():
+def test_images_in_memory_of_the_size_are_used_unchanged():
     examples = ArrayExamples(np.zeros((3, 4, 4, 3), np.uint8), np.zeros(3))
     assert fit_statistics(examples, 4).usable(examples) is examples
 
@@ -87,7 +87,7 @@ def test_images_in_memory_of_another_size_are_resized():
     np.testing.assert_allclose(statistics.mean_image, resized.mean(axis=0), rtol=1e-6)
 
 
-def test_files_are_decoded_once_and_kept(tmp_path):
+def test_files_are_decoded_once_and_kept_in_memory(tmp_path):
     examples = write_files(tmp_path, 70)
     seen = []
     statistics = fit_statistics(examples, 8, lambda done, size: seen.append((done, size)))
@@ -102,7 +102,7 @@ def test_files_are_decoded_once_and_kept(tmp_path):
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 2**30])
-def test_one_damaged_image_in_a_hundred_is_named_and_left_out(tmp_path, monkeypatch, keep_bytes):
+def test_one_damaged_image_in_a_hundred_is_named_and_skipped(tmp_path, monkeypatch, keep_bytes):
     monkeypatch.setattr(module, "KEEP_BYTES", keep_bytes)
     examples = write_files(tmp_path, 100)
     (tmp_path / "042.png").write_bytes((tmp_path / "042.png").read_bytes()[:60])
@@ -118,7 +118,7 @@ def test_one_damaged_image_in_a_hundred_is_named_and_left_out(tmp_path, monkeypa
         np.testing.assert_allclose(statistics.mean_image, squares.mean(axis=0), rtol=1e-6)
 
 
-def test_more_than_one_in_a_hundred_is_refused(tmp_path):
+def test_more_than_one_damaged_image_in_a_hundred_is_an_error(tmp_path):
     examples = write_files(tmp_path, 100)
     (tmp_path / "007.png").write_text("no image")
     (tmp_path / "008.png").unlink()
@@ -131,7 +131,7 @@ def test_more_than_one_in_a_hundred_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["000.png", "000.jpg", "000.bmp", "000.gif", "000.webp"])
-def test_an_image_with_too_many_pixels_is_not_decoded(tmp_path, monkeypatch, name):
+def test_image_with_too_many_pixels_is_not_decoded(tmp_path, monkeypatch, name):
     examples = write_files(tmp_path, 100)
     Image.new("RGB", (40, 30)).save(tmp_path / name)
     examples.paths[0] = str(tmp_path / name)
@@ -144,7 +144,7 @@ def test_an_image_with_too_many_pixels_is_not_decoded(tmp_path, monkeypatch, nam
     assert read_sample(examples).unreadable == [bad]
 
 
-def test_a_long_list_of_damaged_images_is_cut(tmp_path):
+def test_long_list_of_damaged_images_is_shortened(tmp_path):
     examples = write_files(tmp_path, 12)
     for path in examples.paths:
         with open(path, "wb"):  # noqa: PTH123
@@ -173,7 +173,7 @@ def forbid_reading(monkeypatch):
     monkeypatch.setattr(module, "read_squares", fail)
 
 
-def test_the_second_time_comes_from_the_cache(streamed, cache_folder, monkeypatch):
+def test_second_call_reads_the_cache(streamed, cache_folder, monkeypatch):
     first = fit_statistics(streamed, 8)
     assert first.images is None
     assert cache_path(streamed, 8).is_relative_to(cache_folder)
@@ -186,7 +186,7 @@ def test_the_second_time_comes_from_the_cache(streamed, cache_folder, monkeypatc
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "npy"])
-def test_a_damaged_cache_is_made_anew(streamed, damage):
+def test_damaged_cache_is_replaced(streamed, damage):
     first = fit_statistics(streamed, 8)
     path = cache_path(streamed, 8)
     whole = path.read_bytes()
@@ -199,13 +199,13 @@ def test_a_damaged_cache_is_made_anew(streamed, damage):
     assert path.read_bytes() == whole or Statistics.load(path).bad == ()
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(streamed, cache_folder, caplog):
+def test_unwritable_cache_is_a_warning(streamed, cache_folder, caplog):
     cache_folder.write_text("a file where the folder should be")
     assert len(fit_statistics(streamed, 8).good) == 20
     assert "not cached" in caplog.text
 
 
-def test_save_and_load(tmp_path):
+def test_load_restores_what_save_wrote(tmp_path):
     statistics = Statistics(
         np.ones((2, 2, 3), np.float32), np.arange(3.0), np.eye(3), (("a.png", "damaged"),),
         np.array([0, 2]),

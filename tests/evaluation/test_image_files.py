@@ -18,11 +18,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_folder_stands_for_the_images_below_it_in_order(folder):
+def test_folder_gives_its_images_recursively_in_order(folder):
     assert find_images(["photos"]) == ["photos/a.png", "photos/b.JPG", "photos/deep/er/c.gif"]
 
 
-def test_patterns_files_and_standard_input_keep_the_order_they_are_given_in(folder):
+def test_sources_keep_their_order(folder):
     given = ["photos/**/*.gif", "-", "photos/notes.txt", "photos/*"]
     assert find_images(given) == [
         "photos/deep/er/c.gif",
@@ -33,24 +33,24 @@ def test_patterns_files_and_standard_input_keep_the_order_they_are_given_in(fold
     ]
 
 
-def test_a_file_whose_name_looks_like_a_pattern_is_a_file(folder):
+def test_existing_file_named_like_a_pattern_is_a_file(folder):
     (folder / "photos" / "[1].png").write_bytes(b"")
     assert find_images(["photos/[1].png"]) == ["photos/[1].png"]
 
 
 @pytest.mark.parametrize("source", ["none.jpg", "photos/*.bmp", "photos/deep/empty"])
-def test_what_is_not_there_is_refused_by_name(folder, source):
+def test_missing_source_is_rejected_by_name(folder, source):
     (folder / "photos/deep/empty").mkdir()
     with pytest.raises(InputError, match=source.replace("*", r"\*")):
         find_images([source])
 
 
-def test_standard_input_is_read_once(folder):
+def test_standard_input_twice_is_rejected(folder):
     with pytest.raises(InputError, match="standard input"):
         find_images(["-", "-"])
 
 
-def test_files_are_read_and_what_cannot_be_read_is_told(folder):
+def test_read_images_gives_content_or_the_reason(folder):
     (folder / "photos" / "a.png").unlink()
     read = list(read_images(["photos/b.JPG", "photos/a.png", "-"], io.BytesIO(b"image")))
     assert read == [

@@ -47,7 +47,7 @@ def encoded(seed=0, size=(16, 16), mode="RGB"):
     return file.getvalue(), pixels
 
 
-def test_the_center_crop_and_the_order_of_classes(model):
+def test_prediction_uses_the_center_crop_and_sorts_classes(model):
     content, pixels = encoded()
     (found,) = predict(from_model(model, "m"), [("a.png", content)], top=2)
     expected = model(pixels[None, 2:14, 2:14].astype("float32")).numpy()[0]
@@ -68,14 +68,14 @@ def test_ten_crops_are_averaged(model):
     np.testing.assert_allclose([got[i] for i in range(3)], expected, atol=1e-6)
 
 
-def test_equal_probabilities_come_by_class_number(model):
+def test_equal_probabilities_are_sorted_by_class_number(model):
     even = types.SimpleNamespace(**vars(from_model(model, "m")))
     even.probabilities = lambda images: np.full((len(images), 3), 1 / 3, np.float32)
     (found,) = predict(even, [("a.png", encoded()[0])])
     assert [guess.number for guess in found.top] == [0, 1, 2]
 
 
-def test_more_images_than_a_batch_come_back_in_order_with_the_damaged_ones(model):
+def test_predictions_of_several_batches_keep_the_order_of_all_images(model):
     images = [(f"{i}.png", encoded(i)[0]) for i in range(130)]
     images[3] = ("3.png", images[3][1][:60])
     images[70] = ("70.png", b"")
@@ -87,20 +87,20 @@ def test_more_images_than_a_batch_come_back_in_order_with_the_damaged_ones(model
     assert damaged[2].reason == "Permission denied"
 
 
-def test_a_gray_network_takes_color_files_and_the_other_way_round(model):
+def test_gray_and_rgb_networks_take_gray_and_rgb_files(model):
     for network in (model, small_model(channels=1)):
         for mode in ("RGB", "L"):
             (found,) = predict(from_model(network, "m"), [("a", encoded(0, (20, 30), mode)[0])])
             assert sum(guess.probability for guess in found.top) == pytest.approx(1, abs=1e-5)
 
 
-def test_top_below_one_is_refused(model):
+def test_top_below_one_is_rejected(model):
     with pytest.raises(InputError, match="--top"):
         list(predict(from_model(model, "m"), [], top=0))
 
 
 @pytest.mark.parametrize("name", ["m.txt", "m.tflite", "m.keras", "folder"])
-def test_what_is_no_model_is_refused_by_name(name, tmp_path):
+def test_file_that_is_not_a_model_is_rejected_by_name(name, tmp_path):
     if name == "folder":
         (tmp_path / name).mkdir()
     else:
@@ -127,7 +127,7 @@ def ran(arguments, capsys):
     return (left.value.code, *capsys.readouterr())
 
 
-def test_the_command_prints_one_json_object(files, capsys):
+def test_command_prints_one_json_object(files, capsys):
     code, out, err = ran(["photos", "--json", "--top", "2"], capsys)
     assert (code, err, out.count("\n")) == (0, "", 1)
     values = json.loads(out)
@@ -140,7 +140,7 @@ def test_the_command_prints_one_json_object(files, capsys):
         assert first["probability"] >= second["probability"]
 
 
-def test_the_command_names_damaged_files_does_the_rest_and_ends_with_1(files, capsys):
+def test_command_reports_damaged_files_and_exits_with_1(files, capsys):
     (files / "photos" / "1.png").write_bytes(b"\x89PNG\r\n")
     code, out, err = ran(["photos"], capsys)
     assert code == 1
@@ -148,7 +148,7 @@ def test_the_command_names_damaged_files_does_the_rest_and_ends_with_1(files, ca
     assert "photos/0.png" in out and "photos/2.png" in out and "█" in out
 
 
-def test_a_name_that_is_not_utf_8_is_printed_escaped(files, capsys):
+def test_name_that_is_not_utf_8_is_printed_escaped(files, capsys):
     name = os.fsdecode(b"photos/caf\xe9.png")
     (files / "photos" / "1.png").rename(files / name)
     (files / os.fsdecode(b"photos/cut\xe9.png")).write_bytes(b"cut")
@@ -161,7 +161,7 @@ def test_a_name_that_is_not_utf_8_is_printed_escaped(files, capsys):
     assert name in [image["image"] for image in json.loads(out)["images"]]
 
 
-def test_standard_input_is_an_image(files, capsys, monkeypatch):
+def test_image_is_read_from_standard_input(files, capsys, monkeypatch):
     fake = types.SimpleNamespace(buffer=io.BytesIO(encoded(0)[0]))
     monkeypatch.setattr("sys.stdin", fake)
     code, out, _ = ran(["-", "--json"], capsys)
@@ -169,7 +169,7 @@ def test_standard_input_is_an_image(files, capsys, monkeypatch):
     assert json.loads(out)["images"][0]["image"] == "standard input"
 
 
-def test_the_picture_shows_every_image(files, capsys):
+def test_picture_shows_every_image(files, capsys):
     code, _, err = ran(["photos", "--picture", "seen.png"], capsys)
     assert (code, err) == (0, "picture: seen.png\n")
     with Image.open("seen.png") as picture:
@@ -180,12 +180,12 @@ def test_the_picture_shows_every_image(files, capsys):
 
 
 @pytest.mark.parametrize("name", ["seen.txt", "no-folder/seen.png"])
-def test_a_picture_that_cannot_be_written_is_refused_first(files, capsys, name):
+def test_unwritable_picture_is_rejected_first(files, capsys, name):
     code, out, err = ran(["photos", "--picture", name], capsys)
     assert (code, out) == (2, "") and name in err
 
 
-def test_a_picture_of_one_class_in_gray(tmp_path):
+def test_picture_of_one_class_and_a_gray_image(tmp_path):
     gray = from_model(small_model(channels=1), "m")
     found = list(predict(gray, [("a" * 50, encoded()[0])], top=1))
     draw_predictions(found, tmp_path / "a.svg")
@@ -193,7 +193,7 @@ def test_a_picture_of_one_class_in_gray(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_upright_by_their_exif(model, orientation):
+def test_exif_orientation_is_applied(model, orientation):
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(encoded(4)[1]).save(file, "PNG", exif=exif)
@@ -202,7 +202,7 @@ def test_photos_are_turned_upright_by_their_exif(model, orientation):
     np.testing.assert_array_equal(found.pixels, np.asarray(upright))
 
 
-def test_what_is_transparent_is_white(model):
+def test_transparent_pixels_are_white(model):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
     pixels[..., 3] = 255
     pixels[:8, :, 3] = 0

@@ -30,7 +30,7 @@ def by_hand(features, queries, distance):
     distance=st.sampled_from(["euclidean", "cosine"]),
     seed=st.integers(0, 2**16),
 )
-def test_the_nearest_are_numpys_whatever_the_chunks(rows, queries, top, chunk_rows, distance, seed):
+def test_nearest_rows_match_numpy_in_any_chunks(rows, queries, top, chunk_rows, distance, seed):
     random = np.random.default_rng(seed)
     features = random.normal(size=(rows, 7)).astype(np.float32)
     asked = random.normal(size=(queries, 7)).astype(np.float32)
@@ -43,7 +43,7 @@ def test_the_nearest_are_numpys_whatever_the_chunks(rows, queries, top, chunk_ro
     np.testing.assert_allclose(distances, np.take_along_axis(expected, order, 1), atol=1e-9)
 
 
-def test_an_image_is_at_distance_0_from_itself_and_equal_ones_go_by_number():
+def test_distance_to_itself_is_0_and_equal_rows_are_sorted_by_number():
     features = np.full((6, 4096), 3.1, np.float32)
     features[3] += 0.5
     numbers, distances = nearest_rows(features, features[:1], 6)
@@ -52,7 +52,7 @@ def test_an_image_is_at_distance_0_from_itself_and_equal_ones_go_by_number():
     assert distances[0, 5] == pytest.approx(0.5 * 64, rel=1e-5)
 
 
-def test_features_of_zeros_have_no_direction():
+def test_cosine_distance_of_a_zero_vector_is_1():
     features = np.array([[0, 0], [1, 0]], np.float32)
     numbers, distances = nearest_rows(features, features[1:], 2, "cosine")
     assert numbers.tolist() == [[1, 0]]
@@ -75,7 +75,7 @@ def test_neighbors_have_names_and_classes(tmp_path):
     }
 
 
-def test_an_unknown_distance_and_no_neighbors_are_refused():
+def test_unknown_distance_and_top_below_one_are_rejected():
     features = np.zeros((2, 2), np.float32)
     with pytest.raises(InputError, match=r"manhattan.*euclidean"):
         nearest_rows(features, features, 1, "manhattan")
