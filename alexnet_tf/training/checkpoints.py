@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file each, whole or not there, verified when read.
+"""Checkpoints: one safetensors file each, written atomically and verified when read.
 
 `epoch-0003-step-00001234.safetensors` (3 epochs done, 1,234 updates) holds the model's weights, the
 velocities and, as JSON in its header, the state of the run. Beside it lies the same name with
@@ -22,14 +22,14 @@ KEPT = 2  # the newest and the one before it
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint file is not what was written."""
+    """A checkpoint file is damaged."""
 
 
 def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -> Path:
     """Writes a checkpoint and removes all but the last two.
 
     Args:
-      folder: Where checkpoints lie; made if need be.
+      folder: The folder of checkpoints; created if it does not exist.
       tensors: By name.
       state: Plain values, "epoch" (epochs done), "step" (updates done) and "run" (the run's id)
         among them.
@@ -72,14 +72,14 @@ def remove(path: Path) -> None:
 def read_newest(
     folder: Path, run: str | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
-    """Reads the newest checkpoint that is whole.
+    """Reads the newest intact checkpoint.
 
-    A damaged one is renamed to `*.damaged` and the one before it is taken; if none is whole, all
+    A damaged one is renamed to `*.damaged` and the one before it is read; if none is intact, all
     stay as they are.
 
     Args:
-      folder: Where checkpoints lie.
-      run: The run's id; a checkpoint of another run counts as damaged. None: any run's will do.
+      folder: The folder of checkpoints.
+      run: The run's id; a checkpoint of another run counts as damaged. None: any run's is read.
 
     Returns:
       Tensors, state, and a line about each damaged checkpoint; None if there is no checkpoint.

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from alexnet_tf import paper
 
-# Numbers in a variable from which on compiling its update, which takes a moment, pays.
+# Size of a variable from which compiling its update pays.
 _COMPILED_FROM = 200_000
 
 
@@ -48,21 +48,21 @@ def momentum_step(
 class PaperMomentum(keras.optimizers.Optimizer):
     """`momentum_step` as a Keras optimizer, also for `Model.fit`.
 
-    Decay is for kernels only: biases do not decay. Each variable's rate is `learning_rate` times a
-    factor, 1 unless `set_rates` says otherwise; a factor of 0 freezes the variable: it keeps its
-    value and its velocity becomes 0.
+    Weight decay applies to kernels only. Each variable's learning rate is `learning_rate` times a
+    factor, 1 unless `set_rates` changes it; a factor of 0 freezes the variable: it keeps its value
+    and its velocity becomes 0.
 
     Args:
       learning_rate: A float, a schedule or a callable, as for any Keras optimizer.
       momentum: Between 0 and 1.
       weight_decay: The paper's, inside the velocity.
-      warm_up_steps: Over so many first updates every rate rises evenly to what it is set to; 0: it
-        is that at once (Goyal et al., 2017, section 2.2).
-      name: Of the optimizer.
+      warm_up_steps: Number of first updates over which every learning rate rises linearly to its
+        value; 0 for no warm-up (Goyal et al., 2017, section 2.2).
+      name: Name of the optimizer.
       **kwargs: Of `keras.optimizers.Optimizer`.
 
     Attributes:
-      only_if: bool scalar variable, or None: an update moves nothing where it is False.
+      only_if: bool scalar variable, or None; where it is False an update changes nothing.
 
     Raises:
       ValueError: `momentum`, `weight_decay` or `warm_up_steps` is out of range.
@@ -91,7 +91,7 @@ class PaperMomentum(keras.optimizers.Optimizer):
         self.only_if: tf.Variable | None = None
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes one velocity a variable, and the vector of rate factors."""
+        """Creates one velocity per variable, and the vector of learning rate factors."""
         if self.built:
             return
         super().build(variables)
@@ -109,14 +109,14 @@ class PaperMomentum(keras.optimizers.Optimizer):
         frozen: Sequence[str] = (),
         factors: Mapping[str, float] | None = None,
     ) -> None:
-        """Sets the rate of every variable.
+        """Sets the learning rate of every variable.
 
         Args:
-          learning_rate: Of all that is not named below.
-          biases: Of the biases; None: as the others.
-          layers: Of the kernels of these layers, by layer name.
-          frozen: Layers whose kernel and bias do not move at all.
-          factors: What the rates of these layers, kernel and bias, are multiplied by.
+          learning_rate: Learning rate of all variables that are not named below.
+          biases: Learning rate of the biases; None: as the kernels.
+          layers: Learning rates of the kernels of single layers, by layer name.
+          frozen: Layers whose kernel and bias are not updated.
+          factors: Factors of the learning rates of single layers, kernel and bias, by layer name.
 
         Raises:
           ValueError: A layer has no variable here.
@@ -139,16 +139,16 @@ class PaperMomentum(keras.optimizers.Optimizer):
         self.rate_factors.assign(shares)
 
     def warm_up(self, update: Any, minimum: Callable[..., Any] = min) -> Any:
-        """Returns what the rates of an update are multiplied by: in the end 1.
+        """Returns the warm-up factor of an update, 0..1.
 
         Args:
-          update: Counted from 1, a number or a float tensor.
-          minimum: For a tensor, `tf.minimum`.
+          update: Number of the update, from 1; a number or a float tensor.
+          minimum: `min`, or `tf.minimum` for a tensor.
         """
         return minimum(1.0, update / self.warm_up_steps) if self.warm_up_steps else 1.0
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
-        """Moves one variable and its velocity, a large one in one pass over memory."""
+        """Updates one variable and its slots; a large one in one pass over memory."""
         index = self._get_variable_index(variable)
         factor = tf.cast(tf.convert_to_tensor(self.rate_factors)[index], variable.dtype)
         rate = tf.cast(learning_rate, variable.dtype) * factor
@@ -185,16 +185,16 @@ class PaperMomentum(keras.optimizers.Optimizer):
         weight_decay: float,
         update: tf.Tensor,
     ) -> None:
-        """Makes one variable's update; other rules have their own.
+        """Applies the update rule to one variable; subclasses have other rules.
 
         Args:
-          index: The variable's place among the optimizer's.
-          variable: To be moved.
-          gradient: Of the variable's shape.
-          rate: Its own; 0 if it is frozen.
+          index: The variable's index in the optimizer.
+          variable: The variable to update.
+          gradient: Its gradient, of the same shape.
+          rate: Its learning rate; 0 if it is frozen.
           momentum: 0 if it is frozen.
           weight_decay: 0 for biases.
-          update: Counted from 1.
+          update: Number of the update, from 1.
         """
         velocity = resource(self.velocities[index])
         weight, moved = momentum_step(
@@ -209,11 +209,11 @@ class PaperMomentum(keras.optimizers.Optimizer):
         variable.assign(weight)
 
     def slots(self) -> dict[str, list[keras.Variable]]:
-        """Returns what is remembered for each variable, in their order, by name."""
+        """Returns the slot variables by name, in the order of the variables."""
         return {"velocity": self.velocities}
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what `from_config` needs."""
+        """Returns the constructor's arguments."""
         config = super().get_config()
         config.update(
             momentum=self.momentum,

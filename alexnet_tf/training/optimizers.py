@@ -14,7 +14,7 @@ _SQUARES_KEPT, _EPSILON = 0.999, 1e-7
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class NesterovMomentum(PaperMomentum):
-    """The paper's rule, but the gradient counts as if the velocity had been applied already.
+    """The paper's rule with the gradient taken as if the velocity had been applied already.
 
         velocity <- momentum * velocity - learning_rate * (gradient + weight_decay * weight)
         weight   <- weight + momentum * velocity
@@ -34,7 +34,7 @@ class NesterovMomentum(PaperMomentum):
         weight_decay: float,
         update: tf.Tensor,
     ) -> None:
-        """Makes one variable's update."""
+        """Applies the update rule to one variable."""
         velocity = resource(self.velocities[index])
         down = rate * (gradient + weight_decay * variable)
         moved = momentum * velocity - down
@@ -44,18 +44,20 @@ class NesterovMomentum(PaperMomentum):
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
 class AdamW(PaperMomentum):
-    """Adam with decoupled decay (Loshchilov and Hutter, 2019), with rates as `PaperMomentum` has.
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+
+    Learning rates are set as in `PaperMomentum`.
 
         mean   <- momentum * mean + (1 - momentum) * gradient
         square <- 0.999 * square + 0.001 * gradient^2
         weight <- weight - learning_rate * (mean / (1 - momentum^t)
                     / (sqrt(square / (1 - 0.999^t)) + 1e-7) + weight_decay * weight)
 
-    Its velocities are the means.
+    The velocities hold the means.
     """
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes a mean and a square a variable."""
+        """Creates a mean and a mean square per variable."""
         if self.built:
             return
         super().build(variables)
@@ -71,7 +73,7 @@ class AdamW(PaperMomentum):
         weight_decay: float,
         update: tf.Tensor,
     ) -> None:
-        """Makes one variable's update."""
+        """Applies the update rule to one variable."""
         mean, square = resource(self.velocities[index]), resource(self.squares[index])
         means = momentum * mean + (1 - momentum) * gradient
         squares = _SQUARES_KEPT * square + (1 - _SQUARES_KEPT) * tf.square(gradient)
@@ -82,7 +84,7 @@ class AdamW(PaperMomentum):
         variable.assign(variable - rate * (unbiased / size + weight_decay * variable))
 
     def slots(self) -> dict[str, list[keras.Variable]]:
-        """Returns the means and squares, in the variables' order."""
+        """Returns the means and mean squares, in the order of the variables."""
         return {**super().slots(), "square": self.squares}
 
 
@@ -93,8 +95,8 @@ def make_optimizer(recipe: Recipe, steps_per_epoch: int) -> PaperMomentum:
     """Returns the recipe's optimizer, not built.
 
     Args:
-      recipe: Its optimizer, rate, momentum, decay and warm-up.
-      steps_per_epoch: Updates.
+      recipe: Its optimizer, learning rate, momentum, weight decay and warm-up.
+      steps_per_epoch: Updates in an epoch.
     """
     optimizer: PaperMomentum = _KINDS[recipe.optimizer](
         recipe.learning_rate,

@@ -17,7 +17,7 @@ from alexnet_tf.training.trainer import Trainer
 
 
 def has_to_restart(path: Path, record: RunRecord) -> bool:
-    """Returns whether a run has nothing to go on from: it was killed before its first checkpoint.
+    """Returns whether a run has no checkpoint: it was killed before its first one.
 
     Args:
       path: The run's folder.
@@ -107,7 +107,7 @@ def restore(
     devices: DeviceConfiguration,
     reporter: TrainingReporter,
 ) -> None:
-    """Goes on from the newest whole checkpoint; without any, from the beginning.
+    """Continues from the newest intact checkpoint, or from the beginning if there is none.
 
     Args:
       trainer: As of a new run.

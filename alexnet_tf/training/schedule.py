@@ -1,4 +1,4 @@
-"""How rates fall over the epochs: plateau (section 5), the 2012 run, steps, cosine, constant."""
+"""Learning rate schedules: plateau (section 5), the 2012 run, steps, cosine, constant."""
 
 import dataclasses
 import math
@@ -10,14 +10,14 @@ from alexnet_tf.settings import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class EpochRates:
-    """What holds during one epoch.
+    """Learning rates and switches of one epoch.
 
     Attributes:
-      learning_rate: Of the weights.
-      bias_learning_rate: Of the biases.
-      layers: Rates of the kernels of single layers, by layer name.
-      frozen: Layers that do not move.
-      factors: What the rates of single layers, kernel and bias, are multiplied by.
+      learning_rate: Learning rate of the kernels.
+      bias_learning_rate: Learning rate of the biases.
+      layers: Learning rates of the kernels of single layers, by layer name.
+      frozen: Layers that are not updated.
+      factors: Factors of the learning rates of single layers, kernel and bias, by layer name.
       lighting: Whether PCA lighting is on.
     """
 
@@ -30,10 +30,10 @@ class EpochRates:
 
 
 class RateSchedule:
-    """Gives each epoch its rates; remembers what the plateau rule needs.
+    """Computes the learning rates of each epoch, and keeps the state of the plateau rule.
 
     Args:
-      recipe: Gives the first rate, the kind of schedule and the epochs it is scaled to.
+      recipe: Its initial learning rate, kind of schedule, and the epochs that it is scaled to.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -44,7 +44,7 @@ class RateSchedule:
         self._epochs_without_gain = 0
 
     def rates(self, epoch: int) -> EpochRates:
-        """Returns the rates of an epoch, counted from 0."""
+        """Returns the learning rates of an epoch, counted from 0."""
         first = self._recipe.learning_rate
         kind = self._schedule.kind
         if kind == "2012":
@@ -54,7 +54,7 @@ class RateSchedule:
         else:
             falls = self._reductions
         rate = first * self._schedule.factor**falls
-        if kind == "cosine":  # of a run that goes on for longer, the last rate stays
+        if kind == "cosine":  # a run that trains for longer keeps the last learning rate
             share = min(epoch, self._recipe.epochs - 1) / self._recipe.epochs
             rate = first * (1 + math.cos(math.pi * share)) / 2
         factor = self._recipe.bias_learning_rate_factor
@@ -73,17 +73,17 @@ class RateSchedule:
         return dataclasses.replace(rates, frozen=frozen, lighting=False)
 
     def _classifier_factor(self) -> dict[str, float]:
-        """Returns the last layer's factor by its name, nothing where it is 1."""
+        """Returns the last layer's factor by its name, or nothing if it is 1."""
         network, factor = self._recipe.network, self._recipe.classifier_learning_rate_factor
         if factor == 1:
             return {}
         return {f"fc{len(network.convolutions) + len(network.hidden_units) + 1}": factor}
 
     def observe(self, top1_errors: int) -> bool:
-        """Takes an epoch's validation errors and returns whether the rate falls now.
+        """Records an epoch's validation errors and returns whether to reduce the learning rate.
 
         Args:
-          top1_errors: The count on the validation set after the epoch.
+          top1_errors: Number of wrong validation examples after the epoch.
         """
         if self._schedule.kind != "plateau":
             return False
@@ -110,11 +110,11 @@ class RateSchedule:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from `state()`."""
+        """Restores what `state()` returned."""
         self._reductions = state["reductions"]
         self._best_errors = state["best_errors"]
         self._epochs_without_gain = state["epochs_without_gain"]
 
     def _scaled(self, epoch: int) -> int:
-        """Returns an epoch of the 2012 run on the scale of the epochs asked for."""
+        """Returns an epoch of the 2012 run, scaled to the recipe's epochs."""
         return round(epoch * self._recipe.epochs / paper.RUN_EPOCHS)
