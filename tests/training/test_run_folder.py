@@ -35,7 +35,7 @@ def test_the_record_is_read_as_it_was_written(folder):
 def test_every_changed_byte_of_the_record_is_noticed(folder):
     path = folder.path / runs.RUN
     content = path.read_bytes()
-    for place in range(0, len(content), 7):
+    for place in range(len(content)):
         for change in (0x01, 0x20, 0x80, content[place], content[place] ^ 0x0A):
             if change:
                 damaged = bytearray(content)
@@ -48,7 +48,7 @@ def test_every_changed_byte_of_the_record_is_noticed(folder):
 def test_every_truncated_record_is_noticed(folder):
     path = folder.path / runs.RUN
     content = path.read_bytes()
-    for length in range(0, len(content), 7):
+    for length in range(len(content)):
         path.write_bytes(content[:length])
         with pytest.raises(InputError, match=r"run\.json is damaged"):
             runs.read_run(folder.path)
