@@ -34,7 +34,7 @@ class TrainingError(RuntimeError):
 
 
 class DivergedError(TrainingError):
-    """The loss became NaN or infinite."""
+    """The loss or a weight became NaN, infinite or huge."""
 
 
 class TrainingStopped(RuntimeError):  # noqa: N818 (not an error)

@@ -48,7 +48,7 @@ def stall_message(record: EpochRecord, chance_level: float, recipe: Recipe) -> s
 def divergence(
     epoch: int, update: int, updates: int, recipe: Recipe, checkpoint: Path | None
 ) -> DivergedError:
-    """Returns the error for a loss or a weight that became NaN or infinite.
+    """Returns the error for a loss or a weight that became NaN, infinite or huge.
 
     Args:
       epoch: The epoch's number, from 1.

@@ -71,7 +71,8 @@ def train(
 
     Raises:
       InputError: An option cannot be used; nothing was written.
-      DivergedError: The loss or a weight became NaN or infinite; the last checkpoint is kept.
+      DivergedError: The loss or a weight became NaN, infinite or huge; the last good checkpoint is
+        kept.
       TrainingError: Training cannot continue, for example because an image cannot be read; the
         last checkpoint is kept.
       TrainingStopped: SIGINT or SIGTERM was received; the state is saved.

@@ -101,7 +101,7 @@ class Trainer:
           stop: Checked after each call into the graph.
 
         Raises:
-          DivergedError: The loss or a weight became NaN or infinite.
+          DivergedError: The loss or a weight became NaN, infinite or huge.
           StoppedError: `stop` was requested; the state is saved.
         """
         state, total = self.state, self._steps
@@ -263,7 +263,7 @@ class Trainer:
             )
 
     def _divergence(self, saver: Saver) -> DivergedError:
-        """Returns the error for a loss or a weight that became NaN or infinite."""
+        """Returns the error for a loss or a weight that became NaN, infinite or huge."""
         return divergence(
             self.state.epoch + 1,
             self.state.updates_in_epoch,
