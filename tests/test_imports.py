@@ -32,7 +32,7 @@ RANKS = {
     "data": 1,
     "model": 1,
     "prepare": 2,
-    "pictures": 2,
+    "figures": 2,
     "evaluation": 3,
     "training": 4,
     "export": 4,

@@ -8,7 +8,7 @@ from alexnet_tf.bench.ceiling import Ceiling
 from alexnet_tf.bench.layers import LayerTime
 from alexnet_tf.bench.speed import Speed
 from alexnet_tf.console import Column, Console
-from alexnet_tf.pictures.figure import save_picture
+from alexnet_tf.figures.figure import save_picture
 from alexnet_tf.system import peak_memory_bytes
 
 _FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe and Ito: color-blind safe

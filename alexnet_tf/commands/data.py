@@ -80,7 +80,7 @@ def command(
     from alexnet_tf.data.picture import draw_examples
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
-    from alexnet_tf.pictures.names import drawable, shortened, text_style
+    from alexnet_tf.figures.names import drawable, shortened, text_style
 
     opened = open_dataset(dataset, data_dir=data_dir, channels=chosen.network.channels)
     train = opened.splits.get("train")

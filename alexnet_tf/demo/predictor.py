@@ -15,11 +15,11 @@ from alexnet_tf.evaluation.feature_index import FeatureExtractor, FeatureIndex, 
 from alexnet_tf.evaluation.predict import Damaged, TopPrediction, predict
 from alexnet_tf.evaluation.similarity import Neighbor, nearest
 from alexnet_tf.evaluation.similarity_picture import neighbor_pixels
-from alexnet_tf.evaluation.subject import PathLike, Progress
+from alexnet_tf.evaluation.target import PathLike, Progress
+from alexnet_tf.figures.kernels import mosaic
 from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.pictures.kernels import mosaic
 
 MAX_UPLOAD_BYTES = 20 * 2**20
 _KERNELS = 8

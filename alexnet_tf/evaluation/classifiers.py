@@ -20,7 +20,7 @@ from alexnet_tf.evaluation.preprocessing import (
     Preprocessing,
     names_from_text,
 )
-from alexnet_tf.evaluation.subject import resized_pixels
+from alexnet_tf.evaluation.target import resized_pixels
 from alexnet_tf.files import check_local_path
 from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model

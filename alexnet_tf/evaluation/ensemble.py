@@ -20,12 +20,12 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.ensemble_report import EnsembleEvaluation
 from alexnet_tf.evaluation.evaluate import Total, crop_probabilities, images_in_step, judge
 from alexnet_tf.evaluation.report import Judgment
-from alexnet_tf.evaluation.subject import (
+from alexnet_tf.evaluation.target import (
+    EvaluationTarget,
     PathLike,
     Progress,
-    Subject,
     check_classes,
-    open_subject,
+    open_target,
     resized_pixels,
     same_dataset,
 )
@@ -75,7 +75,7 @@ def evaluate_ensemble(
         raise InputError("an ensemble takes two networks or more: name another --run or --model")
     first = found[0]
     is_file = not isinstance(first, keras.Model) and is_run(Path(first))
-    subject = open_subject(
+    target = open_target(
         first if is_file else None,
         model=None if is_file else first,
         dataset=dataset,
@@ -84,21 +84,19 @@ def evaluate_ensemble(
         batch_size=batch_size,
         on_progress=on_progress,
     )
-    networks, names = [subject.network], [subject.name]
+    networks, names = [target.network], [target.name]
     for member in found[1:]:
         network, name = _load(member)
-        networks.append(_in_order_of_first(network, name, subject))
+        networks.append(_in_order_of_first(network, name, target))
         names.append(name)
-    judgments = _judge_all(
-        networks, _examples(networks, subject), batch_size, ten_crop, on_progress
-    )
+    judgments = _judge_all(networks, _examples(networks, target), batch_size, ten_crop, on_progress)
     *alone, together = judgments
     return EnsembleEvaluation(
         tuple(
-            dataclasses.replace(subject.evaluation(judgment), model=name)
+            dataclasses.replace(target.evaluation(judgment), model=name)
             for judgment, name in zip(alone, names, strict=True)
         ),
-        dataclasses.replace(subject.evaluation(together), model=f"average of {len(names)}"),
+        dataclasses.replace(target.evaluation(together), model=f"average of {len(names)}"),
     )
 
 
@@ -152,36 +150,36 @@ def _load(member: Member) -> tuple[keras.Model, str]:
     return load_model(file), os.fspath(file)
 
 
-def _in_order_of_first(network: keras.Model, name: str, subject: Subject) -> keras.Model:
+def _in_order_of_first(network: keras.Model, name: str, target: EvaluationTarget) -> keras.Model:
     """Returns a network with its outputs in the order of the first network's classes.
 
     Raises:
       InputError: It has other classes.
     """
-    check_classes(network, subject.dataset)
-    ours, theirs = class_names(network), class_names(subject.network)
+    check_classes(network, target.dataset)
+    ours, theirs = class_names(network), class_names(target.network)
     if not ours or not theirs:
         return network
     match = match_classes(ours, theirs)
     if match is None:
-        raise InputError(f"{name} has other classes than {subject.name}")
+        raise InputError(f"{name} has other classes than {target.name}")
     if (match == np.arange(len(match))).all():
         return network
     return keras.Model(network.input, keras.ops.take(network.output, match, axis=-1))
 
 
-def _examples(networks: Sequence[keras.Model], subject: Subject) -> dict[_Key, Examples]:
+def _examples(networks: Sequence[keras.Model], target: EvaluationTarget) -> dict[_Key, Examples]:
     """Returns the split for every color and size that the networks take."""
-    found = {_key(subject.network): subject.examples}
+    found = {_key(target.network): target.examples}
     for network in networks:
         channels, pixels = key = _key(network)
         if key in found:
             continue
-        opened = open_dataset(subject.dataset.name, data_dir=subject.data_dir, channels=channels)
-        examples = evaluation_split(opened, subject.split, subject.hold_out, subject.seed)
-        examples = examples.relabeled(check_classes(subject.network, opened))
+        opened = open_dataset(target.dataset.name, data_dir=target.data_dir, channels=channels)
+        examples = evaluation_split(opened, target.split, target.hold_out, target.seed)
+        examples = examples.relabeled(check_classes(target.network, opened))
         if not isinstance(examples, ArrayExamples):
-            statistics = fit_statistics(examples, pixels, what=subject.split)
+            statistics = fit_statistics(examples, pixels, what=target.split)
             examples = statistics.usable(examples)
         found[key] = examples
     return found

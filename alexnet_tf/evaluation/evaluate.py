@@ -14,7 +14,7 @@ from alexnet_tf.data.images import ten_crop as cut_ten_crops
 from alexnet_tf.data.pipeline import evaluation_batches
 from alexnet_tf.evaluation.answers import Answers, answer
 from alexnet_tf.evaluation.report import Errors, Evaluation, Judgment
-from alexnet_tf.evaluation.subject import PathLike, Progress, open_subject, resized_pixels
+from alexnet_tf.evaluation.target import PathLike, Progress, open_target, resized_pixels
 from alexnet_tf.evaluation.topk import count_errors
 from alexnet_tf.paper import TEN_CROPS
 
@@ -103,7 +103,7 @@ def evaluate(
         a data set with other classes than the model's, more than 1% damaged images, a batch size
         below 1 or larger than the split.
     """
-    subject = open_subject(
+    target = open_target(
         run,
         model=model,
         dataset=dataset,
@@ -113,13 +113,13 @@ def evaluate(
         on_progress=on_progress,
     )
     found = evaluate_examples(
-        subject.network,
-        subject.examples,
+        target.network,
+        target.examples,
         batch_size=batch_size,
         ten_crop=ten_crop,
         on_progress=on_progress,
     )
-    return subject.evaluation(found)
+    return target.evaluation(found)
 
 
 # Training judges the same model after every epoch: its graph is traced once.

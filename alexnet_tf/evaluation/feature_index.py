@@ -19,7 +19,7 @@ from alexnet_tf.data.sources import means_folder, open_dataset
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import find_images, is_image
-from alexnet_tf.evaluation.subject import PathLike, Progress, resized_pixels
+from alexnet_tf.evaluation.target import PathLike, Progress, resized_pixels
 from alexnet_tf.files import expanded
 from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.model.persistence import load_model

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet_tf.evaluation.predict import Prediction
+from alexnet_tf.figures.figure import save_picture
+from alexnet_tf.figures.names import drawable_name
+from alexnet_tf.figures.tiles import Tile, draw_tiles
 from alexnet_tf.files import check_picture_name
-from alexnet_tf.pictures.figure import save_picture
-from alexnet_tf.pictures.names import drawable_name
-from alexnet_tf.pictures.tiles import Tile, draw_tiles
 
 MOST_IMAGES = 64
 

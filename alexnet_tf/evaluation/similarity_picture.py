@@ -10,9 +10,9 @@ import tensorflow as tf
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.evaluation.feature_index import FeatureIndex
 from alexnet_tf.evaluation.similarity import Neighbor
-from alexnet_tf.pictures.figure import save_picture
-from alexnet_tf.pictures.names import drawable_name, shortened
-from alexnet_tf.pictures.tiles import LONGEST_CAPTION, draw_neighbors
+from alexnet_tf.figures.figure import save_picture
+from alexnet_tf.figures.names import drawable_name, shortened
+from alexnet_tf.figures.tiles import LONGEST_CAPTION, draw_neighbors
 
 
 def draw_similar(

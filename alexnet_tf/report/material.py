@@ -21,12 +21,12 @@ from alexnet_tf.evaluation.feature_index import FeatureExtractor
 from alexnet_tf.evaluation.metrics import Calibration, ClassErrors, calibration, class_errors
 from alexnet_tf.evaluation.report import Evaluation
 from alexnet_tf.evaluation.similarity import nearest_rows
-from alexnet_tf.evaluation.subject import Subject, open_subject, resized_pixels
+from alexnet_tf.evaluation.target import EvaluationTarget, open_target, resized_pixels
+from alexnet_tf.figures.names import drawable
 from alexnet_tf.imagenet import readable
 from alexnet_tf.model.inspection import class_names, first_kernels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.pictures.names import drawable
 from alexnet_tf.report.feature_plane import plane
 from alexnet_tf.report.one_image import Seen, read_square, see
 from alexnet_tf.report.sampling import of_each_class, some
@@ -146,10 +146,10 @@ class Material:
         return runs.read_history(self.run)
 
     @functools.cached_property
-    def subject(self) -> Subject:
+    def target(self) -> EvaluationTarget:
         """What is judged."""
         with self._counting("reading the images") as on_progress:
-            return open_subject(
+            return open_target(
                 self.run,
                 data_dir=self._data_dir,
                 split=self._split,
@@ -162,17 +162,17 @@ class Material:
     @functools.cached_property
     def judged(self) -> tuple[Evaluation, Answers]:
         """The errors, and what each image was answered, from one pass."""
-        subject, parts = self.subject, list[Answers]()
+        target, parts = self.target, list[Answers]()
         with self._counting("judging") as on_progress:
             found = evaluate_examples(
-                subject.network,
-                subject.examples,
+                target.network,
+                target.examples,
                 batch_size=self._batch_size,
                 ten_crop=self._ten_crop,
                 on_progress=on_progress,
                 on_answers=parts.append,
             )
-        return subject.evaluation(found), Answers.join(parts)
+        return target.evaluation(found), Answers.join(parts)
 
     @property
     def evaluation(self) -> Evaluation:
@@ -226,7 +226,7 @@ class Material:
         """Returns images of the split by number: uint8 [n, p, p, c]; n may be 0."""
         if not len(numbers):
             return np.zeros((0, 1, 1, 3), np.uint8)
-        return self.squares(self.subject.examples.subset(np.asarray(numbers)))
+        return self.squares(self.target.examples.subset(np.asarray(numbers)))
 
     @functools.cached_property
     def _extractor(self) -> FeatureExtractor:
@@ -240,7 +240,7 @@ class Material:
     @functools.cached_property
     def neighbors(self) -> Neighbors | None:
         """Some images with the nearest training images; None where there is no train split."""
-        training = self.subject.training_examples
+        training = self.target.training_examples
         if training is None:
             return None
         fit = MOST_TRAINING_BYTES // (self.resize_pixels**2 * training.channels)
@@ -249,9 +249,9 @@ class Material:
             with self._counting("reading training images") as on_progress:
                 checked = fit_statistics(sample, self.resize_pixels, on_progress, keep_bytes=0)
                 sample = checked.usable(sample)
-        labels = self.subject.examples.labels
+        labels = self.target.examples.labels
         asked = of_each_class(labels, QUERIES)
-        queries = self.subject.examples.subset(asked)
+        queries = self.target.examples.subset(asked)
         numbers, distances = nearest_rows(
             self._features(sample, "features of training images"),
             self._features(queries, "features"),
@@ -271,7 +271,7 @@ class Material:
     @functools.cached_property
     def plane(self) -> Plane:
         """The features of some images of the split in two dimensions."""
-        sample = some(self.subject.examples, MOST_POINTS, self.seed)
+        sample = some(self.target.examples, MOST_POINTS, self.seed)
         points, method = plane(self._features(sample, "features"), self.seed)
         return Plane(points, sample.labels, method)
 
@@ -281,7 +281,7 @@ class Material:
         if self._image is not None:
             name, square = self._image
         else:
-            name = f"The first {self.subject.split} image"
+            name = f"The first {self.target.split} image"
             square = self.pixels_of(np.array([0]))[0]
         pixels = int(self.network.input_shape[1])
         return see(self.network, name, np.asarray(center_crop(square[None], pixels))[0])

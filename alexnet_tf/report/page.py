@@ -14,10 +14,10 @@ from alexnet_tf.evaluation.intervals import wilson_interval
 from alexnet_tf.evaluation.metrics import worst_confusions
 from alexnet_tf.evaluation.report import Errors
 from alexnet_tf.evaluation.topk import TOP_K
-from alexnet_tf.pictures.encode import data_uri, image_uri, is_small, json_for_script
-from alexnet_tf.pictures.kernels import mosaic
-from alexnet_tf.pictures.theme import DARK, LIGHT
-from alexnet_tf.pictures.tiles import Tile
+from alexnet_tf.figures.encode import data_uri, image_uri, is_small, json_for_script
+from alexnet_tf.figures.kernels import mosaic
+from alexnet_tf.figures.theme import DARK, LIGHT
+from alexnet_tf.figures.tiles import Tile
 from alexnet_tf.report.facts import facts
 from alexnet_tf.report.material import Material
 from alexnet_tf.report.pictures import mistakes, tiles, unsure

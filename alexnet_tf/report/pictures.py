@@ -13,15 +13,15 @@ from alexnet_tf.evaluation.metrics import (
     unsure_hits,
     worst_confusions,
 )
-from alexnet_tf.pictures.activations import draw_activations
-from alexnet_tf.pictures.calibration import draw_calibration
-from alexnet_tf.pictures.class_errors import draw_class_errors
-from alexnet_tf.pictures.confusion import MOST_CLASSES, draw_confusion_matrix, draw_confusions
-from alexnet_tf.pictures.curves import draw_curves
-from alexnet_tf.pictures.feature_map import draw_feature_map
-from alexnet_tf.pictures.kernels import draw_kernels
-from alexnet_tf.pictures.theme import Theme
-from alexnet_tf.pictures.tiles import NOT_AMONG, Tile, draw_neighbors, draw_tiles
+from alexnet_tf.figures.activations import draw_activations
+from alexnet_tf.figures.calibration import draw_calibration
+from alexnet_tf.figures.class_errors import draw_class_errors
+from alexnet_tf.figures.confusion import MOST_CLASSES, draw_confusion_matrix, draw_confusions
+from alexnet_tf.figures.curves import draw_curves
+from alexnet_tf.figures.feature_map import draw_feature_map
+from alexnet_tf.figures.kernels import draw_kernels
+from alexnet_tf.figures.theme import Theme
+from alexnet_tf.figures.tiles import NOT_AMONG, Tile, draw_neighbors, draw_tiles
 from alexnet_tf.report.material import Material
 
 TILES = 12

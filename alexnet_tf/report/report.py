@@ -9,9 +9,9 @@ from typing import Any
 
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.report import Evaluation
+from alexnet_tf.figures.figure import png_bytes, save_picture
+from alexnet_tf.figures.theme import DARK, LIGHT
 from alexnet_tf.files import PICTURE_ENDINGS, check_local_path, write_text
-from alexnet_tf.pictures.figure import png_bytes, save_picture
-from alexnet_tf.pictures.theme import DARK, LIGHT
 from alexnet_tf.report.material import Counting, Material
 from alexnet_tf.report.page import Chart, render_page
 from alexnet_tf.report.pictures import PICTURES

@@ -11,10 +11,10 @@ import numpy as np
 
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
+from alexnet_tf.figures.curves import draw_curves
+from alexnet_tf.figures.figure import save_picture
 from alexnet_tf.files import sha256
 from alexnet_tf.model.persistence import save_model
-from alexnet_tf.pictures.curves import draw_curves
-from alexnet_tf.pictures.figure import save_picture
 from alexnet_tf.run_record import EpochRecord, RunRecord, history_text
 from alexnet_tf.training import checkpoints
 from alexnet_tf.training.run_folder import RunFolder

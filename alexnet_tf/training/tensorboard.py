@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.figures.figure import png_bytes
+from alexnet_tf.figures.kernels import draw_kernels
 from alexnet_tf.model.inspection import first_kernels
-from alexnet_tf.pictures.figure import png_bytes
-from alexnet_tf.pictures.kernels import draw_kernels
 from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.system import import_optional
 

@@ -9,7 +9,7 @@ import numpy as np
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.evaluation.evaluate import evaluate_examples
 from alexnet_tf.evaluation.report import Errors
-from alexnet_tf.evaluation.subject import Progress
+from alexnet_tf.evaluation.target import Progress
 from alexnet_tf.training.devices import DeviceConfiguration
 
 _CHECKED_IMAGES = 32

@@ -8,7 +8,7 @@ from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.answers import Answers
 from alexnet_tf.evaluation.evaluate import evaluate, evaluate_examples
-from alexnet_tf.evaluation.subject import resized_pixels
+from alexnet_tf.evaluation.target import resized_pixels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Convolution, Network
 

@@ -7,7 +7,7 @@ import numpy as np
 from alexnet_tf.evaluation.answers import Answers
 from alexnet_tf.evaluation.metrics import class_errors
 from alexnet_tf.evaluation.report import Errors, Evaluation
-from alexnet_tf.pictures.theme import LIGHT
+from alexnet_tf.figures.theme import LIGHT
 from alexnet_tf.report.pictures import PICTURES
 
 

@@ -1,9 +1,9 @@
 """Activation maps."""
 
 import numpy as np
-
-from alexnet_tf.pictures.activations import draw_activations, strongest
 from tests.pictures.drawing import pixels
+
+from alexnet_tf.figures.activations import draw_activations, strongest
 
 
 def test_activations_show_the_strongest_maps_and_units_as_a_square():

@@ -1,11 +1,11 @@
 """Class names in any script."""
 
 import numpy as np
-
-from alexnet_tf.pictures.confusion import draw_confusion_matrix
-from alexnet_tf.pictures.names import drawable, shortened, text_style
-from alexnet_tf.pictures.tiles import Tile, draw_tiles
 from tests.pictures.drawing import pixels, ticks
+
+from alexnet_tf.figures.confusion import draw_confusion_matrix
+from alexnet_tf.figures.names import drawable, shortened, text_style
+from alexnet_tf.figures.tiles import Tile, draw_tiles
 
 NAMES = ["猫", "Кошка", "γάτα", "a $b_{c}^d", "tab\tand\nline", "𓃠𓃠", "", "x" * 200, "\x00\u202e"]
 

@@ -26,7 +26,7 @@ PathLike = str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True)
-class Subject:
+class EvaluationTarget:
     """A model and what it is judged on.
 
     Attributes:
@@ -70,7 +70,7 @@ class Subject:
         )
 
 
-def open_subject(
+def open_target(
     run: PathLike | None = None,
     *,
     model: keras.Model | PathLike | None = None,
@@ -81,7 +81,7 @@ def open_subject(
     on_progress: Progress | None = None,
     loaded: keras.Model | None = None,
     keep_bytes: int | None = None,
-) -> Subject:
+) -> EvaluationTarget:
     """Opens a model and a split; see `evaluate.evaluate` for the arguments and errors.
 
     `loaded` is the run's model where the caller has it already; `keep_bytes` is that of
@@ -122,7 +122,9 @@ def open_subject(
             examples, resized_pixels(network), on_progress, what=split, keep_bytes=keep_bytes
         )
         examples, left_out = statistics.usable(examples), statistics.bad
-    return Subject(network, name, opened, split, examples, left_out, hold_out, seed, data_dir)
+    return EvaluationTarget(
+        network, name, opened, split, examples, left_out, hold_out, seed, data_dir
+    )
 
 
 def resized_pixels(model: keras.Model) -> int:

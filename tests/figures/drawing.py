@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from alexnet_tf.pictures.figure import png_bytes
+from alexnet_tf.figures.figure import png_bytes
 
 
 def pixels(figure):

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from alexnet_tf.figures.theme import LIGHT, Theme
 from alexnet_tf.files import atomic_path
-from alexnet_tf.pictures.theme import LIGHT, Theme
 
 DOTS_PER_INCH = 120
 

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from alexnet_tf.pictures.figure import new_figure
-from alexnet_tf.pictures.names import shortened, text_style
-from alexnet_tf.pictures.theme import LIGHT, Theme
+from alexnet_tf.figures.figure import new_figure
+from alexnet_tf.figures.names import shortened, text_style
+from alexnet_tf.figures.theme import LIGHT, Theme
 
 _MARKERS = "osD^vPX"
 _MOST_NAMED = 40

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-
-from alexnet_tf.pictures.feature_map import draw_feature_map
 from tests.pictures.drawing import pixels
+
+from alexnet_tf.figures.feature_map import draw_feature_map
 
 
 @pytest.mark.parametrize("classes", [2, 1000])

@@ -2,9 +2,9 @@
 
 import pytest
 from run_records import epoch_record
-
-from alexnet_tf.pictures.curves import draw_curves
 from tests.pictures.drawing import pixels
+
+from alexnet_tf.figures.curves import draw_curves
 
 
 def test_curves_leave_out_what_was_not_measured():

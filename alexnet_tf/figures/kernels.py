@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from alexnet_tf.pictures.figure import new_figure
-from alexnet_tf.pictures.theme import LIGHT, Theme
+from alexnet_tf.figures.figure import new_figure
+from alexnet_tf.figures.theme import LIGHT, Theme
 
 # Figure 3 has the 48 kernels of each tower in three rows of sixteen.
 _COLUMNS = 16

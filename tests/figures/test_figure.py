@@ -4,13 +4,13 @@ import errno
 
 import numpy as np
 import pytest
-
-from alexnet_tf.pictures.confusion import draw_confusion_matrix
-from alexnet_tf.pictures.figure import save_picture
-from alexnet_tf.pictures.theme import DARK, LIGHT
-from alexnet_tf.pictures.tiles import draw_tiles
 from tests.pictures.drawing import pixels
 from tests.pictures.test_tiles import tile
+
+from alexnet_tf.figures.confusion import draw_confusion_matrix
+from alexnet_tf.figures.figure import save_picture
+from alexnet_tf.figures.theme import DARK, LIGHT
+from alexnet_tf.figures.tiles import draw_tiles
 
 
 def test_a_dark_theme_is_dark_and_a_light_one_light():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from alexnet_tf.pictures.kernels import draw_kernels, mosaic
+from alexnet_tf.figures.kernels import draw_kernels, mosaic
 
 
 def images(figure):

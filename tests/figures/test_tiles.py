@@ -1,9 +1,9 @@
 """Images with bars, and images with their nearest."""
 
 import numpy as np
-
-from alexnet_tf.pictures.tiles import NOT_AMONG, Tile, draw_neighbors, draw_tiles
 from tests.pictures.drawing import pixels, texts
+
+from alexnet_tf.figures.tiles import NOT_AMONG, Tile, draw_neighbors, draw_tiles
 
 
 def tile(right, channels=3):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-
-from alexnet_tf.pictures.confusion import MOST_CLASSES, draw_confusion_matrix, draw_confusions
-from alexnet_tf.pictures.theme import DARK
 from tests.pictures.drawing import pixels, texts, ticks
+
+from alexnet_tf.figures.confusion import MOST_CLASSES, draw_confusion_matrix, draw_confusions
+from alexnet_tf.figures.theme import DARK
 
 
 def test_two_classes_have_shares_of_their_rows_in_the_matrix():

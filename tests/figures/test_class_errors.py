@@ -1,9 +1,9 @@
 """Each class's error; of many classes the worst and the best."""
 
 import numpy as np
-
-from alexnet_tf.pictures.class_errors import MOST_BARS, draw_class_errors
 from tests.pictures.drawing import texts, ticks
+
+from alexnet_tf.figures.class_errors import MOST_BARS, draw_class_errors
 
 
 def test_a_thousand_classes_show_the_worst_and_the_best_errors():

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-
-from alexnet_tf.pictures.calibration import draw_calibration
 from tests.pictures.drawing import pixels
+
+from alexnet_tf.figures.calibration import draw_calibration
 
 
 def test_calibration_has_bars_where_there_are_images():

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet_tf.pictures.figure import new_figure, style_axes, style_legend
-from alexnet_tf.pictures.theme import LIGHT, Theme
+from alexnet_tf.figures.figure import new_figure, style_axes, style_legend
+from alexnet_tf.figures.theme import LIGHT, Theme
 from alexnet_tf.run_record import EpochRecord
 
 

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from alexnet_tf.pictures.figure import new_figure, style_axes
-from alexnet_tf.pictures.names import shortened, text_style
-from alexnet_tf.pictures.theme import LIGHT, Theme
+from alexnet_tf.figures.figure import new_figure, style_axes
+from alexnet_tf.figures.names import shortened, text_style
+from alexnet_tf.figures.theme import LIGHT, Theme
 
 MOST_CLASSES = 250  # of a matrix: beyond, a cell is less than two pixels
 _NUMBERED_CLASSES = 16  # up to which cells have numbers

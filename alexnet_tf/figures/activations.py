@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet_tf.pictures.figure import new_figure
-from alexnet_tf.pictures.theme import LIGHT, Theme
-from alexnet_tf.pictures.tiles import show_image
+from alexnet_tf.figures.figure import new_figure
+from alexnet_tf.figures.theme import LIGHT, Theme
+from alexnet_tf.figures.tiles import show_image
 
 MOST_MAPS = 64
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet_tf.pictures.figure import new_figure, style_axes
-from alexnet_tf.pictures.names import shortened, text_style
-from alexnet_tf.pictures.theme import LIGHT, Theme
+from alexnet_tf.figures.figure import new_figure, style_axes
+from alexnet_tf.figures.names import shortened, text_style
+from alexnet_tf.figures.theme import LIGHT, Theme
 
 MOST_BARS = 40
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet_tf.pictures.figure import new_figure, style_axes, style_legend
-from alexnet_tf.pictures.theme import LIGHT, Theme
+from alexnet_tf.figures.figure import new_figure, style_axes, style_legend
+from alexnet_tf.figures.theme import LIGHT, Theme
 
 
 def draw_calibration(

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alexnet_tf.pictures.encode import is_small
-from alexnet_tf.pictures.figure import new_figure
-from alexnet_tf.pictures.names import shortened, text_style
-from alexnet_tf.pictures.theme import LIGHT, Theme
+from alexnet_tf.figures.encode import is_small
+from alexnet_tf.figures.figure import new_figure
+from alexnet_tf.figures.names import shortened, text_style
+from alexnet_tf.figures.theme import LIGHT, Theme
 
 _INCHES = 2.3  # side of an image
 _GAP = 0.25
