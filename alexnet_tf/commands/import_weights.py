@@ -1,13 +1,12 @@
 """`import-weights`: builds a model with weights from Caffe, torchvision or Keras."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from alexnet_tf import paper
 from alexnet_tf.commands.options import UserPath, option
-from alexnet_tf.console import Console, ProgressReporter
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.foreign.published import (
     PUBLISHED,
@@ -17,6 +16,9 @@ from alexnet_tf.model.foreign.published import (
 )
 from alexnet_tf.recipes import RECIPES, get_recipe
 from alexnet_tf.system import command_name, import_tensorflow
+
+if TYPE_CHECKING:
+    from alexnet_tf.console import ProgressReporter
 
 _ENDINGS = (
     *(".weights.h5", ".h5", ".hdf5", ".caffemodel", ".safetensors", ".onnx", ".npy"),
@@ -105,6 +107,8 @@ def command(
     if not target.absolute().parent.is_dir():
         raise InputError(f"--out {target}: folder {target.parent} not found")
     names = None if labels is None else _read_names(Path(labels))
+    from alexnet_tf.console import Console, ProgressReporter
+
     reporter = ProgressReporter()
     if published is not None:
         path = _download(published, url, reporter)
@@ -135,7 +139,7 @@ def command(
         console.message(f"to check it: {check}")
 
 
-def _download(published: PublishedWeights, url: str | None, reporter: ProgressReporter) -> Path:
+def _download(published: PublishedWeights, url: str | None, reporter: "ProgressReporter") -> Path:
     """Returns the downloaded file; shows a progress bar."""
     with reporter.progress(f"downloading {published.file_name}", unit="MB") as bar:
         return download(
