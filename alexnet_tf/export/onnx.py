@@ -6,8 +6,7 @@ import logging
 import keras
 import tensorflow as tf
 
-from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
-from alexnet_tf.evaluation.preprocessing import CLASS_NAMES, PREPROCESSING
+from alexnet_tf.evaluation.classifiers import CLASS_NAMES, PREPROCESSING, names_of, preprocessing_of
 from alexnet_tf.system import import_optional, quiet_stderr
 
 _OPSET = 17

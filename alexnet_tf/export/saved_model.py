@@ -27,9 +27,14 @@ import tensorflow as tf
 
 from alexnet_tf.data.images import center_crop, ten_crop
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
-from alexnet_tf.evaluation.preprocessing import CLASS_NAMES, PREPROCESSING, names_to_text
-from alexnet_tf.evaluation.topk import TOP_K
+from alexnet_tf.evaluation.classifiers import (
+    CLASS_NAMES,
+    PREPROCESSING,
+    names_of,
+    names_to_text,
+    preprocessing_of,
+)
+from alexnet_tf.evaluation.metrics import TOP_K
 from alexnet_tf.export.image_decoding import decode_squares
 from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.paper import TEN_CROPS

@@ -25,12 +25,13 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
-from alexnet_tf.evaluation.preprocessing import (
+from alexnet_tf.evaluation.classifiers import (
     CLASS_NAMES,
     PREPROCESSING,
     Preprocessing,
+    names_of,
     names_to_text,
+    preprocessing_of,
 )
 from alexnet_tf.export.verify import NO_TRAINING_IMAGES
 from alexnet_tf.system import quiet_stderr

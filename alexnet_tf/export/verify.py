@@ -18,8 +18,7 @@ from alexnet_tf.data.images import center_crop, resize_and_crop
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.classifiers import Classifier
-from alexnet_tf.evaluation.preprocessing import Preprocessing
+from alexnet_tf.evaluation.classifiers import Classifier, Preprocessing
 from alexnet_tf.runs import ModelSource
 
 _BATCH_SIZE = 50
