@@ -75,8 +75,8 @@ def encode(image, file_format, **options):
 @pytest.mark.skipif(
     not os.environ.get("PINNED_SERVER"), reason="set PINNED_SERVER=1: it downloads TensorFlow"
 )
-def test_graph_runs_in_the_pinned_tensorflow(pinned_python, model, squares, tmp_path):
-    photos = [Image.fromarray(square).resize((93, 64)) for square in squares[:4]]
+def test_graph_runs_in_the_pinned_tensorflow(pinned_python, model, resized, tmp_path):
+    photos = [Image.fromarray(image).resize((93, 64)) for image in resized[:4]]
     exif = Image.Exif()
     exif[0x112] = 6
     photos[1].putalpha(photos[1].convert("L"))
