@@ -29,7 +29,7 @@ def main() -> None:
     """Load the model, run requests of increasing size, and print the peak after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="folder of a version, which contains saved_model.pb")
-    parser.add_argument("images", nargs="*", help="image files, each sent in two parallel requests")
+    parser.add_argument("images", nargs="*", help="image files, each sent in two simultaneous requests")
     options = parser.parse_args()
     signatures = tf.saved_model.load(options.folder).signatures
     print_peak("loaded")
@@ -49,10 +49,10 @@ def main() -> None:
 
         for _ in range(3):
             run_twice("ten_crop", photos)
-        print_peak(f"two in parallel: ten_crop, {IMAGES} images")
+        print_peak(f"two simultaneous: ten_crop, {IMAGES} images")
         for name in options.images:
             run_twice("serving_default", tf.constant([Path(name).read_bytes()]))
-            print_peak(f"two in parallel: {Path(name).name}")
+            print_peak(f"two simultaneous: {Path(name).name}")
 
 
 if __name__ == "__main__":
