@@ -9,10 +9,10 @@ import numpy as np
 
 from alexnet_tf.data.classes import class_identities, match_classes
 from alexnet_tf.data.dataset import DataSet
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import default_split, evaluation_split
-from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.report import Evaluation, Judgment
 from alexnet_tf.files import expanded
@@ -80,12 +80,10 @@ def open_target(
     batch_size: int | None = None,
     on_progress: Progress | None = None,
     loaded: keras.Model | None = None,
-    keep_bytes: int | None = None,
 ) -> EvaluationTarget:
     """Opens a model and a split; see `evaluate.evaluate` for the arguments and errors.
 
-    `loaded` is the run's model where the caller has it already; `keep_bytes` is that of
-    `fit_statistics`: images that are not kept are read anew each time someone goes through them.
+    `loaded` is the run's model where the caller has it already.
     """
     if isinstance(model, keras.Model):
         if run is not None:
@@ -116,14 +114,9 @@ def open_target(
             f"batch size must be from 1 to the {split} split's {len(examples)} images. "
             f"Received: {batch_size}"
         )
-    left_out: tuple[tuple[str, str], ...] = ()
-    if not isinstance(examples, ArrayExamples):
-        statistics = fit_statistics(
-            examples, resized_pixels(network), on_progress, what=split, keep_bytes=keep_bytes
-        )
-        examples, left_out = statistics.usable(examples), statistics.bad
+    scan = scan_images(examples, resized_pixels(network), on_progress, split=split)
     return EvaluationTarget(
-        network, name, opened, split, examples, left_out, hold_out, seed, data_dir
+        network, name, opened, split, scan.examples, scan.damaged, hold_out, seed, data_dir
     )
 
 
