@@ -29,7 +29,9 @@ def main() -> None:
     """Load the model, run requests of increasing size, and print the peak after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="folder of a version, which contains saved_model.pb")
-    parser.add_argument("images", nargs="*", help="image files, each sent in two simultaneous requests")
+    parser.add_argument(
+        "images", nargs="*", help="image files, each sent in two simultaneous requests"
+    )
     options = parser.parse_args()
     signatures = tf.saved_model.load(options.folder).signatures
     print_peak("loaded")

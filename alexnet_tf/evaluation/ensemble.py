@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.classes import match_classes
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import evaluation_batches
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import evaluation_split
-from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import crop_probabilities, resized_pixels
 from alexnet_tf.evaluation.evaluate import (
@@ -215,10 +215,7 @@ def _examples_by_input(
         opened = open_dataset(target.dataset.name, data_dir=target.data_dir, channels=channels)
         examples = evaluation_split(opened, target.split, target.hold_out, target.seed)
         examples = examples.relabeled(check_classes(target.network, opened))
-        if not isinstance(examples, ArrayExamples):
-            statistics = fit_statistics(examples, pixels, what=target.split)
-            examples = statistics.usable(examples)
-        found[key] = examples
+        found[key] = scan_images(examples, pixels, split=target.split).examples
     return found
 
 

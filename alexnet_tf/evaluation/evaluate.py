@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from alexnet_tf.data.classes import class_identities, match_classes
 from alexnet_tf.data.dataset import DataSet
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import evaluation_batches
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import default_split, evaluation_split
-from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import crop_probabilities, resized_pixels
 from alexnet_tf.evaluation.error_analysis import LabeledPredictions, labeled_predictions
@@ -195,11 +195,10 @@ def open_target(
     batch_size: int | None = None,
     on_progress: Progress | None = None,
     loaded: keras.Model | None = None,
-    keep_bytes: int | None = None,
 ) -> EvaluationTarget:
     """Open a model and a split; arguments and errors are those of `evaluate`.
 
-    `loaded` is the run's model if it is loaded already; `keep_bytes` is that of `fit_statistics`.
+    `loaded` is the run's model if it is loaded already.
     """
     if isinstance(model, keras.Model):
         if run is not None:
@@ -226,15 +225,10 @@ def open_target(
             f"batch size must be from 1 to the {split} split's {len(examples)} images. "
             f"Received: {batch_size}"
         )
-    left_out: tuple[tuple[str, str], ...] = ()
-    if not isinstance(examples, ArrayExamples):
-        statistics = fit_statistics(
-            examples, resized_pixels(network), on_progress, what=split, keep_bytes=keep_bytes
-        )
-        examples, left_out = statistics.usable(examples), statistics.bad
-    name = os.fspath(source.path)
+    scan = scan_images(examples, resized_pixels(network), on_progress, split=split)
+    name, damaged = os.fspath(source.path), scan.damaged
     return EvaluationTarget(
-        network, name, opened, split, examples, left_out, hold_out, seed, data_dir
+        network, name, opened, split, scan.examples, damaged, hold_out, seed, data_dir
     )
 
 

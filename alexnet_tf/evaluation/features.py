@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.examples import ArrayExamples, Examples, FileExamples, fingerprint_of
+from alexnet_tf.data.examples import Examples, FileExamples, fingerprint_of
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import means_folder, open_dataset
-from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.evaluation.evaluate import PathLike, Progress
@@ -171,20 +171,16 @@ def _compute(
     on_progress: Progress | None,
 ) -> None:
     """Write the features and the indices of the images that are not damaged."""
-    good = np.arange(len(examples))
-    if not isinstance(examples, ArrayExamples):
-        what = split or "indexed"
-        statistics = fit_statistics(examples, extractor.resize_pixels, on_progress, what=what)
-        good, examples = statistics.good, statistics.usable(examples)
-        if not statistics.is_final:
-            (folder / _RETRY).touch()
-    np.save(folder / _GOOD, good)
+    scan = scan_images(examples, extractor.resize_pixels, on_progress, split=split or "indexed")
+    if not scan.is_final:
+        (folder / _RETRY).touch()
+    np.save(folder / _GOOD, scan.indices)
     # Not with a memory-mapped file: on a full disk, writing to it kills the process.
     with (folder / _FEATURES).open("wb") as file:
-        shape = (len(examples), extractor.units)
+        shape = (len(scan.examples), extractor.units)
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for part in extractor.of_examples(examples, on_progress):
+        for part in extractor.of_examples(scan.examples, on_progress):
             file.write(part.astype("<f4", copy=False).tobytes())
 
 

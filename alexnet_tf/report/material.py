@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from alexnet_tf import runs
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
-from alexnet_tf.data.statistics import fit_statistics
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.evaluation.error_analysis import (
@@ -41,8 +41,6 @@ Counting = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 # Among which the nearest are looked for: so many, and so many as fit.
 MOST_TRAINING_IMAGES, MOST_TRAINING_BYTES = 5000, 2**28
-# Decoded images are kept where they take little: a pass over 50,000 must not take gigabytes.
-KEEP_BYTES = 2**26
 MOST_POINTS = 1500  # of the map of features
 QUERIES, NEIGHBOURS = 6, 6  # figure 4 (right) has five test images with six each
 
@@ -161,7 +159,6 @@ class Material:
                 batch_size=self._batch_size,
                 on_progress=on_progress,
                 loaded=self.network,
-                keep_bytes=KEEP_BYTES,
             )
 
     @functools.cached_property
@@ -250,10 +247,8 @@ class Material:
             return None
         fit = MOST_TRAINING_BYTES // (self.resize_pixels**2 * training.channels)
         sample = some(training, min(MOST_TRAINING_IMAGES, max(NEIGHBOURS, fit)), self.seed)
-        if not isinstance(sample, ArrayExamples):
-            with self._counting("reading training images") as on_progress:
-                checked = fit_statistics(sample, self.resize_pixels, on_progress, keep_bytes=0)
-                sample = checked.usable(sample)
+        with self._counting("reading training images") as on_progress:
+            sample = scan_images(sample, self.resize_pixels, on_progress).examples
         labels = self.target.examples.labels
         asked = of_each_class(labels, QUERIES)
         queries = self.target.examples.subset(asked)

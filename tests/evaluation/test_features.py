@@ -125,7 +125,7 @@ def test_damaged_images_are_skipped_in_features_and_names(extractor, small_model
 def test_read_errors_that_pass_are_not_cached(
     extractor, small_model_file, colored, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("alexnet_tf.data.reading.MAX_BAD_FRACTION", 0.1)
+    monkeypatch.setattr("alexnet_tf.data.scan.MAX_DAMAGED_FRACTION", 0.1)
     photo, damaged = colored / "red" / "1.png", colored / "green" / "2.png"
     damaged.write_bytes(b"not an image")
     compute = features._compute
