@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.classes import match_classes
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import evaluation_batches
 from alexnet_tf.data.scan import scan_images
@@ -29,7 +28,6 @@ from alexnet_tf.evaluation.evaluate import (
     same_dataset,
 )
 from alexnet_tf.evaluation.metrics import CropErrors, Evaluation, batch_totals
-from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.runs import ModelSource, has_seeds, is_run, open_model, read_seeds, seed_folder
 
@@ -142,7 +140,7 @@ def evaluate_ensemble(
     for member, source in zip(found[1:], sources[1:], strict=True):
         network = member if isinstance(member, keras.Model) else load_model(source.path)
         names.append(os.fspath(source.path))
-        networks.append(_with_classes_of_first(network, names[-1], target))
+        networks.append(_with_classes_of_first(network, target))
     examples = _examples_by_input(networks, target)
     *alone, together = _evaluate_all(networks, examples, batch_size, ten_crop, on_progress)
     return EnsembleEvaluation(
@@ -189,18 +187,17 @@ def _common_split(
     return "test"
 
 
-def _with_classes_of_first(network: keras.Model, name: str, target: EvaluationTarget) -> Any:
-    """Return a network with its outputs in the order of the first network's classes."""
-    check_classes(network, target.dataset)
-    names, first_names = class_names(network), class_names(target.network)
-    if not names or not first_names:
+def _with_classes_of_first(network: keras.Model, target: EvaluationTarget) -> keras.Model:
+    """Return a network with its outputs in the order of the first network's classes.
+
+    Raises:
+      InputError: It has other classes.
+    """
+    of_label, first_of_label = (check_classes(n, target.dataset) for n in (network, target.network))
+    order = of_label[np.argsort(first_of_label)]
+    if (order == np.arange(len(order))).all():
         return network
-    match = match_classes(names, first_names)
-    if match is None:
-        raise InputError(f"{name} has other classes than {target.name}")
-    if (match == np.arange(len(match))).all():
-        return network
-    return keras.Model(network.input, keras.ops.take(network.output, match, axis=-1))
+    return keras.Model(network.input, keras.ops.take(network.output, order, axis=-1))
 
 
 def _examples_by_input(

@@ -1,6 +1,7 @@
 """Predict the most probable classes of image files, and draw them (figure 4 left of the paper)."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -26,13 +27,7 @@ _CROPS_PER_BATCH = 60
 
 
 class TopPrediction(NamedTuple):
-    """One of the most probable classes of an image.
-
-    Attributes:
-      number: The class index.
-      name: The class's name.
-      probability: 0..1.
-    """
+    """One of the most probable classes of an image: class index, name, probability in 0..1."""
 
     number: int
     name: str
@@ -62,12 +57,7 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Damaged:
-    """An image that cannot be read or decoded.
-
-    Attributes:
-      image: The file's name as given.
-      reason: Why, in a few words.
-    """
+    """An image that cannot be read or decoded, and why."""
 
     image: str
     reason: str
@@ -97,15 +87,10 @@ def predict(
     """
     if top < 1:
         raise InputError(f"--top must be at least 1. Received: {top}")
-    reader = ImageReader(classifier.preprocessing)
-    batch: list[tuple[str, np.ndarray] | Damaged] = []
+    reader, images = ImageReader(classifier.preprocessing), iter(images)
     batch_size = _CROPS_PER_BATCH // (TEN_CROPS if ten_crops else 1)
-    for name, content in images:
-        batch.append(reader.read(name, content))
-        if len(batch) == batch_size:
-            yield from _predict_batch(classifier, batch, top, ten_crops)
-            batch = []
-    yield from _predict_batch(classifier, batch, top, ten_crops)
+    while batch := [reader.read(*image) for image in itertools.islice(images, batch_size)]:
+        yield from _predict_batch(classifier, batch, top, ten_crops)
 
 
 def _predict_batch(
@@ -121,12 +106,12 @@ def _predict_batch(
         if isinstance(entry, Damaged):
             yield entry
             continue
-        name, pixels = entry
         probabilities = next(predicted)
         order = np.argsort(-probabilities, kind="stable")[:top]
         classes = (
             TopPrediction(int(i), classifier.class_names[i], float(probabilities[i])) for i in order
         )
+        name, pixels = entry
         yield Prediction(name, tuple(classes), pixels)
 
 
@@ -144,11 +129,7 @@ def _probabilities(classifier: Classifier, images: np.ndarray, ten_crops: bool) 
 
 
 class ImageReader:
-    """Decodes and resizes image files by the same operations as training and evaluation.
-
-    Args:
-      preprocessing: The classifier's preprocessing.
-    """
+    """Decodes and resizes image files by the same operations as training and evaluation."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         @tf.function(input_signature=[tf.TensorSpec((), tf.string)])

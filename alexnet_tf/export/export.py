@@ -19,12 +19,7 @@ from alexnet_tf.export.saved_model import (
     write_warm_up,
 )
 from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
-from alexnet_tf.export.verify import (
-    Verification,
-    VerificationData,
-    VerificationImages,
-    Verifier,
-)
+from alexnet_tf.export.verify import Verification, VerificationImages, Verifier, load_images
 from alexnet_tf.files import atomic_path, check_local_path, check_utf8_path
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.runs import open_model
@@ -109,8 +104,7 @@ class ExportResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        checks = [check.to_json() for check in self.checks]
-        return {"model": self.model, "images": self.images, "checks": checks}
+        return dataclasses.asdict(self)
 
 
 def export(
@@ -136,11 +130,15 @@ def export(
         check_version(base, options.version)
     network = load_model(source.path)
     reference = from_model(network, os.fspath(source.path))
-    data = VerificationData(source, options.dataset, options.data_dir, reference)
-    is_int8 = options.quantize == "int8"
-    calibration = data.training_crops(_CALIBRATION_IMAGES) if is_int8 else None
+    images = load_images(
+        source,
+        reference,
+        options.dataset,
+        options.data_dir,
+        options.check_images,
+        _CALIBRATION_IMAGES if options.quantize == "int8" else 0,
+    )
     on_stage("running the Keras model")
-    images = data.validation_images(options.check_images)
     verifier = Verifier(reference, images)
     checks = [verifier.compare("Keras", reference, source.path)]
     make_readable_folders(base.parent)
@@ -151,7 +149,7 @@ def export(
         is_exact = options.quantize == "none"
         precision = "float32" if is_exact else options.quantize
         on_stage(f"converting to TFLite, {precision}")
-        content = to_tflite(network, options.quantize, calibration)
+        content = to_tflite(network, options.quantize, images.training_crops)
         path = base.with_name(options.name + ("" if is_exact else f"-{precision}") + ".tflite")
         checks.append(_export_file(f"TFLite {precision}", content, path, verifier, is_exact))
     if "onnx" in options.formats:

@@ -1,8 +1,7 @@
 """Decode image files inside the served graph: bounded in size, upright, on white.
 
-A served model has no Pillow: everything here is made of TensorFlow operations, which are saved with
-the graph. TensorFlow has an operation for the size of a JPEG file only; the other headers and EXIF
-are read byte by byte.
+A served graph has TensorFlow operations only, no Pillow. TensorFlow has an operation for the size
+of a JPEG file; the other headers and EXIF are read byte by byte.
 """
 
 from collections.abc import Callable
@@ -27,19 +26,12 @@ _SHORT, _LONG = 3, 4  # EXIF types
 
 
 def decode_and_resize(contents: tf.Tensor, channels: int, pixels: int) -> tf.Tensor:
-    """Decode image files, resize them and crop their central squares.
+    """Decode, resize and crop image files, string [b]: uint8 [b, pixels, pixels, channels].
 
+    The files are JPEG, PNG, WebP, GIF (first frame) or BMP; `channels` is 3 (RGB) or 1 (gray).
     All sizes are checked by the files' headers before the first file is decoded. Files with at most
     `MAX_PIXELS` pixels together are decoded in parallel, others one at a time. At any time at most
     `MAX_PIXELS` pixels are in memory, apart from the returned ones.
-
-    Args:
-      contents: string [b], the bytes of JPEG, PNG, WebP, GIF (first frame) or BMP files.
-      channels: 3 (RGB) or 1 (gray).
-      pixels: Side of the returned images.
-
-    Returns:
-      uint8 [b, pixels, pixels, channels].
 
     Raises:
       tf.errors.InvalidArgumentError: When run, for a file that is damaged, has another format, or

@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -35,12 +34,14 @@ class VerificationImages:
       resized: uint8 [m, r, r, c].
       crops: float32 [m, n, n, c], the center crops of `resized`.
       labels: int64 [m], or None if the data set's classes differ from the network's.
+      training_crops: float32 [k, n, n, c], training images to calibrate int8 with; k may be 0.
     """
 
     origin: str
     resized: np.ndarray
     crops: np.ndarray
     labels: np.ndarray | None
+    training_crops: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +67,6 @@ class Verification:
     agreements: int
     top1_errors: int | None
     milliseconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return dataclasses.asdict(self)
 
 
 class Verifier:
@@ -100,79 +97,65 @@ class Verifier:
         )
 
 
-class VerificationData:
-    """The data set to verify on: the requested one, the run's own, or synthetic images.
+def load_images(
+    source: ModelSource,
+    reference: Classifier,
+    dataset: str | os.PathLike[str] | None,
+    data_dir: str | os.PathLike[str] | None,
+    count: int,
+    training_count: int = 0,
+) -> VerificationImages:
+    """Load images of the requested data set, of the run's own, or synthetic images.
 
     Args:
       source: The exported model, with the run that it comes from.
-      dataset: Requested data set, or None.
-      data_dir: Folder of prepared TFDS data sets, or None.
       reference: The Keras model.
+      dataset: Requested data set, or None.
+      data_dir: Folder of prepared TFDS data sets; None: the run's, or TFDS's default.
+      count: Most images of the run's validation split, or of the default split.
+      training_count: Most training images to calibrate int8 with.
 
     Raises:
-      InputError: The data set cannot be opened.
+      InputError: The data set cannot be opened, no image can be read, or training images are
+        required of synthetic ones, which would calibrate int8 to wrong ranges.
     """
+    is_synthetic = dataset is None and source.record is None
+    if is_synthetic and training_count:
+        raise InputError(NO_TRAINING_IMAGES)
+    preprocessing = reference.preprocessing
+    opened = open_dataset(
+        dataset or source.dataset or _SYNTHETIC_DATASET,
+        data_dir=data_dir or source.data_dir,
+        channels=preprocessing.channels,
+    )
+    record = source.record if dataset is None else None
+    hold_out, seed = (0.0, 0) if record is None else (record.recipe.hold_out, record.seed)
+    split = (None if record is None else source.split) or default_split(opened)
 
-    def __init__(
-        self,
-        source: ModelSource,
-        dataset: str | os.PathLike[str] | None,
-        data_dir: str | os.PathLike[str] | None,
-        reference: Classifier,
-    ) -> None:
-        self._reference = reference
-        self._is_synthetic = dataset is None and source.record is None
-        self._dataset = open_dataset(
-            dataset or source.dataset or _SYNTHETIC_DATASET,
-            data_dir=data_dir or source.data_dir,
-            channels=reference.preprocessing.channels,
-        )
-        record = source.record if dataset is None else None
-        self._hold_out, self._seed = (
-            (0.0, 0) if record is None else (record.recipe.hold_out, record.seed)
-        )
-        self._own_split = None if record is None else source.split
-
-    def validation_images(self, count: int) -> VerificationImages:
-        """Return up to `count` images of the run's validation split, or of the default split."""
-        split = self._own_split or default_split(self._dataset)
-        resized, labels = self._load(split, count)
-        name = self._dataset.name
-        origin = "synthetic images" if self._is_synthetic else f"{name}, {split} images"
-        match = match_classes(self._reference.class_names, self._dataset.class_names)
-        labels_of_network = None if match is None else match[labels]
-        return VerificationImages(origin, resized, self._crops(resized), labels_of_network)
-
-    def training_crops(self, count: int) -> np.ndarray:
-        """Return up to `count` center crops of training images: float32 [m, n, n, c].
-
-        Raises:
-          InputError: The images are synthetic: they would calibrate int8 to wrong ranges.
-        """
-        if self._is_synthetic:
-            raise InputError(NO_TRAINING_IMAGES)
-        return self._crops(self._load("train", count)[0])
-
-    def _crops(self, resized: np.ndarray) -> np.ndarray:
-        pixels = self._reference.preprocessing.input_pixels
-        return center_crop(resized, pixels).astype(np.float32)
-
-    def _load(self, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return resized images and labels of evenly spaced examples; skip damaged images."""
-        examples = evaluation_split(self._dataset, split, self._hold_out, self._seed)
-        chosen = np.unique(np.linspace(0, len(examples) - 1, count).astype(np.int64))
-        resized, labels = [], []
-        for index in chosen:
-            try:
+    def load(split: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return resized images, crops and labels of evenly spaced examples that are readable."""
+        examples = evaluation_split(opened, split, hold_out, seed)
+        images, labels = [], []
+        for index in np.unique(np.linspace(0, len(examples) - 1, count).astype(np.int64)):
+            with contextlib.suppress(tf.errors.OpError):
                 image = examples.load(tf.constant(index))
-            except tf.errors.OpError:
-                continue
-            pixels = self._reference.preprocessing.resize_pixels
-            resized.append(resize_and_crop(image, pixels).numpy())
-            labels.append(examples.labels[index])
-        if not resized:
-            raise InputError(f"{self._dataset.name}: no image can be read")
-        return np.stack(resized), np.asarray(labels)
+                images.append(resize_and_crop(image, preprocessing.resize_pixels).numpy())
+                labels.append(examples.labels[index])
+        if not images:
+            raise InputError(f"{opened.name}: no image can be read")
+        resized = np.stack(images)
+        crops = center_crop(resized, preprocessing.input_pixels).astype(np.float32)
+        return resized, crops, np.asarray(labels)
+
+    resized, crops, labels = load(split, count)
+    match = match_classes(reference.class_names, opened.class_names)
+    return VerificationImages(
+        "synthetic images" if is_synthetic else f"{opened.name}, {split} images",
+        resized,
+        crops,
+        None if match is None else match[labels],
+        load("train", training_count)[1] if training_count else crops[:0],
+    )
 
 
 def _size_bytes(path: Path) -> int:

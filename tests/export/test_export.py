@@ -59,7 +59,7 @@ def test_verifier_disables_tf32_and_restores_the_setting(model, resized, before,
     original = enabled()
     tf.config.experimental.enable_tensor_float_32_execution(before)
     try:
-        images = VerificationImages("", resized, crops, None)
+        images = VerificationImages("", resized, crops, None, crops[:0])
         Verifier(recorded, images).compare("Keras", recorded, tmp_path)
         after = enabled()
     finally:
@@ -179,7 +179,7 @@ def test_verifier_counts_agreements_and_errors(model, resized, tmp_path):
     crops = resized[:, 2:34, 2:34].astype(np.float32)
     right = reference.probabilities(crops).argmax(axis=1)
     labels = (right + (np.arange(24) < 5)) % len(NAMES)  # five errors of the model
-    verifier = Verifier(reference, VerificationImages("", resized, crops, labels))
+    verifier = Verifier(reference, VerificationImages("", resized, crops, labels, crops[:0]))
     rolled = types.SimpleNamespace(
         name="", probabilities=lambda x: np.roll(reference.probabilities(x), 1, axis=1)
     )
