@@ -36,7 +36,7 @@ Examples:
 @model_option()
 @option(
     "--format",
-    f"One of {', '.join(_FORMATS)}; may be given several times.",
+    f"One of {', '.join(_FORMATS)}; may be repeated.",
     default="saved_model and tflite",
     example="onnx",
     type=click.Choice(_FORMATS),

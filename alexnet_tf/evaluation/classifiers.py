@@ -38,8 +38,8 @@ class Preprocessing:
     """Steps from an image to the network's input. The network subtracts the mean itself.
 
     Attributes:
-      resize_pixels: Side of the square that an image is resized and cropped to.
-      input_pixels: Side of the network's input, a crop of that square.
+      resize_pixels: Side r of a resized image, cropped to r x r.
+      input_pixels: Side of the network's input, a crop of the resized image.
       channels: 3 (RGB) or 1 (gray), 0..255.
     """
 

@@ -111,8 +111,8 @@ def evaluate_ensemble(
         .keras files or Keras models.
       dataset: As for `evaluate`; None: that of the first member, which must be a run.
       data_dir: As for `evaluate`.
-      split: As for `evaluate`. If runs on the data set held out different images of train, some
-        have trained on what others held out. Then None means "test", and "validation" is rejected.
+      split: As for `evaluate`. If the runs on this data set have different held-out images, some
+        have trained on those of others: None then means "test", and "validation" is rejected.
       batch_size: Crops per step; None: up to 128.
       ten_crop: Whether to evaluate ten-crop averaging too: over all crops and networks.
       on_progress: As for `evaluate`.
@@ -168,21 +168,21 @@ def _common_split(
     """Return the split to evaluate on; None: that of the first run.
 
     Raises:
-      InputError: `split` is "validation" and the runs held out different images.
+      InputError: `split` is "validation" and the runs have different held-out images.
     """
     held_out: set[tuple[float, int] | None] = set()
     for source in sources:
         record = source.record
         if record and (dataset is None or same_dataset(dataset, record.options.dataset)):
-            # None: it trained on all of train, also on what another run held out.
+            # None: it trained on all of train, also on the held-out images of other runs.
             held = record.dataset.holds_out
             held_out.add((record.recipe.hold_out, record.seed) if held else None)
     if len(held_out) < 2 or split not in (None, "validation"):
         return split
     if split == "validation":
         raise InputError(
-            "--split validation: the runs held out different images, so that some have trained on "
-            "what others held out; evaluate on --split test or on another --dataset"
+            "--split validation: the runs have different held-out images, so that some have "
+            "trained on those of others; evaluate on --split test or on another --dataset"
         )
     return "test"
 

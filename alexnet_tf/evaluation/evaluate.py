@@ -46,7 +46,7 @@ class EvaluationTarget:
       split: As in `Evaluation`.
       examples: The split's examples, without damaged ones.
       left_out: As in `Evaluation`.
-      hold_out: Fraction of train that the run held out; 0 for another data set than the run's.
+      hold_out: Held-out fraction of train; 0 for another data set than the run's.
       seed: Seed of the run; 0 for another data set.
       data_dir: Folder of prepared TFDS data sets; None: TFDS's default.
     """

@@ -37,7 +37,7 @@ class Neighbor(NamedTuple):
 
     @property
     def short_name(self) -> str:
-        """The image's class, or its file's name if there are no classes."""
+        """The image's class, or its file's name if the index has no classes."""
         return self.class_name or Path(self.name).name
 
     def to_json(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from alexnet_tf.system import import_optional
 
 # TF Serving looks for this name.
 _WARM_UP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
-# 60 crops go through the network at once. Without this limit ten-crop predictions of 32 images
+# 60 crops go through the network together. Without this limit ten-crop predictions of 32 images
 # need 1.3 GB more memory.
 _TEN_CROP_IMAGES = 6
 _FOLDER_MODE, _FILE_MODE = 0o755, 0o644

@@ -92,9 +92,9 @@ def assert_same(errors, expected):
 
 
 def test_ensemble_matches_numpy_and_its_members_match_evaluate(networks, photos):
-    seen = []
+    calls = []
     found = an.evaluate_ensemble(
-        networks, dataset=photos, split="test", batch_size=6, on_progress=lambda *c: seen.append(c)
+        networks, dataset=photos, split="test", batch_size=6, on_progress=lambda *c: calls.append(c)
     )
     probabilities, labels = by_hand(networks, photos)
     for ours, network, alone in zip(found.members, networks, probabilities, strict=True):
@@ -108,7 +108,7 @@ def test_ensemble_matches_numpy_and_its_members_match_evaluate(networks, photos)
     assert (errors.examples, errors.top1_errors, errors.top5_errors) == (21, *together)
     assert errors.loss == pytest.approx(loss, rel=1e-5)
     assert found.ensemble.ten_crop is None
-    assert seen[-1] == (21, 21)
+    assert calls[-1] == (21, 21)
     alone = [member.center_crop.top1_errors for member in found.members]
     gain = found.gain("center_crop")
     assert gain.over_best == pytest.approx((min(alone) - together[0]) / 21)
@@ -162,7 +162,7 @@ def add_run(
 
 @pytest.fixture
 def series(networks, photos, tmp_path, monkeypatch):
-    """A folder of `train --seeds` with two runs that held out different parts of train."""
+    """A folder of `train --seeds` with two runs that have different held-out parts of train."""
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2):
         add_run(tmp_path / "both" / f"seed-{seed}", networks[seed - 1], photos, seed)

@@ -27,24 +27,24 @@ def extractor(small_model):
 
 def test_features_equal_the_last_hidden_layer_of_the_center_crop(extractor, small_model):
     random = np.random.default_rng(0)
-    squares = random.integers(0, 256, (3, 14, 14, 3), dtype=np.uint8)
+    images = random.integers(0, 256, (3, 14, 14, 3), dtype=np.uint8)
     names = [layer.name for layer in small_model.layers]
     hidden = small_model.layers[names.index("fc3") + 1]
     body = keras.Model(small_model.input, hidden.output)
-    expected = body(squares[:, 1:13, 1:13].astype(np.float32), training=False)
-    found = extractor(squares)
+    expected = body(images[:, 1:13, 1:13].astype(np.float32), training=False)
+    found = extractor(images)
     assert (found.shape, found.dtype) == ((3, 12), np.float32)
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-6)
     assert found.min() == 0 < found.max()
 
 
 def test_index_has_the_features_of_each_image_in_order(extractor, small_model_file, colored):
-    seen = []
+    calls = []
     index = open_index(
-        small_model_file, colored, extractor=extractor, on_progress=lambda *c: seen.append(c)
+        small_model_file, colored, extractor=extractor, on_progress=lambda *c: calls.append(c)
     )
     assert (len(index), index.split, index.class_names) == (24, "train", ("blue", "green", "red"))
-    assert seen[-1] == (24, 24)
+    assert calls[-1] == (24, 24)
     assert index.folder.parent == small_model_file.with_suffix(".features")
     for number in (0, 13, 23):
         pixels = np.asarray(Image.open(index.examples.name(number)))[:, 1:15]
@@ -167,8 +167,8 @@ def test_photo_in_the_folder_is_its_own_nearest_image(
     index = open_index(small_model_file, folder, extractor=extractor)
     reader = ImageReader(preprocessing_of(small_model))
     for path in sorted(folder.iterdir()):
-        _, square = reader.read(path.name, path.read_bytes())
-        ((first, second),) = nearest(index, extractor(square[None]), top=2)
+        _, pixels = reader.read(path.name, path.read_bytes())
+        ((first, second),) = nearest(index, extractor(pixels[None]), top=2)
         assert first.name == str(path)
         assert first.distance == pytest.approx(0, abs=1e-4)
         assert second.distance > 0.01
