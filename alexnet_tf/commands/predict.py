@@ -91,7 +91,7 @@ def command(
     report_model(source, console, reporter)
     damaged: list[Damaged] = []
     contents = read_images(names, sys.stdin.buffer)
-    for prediction in predict(classifier, contents, top=top or 5, ten_crops=ten_crop):
+    for prediction in predict(classifier, contents, top=top or 5, ten_crop=ten_crop):
         if isinstance(prediction, Damaged):
             damaged.append(prediction)
             reporter.warn(f"skipped {prediction.image}: {prediction.reason}")

@@ -113,7 +113,7 @@ class Predictor:
           InputError: The file is too large, damaged or not an image; the page shows the message.
         """
         named = [("the image", _content(Path(path)))]
-        (found,) = predict(self._classifier, named, ten_crops=ten_crops)
+        (found,) = predict(self._classifier, named, ten_crop=ten_crops)
         if isinstance(found, Damaged):
             raise InputError(f"This image cannot be read: {found.reason}.")
         return ImageResult(found.top, self._kernels_of(found.pixels), self._similar(found.pixels))

@@ -115,12 +115,7 @@ def open_classifier(path: str | os.PathLike[str]) -> Classifier:
 
 
 def from_model(model: keras.Model, name: str) -> Classifier:
-    """Return a Keras model of this package as a classifier.
-
-    Args:
-      model: From `build_model` or `load_model`.
-      name: The model's name in messages.
-    """
+    """Return a Keras model of this package as a classifier; `name` is its name in messages."""
     step = tf.function(
         lambda images: model(images, training=False),
         input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
@@ -185,9 +180,8 @@ def _saved_model_folder(path: Path) -> Path:
     """Return the folder that contains saved_model.pb: `path`, or its highest version."""
     if (path / "saved_model.pb").is_file():
         return path
-    versions = [
-        v for v in path.iterdir() if v.name.isdecimal() and (v / "saved_model.pb").is_file()
-    ]
+    folders = [file.parent for file in path.glob("*/saved_model.pb")]
+    versions = [folder for folder in folders if folder.name.isdecimal()]
     if not versions:
         raise InputError(f"{path} is neither a run folder nor the folder of a SavedModel")
     return max(versions, key=lambda version: int(version.name))

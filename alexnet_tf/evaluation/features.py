@@ -34,11 +34,8 @@ _RETRY = "retry"  # present if an image could not be read for a reason that may 
 class FeatureExtractor:
     """Computes the activations of a network's last hidden layer.
 
-    Args:
-      model: From `build_model` or `load_model`.
-
     Attributes:
-      model: The whole network.
+      model: The whole network, from `build_model` or `load_model`.
       resize_pixels: Side r of the resized images that the center crop is cut from.
       units: Features per image: 4096 for AlexNet.
     """
@@ -64,14 +61,10 @@ class FeatureExtractor:
     def of_examples(
         self, examples: Examples, on_progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
-        """Compute the features of all examples, in order and in parts.
+        """Yield the features of all examples in order and in parts: float32 [k, units].
 
-        Args:
-          examples: At least one example, none of them damaged.
-          on_progress: Called with the images done so far and the number of images.
-
-        Yields:
-          float32 [k, units].
+        There must be at least one example, and none may be damaged. `on_progress` is called with
+        the images done so far and the number of images.
         """
         done = 0
         batch_size = min(_BATCH_SIZE, len(examples))

@@ -68,7 +68,7 @@ def predict(
     images: Iterable[tuple[str, bytes | str]],
     *,
     top: int = TOP_K,
-    ten_crops: bool = False,
+    ten_crop: bool = False,
 ) -> Iterator[Prediction | Damaged]:
     """Classify image files, decoded and resized as in training.
 
@@ -77,7 +77,7 @@ def predict(
       images: Pairs of a name and the bytes of a JPEG, PNG, WebP, GIF or BMP file; or of a name and,
         as a string, why the file cannot be read.
       top: Number of classes, at least 1; at most the number of classes are returned.
-      ten_crops: Whether to average over ten crops (section 4.1) instead of the center crop.
+      ten_crop: Whether to average over ten crops (section 4.1) instead of the center crop.
 
     Yields:
       For each image, in order, its prediction or why it cannot be read.
@@ -88,20 +88,20 @@ def predict(
     if top < 1:
         raise InputError(f"--top must be at least 1. Received: {top}")
     reader, images = ImageReader(classifier.preprocessing), iter(images)
-    batch_size = _CROPS_PER_BATCH // (TEN_CROPS if ten_crops else 1)
+    batch_size = _CROPS_PER_BATCH // (TEN_CROPS if ten_crop else 1)
     while batch := [reader.read(*image) for image in itertools.islice(images, batch_size)]:
-        yield from _predict_batch(classifier, batch, top, ten_crops)
+        yield from _predict_batch(classifier, batch, top, ten_crop)
 
 
 def _predict_batch(
     classifier: Classifier,
     batch: list[tuple[str, np.ndarray] | Damaged],
     top: int,
-    ten_crops: bool,
+    ten_crop: bool,
 ) -> Iterator[Prediction | Damaged]:
     """Yield the predictions of a batch, in its order."""
     images = [entry[1] for entry in batch if not isinstance(entry, Damaged)]
-    predicted = iter(_probabilities(classifier, np.stack(images), ten_crops) if images else ())
+    predicted = iter(_probabilities(classifier, np.stack(images), ten_crop) if images else ())
     for entry in batch:
         if isinstance(entry, Damaged):
             yield entry
@@ -115,13 +115,13 @@ def _predict_batch(
         yield Prediction(name, tuple(classes), pixels)
 
 
-def _probabilities(classifier: Classifier, images: np.ndarray, ten_crops: bool) -> np.ndarray:
+def _probabilities(classifier: Classifier, images: np.ndarray, ten_crop: bool) -> np.ndarray:
     """Return the probabilities, float32 [b, classes], of resized images, uint8 [b, r, r, c]."""
     *_, probabilities = crop_probabilities(
         lambda crops: classifier.probabilities(crops.numpy()),
         tf.constant(images),
         classifier.preprocessing.input_pixels,
-        ten_crop=ten_crops,
+        ten_crop=ten_crop,
     )
     if not np.isfinite(probabilities).all():
         raise InputError(f"{classifier.name}: the model's output is NaN or infinite")
@@ -155,9 +155,6 @@ def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike[
     Args:
       predictions: At least one; only the first `MAX_DRAWN_IMAGES` are drawn.
       path: A `.png`, `.pdf` or `.svg` file, written atomically.
-
-    Raises:
-      InputError: The name has another ending.
     """
     check_picture_name(path)
     tiles = [

@@ -42,12 +42,7 @@ class Neighbor(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        return {
-            "index": self.number,
-            "image": self.name,
-            "class": self.class_name,
-            "distance": self.distance,
-        }
+        return dict(zip(("index", "image", "class", "distance"), self, strict=True))
 
 
 def nearest(
@@ -65,7 +60,7 @@ def nearest(
       For each query, the nearest images in ascending order of distance.
 
     Raises:
-      InputError: The distance is unknown, or `top` is below 1.
+      InputError: As for `nearest_rows`.
     """
     names, labels = index.class_names, index.examples.labels
     return [

@@ -70,12 +70,7 @@ class Verification:
 
 
 class Verifier:
-    """Compares classifiers with a reference on the same images.
-
-    Args:
-      reference: The Keras model.
-      images: Images to compare predictions on.
-    """
+    """Compares classifiers with a reference, the Keras model, on the same images."""
 
     def __init__(self, reference: Classifier, images: VerificationImages) -> None:
         self._images = images

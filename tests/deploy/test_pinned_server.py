@@ -98,9 +98,9 @@ def test_graph_runs_in_the_pinned_tensorflow(pinned_python, model, resized, tmp_
     results = json.loads(done.stdout)
     assert results["version"] == pinned_version()
     named = [(str(number), content) for number, content in enumerate(contents)]
-    for signature, ten_crops in (("serving_default", False), ("ten_crop", True)):
+    for signature, ten_crop in (("serving_default", False), ("ten_crop", True)):
         found, empty = results["outputs"][signature]
-        expected = list(predict(from_model(model, "m"), named, ten_crops=ten_crops))
+        expected = list(predict(from_model(model, "m"), named, ten_crop=ten_crop))
         assert found["classes"] == [[top.name for top in each.top] for each in expected]
         np.testing.assert_allclose(
             found["probabilities"],

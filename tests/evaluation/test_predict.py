@@ -59,7 +59,7 @@ def test_prediction_uses_the_center_crop_and_sorts_classes(model):
 
 def test_ten_crops_are_averaged(model):
     content, pixels = encoded(1)
-    (found,) = predict(from_model(model, "m"), [("a.png", content)], top=9, ten_crops=True)
+    (found,) = predict(from_model(model, "m"), [("a.png", content)], top=9, ten_crop=True)
     corners = [(y, x) for y in (0, 4) for x in (0, 4)] + [(2, 2)]
     crops = np.stack([pixels[y : y + 12, x : x + 12] for y, x in corners]).astype("float32")
     expected = model(np.concatenate([crops, crops[:, :, ::-1]])).numpy().mean(axis=0)

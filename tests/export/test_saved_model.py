@@ -91,7 +91,7 @@ def pillow_png(content):
 @pytest.mark.parametrize(("signature", "ten"), [("serving_default", False), ("ten_crop", True)])
 def test_encoded_images_give_the_keras_models_predictions(standalone, model, jpegs, signature, ten):
     named = [(str(i), pillow_png(content)) for i, content in enumerate(jpegs)]
-    expected = list(predict(from_model(model, "m"), named, ten_crops=ten))
+    expected = list(predict(from_model(model, "m"), named, ten_crop=ten))
     got = standalone["outputs"][signature]
     np.testing.assert_allclose(
         got["probabilities"], [[g.probability for g in p.top] for p in expected], atol=1e-5
