@@ -13,7 +13,6 @@ the rounds counts, since what else a machine does only adds; run it on one that 
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import subprocess
@@ -69,8 +68,7 @@ class Setting:
         data = open_dataset(options.dataset, data_dir=options.data_dir, channels=3)
         count = options.updates * options.batch_size
         splits = split_dataset(data, hold_out=0.1, seed=SEED, limit_train=count, limit_val=8)
-        fitted = fit_statistics(splits.train, recipe.resize_pixels)
-        known = dataclasses.replace(fitted, images=None)
+        known, _ = fit_statistics(splits.train, recipe.resize_pixels)
         with machine.strategy.scope():
             self.model = an.build_model(
                 recipe,

@@ -42,7 +42,7 @@ def measure(
 ) -> dict[str, Any]:
     """Returns what was found, with what it was found on."""
     from alexnet_tf.console import ProgressReporter
-    from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
+    from alexnet_tf.evaluation.features import FeatureExtractor, open_index
     from alexnet_tf.evaluation.similarity import DISTANCES, nearest_rows
     from alexnet_tf.model.persistence import load_model
 

@@ -140,8 +140,8 @@ class Case:
         self.recipe = recipe.replace(batch_size=batch_size) if batch_size else recipe
         data = open_dataset(dataset, data_dir=data_dir, channels=recipe.network.channels)
         train = split_dataset(data, hold_out=0.0, seed=0, limit_train=images).train
-        self.statistics = fit_statistics(train, recipe.resize_pixels)
-        self.examples = self.statistics.usable(train)
+        self.statistics, scan = fit_statistics(train, recipe.resize_pixels)
+        self.examples = scan.examples
         self.class_names = data.class_names
         self.guessing = chance_level_loss(self.examples.labels)
 

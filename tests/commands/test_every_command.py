@@ -143,7 +143,7 @@ def test_json_output_is_one_object_of_strict_json(name, home, capsys, monkeypatc
 
 
 def test_evaluation_with_nan_metrics_has_null_in_its_json(home, capsys, monkeypatch):
-    from alexnet_tf.evaluation.report import Errors
+    from alexnet_tf.evaluation.metrics import Errors
 
     nan = property(lambda self: (float("nan"), float("inf")))
     monkeypatch.setattr(Errors, "top1_interval", nan)

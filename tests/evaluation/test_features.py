@@ -1,4 +1,4 @@
-"""Cached features: computed once, and again when the model or the data changes."""
+"""Cached features: computed once, and recomputed if the model or the data changes."""
 
 import os
 import subprocess
@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation import feature_index
+from alexnet_tf.evaluation import features
 from alexnet_tf.evaluation.classifiers import preprocessing_of
-from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
-from alexnet_tf.evaluation.predict import SquareReader
+from alexnet_tf.evaluation.features import FeatureExtractor, open_index
+from alexnet_tf.evaluation.predict import ImageReader
 from alexnet_tf.evaluation.similarity import nearest
 from alexnet_tf.model.persistence import save_model
 
@@ -27,24 +27,24 @@ def extractor(small_model):
 
 def test_features_equal_the_last_hidden_layer_of_the_center_crop(extractor, small_model):
     random = np.random.default_rng(0)
-    squares = random.integers(0, 256, (3, 14, 14, 3), dtype=np.uint8)
+    images = random.integers(0, 256, (3, 14, 14, 3), dtype=np.uint8)
     names = [layer.name for layer in small_model.layers]
     hidden = small_model.layers[names.index("fc3") + 1]
     body = keras.Model(small_model.input, hidden.output)
-    expected = body(squares[:, 1:13, 1:13].astype(np.float32), training=False)
-    found = extractor(squares)
+    expected = body(images[:, 1:13, 1:13].astype(np.float32), training=False)
+    found = extractor(images)
     assert (found.shape, found.dtype) == ((3, 12), np.float32)
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-6)
     assert found.min() == 0 < found.max()
 
 
 def test_index_has_the_features_of_each_image_in_order(extractor, small_model_file, colored):
-    seen = []
+    calls = []
     index = open_index(
-        small_model_file, colored, extractor=extractor, on_progress=lambda *c: seen.append(c)
+        small_model_file, colored, extractor=extractor, on_progress=lambda *c: calls.append(c)
     )
     assert (len(index), index.split, index.class_names) == (24, "train", ("blue", "green", "red"))
-    assert seen[-1] == (24, 24)
+    assert calls[-1] == (24, 24)
     assert index.folder.parent == small_model_file.with_suffix(".features")
     for number in (0, 13, 23):
         pixels = np.asarray(Image.open(index.examples.name(number)))[:, 1:15]
@@ -55,13 +55,13 @@ def test_index_is_reused_until_the_data_or_the_model_changes(
     extractor, small_model, small_model_file, colored, monkeypatch
 ):
     computed = []
-    compute = feature_index._compute
+    compute = features._compute
 
     def counted(*arguments):
         computed.append(1)
         compute(*arguments)
 
-    monkeypatch.setattr(feature_index, "_compute", counted)
+    monkeypatch.setattr(features, "_compute", counted)
     first = open_index(small_model_file, colored, extractor=extractor)
     again = open_index(small_model_file, str(colored) + "/", extractor=extractor)
     assert (len(computed), again.folder) == (1, first.folder)
@@ -102,10 +102,10 @@ def test_name_of_a_tfds_set_needs_a_slash_to_mean_a_folder(
 
     def opened(name, **options):
         named.append(name)
-        raise InputError("TFDS is asked")
+        raise InputError("searched in TFDS")
 
-    monkeypatch.setattr(feature_index, "open_dataset", opened)
-    with pytest.raises(InputError, match="TFDS is asked"):
+    monkeypatch.setattr(features, "open_dataset", opened)
+    with pytest.raises(InputError, match="searched in TFDS"):
         open_index(small_model_file, "mnist", extractor=extractor)
     assert named == ["mnist"]
     assert len(open_index(small_model_file, "./mnist", extractor=extractor)) == 8
@@ -125,10 +125,10 @@ def test_damaged_images_are_skipped_in_features_and_names(extractor, small_model
 def test_read_errors_that_pass_are_not_cached(
     extractor, small_model_file, colored, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("alexnet_tf.data.reading.MAX_BAD_FRACTION", 0.1)
+    monkeypatch.setattr("alexnet_tf.data.scan.MAX_DAMAGED_FRACTION", 0.1)
     photo, damaged = colored / "red" / "1.png", colored / "green" / "2.png"
     damaged.write_bytes(b"not an image")
-    compute = feature_index._compute
+    compute = features._compute
 
     def compute_without_photo(*arguments):
         photo.rename(tmp_path / "away.png")  # as if a network file system failed meanwhile
@@ -136,7 +136,7 @@ def test_read_errors_that_pass_are_not_cached(
         (tmp_path / "away.png").rename(photo)
 
     with monkeypatch.context() as patch:
-        patch.setattr(feature_index, "_compute", compute_without_photo)
+        patch.setattr(features, "_compute", compute_without_photo)
         assert len(open_index(small_model_file, colored, extractor=extractor)) == 22
     index = open_index(small_model_file, colored, extractor=extractor)
     names = [index.examples.name(number) for number in range(len(index))]
@@ -145,7 +145,7 @@ def test_read_errors_that_pass_are_not_cached(
     found = index.features[names.index(str(photo))]
     np.testing.assert_allclose(extractor(pixels[None])[0], found, atol=1e-5)
     # The damaged image alone is remembered: nothing is computed again.
-    monkeypatch.setattr(feature_index, "_compute", None)
+    monkeypatch.setattr(features, "_compute", None)
     assert len(open_index(small_model_file, colored, extractor=extractor)) == 23
 
 
@@ -165,16 +165,16 @@ def test_photo_in_the_folder_is_its_own_nearest_image(
     transparent.paste((250, 0, 0, 255), (0, 0, 20, 8))
     transparent.save(folder / "logo.webp", lossless=True)
     index = open_index(small_model_file, folder, extractor=extractor)
-    reader = SquareReader(preprocessing_of(small_model))
+    reader = ImageReader(preprocessing_of(small_model))
     for path in sorted(folder.iterdir()):
-        _, square = reader.read(path.name, path.read_bytes())
-        ((first, second),) = nearest(index, extractor(square[None]), top=2)
+        _, pixels = reader.read(path.name, path.read_bytes())
+        ((first, second),) = nearest(index, extractor(pixels[None]), top=2)
         assert first.name == str(path)
         assert first.distance == pytest.approx(0, abs=1e-4)
         assert second.distance > 0.01
 
 
-def test_interrupted_computation_leaves_nothing_and_starts_over(
+def test_interrupted_computation_leaves_nothing_and_restarts(
     extractor, small_model_file, colored, monkeypatch
 ):
     def killed(*arguments):
@@ -206,13 +206,13 @@ def test_slower_of_two_processes_uses_the_features_of_the_faster(
 ):
     whole = open_index(small_model_file, colored, extractor=extractor)
     away = whole.folder.rename(whole.folder.parent / "away")
-    compute = feature_index._compute
+    compute = features._compute
 
     def another_is_faster(*arguments):
         compute(*arguments)
         away.rename(whole.folder)
 
-    monkeypatch.setattr(feature_index, "_compute", another_is_faster)
+    monkeypatch.setattr(features, "_compute", another_is_faster)
     found = open_index(small_model_file, colored, extractor=extractor)
     np.testing.assert_array_equal(found.features, whole.features)
     assert list(whole.folder.parent.iterdir()) == [whole.folder]

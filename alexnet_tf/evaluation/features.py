@@ -12,14 +12,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.examples import ArrayExamples, Examples, FileExamples, fingerprint_of
+from alexnet_tf.data.examples import Examples, FileExamples, fingerprint_of
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import means_folder, open_dataset
-from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.classifiers import resized_pixels
+from alexnet_tf.evaluation.evaluate import PathLike, Progress
 from alexnet_tf.evaluation.image_files import find_images, is_image
-from alexnet_tf.evaluation.target import PathLike, Progress, resized_pixels
 from alexnet_tf.files import expanded
 from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.model.persistence import load_model
@@ -33,12 +34,9 @@ _RETRY = "retry"  # present if an image could not be read for a reason that may 
 class FeatureExtractor:
     """Computes the activations of a network's last hidden layer.
 
-    Args:
-      model: From `build_model` or `load_model`.
-
     Attributes:
-      model: The whole network.
-      resize_pixels: Side of the resized images that the center crop is taken from.
+      model: The whole network, from `build_model` or `load_model`.
+      resize_pixels: Side r of the resized images that the center crop is cut from.
       units: Features per image: 4096 for AlexNet.
     """
 
@@ -57,24 +55,20 @@ class FeatureExtractor:
         self._extract = extract
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return float32 [b, units] of images uint8 [b, r, r, c], where r is `resize_pixels`."""
+        """Return the features, float32 [b, units], of resized images, uint8 [b, r, r, c]."""
         return self._extract(tf.convert_to_tensor(images)).numpy()
 
     def of_examples(
         self, examples: Examples, on_progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
-        """Compute the features of all examples, in order and in parts.
+        """Yield the features of all examples in order and in parts: float32 [k, units].
 
-        Args:
-          examples: At least one example, none of them damaged.
-          on_progress: Called with the images done so far and the number of images.
-
-        Yields:
-          float32 [k, units].
+        There must be at least one example, and none may be damaged. `on_progress` is called with
+        the images done so far and the number of images.
         """
-        rows = min(_BATCH_SIZE, len(examples))
         done = 0
-        for batch in evaluation_batches(examples, self.resize_pixels, rows):
+        batch_size = min(_BATCH_SIZE, len(examples))
+        for batch in evaluation_batches(examples, self.resize_pixels, batch_size):
             part = self._extract(batch["image"]).numpy()[: len(examples) - done]
             yield part
             done += len(part)
@@ -89,7 +83,7 @@ class FeatureIndex:
     Attributes:
       features: float32 [n, units], memory-mapped.
       examples: The n images, without damaged ones.
-      class_names: Names by class number; None for a folder of images without classes.
+      class_names: Names ordered by class index; None for a folder of images without classes.
       dataset: The data set's name, or the folder.
       split: "train", "validation" or "test"; "" for a folder without classes.
       folder: The folder of the cached features.
@@ -119,19 +113,15 @@ def open_index(
     """Open the features of a data set; compute them if they are missing or outdated.
 
     They are cached in `<model>.features/` beside the model, under a name that includes a checksum
-    of the model and of the data. If either changes, features are computed again and the outdated
-    ones are removed.
+    of the model and of the data. Outdated ones are removed.
 
     Args:
       model_path: The `.keras` file.
       dataset: A name or folder as `train` takes them, or a folder of images without classes.
-      extractor: The extractor of this model if it is loaded already; None loads it.
+      extractor: The extractor of this model if it is loaded already.
       data_dir: Folder of prepared TFDS data sets; None: TFDS's default.
       split: "train", "validation" or "test"; None: the first of these that exists.
       on_progress: Called while images are read, and while features are computed.
-
-    Returns:
-      The index.
 
     Raises:
       InputError: The model, data set or split cannot be used; the message names it.
@@ -142,9 +132,8 @@ def open_index(
     channels = int(extractor.model.input_shape[-1])
     examples, class_names, split = _open(dataset, data_dir, split, channels)
     name = os.fspath(dataset)
-    key = fingerprint_of(
-        _VERSION, _checksum(model_path), examples.fingerprint(), str(extractor.resize_pixels)
-    )
+    checksum = fingerprint_of(np.fromfile(model_path, np.uint8))
+    key = fingerprint_of(_VERSION, checksum, examples.fingerprint(), str(extractor.resize_pixels))
     prefix = _folder_prefix(name, split)
     root = model_path.with_suffix(".features")
     folder = root / f"{prefix}-{key}"
@@ -174,21 +163,17 @@ def _compute(
     folder: Path,
     on_progress: Progress | None,
 ) -> None:
-    """Write the features and the indices of the images that can be used."""
-    good = np.arange(len(examples))
-    if not isinstance(examples, ArrayExamples):
-        what = split or "indexed"
-        statistics = fit_statistics(examples, extractor.resize_pixels, on_progress, what=what)
-        good, examples = statistics.good, statistics.usable(examples)
-        if not statistics.is_final:
-            (folder / _RETRY).touch()
-    np.save(folder / _GOOD, good)
+    """Write the features and the indices of the images that are not damaged."""
+    scan = scan_images(examples, extractor.resize_pixels, on_progress, split=split or "indexed")
+    if not scan.is_final:
+        (folder / _RETRY).touch()
+    np.save(folder / _GOOD, scan.indices)
     # Not with a memory-mapped file: on a full disk, writing to it kills the process.
     with (folder / _FEATURES).open("wb") as file:
-        shape = (len(examples), extractor.units)
+        shape = (len(scan.examples), extractor.units)
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for part in extractor.of_examples(examples, on_progress):
+        for part in extractor.of_examples(scan.examples, on_progress):
             file.write(part.astype("<f4", copy=False).tobytes())
 
 
@@ -197,11 +182,11 @@ def _open(
 ) -> tuple[Examples, tuple[str, ...] | None, str]:
     """Return examples, class names and the split's name."""
     folder = expanded(dataset)
-    inside = list(folder.iterdir()) if means_folder(dataset) and folder.is_dir() else []
+    entries = list(folder.iterdir()) if means_folder(dataset) and folder.is_dir() else []
     # An image beside the class folders does not make them a folder of images without classes.
-    has_classes = split == "train" and any(path.is_dir() for path in inside)
+    has_classes = split == "train" and any(path.is_dir() for path in entries)
     is_dataset = has_classes or (folder / "train").is_dir()
-    if any(is_image(path.name) for path in inside) and not is_dataset:
+    if any(is_image(path.name) for path in entries) and not is_dataset:
         if split is not None:
             raise InputError(f"--split {split}: {dataset} is a folder of images without splits")
         paths = find_images([str(folder)])
@@ -216,16 +201,11 @@ def _open(
     return opened.splits[split], opened.class_names, split
 
 
-def _checksum(path: Path) -> str:
-    """Return a checksum of a file."""
-    return fingerprint_of(np.fromfile(path, np.uint8))
-
-
 def _folder_prefix(name: str, split: str) -> str:
     """Return the prefix of a data set's feature folders, for any state of its files."""
-    whole = str(expanded(name).resolve()) if means_folder(name) else name
+    absolute = str(expanded(name).resolve()) if means_folder(name) else name
     word = re.sub(r"\W+", "-", Path(name).name).strip("-")
-    return "-".join(part for part in (word, split, fingerprint_of(whole)[:8]) if part)
+    return "-".join(part for part in (word, split, fingerprint_of(absolute)[:8]) if part)
 
 
 @contextlib.contextmanager
@@ -250,13 +230,13 @@ def _atomic_folder(path: Path) -> Iterator[Path]:
 
 def _is_written(folder: Path) -> bool:
     """Return whether the process whose ID is in the folder's name still writes it."""
-    number = folder.name.split(".")[-2]
-    if not number.isdecimal() or int(number) == os.getpid():
+    process = folder.name.split(".")[-2]
+    if not process.isdecimal() or int(process) == os.getpid():
         return False
     try:
-        os.kill(int(number), 0)  # sends no signal, checks that the process exists
-    except (ProcessLookupError, OverflowError):
-        return False
+        os.kill(int(process), 0)  # sends no signal, checks that the process exists
     except PermissionError:  # another user's process
         return True
+    except (ProcessLookupError, OverflowError):
+        return False
     return True
