@@ -1,11 +1,13 @@
+"""Every experiment fits together, and its variants are what they are called."""
+
 import pytest
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.experiments.catalog import EXPERIMENTS, get_experiment
-from alexnet_tf.experiments.measures import METRICS
+from alexnet_tf.experiments.claims import EXPERIMENTS, get_experiment
+from alexnet_tf.experiments.definition import METRICS
 from alexnet_tf.model.geometry import check_groups, check_size
 
-ASKED_FOR = {
+REQUIRED = {
     *("relu-vs-tanh", "lrn", "overlapping-pooling", "dropout", "augmentation", "ten-crop", "depth"),
     *("towers", "weight-decay", "init", "paper-vs-2012", "batch-norm", "activations"),
     *("pooling", "optimizers", "dropout-by-decay", "cifar10-alexnet", "cifar10-best"),
@@ -13,12 +15,12 @@ ASKED_FOR = {
 }
 
 
-def test_every_experiment_asked_for_is_listed():
-    assert set(EXPERIMENTS) >= ASKED_FOR
+def test_experiments_include_all_required():
+    assert set(EXPERIMENTS) >= REQUIRED
 
 
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))
-def test_an_experiment_fits_together(name):
+def test_experiment_is_consistent(name):
     experiment = get_experiment(name)
     assert experiment.name == name
     assert experiment.claim.endswith(".")
@@ -29,33 +31,34 @@ def test_an_experiment_fits_together(name):
     )
     assert set(experiment.metrics) <= set(METRICS)
     published = any(variant.published is not None for variant in experiment.variants)
-    if experiment.expected or published or experiment.alike_within is not None:
-        assert experiment.reason
-    if experiment.rates:
-        assert METRICS[experiment.metrics[0]].of_training  # test images choose nothing
-    for variant in experiment.trained():
-        recipe = experiment.recipe_of(variant)
+    if experiment.expected or published or experiment.equal_within is not None:
+        assert experiment.limitation
+    if experiment.learning_rates:
+        assert experiment.metric.uses_training_set_only  # test images select nothing
+    for variant in experiment.trained_variants:
+        recipe = experiment.recipe_for(variant)
         check_groups(recipe.network)
         check_size(recipe.network)
-        assert recipe.hold_out == 0  # the last epoch is judged, on the test split
+        assert recipe.hold_out == 0  # the last epoch is evaluated, on the test split
 
 
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))
-def test_variants_are_different_networks_or_trainings(name):
+def test_variants_have_different_recipes(name):
     experiment = get_experiment(name)
-    recipes = [experiment.recipe_of(variant) for variant in experiment.trained()]
+    recipes = [experiment.recipe_for(variant) for variant in experiment.trained_variants]
     assert all(a != b for i, a in enumerate(recipes) for b in recipes[:i])
 
 
 def test_changes_of_the_experiment_come_before_those_of_the_variant():
     experiment = get_experiment("augmentation")
-    none = experiment.recipe_of(experiment.variant("none"), epochs=3, rate=0.5)
+    variants = {variant.name: variant for variant in experiment.variants}
+    none = experiment.recipe_for(variants["none"], epochs=3, learning_rate=0.5)
     assert (none.flip, none.resize_pixels, none.network.input_size) == (False, 28, 28)
     assert (none.epochs, none.learning_rate) == (3, 0.5)
-    crops = experiment.recipe_of(experiment.variant("crops and flips"))
+    crops = experiment.recipe_for(variants["crops and flips"])
     assert (crops.flip, crops.resize_pixels, crops.network.input_size) == (True, 32, 28)
 
 
-def test_an_unknown_experiment_is_named():
+def test_unknown_experiment_is_rejected_with_the_known_names():
     with pytest.raises(InputError, match=r"unknown experiment 'lnr': choose one of .*lrn"):
         get_experiment("lnr")
