@@ -1,4 +1,4 @@
-"""Precision among the nearest, by hand."""
+"""Precision of retrieval, compared with values computed by hand."""
 
 import importlib.util
 from pathlib import Path
@@ -12,7 +12,7 @@ retrieval = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(retrieval)
 
 
-def test_precision_is_the_share_of_the_nearest_that_are_of_the_class():
+def test_precision_is_the_fraction_of_the_nearest_of_the_same_class():
     labels = np.array([0, 0, 1, 1, 2])
     nearest = np.array([[0, 1], [0, 2], [2, 4]])
     assert retrieval.precision(labels, nearest, np.array([0, 1, 0])) == pytest.approx(
@@ -20,14 +20,14 @@ def test_precision_is_the_share_of_the_nearest_that_are_of_the_class():
     )
 
 
-def test_chance_is_the_share_of_pairs_of_one_class():
+def test_chance_is_the_fraction_of_pairs_of_one_class():
     assert retrieval.chance(np.array([0, 0, 0, 1]), np.array([0, 1])) == pytest.approx(
         (3 / 4 + 1 / 4) / 2
     )
     assert retrieval.chance(np.array([0, 1]), np.array([2])) == 0
 
 
-def test_an_image_does_not_count_as_its_own_neighbor():
+def test_image_is_not_its_own_neighbor():
     rows = np.arange(11)[None].repeat(2, axis=0)
     kept = retrieval._without(rows, np.array([3, 20]))
     assert kept.tolist() == [[0, 1, 2, 4, 5, 6, 7, 8, 9, 10], [*range(10)]]
