@@ -1,11 +1,11 @@
-"""Does a network start to learn? Measures the first updates of recipes from several first weights.
+"""Does the loss leave chance level? Measures the first updates from several initializations.
 
     python benchmarks/starts.py --case shapes:shapes --case photos:FOLDER --seeds 5 --steps 300
 
-Every run is one line in --results, so a measurement that was stopped goes on where it was; the
-table at the end is made of all lines there, and `--table` prints it without measuring anything.
-A run is stuck if the loss of its last updates is not 2% below that of guessing, which knows only
-how frequent the classes are.
+Every run is one line in --results, so a stopped measurement resumes. The table at the end has all
+lines of that file; `--table` prints it without measuring anything. A run has plateaued at chance
+level if the mean loss of its last updates is not 2% below the chance-level loss, the cross-entropy
+of always predicting the class frequencies.
 """
 
 import dataclasses
@@ -30,28 +30,28 @@ from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import INITS
 from alexnet_tf.training.diagnostics import chance_level_loss
 
-STARTED_SHARE, STUCK_SHARE = 0.95, 0.98  # of the loss of guessing
-WINDOW = 10  # updates that a loss is averaged over
+LEARNING_FRACTION, PLATEAU_FRACTION = 0.95, 0.98  # of the chance-level loss
+WINDOW = 10  # updates over which losses are averaged
 HEADER = (
     "| recipe | data | init | precision | batch | updates | seeds | first loss | highest "
-    "| last loss | 5% below guessing after | stuck |\n" + "|---" * 12 + "|"
+    "| last loss | 5% below chance level after | plateaued |\n" + "|---" * 12 + "|"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """One run of a few hundred updates.
+    """The first updates of a training.
 
     Attributes:
-      recipe: Its name.
-      dataset: As `train` takes it; of a folder only the name, so that tables move.
-      init: What the weights start from.
-      seed: Of weights, order, augmentation and dropout.
-      batch_size: Images in an update.
-      steps: Updates asked for; a loss that is no number ends a run before.
+      recipe: Name of the recipe.
+      dataset: The data set's name, or a folder's name without its path.
+      init: Name of the initialization.
+      seed: Seed of weights, order, augmentation and dropout.
+      batch_size: Images per update.
+      steps: Number of updates; a run ends before if the loss becomes NaN or infinite.
       precision: "float32" or "bfloat16".
-      guessing: Loss in nats of one who knows only how frequent the classes are.
-      losses: Mean cross-entropy of each update's batch, in nats.
+      chance_level_loss: Cross-entropy, in nats, of always predicting the class frequencies.
+      losses: Mean cross-entropy, in nats, of each update's batch.
     """
 
     recipe: str
@@ -61,42 +61,42 @@ class Start:
     batch_size: int
     steps: int
     precision: str
-    guessing: float
+    chance_level_loss: float
     losses: list[float]
 
     @property
     def last_loss(self) -> float:
-        """Mean of the last updates' losses."""
+        """Mean loss of the last updates."""
         return float(np.mean(self.losses[-WINDOW:]))
 
     @property
-    def stuck(self) -> bool:
-        """Whether the network does no better than guessing; also if the loss is no number."""
-        return not self.last_loss < STUCK_SHARE * self.guessing
+    def plateaued(self) -> bool:
+        """Whether the last loss is at chance level, NaN or infinite."""
+        return not self.last_loss < PLATEAU_FRACTION * self.chance_level_loss
 
     @property
-    def started_after(self) -> float:
-        """Updates until the average of ten is 5% below guessing; infinite if it never was."""
+    def learning_after(self) -> float:
+        """Updates until the mean loss of ten is 5% below chance level; infinite if it never is."""
         averages = np.convolve(self.losses, np.full(WINDOW, 1 / WINDOW), "valid")
-        below = np.flatnonzero(averages < STARTED_SHARE * self.guessing)
+        below = np.flatnonzero(averages < LEARNING_FRACTION * self.chance_level_loss)
         return float(below[0] + WINDOW) if len(below) else math.inf
 
 
 def read(path: Path) -> list[Start]:
-    """Returns the runs in a file of results, none if there is no file."""
+    """Returns the runs in a file of results; none if the file does not exist."""
     if not path.exists():
         return []
     return [Start(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def table(starts: list[Start]) -> str:
-    """Returns the results as Markdown, one line per recipe, data, init and batch size."""
+    """Returns the results as a Markdown table; the rows' runs differ in their seeds only."""
     group = operator.attrgetter("recipe", "dataset", "init", "precision", "batch_size", "steps")
     lines = [HEADER]
     for key, members in itertools.groupby(sorted(starts, key=group), key=group):
         runs = list(members)
         recipe, dataset, init, precision, batch_size, steps = key
-        after = [run.started_after for run in runs]
+        after = [run.learning_after for run in runs]
         median, latest = statistics.median(after), max(after)
         when = "never" if median == math.inf else f"{median:.0f}"
         if len(runs) > 1 and when != "never":
@@ -106,21 +106,21 @@ def table(starts: list[Start]) -> str:
             f"| {statistics.mean(run.losses[0] for run in runs):.3f} "
             f"| {max(max(run.losses) for run in runs):.2f} "
             f"| {statistics.mean(run.last_loss for run in runs):.3f} "
-            f"(guessing {runs[0].guessing:.3f}) | {when} "
-            f"| {sum(run.stuck for run in runs)} of {len(runs)} |"
+            f"(chance {runs[0].chance_level_loss:.3f}) | {when} "
+            f"| {sum(run.plateaued for run in runs)} of {len(runs)} |"
         )
     return "\n".join(lines)
 
 
 class Case:
-    """A recipe on a data set, made ready once for all its runs.
+    """A recipe and a data set, prepared once for all runs.
 
     Args:
-      recipe_name: Its name.
+      recipe_name: Name of the recipe.
       dataset: As `train` takes it.
-      data_dir: TFDS folder, or None for TFDS's own.
-      batch_size: Instead of the recipe's, or None.
-      images: At most so many training images.
+      data_dir: TFDS's data folder, or None for its default.
+      batch_size: Images per update, or None for the recipe's.
+      images: Largest number of training images.
     """
 
     def __init__(
@@ -143,9 +143,9 @@ class Case:
         self.statistics = fit_statistics(train, recipe.resize_pixels)
         self.examples = self.statistics.usable(train)
         self.class_names = data.class_names
-        self.guessing = chance_level_loss(self.examples.labels)
+        self.chance_level_loss = chance_level_loss(self.examples.labels)
 
-    def losses(self, init: str, seed: int, steps: int, machine: Any) -> list[float]:
+    def losses(self, init: str, seed: int, steps: int, devices: Any) -> list[float]:
         """Trains for a few updates and returns the loss of each."""
         from alexnet_tf.model.networks import build_model
         from alexnet_tf.training.optimizer import PaperMomentum
@@ -156,7 +156,7 @@ class Case:
         model = build_model(
             recipe,
             class_names=self.class_names,
-            dtype=machine.dtype_policy,
+            dtype=devices.dtype_policy,
             init=init,
             seed=seed,
             mean=self.statistics.mean_image if recipe.network.mean == "image" else None,
@@ -169,7 +169,7 @@ class Case:
         step = TrainingStep(
             model,
             optimizer,
-            machine.strategy,
+            devices.strategy,
             seed=seed,
             lighting_divisor=recipe.lighting_divisor,
         )
@@ -205,7 +205,7 @@ class Case:
 @click.option("--init", "inits", multiple=True, type=click.Choice(INITS), help="May be repeated.")
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option("--steps", default=300, show_default=True, type=click.IntRange(min=WINDOW))
-@click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="In place of the recipe's.")
 @click.option("--images", default=2000, show_default=True, help="Training images at most.")
 @click.option("--data-dir", help="TFDS folder.")
 @click.option("--precision", default="auto", show_default=True)
@@ -223,7 +223,7 @@ def main(
     results: str,
     only_table: bool,
 ) -> None:
-    """Measures what is not in the results yet, and prints the table of all that is."""
+    """Measures what is missing in the results, and prints the table of all."""
     path = Path(results)
     try:
         if not only_table:
@@ -248,7 +248,7 @@ def measure(
     """Measures one case and adds a line per run to the results.
 
     Raises:
-      InputError: The case names no recipe, or data that cannot be used.
+      InputError: The recipe is unknown, or the data cannot be used.
     """
     recipe_name, _, dataset = name.partition(":")
     recipe = get_recipe(recipe_name)
@@ -258,22 +258,22 @@ def measure(
 
     from alexnet_tf.training.devices import configure_devices
 
-    machine = configure_devices("single", None, precision)
+    devices = configure_devices("single", None, precision)
     done = {
         (r.recipe, r.dataset, r.init, r.seed, r.precision, r.batch_size, r.steps)
         for r in read(path)
     }
-    wanted = [
+    missing = [
         (init, seed)
         for seed, init in itertools.product(range(seeds), inits)
-        if (recipe_name, shown, init, seed, machine.precision, batch_size, steps) not in done
+        if (recipe_name, shown, init, seed, devices.precision, batch_size, steps) not in done
     ]
-    if not wanted:
+    if not missing:
         return
     case = Case(recipe_name, dataset, **options)
-    for init, seed in wanted:
+    for init, seed in missing:
         before = time.monotonic()
-        losses = case.losses(init, seed, steps, machine)
+        losses = case.losses(init, seed, steps, devices)
         start = Start(
             recipe=recipe_name,
             dataset=shown,
@@ -281,14 +281,14 @@ def measure(
             seed=seed,
             batch_size=batch_size,
             steps=steps,
-            precision=machine.precision,
-            guessing=round(case.guessing, 5),
+            precision=devices.precision,
+            chance_level_loss=round(case.chance_level_loss, 5),
             losses=[round(loss, 5) for loss in losses],
         )
         lines = (json.dumps(dataclasses.asdict(run)) + "\n" for run in [*read(path), start])
         write_text(path, "".join(lines))
-        what = f"{recipe_name} on {shown}, {init}, {machine.precision}, seed {seed}"
-        how = f"{losses[0]:.3f} -> {start.last_loss:.3f} (guessing {case.guessing:.3f})"
+        what = f"{recipe_name} on {shown}, {init}, {devices.precision}, seed {seed}"
+        how = f"{losses[0]:.3f} -> {start.last_loss:.3f} (chance {case.chance_level_loss:.3f})"
         print(f"{what}: {how} in {time.monotonic() - before:.0f} s", file=sys.stderr)
         keras.backend.clear_session()
         gc.collect()

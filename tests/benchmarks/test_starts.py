@@ -1,4 +1,4 @@
-"""The benchmark of starts: what counts as stuck, the table, and going on after a stop."""
+"""The first updates: plateaus at chance level, the table, and resuming."""
 
 import importlib.util
 import math
@@ -19,19 +19,19 @@ def run(losses, seed=0, init="stable"):
     return starts.Start("photos", "toys", init, seed, 32, 40, "float32", 1.0, losses)
 
 
-def test_stuck_and_started():
+def test_plateau_and_learning_are_relative_to_the_chance_level_loss():
     learns = run([1.0] * 15 + [0.8] * 25)
-    assert not learns.stuck
-    # An average of ten is below .95 with three of .8 in it: 0.94.
-    assert learns.started_after == 18
-    sits = run([1.0] * 40)
-    assert sits.stuck
-    assert sits.started_after == math.inf
-    assert run([1.0, 3.0, math.nan]).stuck
-    assert run([0.5] * 30 + [0.99] * 10).stuck  # it came back
+    assert not learns.plateaued
+    # The mean of ten losses is below 0.95 once three of them are 0.8: 0.94.
+    assert learns.learning_after == 18
+    flat = run([1.0] * 40)
+    assert flat.plateaued
+    assert flat.learning_after == math.inf
+    assert run([1.0, 3.0, math.nan]).plateaued
+    assert run([0.5] * 30 + [0.99] * 10).plateaued  # the loss rose again
 
 
-def test_the_table_has_a_line_for_each_kind_of_start():
+def test_table_has_a_row_per_initialization():
     lines = starts.table(
         [run([1.0] * 40, init="paper"), run([0.9] * 40), run([2.0] * 20 + [0.7] * 20, seed=1)]
     ).splitlines()
@@ -39,7 +39,7 @@ def test_the_table_has_a_line_for_each_kind_of_start():
     assert len({line.count("|") for line in lines}) == 1
     assert "| paper | float32 | 32 | 40 | 1 |" in lines[2]
     assert lines[2].endswith("| never | 1 of 1 |")
-    assert "| 1.450 | 2.00 | 0.800 (guessing 1.000) |" in lines[3]
+    assert "| 1.450 | 2.00 | 0.800 (chance 1.000) |" in lines[3]
     assert lines[3].endswith("| 20 (at most 29) | 0 of 2 |")
 
 
@@ -54,7 +54,7 @@ def toys(tmp_path):
     return tmp_path / "toys"
 
 
-def test_what_was_measured_is_not_measured_again(toys, tmp_path, monkeypatch):
+def test_measured_runs_are_not_repeated(toys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     results = tmp_path / "starts.jsonl"
     words = ["--case", f"lenet:{toys}", "--init", "stable", "--batch-size", "8", "--steps", "10"]
@@ -63,7 +63,7 @@ def test_what_was_measured_is_not_measured_again(toys, tmp_path, monkeypatch):
     assert first.exit_code == 0, first.output
     (kept,) = starts.read(results)
     assert (kept.dataset, kept.seed, len(kept.losses)) == ("toys", 0, 10)
-    assert kept.guessing == pytest.approx(math.log(2), abs=1e-5)
+    assert kept.chance_level_loss == pytest.approx(math.log(2), abs=1e-5)
     monkeypatch.setattr(starts.Case, "losses", lambda *_: [0.5] * 10)
     second = CliRunner().invoke(starts.main, [*words, "--seeds", "2"])
     assert second.exit_code == 0, second.output
@@ -73,7 +73,7 @@ def test_what_was_measured_is_not_measured_again(toys, tmp_path, monkeypatch):
     assert "| lenet | toys | stable | float32 | 8 | 10 | 2 |" in second.output
 
 
-def test_a_case_that_is_none(tmp_path):
+def test_unknown_recipe_is_rejected(tmp_path):
     words = ["--case", "alexnet:shapes", "--results", str(tmp_path / "r.jsonl")]
     done = CliRunner().invoke(starts.main, words)
     assert done.exit_code == 2
