@@ -5,6 +5,7 @@ networks have one panel for the loss and one for the error, each in training and
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ def draw_figure(results: Results, path: Path) -> None:
 
     experiment = get_experiment(results.experiment)
     is_published = any(variant.published is not None for variant in experiment.variants)
-    panels: list[Panel] = []
-    if not experiment.metric.needs_model:  # such variants share their runs
-        panels = (_training_panels if is_published else _error_panels)(experiment, results)
+    panels = list(_panels(experiment, results, is_published))
+    if experiment.metric.needs_model:  # the variants share their runs
+        panels = []
     has_outcomes = not is_published and experiment.metric.unit != "runs"
     count = len(panels) + has_outcomes
     figure = Figure(figsize=(4.4 * count, 3.8), layout="constrained")
@@ -95,35 +96,29 @@ def _draw_outcomes(axes: Any, experiment: Experiment, results: Results) -> None:
     axes.grid(alpha=0.3, axis="y")
 
 
-def _error_panels(experiment: Experiment, results: Results) -> list[Panel]:
-    """Returns the training error of all variants, and the test error unless it is not used."""
-    kinds = {"training": "training_top1_error"}
-    if not experiment.metric.uses_training_set_only:
-        kinds[results.data.evaluated_split] = "validation_top1_error"
+def _panels(experiment: Experiment, results: Results, is_published: bool) -> Iterator[Panel]:
+    """Yields the learning curves by panel.
+
+    Variants without published numbers are compared in training error, and in test error unless the
+    claim is about training only.
+    """
     names = [variant.name for variant in experiment.trained_variants]
-    return [
-        (f"{kind} error (%)", {name: _curves(results, name, field, 100) for name in names})
-        for kind, field in kinds.items()
-    ]
-
-
-def _training_panels(experiment: Experiment, results: Results) -> list[Panel]:
-    """Returns the loss and the error of published networks, each in training and test."""
     kinds = {"training": "training", results.data.evaluated_split: "validation"}
-    names = [variant.name for variant in experiment.trained_variants]
-    return [
-        (
-            title,
-            {
-                (f"{name}, {shown}" if len(names) > 1 else shown): _curves(
-                    results, name, f"{kind}_{field}", scale
+    if is_published:
+        for title, field, scale in (("loss", "loss", 1), ("error (%)", "top1_error", 100)):
+            curves = {
+                (f"{name}, {kind}" if len(names) > 1 else kind): _curves(
+                    results, name, f"{prefix}_{field}", scale
                 )
                 for name in names
-                for shown, kind in kinds.items()
-            },
-        )
-        for title, field, scale in (("loss", "loss", 1), ("error (%)", "top1_error", 100))
-    ]
+                for kind, prefix in kinds.items()
+            }
+            yield title, curves
+        return
+    for kind, prefix in kinds.items():
+        if prefix == "training" or not experiment.metric.uses_training_set_only:
+            field = f"{prefix}_top1_error"
+            yield f"{kind} error (%)", {name: _curves(results, name, field, 100) for name in names}
 
 
 def _curves(results: Results, variant: str, field: str, scale: float) -> list[list[float]]:

@@ -82,7 +82,7 @@ class VariantResult:
     """A variant's selected runs; `metrics` are by the experiment's names."""
 
     name: str
-    learning_rate: float | None
+    learning_rate: float
     parameters: int | None
     diverged_runs: int
     metrics: dict[str, Summary]
@@ -108,7 +108,6 @@ class Results:
       started: Local time of the first run, ISO 8601; `finished` is of the last.
       seconds: Time of all runs, validation included.
       machine: Number of cores or GPUs, also if there were several machines.
-      versions: Versions of the packages, by name.
       runs: All runs, also those that are not selected.
     """
 
@@ -161,11 +160,7 @@ def read_stored(folder: Path = STORED) -> dict[str, Results]:
 
 
 def read_finished(job: Job) -> FinishedRun:
-    """Returns a finished run as it is in its folder.
-
-    Raises:
-      InputError: A file is damaged.
-    """
+    """Returns a finished run as it is in its folder, or raises InputError if a file is damaged."""
     path, evaluation = job.folder / EVALUATION, {}
     if path.is_file():
         with damage_reported(path, f"remove {job.folder} to train this run again"):
@@ -180,19 +175,14 @@ def read_finished(job: Job) -> FinishedRun:
 
 
 def best_job(experiment: Experiment, jobs: list[Job]) -> Job:
-    """Returns the best of the runs with one seed and several learning rates.
-
-    If none reaches the target, the one with the lowest training error after its last epoch.
-    """
+    """Returns the best run; if none reaches the target, that of the lowest last training error."""
 
     def rank(job: Job) -> tuple[float, float]:
         run = read_finished(job)
         value = experiment.metric.measure(run)
-        can_rank = run.history and not run.diverged
-        return (
-            math.inf if value is None else value,
-            run.history[-1].training_top1_error if can_rank else math.inf,
-        )
+        has_error = run.history and not run.diverged
+        error = run.history[-1].training_top1_error if has_error else math.inf
+        return math.inf if value is None else value, error
 
     return min(jobs, key=rank)
 
@@ -254,7 +244,10 @@ def _run_result(
 ) -> RunResult:
     """Returns one run's entry; numbers of its history are rounded to six decimals."""
     speeds = [epoch.images_per_second for epoch in run.history]
-    epochs = [{name: getattr(epoch, name) for name in _HISTORY_FIELDS} for epoch in run.history]
+
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 6)
+
     return RunResult(
         variant=job.variant.name,
         seed=job.seed,
@@ -266,7 +259,8 @@ def _run_result(
         seconds=round(0.0 if record is None else record.seconds, 1),
         images_per_second=round(statistics.median(speeds), 1) if speeds else None,
         history=[
-            {name: v if v is None else round(v, 6) for name, v in epoch.items()} for epoch in epochs
+            {name: rounded(getattr(epoch, name)) for name in _HISTORY_FIELDS}
+            for epoch in run.history
         ],
     )
 
@@ -292,8 +286,8 @@ def summaries(experiment: Experiment, results: list[RunResult]) -> list[VariantR
         rows.append(
             VariantResult(
                 name=variant.name,
-                learning_rate=selected[0].learning_rate if selected else None,
-                parameters=selected[0].parameters if selected else None,
+                learning_rate=selected[0].learning_rate,
+                parameters=selected[0].parameters,
                 diverged_runs=sum(run.diverged for run in selected),
                 metrics=metrics,
             )

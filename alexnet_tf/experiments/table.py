@@ -42,25 +42,19 @@ def print_results(results: Results, console: Console) -> None:
     """Prints the same as `markdown` for a terminal, wrapped at spaces."""
     claim, *rest = _paragraphs(results)
     headings, *rows = _cells(results)
-    print_paragraph(f"{results.experiment}: {claim}", console)
+    _print_paragraph(f"{results.experiment}: {claim}", console)
     console.message()
     # A number's title may wrap; other cells are wrapped only where the table is too wide.
     console.table([Column(title, title == _RATE) for title in headings], rows)
     for paragraph in rest:
         console.message()
-        print_paragraph(paragraph, console)
+        _print_paragraph(paragraph, console)
 
 
-def print_paragraph(text: str, console: Console, indent: str = "") -> None:
-    """Prints a paragraph, wrapped at spaces."""
-    wrapper = textwrap.TextWrapper(
-        console.rich.width,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    console.message(wrapper.fill(text))
+def _print_paragraph(text: str, console: Console) -> None:
+    """Prints a paragraph, wrapped at spaces: terminals break words."""
+    width = console.rich.width
+    console.message(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))
 
 
 def _paragraphs(results: Results) -> tuple[str, str, str]:
