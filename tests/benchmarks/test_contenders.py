@@ -2,11 +2,10 @@
 
 import importlib
 import sys
-from pathlib import Path
 
 import pytest
+from benchmark_scripts import BENCHMARKS
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPT = """
 import sys, time
 from contenders import serve

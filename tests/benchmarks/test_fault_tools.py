@@ -1,21 +1,17 @@
 """Tools of the benchmark of faults: interrupted writes, intact checkpoints, equal runs."""
 
 import hashlib
-import importlib.util
 import os
 import time
-from pathlib import Path
 
 import pytest
+from benchmark_scripts import load_script
 from run_records import epoch_record, run_record
 
 from alexnet_tf import runs
 from alexnet_tf.run_record import history_text
 
-ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("tools", ROOT / "benchmarks" / "fault_tools.py")
-tools = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(tools)
+tools = load_script("fault_tools")
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """Storing an experiment's results, and the page that is written from them."""
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 
 import click
 import pytest
+from benchmark_scripts import load_script
 from click.testing import CliRunner
 
 from alexnet_tf.experiments.claims import get_experiment
@@ -16,9 +16,7 @@ from alexnet_tf.recipes import get_recipe
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 RESULTS = read_stored()
-spec = importlib.util.spec_from_file_location("results", ROOT / "benchmarks" / "results.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
+script = load_script("results")
 
 
 @pytest.fixture

@@ -1,15 +1,10 @@
 """Precision of retrieval, compared with values computed by hand."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from benchmark_scripts import load_script
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "retrieval.py"
-spec = importlib.util.spec_from_file_location("retrieval", SCRIPT)
-retrieval = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(retrieval)
+retrieval = load_script("retrieval")
 
 
 def test_precision_is_the_fraction_of_the_nearest_of_the_same_class():

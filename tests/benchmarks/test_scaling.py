@@ -1,17 +1,13 @@
 """The estimates of scaling, and the tables of docs/scaling.md."""
 
 import dataclasses
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
+from benchmark_scripts import load_script
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("scaling", ROOT / "benchmarks" / "scaling.py")
-scaling = importlib.util.module_from_spec(SPEC)
-sys.modules["scaling"] = scaling
-SPEC.loader.exec_module(scaling)
+scaling = load_script("scaling")
 
 
 def test_document_has_the_computed_tables():

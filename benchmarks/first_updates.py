@@ -1,6 +1,6 @@
 """Does the loss leave chance level? Measures the first updates from several initializations.
 
-    python benchmarks/starts.py --case shapes:shapes --case photos:FOLDER --seeds 5 --steps 300
+    python benchmarks/first_updates.py --case shapes:shapes --case photos:FOLDER --steps 300
 
 Every run is one line in --results, so a stopped measurement resumes. The table at the end has all
 lines of that file; `--table` prints it without measuring anything. A run has plateaued at chance
@@ -39,7 +39,7 @@ HEADER = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class Run:
     """The first updates of a training.
 
     Attributes:
@@ -82,32 +82,32 @@ class Start:
         return float(below[0] + WINDOW) if len(below) else math.inf
 
 
-def read(path: Path) -> list[Start]:
+def read(path: Path) -> list[Run]:
     """Returns the runs in a file of results; none if the file does not exist."""
     if not path.exists():
         return []
-    return [Start(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Run(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def table(starts: list[Start]) -> str:
-    """Returns the results as a Markdown table; the rows' runs differ in their seeds only."""
+def table(runs: list[Run]) -> str:
+    """Returns a Markdown table with one row for runs that differ only in their seeds."""
     group = operator.attrgetter("recipe", "dataset", "init", "precision", "batch_size", "steps")
     lines = [HEADER]
-    for key, members in itertools.groupby(sorted(starts, key=group), key=group):
-        runs = list(members)
+    for key, members in itertools.groupby(sorted(runs, key=group), key=group):
+        same = list(members)
         recipe, dataset, init, precision, batch_size, steps = key
-        after = [run.learning_after for run in runs]
+        after = [run.learning_after for run in same]
         median, latest = statistics.median(after), max(after)
         when = "never" if median == math.inf else f"{median:.0f}"
-        if len(runs) > 1 and when != "never":
+        if len(same) > 1 and when != "never":
             when += f" (at most {latest:.0f})" if latest < math.inf else " (one or more never)"
         lines.append(
-            f"| {recipe} | {dataset} | {init} | {precision} | {batch_size} | {steps} | {len(runs)} "
-            f"| {statistics.mean(run.losses[0] for run in runs):.3f} "
-            f"| {max(max(run.losses) for run in runs):.2f} "
-            f"| {statistics.mean(run.last_loss for run in runs):.3f} "
-            f"(chance {runs[0].chance_level_loss:.3f}) | {when} "
-            f"| {sum(run.plateaued for run in runs)} of {len(runs)} |"
+            f"| {recipe} | {dataset} | {init} | {precision} | {batch_size} | {steps} | {len(same)} "
+            f"| {statistics.mean(run.losses[0] for run in same):.3f} "
+            f"| {max(max(run.losses) for run in same):.2f} "
+            f"| {statistics.mean(run.last_loss for run in same):.3f} "
+            f"(chance {same[0].chance_level_loss:.3f}) | {when} "
+            f"| {sum(run.plateaued for run in same)} of {len(same)} |"
         )
     return "\n".join(lines)
 
@@ -209,7 +209,7 @@ class Case:
 @click.option("--images", default=2000, show_default=True, help="Training images at most.")
 @click.option("--data-dir", help="TFDS folder.")
 @click.option("--precision", default="auto", show_default=True)
-@click.option("--results", default="saved_models/starts.jsonl", show_default=True)
+@click.option("--results", default="saved_models/first_updates.jsonl", show_default=True)
 @click.option("--table", "only_table", is_flag=True, help="Measure nothing, print the table.")
 def main(
     cases: tuple[str, ...],
@@ -274,7 +274,7 @@ def measure(
     for init, seed in missing:
         before = time.monotonic()
         losses = case.losses(init, seed, steps, devices)
-        start = Start(
+        new = Run(
             recipe=recipe_name,
             dataset=shown,
             init=init,
@@ -285,10 +285,10 @@ def measure(
             chance_level_loss=round(case.chance_level_loss, 5),
             losses=[round(loss, 5) for loss in losses],
         )
-        lines = (json.dumps(dataclasses.asdict(run)) + "\n" for run in [*read(path), start])
+        lines = (json.dumps(dataclasses.asdict(run)) + "\n" for run in [*read(path), new])
         write_text(path, "".join(lines))
         what = f"{recipe_name} on {shown}, {init}, {devices.precision}, seed {seed}"
-        how = f"{losses[0]:.3f} -> {start.last_loss:.3f} (chance {case.chance_level_loss:.3f})"
+        how = f"{losses[0]:.3f} -> {new.last_loss:.3f} (chance {case.chance_level_loss:.3f})"
         print(f"{what}: {how} in {time.monotonic() - before:.0f} s", file=sys.stderr)
         keras.backend.clear_session()
         gc.collect()

@@ -1,22 +1,18 @@
 """The first updates: plateaus at chance level, the table, and resuming."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_scripts import load_script
 from click.testing import CliRunner
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("starts", ROOT / "benchmarks" / "starts.py")
-starts = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(starts)
+first_updates = load_script("first_updates")
 
 
 def run(losses, seed=0, init="stable"):
-    return starts.Start("photos", "toys", init, seed, 32, 40, "float32", 1.0, losses)
+    return first_updates.Run("photos", "toys", init, seed, 32, 40, "float32", 1.0, losses)
 
 
 def test_plateau_and_learning_are_relative_to_the_chance_level_loss():
@@ -32,7 +28,7 @@ def test_plateau_and_learning_are_relative_to_the_chance_level_loss():
 
 
 def test_table_has_a_row_per_initialization():
-    lines = starts.table(
+    lines = first_updates.table(
         [run([1.0] * 40, init="paper"), run([0.9] * 40), run([2.0] * 20 + [0.7] * 20, seed=1)]
     ).splitlines()
     assert len(lines) == 4
@@ -56,18 +52,18 @@ def toys(tmp_path):
 
 def test_measured_runs_are_not_repeated(toys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    results = tmp_path / "starts.jsonl"
+    results = tmp_path / "first_updates.jsonl"
     words = ["--case", f"lenet:{toys}", "--init", "stable", "--batch-size", "8", "--steps", "10"]
     words += ["--results", str(results), "--precision", "float32"]
-    first = CliRunner().invoke(starts.main, [*words, "--seeds", "1"])
+    first = CliRunner().invoke(first_updates.main, [*words, "--seeds", "1"])
     assert first.exit_code == 0, first.output
-    (kept,) = starts.read(results)
+    (kept,) = first_updates.read(results)
     assert (kept.dataset, kept.seed, len(kept.losses)) == ("toys", 0, 10)
     assert kept.chance_level_loss == pytest.approx(math.log(2), abs=1e-5)
-    monkeypatch.setattr(starts.Case, "losses", lambda *_: [0.5] * 10)
-    second = CliRunner().invoke(starts.main, [*words, "--seeds", "2"])
+    monkeypatch.setattr(first_updates.Case, "losses", lambda *_: [0.5] * 10)
+    second = CliRunner().invoke(first_updates.main, [*words, "--seeds", "2"])
     assert second.exit_code == 0, second.output
-    again, new = starts.read(results)
+    again, new = first_updates.read(results)
     assert again == kept
     assert (new.seed, new.losses) == (1, [0.5] * 10)
     assert "| lenet | toys | stable | float32 | 8 | 10 | 2 |" in second.output
@@ -75,6 +71,6 @@ def test_measured_runs_are_not_repeated(toys, tmp_path, monkeypatch):
 
 def test_unknown_recipe_is_rejected(tmp_path):
     words = ["--case", "alexnet:shapes", "--results", str(tmp_path / "r.jsonl")]
-    done = CliRunner().invoke(starts.main, words)
+    done = CliRunner().invoke(first_updates.main, words)
     assert done.exit_code == 2
     assert "unknown recipe 'alexnet'" in done.output
