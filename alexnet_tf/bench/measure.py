@@ -62,10 +62,8 @@ class LayerTime:
     """One layer's time for a batch.
 
     Attributes:
-      name: conv1, norm1, ...
       forward_ms: Milliseconds forward, as in training.
-      backward_ms: Milliseconds of the gradients of weights and input; the first convolution has no
-        gradient of its input.
+      backward_ms: Milliseconds of the gradients of weights and, after the first convolution, input.
       gflops_per_second: Rate of both together, 0 for layers without products.
     """
 
@@ -104,12 +102,7 @@ def measure_training(
 ) -> Speed:
     """Measures complete updates: forward, backward, momentum.
 
-    Args:
-      recipe: Its network, learning rate, momentum and weight decay are used.
-      precision: Of the network.
-      batch_size: Images per update.
-      rounds: Updates timed; the median counts.
-      ceiling: The ceiling's rate in FLOP/s.
+    The median of the rounds counts. `ceiling` is the ceiling's rate in FLOP/s.
     """
     model = _build(recipe, precision)
     optimizer = PaperMomentum(recipe.learning_rate, recipe.momentum, recipe.weight_decay)
