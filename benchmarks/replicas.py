@@ -32,6 +32,7 @@ from alexnet_tf.training.cluster import free_ports
 
 import_tensorflow(start_devices=False)
 
+import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import alexnet_tf as an  # noqa: E402
@@ -39,15 +40,15 @@ from alexnet_tf.data.sources import open_dataset  # noqa: E402
 from alexnet_tf.data.splits import split_dataset  # noqa: E402
 from alexnet_tf.data.statistics import fit_statistics  # noqa: E402
 from alexnet_tf.train_options import TrainOptions  # noqa: E402
+from alexnet_tf.training.checkpoints import CheckpointEvery  # noqa: E402
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices  # noqa: E402
-from alexnet_tf.training.input import TrainingData, TrainingInput  # noqa: E402
+from alexnet_tf.training.input import TrainingInput  # noqa: E402
 from alexnet_tf.training.reporting import TrainingReporter  # noqa: E402
+from alexnet_tf.training.run_folder import Saver  # noqa: E402
 from alexnet_tf.training.run_settings import RunSettings  # noqa: E402
-from alexnet_tf.training.saver import CheckpointEvery, Saver  # noqa: E402
-from alexnet_tf.training.schedule import RateSchedule  # noqa: E402
+from alexnet_tf.training.schedule import LearningRateSchedule  # noqa: E402
 from alexnet_tf.training.state import TrainState  # noqa: E402
-from alexnet_tf.training.stopping import StopRequest  # noqa: E402
-from alexnet_tf.training.towers import step_for  # noqa: E402
+from alexnet_tf.training.towers import make_step  # noqa: E402
 from alexnet_tf.training.trainer import Trainer  # noqa: E402
 
 SEED = 0
@@ -80,37 +81,42 @@ class Setting:
             )
         self.machine, self.recipe = machine, recipe
         settings = RunSettings(TrainOptions(seed=SEED), recipe, epochs=1)
-        examples = TrainingData(splits.train, None, False, known)
+        examples = dataclasses.replace(splits, validation=None, decides=False)
         self.trainer = Trainer(
-            self.model, settings, machine, examples, TrainingReporter(quiet=True)
+            self.model, settings, machine, examples, known, TrainingReporter(quiet=True)
         )
         self.optimizer = self.trainer.optimizer
-        self.step = step_for(machine, self.model, self.optimizer, recipe, SEED)
-        self.step.set_rates(RateSchedule(recipe).rates(0))
+        self.step = make_step(machine, self.model, self.optimizer, recipe, SEED)
+        paths = [v.path for v in self.model.trainable_variables]
+        self.learning_rates = LearningRateSchedule(recipe, options.updates, paths).at(0).variables
         self.input = TrainingInput(machine, splits.train, recipe, known, SEED)
         self.gradients = [tf.zeros(v.shape) for v in self.model.trainable_variables]
+
+    def update(self, batches: Any, updates: int) -> Any:
+        """Makes updates in one call and returns the step's sums."""
+        return self.step(batches, updates, np.tile(self.learning_rates, (updates, 1)))
 
     def losses(self, updates: int) -> list[float]:
         """Returns the loss of each of the first updates."""
         batches = self.input.epoch(0, lighting=True)
-        sums = [self.step(batches, 1) for _ in range(updates)]
+        sums = [self.update(batches, 1) for _ in range(updates)]
         return [float(values[0] / values[3]) for values in sums]
 
     def steps(self, updates: int) -> Job:
         """Gets input to flow, and returns what makes updates in one call."""
         batches = self.input.epoch(0, lighting=True)
-        self.step(batches, 1)
-        return lambda: self.step(batches, updates)
+        self.update(batches, 1)
+        return lambda: self.update(batches, updates)
 
     def epoch(self, updates: int) -> None:
         """Makes updates in one call, from the first batch on."""
-        self.step(self.input.epoch(0, lighting=True), updates)
+        self.update(self.input.epoch(0, lighting=True), updates)
 
     def loop(self) -> None:
         """Trains an epoch as `train` does, without writing."""
         saver = Saver(None, None, CheckpointEvery())
         self.trainer.state = TrainState()
-        self.trainer.train_epoch(saver, StopRequest())
+        self.trainer.train_epoch(saver, lambda: False)
 
     def apply(self) -> None:
         """Sums a gradient over the replicas and updates the weights on each."""

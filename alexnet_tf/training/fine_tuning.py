@@ -105,7 +105,7 @@ class StartingWeights:
             f"for the {len(names)} classes of the data set"
         )
 
-    def with_classifier_rate(self, settings: RunSettings, names: Sequence[str]) -> RunSettings:
+    def with_classifier_factor(self, settings: RunSettings, names: Sequence[str]) -> RunSettings:
         """Returns settings with the learning rate factor that a new classifier gets."""
         factor = RATE_FACTOR if self.match(names) is None else 1.0
         recipe = settings.recipe.replace(classifier_learning_rate_factor=factor)

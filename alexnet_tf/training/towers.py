@@ -20,9 +20,8 @@ from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.layers.local_response_normalization import LocalResponseNormalization
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import DeviceConfiguration
-from alexnet_tf.training.loss_scale import LossScale
-from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.optimizers import PaperMomentum
+from alexnet_tf.training.step import LossScale, TrainingStep
 
 Pair = list[Any]  # of each tower, one
 
@@ -98,10 +97,10 @@ class TowerStep(TrainingStep):
                 half = type(optimizer).from_config(optimizer.get_config())
                 half.build(variables)
             self._halves.append(half)
-        self._optimizers = [optimizer, *self._halves]
-        self.from_model()
+        self._optimizers = self._halves
+        self._load()
 
-    def from_model(self) -> None:
+    def _load(self) -> None:
         """Takes over the weights and velocities that were put into the model and the optimizer."""
         for whole, halves in self._pairs():
             sizes = [half.shape[-1] for half in halves]
@@ -110,7 +109,7 @@ class TowerStep(TrainingStep):
         for half in self._halves:
             half.iterations.assign(self._optimizer.iterations.numpy())
 
-    def to_model(self) -> None:
+    def _store(self) -> None:
         """Puts the weights and velocities as they are now into the model and the optimizer."""
         for whole, halves in self._pairs():
             whole.assign(tf.concat([half.value for half in halves], -1))
@@ -120,8 +119,8 @@ class TowerStep(TrainingStep):
         yield from zip(
             self._model.trainable_variables, zip(*self._variables, strict=True), strict=True
         )
-        for name, wholes in self._optimizer.slots().items():
-            halves = [half.slots()[name] for half in self._halves]
+        for name, wholes in self._optimizer.slots.items():
+            halves = [half.slots[name] for half in self._halves]
             yield from zip(wholes, zip(*halves, strict=True), strict=True)
 
     def _update(
@@ -180,7 +179,7 @@ class TowerStep(TrainingStep):
             yield tower, tf.device(device)
 
 
-def step_for(
+def make_step(
     machine: DeviceConfiguration,
     model: keras.Model,
     optimizer: PaperMomentum,

@@ -10,15 +10,15 @@ from alexnet_tf.training import checkpoints
 
 def write(folder, step, run="a"):
     tensors = {"model/w": np.full((3, 4), step, np.float32)}
-    return checkpoints.write(folder, tensors, {"epoch": step // 10, "step": step, "run": run})
+    return checkpoints.write(folder, tensors, {"epoch": step // 10, "step": step}, run)
 
 
 def test_what_was_written_is_read(tmp_path):
     write(tmp_path, 10)
-    tensors, state, complaints = checkpoints.read_newest(tmp_path)
+    tensors, state, warnings = checkpoints.read_newest(tmp_path)
     np.testing.assert_array_equal(tensors["model/w"], np.full((3, 4), 10, np.float32))
-    assert state == {"epoch": 1, "step": 10, "run": "a"}
-    assert complaints == []
+    assert state == {"epoch": 1, "step": 10}
+    assert warnings == []
 
 
 def test_the_last_two_are_kept(tmp_path):
@@ -37,7 +37,7 @@ def test_the_last_two_are_kept(tmp_path):
 def test_the_newest_is_so_by_number_beyond_the_digits_of_the_name(before, newest, tmp_path):
     for number in before:
         state = {"epoch": min(number, newest), "step": number}
-        checkpoints.write(tmp_path, {"model/w": np.zeros(3, np.float32)}, state)
+        checkpoints.write(tmp_path, {"model/w": np.zeros(3, np.float32)}, state, "a")
     _, state, _ = checkpoints.read_newest(tmp_path)
     assert (state["epoch"], state["step"]) == (newest, before[-1])
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
@@ -75,10 +75,10 @@ def test_a_damaged_newest_is_set_aside_and_the_one_before_is_used(tmp_path, dama
     write(tmp_path, 10)
     newest = write(tmp_path, 20)
     damage(newest)
-    tensors, state, complaints = checkpoints.read_newest(tmp_path)
+    tensors, state, warnings = checkpoints.read_newest(tmp_path)
     assert state["step"] == 10
     assert tensors["model/w"][0, 0] == 10
-    assert newest.name in complaints[0]
+    assert newest.name in warnings[0]
     assert newest.with_suffix(".damaged").is_file()
     assert not newest.exists()
 
@@ -107,11 +107,11 @@ def test_a_whole_checkpoint_in_the_wrong_place_is_noticed(tmp_path):
     theirs = write(tmp_path / "other", 40, run="b")
     for path in theirs.parent.iterdir():
         path.rename(tmp_path / path.name)
-    _, state, complaints = checkpoints.read_newest(tmp_path, "a")
+    _, state, warnings = checkpoints.read_newest(tmp_path, "a")
     assert state["step"] == 20
-    assert [theirs.name in complaints[0], moved.name in complaints[1]] == [True, True]
-    assert "another run's (b, not a)" in complaints[0]
-    assert f"inside it is {older.name}" in complaints[1]
+    assert [theirs.name in warnings[0], moved.name in warnings[1]] == [True, True]
+    assert "another run's (b, not a)" in warnings[0]
+    assert f"inside it is {older.name}" in warnings[1]
 
 
 def test_a_disk_that_is_full_leaves_the_checkpoints_before(tmp_path, monkeypatch):

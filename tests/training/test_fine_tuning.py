@@ -1,7 +1,5 @@
 """Fine-tuning: what is copied, what moves at which rate, what is refused."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -9,8 +7,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model, save_model
 from alexnet_tf.runs import read_run
-from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.schedule import RateSchedule
+from alexnet_tf.training.schedule import LearningRateSchedule
 from alexnet_tf.training.train import train
 
 CLASSES = ("blue", "green", "red")
@@ -112,30 +109,15 @@ def test_what_cannot_be_done_is_refused_and_nothing_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_classifiers_kernel_and_bias_have_ten_times_the_rate(tiny_recipe):
-    recipe = dataclasses.replace(
-        tiny_recipe, classifier_learning_rate_factor=10.0, frozen_layers=("conv1",)
+def test_new_classifier_has_ten_times_the_learning_rate_and_frozen_layers_have_none(tiny_recipe):
+    recipe = tiny_recipe.replace(
+        learning_rate=0.01, classifier_learning_rate_factor=10.0, frozen_layers=("conv1",)
     )
-    rates = RateSchedule(recipe).rates(0)
-    model = build_model(recipe, classes=3)
-    optimizer = PaperMomentum(recipe.learning_rate)
-    optimizer.build(model.trainable_variables)
-    optimizer.set_rates(
-        rates.learning_rate,
-        biases=rates.bias_learning_rate,
-        layers=rates.layers,
-        frozen=rates.frozen,
-        factors=rates.factors,
-    )
-    shares = dict(
-        zip(
-            [v.path for v in model.trainable_variables],
-            optimizer.rate_factors.numpy(),
-            strict=True,
-        )
-    )
-    assert shares == {
+    paths = [v.path for v in build_model(recipe, classes=3).trainable_variables]
+    rates = LearningRateSchedule(recipe, 10, paths).at(0).variables
+    expected = {
         **dict.fromkeys(("conv1/kernel", "conv1/bias"), 0),
-        **dict.fromkeys(("conv2/kernel", "conv2/bias", "fc3/kernel", "fc3/bias"), 1),
-        **dict.fromkeys(("fc4/kernel", "fc4/bias"), 10),
+        **dict.fromkeys(("conv2/kernel", "conv2/bias", "fc3/kernel", "fc3/bias"), 0.01),
+        **dict.fromkeys(("fc4/kernel", "fc4/bias"), 0.1),
     }
+    assert dict(zip(paths, rates, strict=True)) == pytest.approx(expected)

@@ -13,8 +13,8 @@ from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError, TrainingError
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.prepare.prepare import prepare
-from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.optimizers import PaperMomentum
+from alexnet_tf.training.step import TrainingStep
 from alexnet_tf.training.train import train
 
 

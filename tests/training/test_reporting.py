@@ -1,13 +1,15 @@
 """The screen at a terminal: tests otherwise run without one, where no bar is drawn."""
 
 import io
+import types
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from run_records import epoch_record
 
-from alexnet_tf.training.reporting import TrainingReporter, epoch_note
+from alexnet_tf.training import reporting
+from alexnet_tf.training.reporting import StepClock, TrainingReporter, epoch_note
 
 RECORD = epoch_record(
     2,
@@ -75,3 +77,30 @@ def test_brackets_and_blanks_in_names_are_shown_and_quoted(reporter):
     reporter.finished(Path("my [red] run"), "best epoch 2")
     assert "evaluate --ten-crop --run 'my [red] run'\n" in shown(reporter)
     assert "train --resume --run-dir 'my [red] run' --epochs N" in shown(reporter)
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """A list of the one time that it is."""
+    now = [0.0]
+    monkeypatch.setattr(reporting, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_the_first_call_does_not_count_for_speed_unless_it_is_the_only_one(now):
+    clock = StepClock()
+    now[0] = 10
+    clock.tick(1, 16)
+    assert (clock.seconds, clock.seconds_per_step, clock.images_per_second) == (10, 10, 1.6)
+    assert clock.steps_in(1e6) == 1
+    now[0] = 11
+    clock.tick(4, 80)
+    assert (clock.seconds, clock.seconds_per_step, clock.images_per_second) == (11, 0.25, 64)
+    assert [clock.steps_in(seconds) for seconds in (0.1, 0.5, 1e6)] == [1, 2, 50]
+
+
+def test_images_of_before_a_stop_do_not_count(now):
+    clock = StepClock(examples=32)
+    now[0] = 10
+    clock.tick(1, 48)
+    assert clock.images_per_second == 1.6

@@ -13,8 +13,8 @@ from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model, save_model
 from alexnet_tf.training import validation
-from alexnet_tf.training.saver import Saver
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.run_folder import Saver
+from alexnet_tf.training.step import TrainingStep
 from alexnet_tf.training.trainer import Trainer
 
 NUMBERS = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
@@ -116,11 +116,11 @@ def test_weights_that_are_gone_or_others_are_refused_where_a_run_starts_again_fr
     there = everything_in(folder)
     other = tiny_recipe.replace(network=tiny_recipe.network.replace(hidden_units=(8,)))
     save_model(build_model(other, class_names=("cat", "dog")), weights)
-    with pytest.raises(InputError, match=r"w\.keras is another network by now"):
+    with pytest.raises(InputError, match=r"w\.keras now holds another network"):
         resume(folder)
     weights.unlink()
     with pytest.raises(
-        InputError, match=r"starts again from the weights.*w\.keras: model file not found"
+        InputError, match=r"restarts from its --weights.*w\.keras: model file not found"
     ):
         resume(folder)
     assert everything_in(folder) == there
@@ -141,18 +141,18 @@ def test_other_data_than_the_runs_are_refused_and_nothing_is_written(tiny_recipe
     there = everything_in(folder)
     (photos / "train" / "red" / "07.png").rename(tmp_path / "07.png")
     (photos / "val" / "blue" / "08.png").rename(tmp_path / "08.png")
-    expected = "89 training examples and not 90; 26 validation examples and not 27"
-    with pytest.raises(InputError, match=f"photos is not what .* it has {expected}"):
+    expected = "89 training examples instead of 90; 26 validation examples instead of 27"
+    with pytest.raises(InputError, match=f"photos has changed since .* it has {expected}"):
         resume(folder, epochs=2)
     (tmp_path / "07.png").rename(photos / "train" / "red" / "07.png")
     (tmp_path / "08.png").rename(photos / "val" / "blue" / "08.png")
     for split in ("train", "val"):
         (photos / split / "green").rename(photos / split / "grass")
-    with pytest.raises(InputError, match="it has 'grass' and not 'green' as class 1"):
+    with pytest.raises(InputError, match="it has 'grass' instead of 'green' as class 1"):
         resume(folder, epochs=2)
     for split in ("train", "val"):
         shutil.rmtree(photos / split / "grass")
-    with pytest.raises(InputError, match="2 classes and not 3"):
+    with pytest.raises(InputError, match="2 classes instead of 3"):
         resume(folder, epochs=2)
     assert everything_in(folder) == there
 

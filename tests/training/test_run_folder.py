@@ -12,7 +12,7 @@ from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
 from alexnet_tf.files import sha256
 from alexnet_tf.run_record import history_text
-from alexnet_tf.training.run_folder import RunFolder, begin, new_run_path
+from alexnet_tf.training.run_folder import RunFolder, create_run_folder, new_run_path
 
 RECORD = run_record()
 HISTORY = [epoch_record(epoch) for epoch in (1, 2, 3)]
@@ -118,12 +118,12 @@ def test_a_new_run_takes_no_folder_in_which_another_began_meanwhile(tmp_path):
     other = RunFolder(path, new=True)
     other.write_run(RECORD)
     with pytest.raises(FolderTakenError, match="another process is training in"):
-        begin(path, named=True)
+        create_run_folder(path, named=True)
     other.close()
-    with pytest.raises(FolderTakenError, match="another run has begun in"):
-        begin(path, named=True)
+    with pytest.raises(FolderTakenError, match="another run has started in"):
+        create_run_folder(path, named=True)
     for name in ("run-2", "run-3"):
-        following = begin(path, named=False)
+        following = create_run_folder(path, named=False)
         assert following.path == tmp_path / name
         following.write_run(RECORD)
         following.close()

@@ -21,7 +21,7 @@ from tensorflow.python.eager import context
 import alexnet_tf as an
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import configure_devices
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.step import TrainingStep
 from alexnet_tf.training.towers import TowerStep
 
 machine = configure_devices(devices="2", precision="float32", parallelism="towers")
@@ -45,8 +45,8 @@ def look(recipe):
         else:
             step = TrainingStep(model, optimizer, machine.strategy, seed=1)
         step(iter(tf.data.Dataset.from_tensor_slices(rows)), 2)
-        step.to_model()
-        ends.append([v.numpy() for v in (*model.trainable_variables, *optimizer.velocities)])
+        step.tensors()
+        ends.append([v.numpy() for v in (*model.trainable_variables, *optimizer.slots["velocity"])])
     functions = context.context().export_run_metadata().function_graphs
     graphs = max((f.partition_graphs for f in functions), key=len)
     apart = [float(abs(a - b).max() / abs(a).max()) for a, b in zip(*ends)]

@@ -13,9 +13,11 @@ import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.run_record import parse_history
-from alexnet_tf.training import checkpoints, saver, trainer
-from alexnet_tf.training.saver import CheckpointEvery, Saver
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training import checkpoints, trainer
+from alexnet_tf.training.checkpoints import CheckpointEvery
+from alexnet_tf.training.run_folder import Saver
+from alexnet_tf.training.step import TrainingStep
+from alexnet_tf.training.train import stop_on_signals
 
 NUMBERS = ("loss", "top1_error", "top5_error")
 
@@ -125,7 +127,7 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
     every, tiny_recipe, photos, tmp_path, whole, monkeypatch
 ):
     assert CheckpointEvery.parse(None) == CheckpointEvery(seconds=600)
-    monkeypatch.setattr(saver, "_DEFAULT_EVERY", "0.000001m")
+    monkeypatch.setattr(checkpoints, "_DEFAULT_EVERY", "0.000001m")
 
     def killed(self, model, history, improved):
         raise KeyboardInterrupt
@@ -185,7 +187,7 @@ def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_
     again = an.train(run_dir=folder, resume=True, quiet=True)
     said = capfd.readouterr().err
     assert f"{newest} is damaged: checksum mismatch; set aside as" in said
-    assert f"{folder / 'history.jsonl'} is damaged: it is not what the checkpoint says" in said
+    assert f"{folder / 'history.jsonl'} is damaged: it differs from the checkpoint" in said
     assert numbers(again.history) == numbers(whole.history)
     assert numbers(runs.read_history(folder)) == numbers(parse_history(history))
     # The record of another run is refused by all that read it.
@@ -263,3 +265,15 @@ def test_a_run_in_use_is_refused(tmp_path, one_epoch):
         an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True)
     holder.close()
     assert len(an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True).history) == 2
+
+
+def test_the_first_signal_asks_and_the_second_interrupts_at_once():
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    told = []
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(KeyboardInterrupt), stop_on_signals(lambda: told.append(1)) as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop() and told == [1]
+        os.kill(os.getpid(), signal.SIGINT)
+    assert [signal.getsignal(number) for number in numbers] == before

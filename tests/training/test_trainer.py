@@ -1,19 +1,17 @@
-"""Runs that learn nothing, diverge, or have damaged images."""
+"""Runs that diverge or have damaged images."""
 
 import math
 import shutil
 
 import numpy as np
 import pytest
-from run_records import epoch_record
 
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import DivergedError, InputError
 from alexnet_tf.evaluation.report import Errors
 from alexnet_tf.training import trainer
-from alexnet_tf.training.diagnostics import chance_level_loss, stall_message
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.step import TrainingStep
 from tests.training.test_train import go
 
 
@@ -30,28 +28,6 @@ def test_a_divergence_in_an_epochs_last_update_is_not_saved(tiny_recipe, photos,
     with pytest.raises(DivergedError, match=r"epoch 1, update 1 of 1"):
         go(tiny_recipe, photos, tmp_path / "run", **given)
     assert not (tmp_path / "run" / runs.HISTORY).exists()
-
-
-def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
-    # With a rate this small nothing can be learned: 4 epochs of 90 updates.
-    recipe = tiny_recipe.replace(learning_rate=1e-12, batch_size=1, init="paper")
-    result = go(recipe, photos, tmp_path / "run", epochs=4)
-    assert "stalled" in result.stalled
-    assert f"({math.log(3):.3f})" in result.stalled
-    assert "Try" in capfd.readouterr().err
-
-
-def test_balanced_classes_are_not_called_stalled_where_only_the_frequent_one_is_guessed_better():
-    labels = np.repeat([0, 1], [95, 5])
-    recipe = an.get_recipe("shapes")
-    learnt = epoch_record(
-        step=300, training_loss=0.3
-    )  # plain; 0.199 by frequencies, 0.693 by halves
-    assert stall_message(learnt, chance_level_loss(labels, balanced=True), recipe) is None
-    assert chance_level_loss(labels, balanced=True) == pytest.approx(math.log(2))
-    frequencies = -(0.95 * math.log(0.95) + 0.05 * math.log(0.05))
-    assert chance_level_loss(labels) == pytest.approx(frequencies)
-    assert stall_message(learnt, chance_level_loss(labels), recipe) is not None
 
 
 def test_damaged_images_are_named_and_left_out_up_to_one_in_a_hundred(
@@ -108,7 +84,7 @@ def test_the_last_good_checkpoint_is_kept_and_named(
         sums = call(self, *arguments)
         variables = {
             "weight": self._model.trainable_variables,
-            "velocity": self._optimizer.velocities,
+            "velocity": self._optimizer.slots["velocity"],
         }
         values = variables[what][0].numpy()
         values.flat[0] = np.nan
