@@ -2,20 +2,20 @@
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
 
 from alexnet_tf.console import ProgressReporter, format_rate
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.overview import imbalance
-from alexnet_tf.data.splits import TrainingSplits
 from alexnet_tf.run_record import EpochRecord, RunRecord
 from alexnet_tf.system import command_name
-from alexnet_tf.training.devices import DeviceConfiguration
-from alexnet_tf.training.run_settings import RunSettings
+
+if TYPE_CHECKING:
+    from alexnet_tf.training.open_run import Run
 
 _HEADER = (
     f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'top-1 err':>10} {'top-5 err':>10} "
@@ -36,9 +36,11 @@ class TrainingReporter(ProgressReporter):
         super().__init__(quiet)
         self._after_epoch: list[tuple[Callable[[str], None], str]] = []
 
-    def header(self) -> None:
-        """Prints the names of the columns of `epoch`."""
+    def history(self, history: Sequence[EpochRecord], epochs: int) -> None:
+        """Prints the names of the columns, and the lines of the epochs before a resume."""
         self.message(_HEADER)
+        for record in history:
+            self.epoch(record, epochs)
 
     def epoch(self, record: EpochRecord, epochs: int) -> None:
         """Prints an epoch's line, and then the messages that `after_epoch` collected."""
@@ -138,16 +140,9 @@ class StepClock:
         return self._last[0] - since[0], self._last[1] - since[1], self._last[2] - since[2]
 
 
-def settings_rows(
-    settings: RunSettings,
-    data: DataSet,
-    splits: TrainingSplits,
-    devices: DeviceConfiguration,
-    model: keras.Model,
-    folder: Path,
-) -> dict[str, str]:
+def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
     """Returns the rows of the settings table: names and values."""
-    recipe = settings.recipe
+    settings, recipe, devices, splits = run.settings, run.settings.recipe, run.devices, run.splits
     validation = "no validation"
     if splits.validation is not None:
         validation = f"{len(splits.validation):,} {splits.validation_name}"
@@ -164,22 +159,22 @@ def settings_rows(
         "recipe": f"{recipe.name}: {recipe.description}" + (f"; with {changed}" if changed else ""),
         "network": f"{recipe.network.input_size} x {recipe.network.input_size} input, "
         f"{trainable_parameters(model):,} parameters",
-        "data": f"{data.name}: {len(splits.train):,} training, {validation} images, "
-        f"{len(data.class_names)} classes{_imbalance(settings, data, splits)}",
+        "data": f"{run.data.name}: {len(splits.train):,} training, {validation} images, "
+        f"{len(run.data.class_names)} classes{_imbalance(run)}",
         "training": f"{settings.epochs} epochs, batch {recipe.batch_size}, learning rate "
         f"{recipe.learning_rate:g} ({recipe.schedule.kind}{warm_up}), init {recipe.init}",
         "device": device + ")",
         "precision": devices.precision,
         "seed": str(settings.seed),
-        "results": f"{folder}/",
+        "results": f"{run.path}/",
     }
 
 
-def _imbalance(settings: RunSettings, data: DataSet, splits: TrainingSplits) -> str:
-    """Returns how imbalanced the classes are and what can be done, or "" if they are not."""
-    ratio = imbalance(splits.train.labels, len(data.class_names))
-    if settings.options.class_weights == "balanced":
+def _imbalance(run: "Run") -> str:
+    """Returns a note on imbalanced classes and the option for them, or "" if they are balanced."""
+    if run.settings.options.class_weights == "balanced":
         return ", weighted equally (--class-weights balanced)"
+    ratio = imbalance(run.splits.train.labels, len(run.data.class_names))
     if ratio is None:
         return ", some without training examples"
     if ratio < _IMBALANCED:
@@ -188,12 +183,7 @@ def _imbalance(settings: RunSettings, data: DataSet, splits: TrainingSplits) -> 
 
 
 def result_line(record: RunRecord, selects_best: bool) -> str:
-    """Returns the sentence that ends a run.
-
-    Args:
-      record: The finished run.
-      selects_best: Whether validation selected the best epoch.
-    """
+    """Returns the result of a finished run; `selects_best`: whether validation selected it."""
     best = record.best
     assert best is not None
     if best.validation_top1_error is None or best.validation_top5_error is None:

@@ -82,19 +82,14 @@ def train(
     run = open_run(given, run_dir, resume, TrainingReporter(given.quiet))
     trainer, reporter = run.build_trainer(), run.reporter
     with _errors_explained(run), _run_folder(run, named=run_dir is not None) as folder:
-        rows = settings_rows(
-            run.settings, run.data, run.splits, run.devices, trainer.model, run.path
-        )
-        reporter.settings(rows)
+        reporter.settings(settings_rows(run, trainer.model))
         if resume:
             _restore(run, trainer, folder)
         board = _tensorboard(given, folder, trainer)
         saver = Saver(folder, run.new_record(trainer.model), every, board)
         if folder is not None:
             run.statistics.save(run.path / runs.STATISTICS)
-        reporter.header()
-        for past in trainer.state.history:
-            reporter.epoch(past, run.settings.epochs)
+        reporter.history(trainer.state.history, run.settings.epochs)
         with stop_on_signals(reporter.stopping) as stop:
             for _ in trainer.epochs():
                 trainer.train_epoch(saver, stop)

@@ -49,8 +49,7 @@ def test_counting_starts_without_a_total(reporter):
 
 
 def test_an_epochs_line_stands_under_its_header(reporter):
-    reporter.header()
-    reporter.epoch(RECORD, 8)
+    reporter.history([RECORD], 8)
     header, line = shown(reporter).splitlines()
     for part in ("2/8", "1.5000", "1.2500", "50.00%", "12.50%", "0.01", "1,234", "1.5%"):
         assert part in line

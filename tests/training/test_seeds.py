@@ -192,7 +192,7 @@ def test_a_resume_keeps_what_held_for_the_machine_unless_other_is_given(calls, t
     [
         ({"learning_rate": 0.5}, r"--learning-rate 0\.5 differs from the run's 0\.01"),
         ({"dataset": "cifar10"}, "--dataset cifar10 differs from the run's shapes"),
-        ({"epochs": 1}, "--epochs 1 is less than the series' 2"),
+        ({"epochs": 1}, "--epochs 1 is less than the run's 2"),
         ({"weights": "w.keras"}, "leave them out to resume"),
     ],
 )
