@@ -1,4 +1,4 @@
-"""Fine-tuning: what is copied, what moves at which rate, what is refused."""
+"""Fine-tuning: copied weights, learning rates, rejected options."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def tuned(photos, weights, tmp_path, **options):
     return run
 
 
-def test_a_run_starts_from_the_weights_with_a_new_classifier(photos, weights, tmp_path):
+def test_fine_tuning_starts_from_the_weights_with_a_new_classifier(photos, weights, tmp_path):
     run = tuned(photos, weights, tmp_path, freeze=("conv1", "fc3"), batch_size=16)
     before, after = load_model(weights), load_model(run / "last.keras")
     assert after.input_shape == (None, 16, 16, 3)  # the weights' network, not the recipe's
@@ -51,7 +51,9 @@ def test_a_run_starts_from_the_weights_with_a_new_classifier(photos, weights, tm
     assert record.recipe.resize_pixels == 20
 
 
-def test_the_same_classes_keep_their_classifier(photos, weights, tiny_recipe, tmp_path):
+def test_fine_tuning_on_the_same_classes_keeps_the_classifier(
+    photos, weights, tiny_recipe, tmp_path
+):
     model = build_model(tiny_recipe, class_names=CLASSES, seed=7, init="he")
     save_model(model, weights)
     run = tuned(photos, weights, tmp_path, learning_rate=1e-9, batch_size=16, dropout=0.25)
@@ -60,10 +62,10 @@ def test_the_same_classes_keep_their_classifier(photos, weights, tiny_recipe, tm
         after.get_layer("fc4").kernel, model.get_layer("fc4").kernel, atol=1e-6
     )
     assert read_run(run).recipe.classifier_learning_rate_factor == 1
-    assert after.get_layer("dropout3").rate == 0.25  # which may be changed
+    assert after.get_layer("dropout3").rate == 0.25  # an option may change it
 
 
-def test_a_runs_folder_will_do_and_a_fine_tuned_run_resumes_without_its_weights(
+def test_fine_tuning_accepts_a_run_folder_and_resumes_without_the_weights(
     photos, weights, tmp_path
 ):
     run = tuned(photos, weights, tmp_path, batch_size=16)
@@ -100,7 +102,7 @@ def test_a_runs_folder_will_do_and_a_fine_tuned_run_resumes_without_its_weights(
         ({"resume": True}, "--weights"),
     ],
 )
-def test_what_cannot_be_done_is_refused_and_nothing_written(
+def test_invalid_fine_tuning_options_are_rejected_before_anything_is_written(
     photos, weights, tmp_path, options, word
 ):
     given = {"weights": weights, "run_dir": tmp_path / "run", "quiet": True, **options}

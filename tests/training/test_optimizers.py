@@ -30,7 +30,7 @@ def apply(optimizer, model, gradients):
     optimizer.apply([tf.constant(g) for g in gradients], model.trainable_variables)
 
 
-def test_three_steps_by_hand():
+def test_momentum_step_matches_three_steps_by_hand():
     # w=1, v=0, e=.1, m=.5, decay=.1, gradients 1, 2, -1.
     # v1 = 0 - .1*.1*1 - .1 = -.11; w1 = .89
     # v2 = -.055 - .0089 - .2 = -.2639; w2 = .6261
@@ -44,7 +44,7 @@ def test_three_steps_by_hand():
     np.testing.assert_allclose(seen, expected, rtol=1e-12)
 
 
-def test_fifty_random_steps_against_numpy():
+def test_paper_momentum_matches_numpy_over_fifty_random_steps():
     model, rng = dense_model(), np.random.default_rng(1)
     optimizer = PaperMomentum(0.05, 0.9, 0.01)
     optimizer.build(model.trainable_variables)
@@ -61,7 +61,7 @@ def test_fifty_random_steps_against_numpy():
         np.testing.assert_allclose(variable.numpy(), expected, rtol=2e-5, atol=2e-5)
 
 
-def test_decoupled_decay_of_keras_is_ten_times_weaker():
+def test_keras_decoupled_weight_decay_is_ten_times_weaker():
     def shrink(optimizer):
         model = dense_model()
         start = float(np.abs(model.layers[0].kernel.numpy()).sum())
@@ -106,12 +106,12 @@ def test_frozen_layer_keeps_its_weights_despite_its_velocity():
 
 
 @pytest.mark.parametrize("arguments", [{"momentum": 1.0}, {"weight_decay": -1.0}])
-def test_arguments_out_of_range(arguments):
+def test_optimizer_rejects_arguments_out_of_range(arguments):
     with pytest.raises(ValueError, match="Received"):
         PaperMomentum(**arguments)
 
 
-def test_fit_and_config_round_trip():
+def test_paper_momentum_works_in_fit_and_its_config_round_trips():
     model, rng = dense_model(), np.random.default_rng(0)
     optimizer = PaperMomentum(0.05, 0.8, 0.001)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -123,7 +123,7 @@ def test_fit_and_config_round_trip():
     assert float(again.learning_rate.numpy()) == pytest.approx(0.05)
 
 
-def test_eager_updates_compile_nothing(monkeypatch):
+def test_eager_updates_compile_no_function(monkeypatch):
     """An eager loop takes constant memory: no function is made per call."""
     made = []
     monkeypatch.setattr(tf, "function", lambda *a, **k: made.append(1))
@@ -160,7 +160,7 @@ def test_nesterov_and_adamw_steps_match_numpy_on_plain_numbers():
 
 
 @pytest.mark.parametrize(("kind", "rule"), [(NesterovMomentum, nesterov), (AdamW, adamw)])
-def test_thirty_random_steps_against_numpy(kind, rule):
+def test_other_optimizers_match_numpy_over_thirty_random_steps(kind, rule):
     model, rng = dense_model(), np.random.default_rng(1)
     optimizer = kind(0.05, 0.9, 0.01)
     optimizer.build(model.trainable_variables)
@@ -177,7 +177,7 @@ def test_thirty_random_steps_against_numpy(kind, rule):
 
 
 @pytest.mark.parametrize("kind", [PaperMomentum, NesterovMomentum, AdamW])
-def test_a_large_variable_is_updated_alike_in_one_compiled_pass(kind, monkeypatch):
+def test_compiled_update_of_a_large_variable_matches_the_plain_one(kind, monkeypatch):
     def after_five(compiled_from):
         monkeypatch.setattr(optimizers, "_COMPILED_FROM", compiled_from)
         model, rng = dense_model(), np.random.default_rng(1)
@@ -201,7 +201,7 @@ def test_a_large_variable_is_updated_alike_in_one_compiled_pass(kind, monkeypatc
 
 
 @pytest.mark.parametrize("kind", [NesterovMomentum, AdamW])
-def test_a_frozen_layer_does_not_move(kind):
+def test_frozen_layer_does_not_change_with_other_optimizers(kind):
     model = dense_model()
     optimizer = kind(0.05, 0.9, 0.01)
     optimizer.build(model.trainable_variables)
@@ -214,7 +214,7 @@ def test_a_frozen_layer_does_not_move(kind):
     assert moved == [False, False, True, True]
 
 
-def test_a_recipe_names_its_optimizer():
+def test_make_optimizer_returns_the_optimizer_of_the_recipe():
     recipe = get_recipe("cifar10-small")
     assert type(make_optimizer(recipe)) is PaperMomentum
     made = make_optimizer(recipe.replace(optimizer="adamw", weight_decay=0.5))

@@ -162,7 +162,7 @@ def recipe_2012(tiny_recipe):
 @pytest.fixture
 def watched(monkeypatch):
     """Records the learning rates of every update, and how far each variable moves."""
-    monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)  # one update a call
+    monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)  # one update per call
     call, seen = TrainingStep.__call__, []
 
     def noting(self, batches, steps, learning_rates, stop, lighting):
@@ -222,7 +222,7 @@ def test_2012_run_follows_its_schedule_and_resumes_with_identical_results(
         if epoch < 10:
             assert rates["conv1/kernel"] == pytest.approx(weights_rate)
         elif epoch == 10:
-            assert rates["conv1/kernel"] == pytest.approx(1e-6)  # 1e-5 where the run's was .01
+            assert rates["conv1/kernel"] == pytest.approx(1e-6)  # a thousandth of the initial one
             assert rates["conv1/bias"] == pytest.approx(2e-3)
         else:
             assert rates["conv1/kernel"] == rates["conv1/bias"] == 0
@@ -251,7 +251,7 @@ def test_2012_run_follows_its_schedule_and_resumes_with_identical_results(
 
 
 def test_plateau_continues_after_a_resume(tiny_recipe, photos, tmp_path):
-    # Nothing is learned at this rate, so the rate kernels after every epoch but the first.
+    # Nothing is learned at this learning rate, so it is reduced after every epoch but the first.
     recipe = tiny_recipe.replace(learning_rate=1e-12, schedule=Schedule(patience_epochs=1))
     options = {"recipe": recipe, "precision": "float32", "quiet": True}
     first = an.train(str(photos), run_dir=tmp_path / "run", epochs=2, **options)

@@ -34,19 +34,19 @@ def batch():
     return {
         "image": rng.integers(0, 256, (ROWS, PIXELS, PIXELS, 3)).astype(np.uint8),
         "label": np.arange(ROWS) % 3,
-        "weight": np.array([1, 1, 1, 1, 1, 0], np.float32),  # the last row only fills the batch
+        "weight": np.array([1, 1, 1, 1, 1, 0], np.float32),  # the last row is a padding example
         "offset": rng.normal(0, 20, (ROWS, 3)).astype(np.float32),
     }
 
 
 @pytest.mark.parametrize("lighting", [True, False])
-def test_the_network_is_shown_what_the_2012_code_shows_it(model, lighting):
+def test_step_scales_images_as_the_2012_code_does(model, lighting):
     one = batch()
     if not lighting:  # the pipeline's offsets are zero then
         one["offset"] = np.zeros_like(one["offset"])
     mean = model.get_layer("mean").mean.numpy()
     centered = one["image"] - mean + one["offset"][:, None, None]
-    # Section 4.1 as the code had it: divided while the noise is on, and not after.
+    # Section 4.1 as in the 2012 code: divided while PCA lighting is on.
     shown = centered / DIVISOR if lighting else centered
     probabilities = model(shown + mean).numpy()
     losses = -np.log(probabilities[np.arange(ROWS), one["label"]])
@@ -64,7 +64,7 @@ def test_the_network_is_shown_what_the_2012_code_shows_it(model, lighting):
     assert totals.top1_errors == wrong[:5].sum()
 
 
-def test_an_update_is_the_papers_rule_on_the_mean_gradient(model):
+def test_update_is_the_papers_rule_on_the_mean_gradient(model):
     one = batch()
     x = tf.constant(one["image"][:5], tf.float32) + one["offset"][:5, None, None]
     variables = model.trainable_variables
@@ -86,7 +86,7 @@ def test_an_update_is_the_papers_rule_on_the_mean_gradient(model):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone can limit cores")
-def test_work_on_one_core_does_not_count_as_waiting_for_data():
+def test_computation_on_one_core_does_not_count_as_waiting_for_data():
     program = """
 import os, time
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -114,11 +114,11 @@ print(totals.waiting_seconds / (time.monotonic() - started))
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    # All of it is work: a share, of one run.
+    # All of it is computation: a fraction, of one run.
     assert float(ended.stdout) < 0.5
 
 
-def test_nothing_of_an_update_begins_before_its_batch_is_there(model):
+def test_update_starts_after_its_batch_is_available(model):
     optimizer = PaperMomentum(0.01)
     optimizer.build(model.trainable_variables)
     step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0)
@@ -152,7 +152,7 @@ def test_nothing_of_an_update_begins_before_its_batch_is_there(model):
     assert all(stopped <= ancestors(name) for name in reads)
 
 
-def test_gray_images_train(tiny_recipe, photos, tmp_path):
+def test_gray_images_can_be_trained_on(tiny_recipe, photos, tmp_path):
     recipe = tiny_recipe.replace(network=tiny_recipe.network.replace(channels=1))
     result = an.train(
         str(photos), recipe=recipe, run_dir=tmp_path / "run", epochs=1, seed=1, quiet=True
@@ -203,7 +203,7 @@ def test_update_on_a_padded_batch_equals_the_update_on_its_real_examples(tiny_re
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6, err_msg=ours.path)
 
 
-def test_what_fills_up_a_batch_does_not_change_the_update(tiny_recipe):
+def test_padding_examples_do_not_change_the_update(tiny_recipe):
     recipe = tiny_recipe.replace(norm="batch")
     other = padded_batch()
     other["image"][REAL_ROWS:] = 255 - other["image"][REAL_ROWS:]
@@ -235,7 +235,7 @@ def trained(recipe, scale, updates=3, optimizer=None):
     return [v.numpy() for v in [*model.trainable_variables, *slots]]
 
 
-def test_without_overflow_the_scale_changes_nothing(tiny_recipe):
+def test_loss_scale_does_not_change_updates_without_overflow(tiny_recipe):
     plain, scaled = trained(tiny_recipe, None), trained(tiny_recipe, LossScale())
     for a, b in zip(plain, scaled, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-9)
@@ -243,7 +243,9 @@ def test_without_overflow_the_scale_changes_nothing(tiny_recipe):
 
 
 @pytest.mark.parametrize(("rule", "compiled"), [("momentum", True), ("adamw", False)])
-def test_an_overflow_moves_nothing_and_halves_the_scale(tiny_recipe, rule, compiled, monkeypatch):
+def test_overflow_skips_the_update_and_halves_the_loss_scale(
+    tiny_recipe, rule, compiled, monkeypatch
+):
     monkeypatch.setattr(optimizers, "_COMPILED_FROM", 0 if compiled else 10**9)
     recipe = tiny_recipe.replace(optimizer=rule)
     scale = LossScale()
@@ -257,14 +259,14 @@ def test_an_overflow_moves_nothing_and_halves_the_scale(tiny_recipe, rule, compi
     assert scale.value.numpy() < 3e38
 
 
-def test_good_updates_in_a_row_double_the_scale(tiny_recipe, monkeypatch):
+def test_updates_without_overflow_double_the_loss_scale(tiny_recipe, monkeypatch):
     monkeypatch.setattr(step_module, "_UPDATES_UNTIL_LARGER", 2)
     scale = LossScale()
     trained(tiny_recipe, scale, updates=5)
     assert (scale.value.numpy(), scale.good_in_row.numpy()) == (4 * INITIAL_LOSS_SCALE, 1)
 
 
-def test_a_run_in_float16_goes_on_where_it_was(tiny_recipe, photos, tmp_path, monkeypatch):
+def test_resume_in_float16_restores_the_loss_scale(tiny_recipe, photos, tmp_path, monkeypatch):
     def run(folder, **more):
         return an.train(
             str(photos), recipe=tiny_recipe, run_dir=tmp_path / folder, quiet=True, **more
@@ -284,7 +286,7 @@ def test_a_run_in_float16_goes_on_where_it_was(tiny_recipe, photos, tmp_path, mo
     models = [an.load_model(tmp_path / name / "last.keras") for name in ("whole", "cut")]
     for a, b in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
         # Not bit for bit as in float32 and bfloat16: on a CPU, about one in ten runs of the same
-        # float16 graph rounds its gradients otherwise, resumed or not.
+        # float16 graph rounds its gradients differently, resumed or not.
         np.testing.assert_allclose(a, b, atol=3e-4)
     assert {w.dtype for w in models[0].weights} == {"float32"}
     assert whole.history[-1].training_loss < 2 * np.log(3)

@@ -15,22 +15,22 @@ from alexnet_tf.training.step import TrainingStep
 from tests.training.test_train import go
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_advice(tiny_recipe, photos, tmp_path):
+def test_infinite_loss_ends_the_run_with_advice(tiny_recipe, photos, tmp_path):
     with pytest.raises(
         DivergedError, match=r"became NaN, infinite or huge .* --learning-rate below"
     ):
         go(tiny_recipe, photos, tmp_path / "run", learning_rate=1e30)
 
 
-def test_a_divergence_in_an_epochs_last_update_is_not_saved(tiny_recipe, photos, tmp_path):
-    # Epochs of one update: its loss is finite, the weights after it are not usable.
+def test_divergence_in_the_last_update_of_an_epoch_is_not_saved(tiny_recipe, photos, tmp_path):
+    # Epochs of one update: its loss is finite, but the weights after it are not usable.
     given = {"learning_rate": 1e30, "batch_size": 90, "epochs": 2}
     with pytest.raises(DivergedError, match=r"epoch 1, update 1 of 1"):
         go(tiny_recipe, photos, tmp_path / "run", **given)
     assert not (tmp_path / "run" / runs.HISTORY).exists()
 
 
-def test_damaged_images_are_named_and_left_out_up_to_one_in_a_hundred(
+def test_damaged_images_are_reported_and_skipped_up_to_one_percent(
     tiny_recipe, photos, tmp_path, capfd
 ):
     for label in ("blue", "green", "red"):
@@ -58,9 +58,7 @@ def without_validation(photos, tiny_recipe):
     return photos, tiny_recipe.replace(hold_out=0.0, batch_size=90)
 
 
-def test_a_divergence_in_the_last_update_is_refused_without_validation(
-    without_validation, tmp_path
-):
+def test_divergence_in_the_last_update_is_found_without_validation(without_validation, tmp_path):
     photos, recipe = without_validation
     folder = tmp_path / "run"
     with pytest.raises(DivergedError, match=r"epoch 1, update 1 of 1.*no checkpoint was saved"):
@@ -70,7 +68,7 @@ def test_a_divergence_in_the_last_update_is_refused_without_validation(
 
 
 @pytest.mark.parametrize("what", ["weight", "velocity"])
-def test_the_last_good_checkpoint_is_kept_and_named(
+def test_divergence_keeps_and_names_the_last_good_checkpoint(
     without_validation, tmp_path, monkeypatch, what
 ):
     photos, recipe = without_validation
@@ -98,7 +96,7 @@ def test_the_last_good_checkpoint_is_kept_and_named(
     assert (folder / runs.LAST).read_bytes() == model
 
 
-def test_a_validation_loss_that_is_nan_leaves_the_checkpoint_before(
+def test_nan_validation_loss_keeps_the_earlier_checkpoint(
     tiny_recipe, photos, tmp_path, monkeypatch
 ):
     folder = tmp_path / "run"

@@ -11,8 +11,8 @@ from alexnet_tf.training.validation import chance_level_loss, stall_message
 from tests.training.test_train import go
 
 
-def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
-    # With a rate this small nothing can be learned: 4 epochs of 90 updates.
+def test_run_that_learns_nothing_is_reported_as_stalled(tiny_recipe, photos, tmp_path, capfd):
+    # With a learning rate this small nothing can be learned: 4 epochs of 90 updates.
     recipe = tiny_recipe.replace(learning_rate=1e-12, batch_size=1, init="paper")
     result = go(recipe, photos, tmp_path / "run", epochs=4)
     assert "stalled" in result.stalled
@@ -20,7 +20,7 @@ def test_a_stalled_run_is_called_so(tiny_recipe, photos, tmp_path, capfd):
     assert "Try" in capfd.readouterr().err
 
 
-def test_balanced_classes_are_not_called_stalled_where_only_the_frequent_one_is_guessed_better():
+def test_stall_message_uses_the_chance_level_of_balanced_classes():
     labels = np.repeat([0, 1], [95, 5])
     recipe = an.get_recipe("shapes")
     learnt = epoch_record(
