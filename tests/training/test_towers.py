@@ -101,9 +101,8 @@ def test_towers_reject_other_device_configurations(options, message):
 @pytest.mark.slow
 def test_towers_exchange_only_where_the_papers_arrows_cross(tiny_recipe):
     convolutions = tiny_recipe.network.convolutions
-    last = type(convolutions[0])(
-        8, 3, then=("activation", "pool")
-    )  # connected to both towers, like conv3
+    # Connected to both towers, like conv3.
+    last = type(convolutions[0])(8, 3, then=("activation", "pool"))
     network = tiny_recipe.network.replace(convolutions=(*convolutions, last, convolutions[1]))
     # The window of LRN ends at the border between the towers, or crosses it.
     recipes = [
@@ -114,11 +113,8 @@ def test_towers_exchange_only_where_the_papers_arrows_cross(tiny_recipe):
         [sys.executable, "-c", PROGRAM, json.dumps(recipes)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    arrows = {
-        "conv3",
-        "flatten",
-        "fc6",
-    }  # flatten is the input of fc5, the first fully connected layer here
+    # flatten is the input of fc5, the first fully connected layer here.
+    arrows = {"conv3", "flatten", "fc6"}
     for found, expected in zip(json.loads(done.stdout), (arrows, arrows | {"norm1"}), strict=True):
         assert max(found["apart"]) < 1e-5
         both = [found["devices"][name] for name in ("CPU:0", "CPU:1")]

@@ -1,3 +1,5 @@
+"""Whole runs: their files, stops, kills and resumes."""
+
 import errno
 import json
 import os
@@ -104,8 +106,8 @@ def signal_after(monkeypatch):
 def test_resume_after_sigterm_gives_identical_results(
     tiny_recipe, photos, tmp_path, precision, calls, whole, signal_after, monkeypatch
 ):
-    # One update per call: 6 calls per epoch, so these are inside the first epoch, inside the second,
-    # and at the end of the second.
+    # One update per call, 6 calls per epoch: these are inside the first epoch, inside the second
+    # epoch, and at its end.
     monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)
     if precision != "float32":
         whole = go(tiny_recipe, photos, tmp_path / "whole", precision=precision)
