@@ -10,6 +10,7 @@ import keras
 from alexnet_tf import runs
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.pipeline import check_batch_size
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
@@ -196,19 +197,19 @@ def _scan(
 ) -> tuple[TrainingSplits, Statistics]:
     """Reads all images once; returns the splits without damaged images, and the statistics."""
     with reporter.progress("reading the training images") as progress:
-        statistics = fit_statistics(splits.train, pixels, progress)
-    checked = dataclasses.replace(splits, train=statistics.usable(splits.train))
-    damaged = statistics.bad
-    # Otherwise a damaged validation image would end the run after an epoch. Raw pixels need no
-    # decoding.
+        statistics, training = fit_statistics(splits.train, pixels, progress)
+    checked = dataclasses.replace(splits, train=training.examples)
+    damaged = training.damaged
+    # Otherwise a damaged validation image would end the run after an epoch. Stored pixels need no
+    # scan.
     if splits.validation is not None and splits.validation.stored_shape is None:
         with reporter.progress("reading the validation images") as progress:
-            validation = fit_statistics(splits.validation, pixels, progress, what="validation")
-        checked = dataclasses.replace(checked, validation=validation.usable(splits.validation))
-        damaged += validation.bad
+            validation = scan_images(splits.validation, pixels, progress, split="validation")
+        checked = dataclasses.replace(checked, validation=validation.examples)
+        damaged += validation.damaged
     for name, reason in damaged:
         reporter.warn(f"skipped: {name}: {reason}")
-    return checked, dataclasses.replace(statistics, images=None)
+    return checked, statistics
 
 
 def _has_to_restart(path: Path, record: RunRecord) -> bool:

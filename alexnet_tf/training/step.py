@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.augment import apply_lighting, reflected
 from alexnet_tf.errors import TrainingError
-from alexnet_tf.evaluation.topk import count_errors
+from alexnet_tf.evaluation.metrics import count_errors
 from alexnet_tf.model.layers.batch_normalization import padding_scope
 from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.training.optimizers import PaperMomentum

@@ -12,7 +12,7 @@ from alexnet_tf.data.pipeline import balanced_weights, steps_per_epoch
 from alexnet_tf.data.splits import TrainingSplits
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import DivergedError
-from alexnet_tf.evaluation.report import Errors
+from alexnet_tf.evaluation.metrics import Errors
 from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.training.devices import DeviceConfiguration
 from alexnet_tf.training.input import TrainingInput

@@ -9,7 +9,7 @@ import pytest
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import DivergedError, InputError
-from alexnet_tf.evaluation.report import Errors
+from alexnet_tf.evaluation.metrics import Errors
 from alexnet_tf.training import trainer
 from alexnet_tf.training.step import TrainingStep
 from tests.training.test_train import go
