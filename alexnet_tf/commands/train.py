@@ -82,8 +82,8 @@ def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
 
     Args:
       folder: A folder of images.
-      wanted: Whether to prepare it; None asks the user if there is a terminal.
-      quiet: Whether to print only errors, and to ask nothing.
+      wanted: Whether to prepare it; None prompts the user at a terminal.
+      quiet: Whether to print only errors, without a prompt.
 
     Raises:
       InputError: It cannot be prepared, or there are several workers.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _HEADER = (
     f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'top-1 err':>10} {'top-5 err':>10} "
-    f"{'rate':>8} {'images/s':>9} {'waiting':>8}"
+    f"{'lr':>8} {'images/s':>9} {'waiting':>8}"
 )
 _IMBALANCED = 2.0  # ratio of class sizes from which the settings table shows it
 _MAX_STEPS_PER_CALL = 50
