@@ -1,7 +1,7 @@
-"""Turn an image file into the square that `prepare` writes. Pillow and NumPy, without TensorFlow.
+"""Decode, repair, resize and crop an image file for `prepare`. No TensorFlow.
 
-Files are decoded as everywhere (see `decode`). Those that are cut off or damaged inside keep what
-is left of them, unless most of it is missing.
+Files are decoded as everywhere (see `data.decode`), except that files that are cut off or damaged
+inside are used as far as they can be decoded, unless most of the image is missing.
 """
 
 import dataclasses
@@ -23,14 +23,8 @@ from alexnet_tf.data.squares import resized_side
 
 _MAX_MISSING = 0.5  # fraction of an image's rows
 _FORMATS_BY_EXTENSION = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".gif": "GIF",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **{".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".gif": "GIF"},
 }
 
 
@@ -40,34 +34,29 @@ class Repaired:
 
     Attributes:
       pixels: uint8 [size, size, 3], RGB.
-      width: Width in pixels of the whole image, upright.
-      height: Height in pixels of the whole image, upright.
-      mode: Pillow's name of the file's color model: "RGB", "L", "CMYK" ...
-      format: "JPEG", "PNG" ...
+      width: Width of the upright source image in pixels.
+      height: Height of the upright source image in pixels.
+      kind: File format and color model in Pillow's names, such as "JPEG RGB".
       repairs: Pairs of what was wrong and what was done.
     """
 
     pixels: np.ndarray
     width: int
     height: int
-    mode: str
-    format: str
+    kind: str
     repairs: tuple[tuple[str, str], ...]
 
 
 def repair(content: bytes, name: str, size: int) -> Repaired:
-    """Decode an image, repair what can be repaired, resize it and crop the center (section 2).
+    """Decodes an image, repairs it if possible, resizes it and crops the center (section 2).
 
     The shorter side is resized to `size` with Pillow's antialiased bilinear filter and the central
     square is kept. Only that square is computed.
 
     Args:
       content: The file's bytes.
-      name: The file's name, whose extension is compared with the content; "" if it has none.
+      name: The file's name, whose extension is compared with the content; "" to skip that.
       size: Side of the square in pixels.
-
-    Returns:
-      The image.
 
     Raises:
       UnusableImageError: The image cannot be used.
@@ -75,17 +64,19 @@ def repair(content: bytes, name: str, size: int) -> Repaired:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the report lists what Pillow warns about
         opened = open_image(content)
-        mode, kind = opened.mode, "JPEG" if opened.format == "MPO" else str(opened.format)
+        is_mpo = opened.format == "MPO"  # a JPEG with more images behind it
+        file_format = "JPEG" if is_mpo else str(opened.format)
         width, height = opened.size
         repairs = []
-        if opened.format != "MPO" and _is_animated(opened):
-            repairs.append(("several frames", "the first is kept"))
+        if not is_mpo and _is_animated(opened):
+            repairs.append(("several frames", "the first is used"))
         expected = _FORMATS_BY_EXTENSION.get(PurePath(name).suffix.lower())
-        if name and expected != kind:
-            repairs.append((f"{kind} by its content, not by its name", "read as what it is"))
+        if name and expected != file_format:
+            problem = f"{file_format} by its content, not by its name"
+            repairs.append((problem, f"read as {file_format}"))
         image, missing = _load(content, size)
         if missing is not None:
-            repairs.append((f"cut off or damaged: {missing:.0%} missing", "what is there is kept"))
+            repairs.append((f"cut off or damaged: {missing:.0%} missing", "the rest is used"))
         try:
             is_transposed = exif_orientation(image) >= 5
             image, changes = to_upright_rgb(image, content)
@@ -94,12 +85,12 @@ def repair(content: bytes, name: str, size: int) -> Repaired:
             raise UnusableImageError(f"damaged: {short_message(error)}") from None
     if is_transposed:
         width, height = height, width
-    repairs += changes
-    return Repaired(np.asarray(square), width, height, mode, kind, tuple(repairs))
+    kind = f"{file_format} {opened.mode}"
+    return Repaired(np.asarray(square), width, height, kind, (*repairs, *changes))
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Return whether there are more frames; False if that cannot be read."""
+    """Returns whether there are several frames; False if that cannot be read."""
     try:
         return bool(getattr(image, "is_animated", False))
     except DECODER_ERRORS:
@@ -107,10 +98,10 @@ def _is_animated(image: Image.Image) -> bool:
 
 
 def _load(content: bytes, size: int) -> tuple[Image.Image, float | None]:
-    """Decode an image as far as possible.
+    """Decodes an image as far as possible.
 
     Returns:
-      The image; None if it is complete, else the fraction of its rows that is missing.
+      The image; and the fraction of its rows that are missing, None if it is complete.
     """
     try:
         return _decoded(content, size), None
@@ -131,18 +122,18 @@ def _load(content: bytes, size: int) -> tuple[Image.Image, float | None]:
 
 
 def _uniform_rows(rows: np.ndarray) -> int:
-    """Return how many rows at the end have one color: rows that were not decoded.
+    """Returns the number of rows of one color at the end: rows that were not decoded.
 
-    A BMP is stored from the bottom, so the caller looks at both ends.
+    A BMP is stored from the bottom, so the caller counts at both ends.
     """
     different = np.flatnonzero((rows != rows[-1, -1]).any(axis=(1, 2)))
     return len(rows) - 1 - int(different[-1]) if len(different) else len(rows)
 
 
 def _decoded(content: bytes, size: int) -> Image.Image:
-    """Decode the first frame; a large JPEG at a half, a quarter or an eighth of its size.
+    """Decodes the first frame; a large JPEG at a half, a quarter or an eighth of its size.
 
-    libjpeg's own reduction stops at twice the wanted size and leaves the rest to the better filter.
+    libjpeg reduces to at least twice the target size, and Pillow's better filter does the rest.
     """
     image = open_image(content)
     image.draft(None, (2 * size, 2 * size))
@@ -151,7 +142,7 @@ def _decoded(content: bytes, size: int) -> Image.Image:
 
 
 def _resize_and_crop(image: Image.Image, size: int) -> Image.Image:
-    """Resize the shorter side to `size` and crop the central square."""
+    """Resizes the shorter side to `size` and crops the central square."""
     old: tuple[int, int] = image.size
     new = [resized_side(side, min(old), size) for side in old]
     left, top = ((side - size) // 2 * before / side for side, before in zip(new, old, strict=True))

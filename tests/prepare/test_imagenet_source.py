@@ -1,4 +1,4 @@
-"""ImageNet as downloaded, and the MATLAB table of its development kit."""
+"""ImageNet as downloaded, and the MATLAB table of its devkit."""
 
 import io
 import tarfile
@@ -10,7 +10,7 @@ from hostile import encoded, photo
 from listing import skipped
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.prepare.items import read_item
+from alexnet_tf.prepare.source import read_item
 from alexnet_tf.prepare.sources import list_source
 
 WNIDS = ("n01440764", "n02012849", "n03126707")
@@ -37,7 +37,7 @@ def meta_mat():
     return buffer.getvalue()
 
 
-TRUTH = (3, 1, 2, 9)  # validation image 1 is of number 3 ...
+TRUTH = (3, 1, 2, 9)  # the devkit's synset of each validation image
 
 
 @pytest.fixture(params=["archives", "unpacked", "kaggle"])
@@ -82,7 +82,7 @@ def imagenet(request, tmp_path):
     return tmp_path, train, val
 
 
-def test_imagenet_as_downloaded(imagenet):
+def test_imagenet_is_listed_with_labels_in_every_layout(imagenet):
     root, train, val = imagenet
     source = list_source(str(root))
     assert source.class_names == ("tench, Tinca tinca", "crane (n02012849)", "crane")
@@ -99,14 +99,14 @@ def test_imagenet_as_downloaded(imagenet):
         item.name.split("/")[-1]: (item.label, read_item(str(root), item))
         for item in source.splits["validation"]
     }
-    # Number 3 of the devkit is the first synset, and so on; number 9 there is none.
+    # The devkit numbers the synsets in reverse order; number 9 does not exist.
     labels = {name: 3 - number for name, number in zip(val, TRUTH, strict=True)}
     assert validation == {n: (labels[n], val[n]) for n in list(val)[:3]}
     (problem,) = (text for name, text in skipped(source).items() if name.endswith("4.JPEG"))
     assert "synset" in problem
 
 
-def test_imagenet_validation_without_its_truth_is_refused(tmp_path):
+def test_imagenet_validation_without_ground_truth_is_rejected(tmp_path):
     for wnid in WNIDS:
         path = tmp_path / "train" / f"{wnid}.tar"
         path.parent.mkdir(exist_ok=True)
@@ -118,7 +118,7 @@ def test_imagenet_validation_without_its_truth_is_refused(tmp_path):
         list_source(str(tmp_path))
 
 
-def test_a_damaged_archive_is_named(tmp_path):
+def test_imagenet_damaged_archive_is_rejected(tmp_path):
     (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(b"no archive" * 100)
     with pytest.raises(InputError, match=r"ILSVRC2012_img_train\.tar is damaged"):
         list_source(str(tmp_path))
@@ -135,7 +135,7 @@ def test_a_damaged_archive_is_named(tmp_path):
     ],
 )
 @pytest.mark.parametrize("packed", [True, False])
-def test_an_archive_that_ends_early_is_damaged(damage, packed, tmp_path):
+def test_imagenet_archive_that_ends_early_is_rejected(damage, packed, tmp_path):
     files = {f"{WNIDS[0]}_{i}.JPEG": bytes(700) for i in range(3)}  # header, two blocks: 1536
     inner = {f"{wnid}.tar": tar_of(files) for wnid in WNIDS}
     inner[f"{WNIDS[1]}.tar"] = damage(inner[f"{WNIDS[1]}.tar"])
@@ -149,7 +149,7 @@ def test_an_archive_that_ends_early_is_damaged(damage, packed, tmp_path):
         list_source(str(tmp_path))
 
 
-def test_what_is_no_synset_in_the_archive_is_told(tmp_path):
+def test_imagenet_archive_members_in_no_synset_are_reported(tmp_path):
     inner = {f"{wnid}.tar": tar_of({f"{wnid}_1.JPEG": bytes(9)}) for wnid in WNIDS}
     whole = tar_of({**inner, "readme.txt": b"x", "n123.tar": b"y"})
     (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(whole)
@@ -158,7 +158,7 @@ def test_what_is_no_synset_in_the_archive_is_told(tmp_path):
     assert skipped(source) == {"readme.txt": "in no synset", "n123.tar": "in no synset"}
 
 
-def test_without_a_list_the_classes_have_the_names_that_we_know(tmp_path):
+def test_imagenet_without_word_list_uses_known_names(tmp_path):
     known, other = "n01440764", "n99999999"
     inner = {f"{wnid}.tar": tar_of({f"{wnid}_1.JPEG": bytes(9)}) for wnid in (known, other)}
     (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(tar_of(inner))
@@ -166,7 +166,7 @@ def test_without_a_list_the_classes_have_the_names_that_we_know(tmp_path):
 
 
 @pytest.mark.parametrize("imagenet", ["archives"], indirect=True)
-def test_imagenet_under_another_spelling_is_the_same_source(imagenet, monkeypatch):
+def test_imagenet_fingerprint_is_independent_of_the_path_spelling(imagenet, monkeypatch):
     root, train, _ = imagenet
     monkeypatch.chdir(root.parent)
     spellings = (str(root), f"./{root.name}", f"{root}/../{root.name}/")
@@ -188,7 +188,7 @@ def test_imagenet_under_another_spelling_is_the_same_source(imagenet, monkeypatc
         ("LOC_synset_mapping.txt", b"n01440764 \xff\n", "utf-8"),
     ],
 )
-def test_damaged_lists_are_named(file, content, words, imagenet):
+def test_imagenet_damaged_lists_are_rejected(file, content, words, imagenet):
     root = imagenet[0]
     (root / file).write_bytes(content)
     with pytest.raises(InputError, match=rf"{file} is damaged or cut short \(.*{words}"):
@@ -196,7 +196,7 @@ def test_damaged_lists_are_named(file, content, words, imagenet):
 
 
 @pytest.mark.parametrize("imagenet", ["unpacked"], indirect=True)
-def test_a_damaged_devkit_is_named(imagenet):
+def test_imagenet_damaged_devkit_is_rejected(imagenet):
     root = imagenet[0]
     (truth,) = root.rglob("*validation_ground_truth.txt")
     truth.write_bytes(b"1\n\xff\n")
@@ -212,7 +212,7 @@ def test_a_damaged_devkit_is_named(imagenet):
         list_source(str(root))
 
 
-def test_an_archive_of_archives_with_a_hole_is_damaged(tmp_path):
+def test_imagenet_archive_of_archives_with_a_hole_is_rejected(tmp_path):
     inner = {f"{wnid}.tar": tar_of({f"{wnid}_1.JPEG": bytes(700)}) for wnid in WNIDS}
     whole = tar_of(inner)
     second = whole.index(b"n02012849.tar")
@@ -227,7 +227,7 @@ BAD_META = [b"", b"no MATLAB file", b"MATLAB" + bytes(500), bytes(2**20 + 1)]
 
 @pytest.mark.parametrize("imagenet", ["unpacked"], indirect=True)
 @pytest.mark.parametrize("content", BAD_META)
-def test_a_damaged_or_huge_meta_mat_is_one_line(imagenet, content):
+def test_imagenet_damaged_or_huge_meta_mat_is_rejected(imagenet, content):
     root = imagenet[0]
     (meta,) = root.rglob("meta.mat")
     meta.write_bytes(content)
@@ -236,7 +236,7 @@ def test_a_damaged_or_huge_meta_mat_is_one_line(imagenet, content):
 
 
 @pytest.mark.parametrize("imagenet", ["unpacked"], indirect=True)
-def test_a_meta_mat_cut_short_is_one_line(imagenet):
+def test_imagenet_truncated_meta_mat_is_rejected(imagenet):
     root = imagenet[0]
     (meta,) = root.rglob("meta.mat")
     whole = meta.read_bytes()

@@ -1,4 +1,4 @@
-"""Sources that are images with a CSV file of file and label."""
+"""Folders of images with a CSV file of file and label."""
 
 import pytest
 from listing import names, skipped, write
@@ -12,20 +12,20 @@ from alexnet_tf.prepare.sources import list_source
     [
         (
             b"id,breed\nmissing,x\ngone,y\n",
-            r"t\.csv names no image that is there, as gone: missing",
+            r"t\.csv: none of its images can be used \(gone: missing\)",
         ),
-        (b"id,breed\n/abs.jpg,x\n", "as t.csv line 2: file outside the CSV's folder"),
-        (b"id,breed\n" + b"a.jpg,x\n" * 2000 + b"b.jpg,caf\xe9\n", r"t\.csv is no UTF-8 text"),
-        (b"id,breed\n" + b'a.jpg,"' + b"x" * 200_000, r"t\.csv is no CSV file: field larger"),
+        (b"id,breed\n/abs.jpg,x\n", r"\(t\.csv line 2: file outside the CSV's folder\)"),
+        (b"id,breed\n" + b"a.jpg,x\n" * 2000 + b"b.jpg,caf\xe9\n", r"t\.csv is not UTF-8 text"),
+        (b"id,breed\n" + b'a.jpg,"' + b"x" * 200_000, r"t\.csv is not a CSV file: field larger"),
     ],
 )
-def test_a_table_that_gives_no_image_says_why(content, words, tmp_path):
+def test_csv_without_usable_image_is_rejected_with_the_reason(content, words, tmp_path):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(InputError, match=words):
         list_source(str(tmp_path))
 
 
-def test_a_csv_file_of_file_label_and_split(tmp_path):
+def test_csv_of_file_label_and_split_is_listed(tmp_path):
     for name in ("a", "b", "c", "d"):
         write(tmp_path / "images" / f"{name}.jpg")
     (tmp_path / "labels.csv").write_text(
@@ -48,7 +48,7 @@ def test_a_csv_file_of_file_label_and_split(tmp_path):
         }
 
 
-def test_a_file_with_two_labels_is_left_out(tmp_path):
+def test_csv_file_with_two_labels_is_skipped(tmp_path):
     for name in "abc":
         write(tmp_path / f"{name}.jpg")
     (tmp_path / "t.csv").write_text("file,label\na.jpg,x\na.jpg,y\nb.jpg,x\nc.jpg,y\n")
@@ -57,7 +57,7 @@ def test_a_file_with_two_labels_is_left_out(tmp_path):
     assert skipped(source)["a.jpg"] == "listed with different labels"
 
 
-def test_a_file_is_the_same_one_however_rows_spell_it(tmp_path):
+def test_csv_spellings_of_a_path_are_one_file(tmp_path):
     for name in "abcd":
         write(tmp_path / "img" / f"{name}.jpg")
     (tmp_path / "t.csv").write_text(
@@ -73,7 +73,7 @@ def test_a_file_is_the_same_one_however_rows_spell_it(tmp_path):
     }
 
 
-def test_a_name_that_no_file_can_have_costs_its_row_alone(tmp_path):
+def test_csv_row_with_an_impossible_file_name_is_skipped(tmp_path):
     write(tmp_path / "a.jpg")
     write(tmp_path / "b.jpg")
     long = "x" * 300
@@ -87,7 +87,7 @@ def test_a_name_that_no_file_can_have_costs_its_row_alone(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "comma"), [("labels.CSV", ","), ("labels.tsv", "\t")])
-def test_tables_of_other_endings_are_found(name, comma, tmp_path):
+def test_csv_with_another_extension_is_found(name, comma, tmp_path):
     for image in "ab":
         write(tmp_path / f"{image}.jpg")
     (tmp_path / name).write_text(f"file{comma}label\na.jpg{comma}x\nb.jpg{comma}y\n")
@@ -98,18 +98,18 @@ def test_tables_of_other_endings_are_found(name, comma, tmp_path):
 @pytest.mark.parametrize(
     "rows", ["cat/a.jpg,dog\ndog/a.jpg,elk\n", "x.jpg,one\ny.jpg,two\n", "cat/a,Cat\ndog/a,Dog\n"]
 )
-def test_class_folders_come_before_a_table_and_the_report_says_so(rows, tmp_path):
+def test_csv_beside_class_folders_is_reported_as_not_used(rows, tmp_path):
     for name in ("cat", "dog"):
         write(tmp_path / name / "a.jpg")
     (tmp_path / "labels.csv").write_text(f"file,label\n{rows}")
     (tmp_path / "more.csv").write_text(f"file,label\n{rows}")
     source = list_source(str(tmp_path))
     assert names(source) == {"cat/a.jpg": "cat", "dog/a.jpg": "dog"}
-    unused = "table that is not used: the folders say the classes"
+    unused = "table that is not used: the folders give the classes"
     assert skipped(source) == {"labels.csv": unused, "more.csv": unused}
 
 
-def test_folders_are_no_classes_where_a_table_says_quite_other_ones(tmp_path):
+def test_csv_with_other_labels_replaces_class_folders(tmp_path):
     for name in ("part1", "part2"):
         write(tmp_path / name / "a.jpg")
     (tmp_path / "labels.csv").write_text("file,label\npart1/a.jpg,cat\npart2/a.jpg,dog\n")

@@ -1,4 +1,4 @@
-"""What is found in sources: class folders and TFDS sets, and what is refused."""
+"""Class folders and TFDS names as sources, and sources that are rejected."""
 
 import pytest
 from listing import names, skipped, write
@@ -7,7 +7,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.prepare.sources import list_source
 
 
-def test_class_folders_with_spaces_and_other_scripts(tmp_path):
+def test_class_folders_with_spaces_and_other_scripts_are_listed(tmp_path):
     for name in ("wild cat", "猫", "été"):
         write(tmp_path / "train" / name / "a.jpg")
         write(tmp_path / "train" / name / "below" / "b.jpg")
@@ -18,10 +18,10 @@ def test_class_folders_with_spaces_and_other_scripts(tmp_path):
     assert names(source)["train/猫/below/b.jpg"] == "猫"
     assert len(source.splits["train"]) == 6
     assert names(source, "validation") == {"valid/猫/c.jpg": "猫"}
-    assert skipped(source) == {"extra/": "folder that is no split"}
+    assert skipped(source) == {"extra/": "folder that is not a split"}
 
 
-def test_class_names_that_tfds_would_strip_or_drop_are_told_apart(tmp_path):
+def test_class_names_that_tfds_would_strip_or_drop_are_renamed(tmp_path):
     folders = (" ", " cat", "cat", "cat (2)", "cat  ", "dog ", "a\\n", "a\n")
     for name in folders:
         write(tmp_path / name / "x.jpg")
@@ -40,14 +40,14 @@ def test_class_names_that_tfds_would_strip_or_drop_are_told_apart(tmp_path):
     assert [(p.name, p.problem, p.action) for p in source.problems] == [
         (" ", "class name with spaces at an end", "named 'unnamed'"),
         (" cat", "class name with spaces at an end", "named 'cat (3)'"),
-        ("a\\n", "class name given twice", "named 'a\\\\n (2)'"),
+        ("a\\n", "duplicate class name", "named 'a\\\\n (2)'"),
         ("cat  ", "class name with spaces at an end", "named 'cat (4)'"),
         ("dog ", "class name with spaces at an end", "named 'dog'"),
     ]
 
 
 @pytest.mark.parametrize("splits", [("Training", "Testing"), ("TRAIN", "Test")])
-def test_other_names_of_splits_are_no_classes(splits, tmp_path):
+def test_other_split_names_are_recognized(splits, tmp_path):
     for split in splits:
         for name in ("cat", "dog"):
             write(tmp_path / split / name / "a.jpg")
@@ -57,7 +57,7 @@ def test_other_names_of_splits_are_no_classes(splits, tmp_path):
 
 
 @pytest.mark.parametrize("up", ["..", "../..", "../../.."])
-def test_a_link_to_a_folder_above_brings_no_other_classes_in(up, tmp_path):
+def test_link_to_a_parent_folder_is_skipped(up, tmp_path):
     for place in ("train/cat/a.jpg", "train/dog/b.jpg", "val/cat/c.jpg"):
         write(tmp_path / "data" / place)
     (tmp_path / "data" / "train" / "cat" / "loop").symlink_to(up)
@@ -66,12 +66,12 @@ def test_a_link_to_a_folder_above_brings_no_other_classes_in(up, tmp_path):
     assert skipped(source) == {"train/cat/loop": "link to a folder above"}
 
 
-def test_a_table_beside_class_folders_is_passed_over(tmp_path):
+def test_table_beside_class_folders_is_skipped(tmp_path):
     for name in ("cat", "dog"):
         write(tmp_path / "train" / name / "a.jpg")
     (tmp_path / "sample_submission.csv").write_text("file,species\nx.png,cat\n")
     (tmp_path / "notes.csv").write_bytes("caf\xe9,1\n".encode("latin-1"))
-    # What is no text comes after what is read of a file to see its first row.
+    # The invalid byte is behind the part that is read for the first row.
     late = b"file,label\n" + b"a.jpg,x\n" * 2000 + b"b.jpg,caf\xe9\n"
     (tmp_path / "more.csv").write_bytes(late)
     source = list_source(str(tmp_path))
@@ -93,14 +93,14 @@ def test_a_table_beside_class_folders_is_passed_over(tmp_path):
         (lambda root: (root / "t.csv").write_bytes(b"\xff\xfe\x00"), "UTF-8"),
     ],
 )
-def test_what_cannot_be_prepared_is_refused(make, words, tmp_path):
+def test_unusable_folder_is_rejected(make, words, tmp_path):
     make(tmp_path)
     with pytest.raises(InputError, match=words):
         list_source(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "no_such_data_set"])
-def test_what_is_not_there_is_refused(name):
+def test_missing_source_is_rejected(name):
     with pytest.raises(InputError, match=r"does not exist|unknown data set"):
         list_source(name)
 
@@ -115,9 +115,7 @@ def test_what_is_not_there_is_refused(name):
         ("cifar10:0.0.1", "^cifar10:0.0.1: (?!.*--dataset)"),
     ],
 )
-def test_what_is_not_there_is_said_without_options_that_prepare_lacks(
-    name, words, tmp_path, monkeypatch
-):
+def test_missing_source_message_names_only_options_of_prepare(name, words, tmp_path, monkeypatch):
     for folder in ("cat", "dog"):
         write(tmp_path / folder / "a.jpg")
     monkeypatch.chdir(tmp_path)
@@ -125,14 +123,14 @@ def test_what_is_not_there_is_said_without_options_that_prepare_lacks(
         list_source(name, str(tmp_path / "tfds"))
 
 
-def test_a_tfds_name_with_a_config_is_no_path(monkeypatch):
+def test_tfds_name_with_a_config_is_not_a_path(monkeypatch):
     asked = []
 
     def find(name, data_dir):
         asked.append(name)
         raise InputError("found")
 
-    monkeypatch.setattr("alexnet_tf.prepare.tfds_items.find_builder", find)
+    monkeypatch.setattr("alexnet_tf.prepare.sources.find_builder", find)
     with pytest.raises(InputError, match="found"):
         list_source("imagenet_resized/64x64")
     assert asked == ["imagenet_resized/64x64"]

@@ -1,4 +1,4 @@
-"""`prepare` stopped: by a kill, Ctrl-C or a full disk, and going on after it."""
+"""`prepare` interrupted by a kill, Ctrl-C or a full disk, and resumed."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ def stopped(tmp_path_factory):
     return root / "photos", root / "out", options
 
 
-def test_stopped_anywhere_it_goes_on_to_the_same_bytes(tmp_path):
+def test_resume_after_any_interruption_gives_identical_bytes(tmp_path):
     make_photos(tmp_path / "photos", 70, 40)
     options = {"size": 8, "processes": 2}
     whole = content(prepare(str(tmp_path / "photos"), tmp_path / "whole", **options).folder)
@@ -52,15 +52,15 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bytes(tmp_path):
         begun.clear()
         with pytest.raises(StopError):
             prepare(str(tmp_path / "photos"), out, on_progress=stop, **options)
-        with pytest.raises(InputError, match="begun from another source"):
+        with pytest.raises(InputError, match="unfinished preparation of another source"):
             prepare(str(tmp_path / "photos"), out, size=9)
-    assert begun[0] >= 32  # it did not begin anew
+    assert begun[0] >= 32  # finished shards are kept
     assert content(prepare(str(tmp_path / "photos"), out, **options).folder) == whole
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"PK\x03\x04 and no more"])
 @pytest.mark.parametrize("file", ["plan.json", "state.npz", "train-00000.npz"])
-def test_damaged_notes_of_a_stopped_preparation_are_named(file, content, stopped, tmp_path):
+def test_resume_with_a_damaged_work_file_is_rejected(file, content, stopped, tmp_path):
     photos, begun, options = stopped
     out = tmp_path / "out"
     subprocess.run(["cp", "-r", begun, out], check=True)
@@ -69,21 +69,23 @@ def test_damaged_notes_of_a_stopped_preparation_are_named(file, content, stopped
         prepare(str(photos), out, **options)
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(stopped, tmp_path):
+def test_ctrl_c_message_tells_how_to_resume(stopped, tmp_path):
     photos, _, options = stopped
 
     def interrupt(done, total):
         if done >= 36:
             raise KeyboardInterrupt
 
-    with pytest.raises(TrainingStopped, match=r"kept in .*out\. The same command goes on"):
+    with pytest.raises(
+        TrainingStopped, match=r"kept in .*out: run the same command again to resume"
+    ):
         prepare(str(photos), tmp_path / "out", on_progress=interrupt, **options)
     begun = []
     prepare(str(photos), tmp_path / "out", on_progress=lambda *now: begun.append(now), **options)
     assert begun[0] == (32, 42)
 
 
-def test_ctrl_c_while_processes_start_is_one_line(tmp_path):
+def test_ctrl_c_while_processes_start_prints_one_line(tmp_path):
     make_photos(tmp_path / "photos", 90, 0)
     command = [sys.executable, str(ROOT / "cli.py"), "prepare", str(tmp_path / "photos")]
     command += ["--out", str(tmp_path / "out")]
@@ -97,10 +99,10 @@ def test_ctrl_c_while_processes_start_is_one_line(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
-    assert "Traceback" not in err and "goes on" in err.splitlines()[-1]
+    assert "Traceback" not in err and "to resume" in err.splitlines()[-1]
 
 
-def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):
+def test_kill_leaves_no_process_and_resume_gives_identical_bytes(tmp_path):
     make_photos(tmp_path / "photos", 90, 0)
     options = {"size": 8, "processes": 2}
     whole = content(prepare(str(tmp_path / "photos"), tmp_path / "whole", **options).folder)
@@ -111,7 +113,7 @@ def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):
         "def slow(done, total):\n"
         "    print(done, flush=True)\n"
         "    if done >= 50: time.sleep(60)\n"
-        "if __name__ == '__main__':\n"  # what stands above it runs in its processes too
+        "if __name__ == '__main__':\n"  # code above it runs in the processes too
         "    from alexnet_tf.prepare.prepare import prepare\n"
         f"    prepare({str(tmp_path / 'photos')!r}, {str(out)!r}, size=8, processes=2,"
         " on_progress=slow)\n"
@@ -132,7 +134,7 @@ def test_killed_it_leaves_no_process_behind_and_goes_on(tmp_path):
         time.sleep(0.1)
 
 
-def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(tmp_path):
+def test_full_disk_is_reported_and_resume_gives_identical_bytes(tmp_path):
     make_photos(tmp_path / "photos", 60, 40)
     options = {"size": 64, "kind": "raw", "processes": 1}
     whole = content(prepare(str(tmp_path / "photos"), tmp_path / "whole", **options).folder)
@@ -143,33 +145,33 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(tmp_path):
     assert ended.returncode == 2
     line = ended.stderr.strip().splitlines()[-1]
     assert "full/photos-train.tfrecord-00000-of-00002: File too large" in line
-    assert "the same command goes on" in line
+    assert "then run the same command again to resume" in line
     assert "Traceback" not in ended.stderr
     assert not list((tmp_path / "full").glob("*tfrecord*"))
     assert content(prepare(str(tmp_path / "photos"), tmp_path / "full", **options).folder) == whole
 
 
 @pytest.mark.parametrize(
-    ("said", "number"),
+    ("error", "number"),
     [
         (tf.errors.ResourceExhaustedError, errno.ENOSPC),
         (tf.errors.OutOfRangeError, errno.EFBIG),
     ],
 )
 @pytest.mark.parametrize("method", ["write", "close"])
-def test_what_tensorflow_says_of_a_full_disk_is_an_error_of_the_disk(
-    method, said, number, tmp_path, monkeypatch
+def test_tensorflow_error_of_a_full_disk_is_an_oserror(
+    method, error, number, tmp_path, monkeypatch
 ):
     class Full(tf.io.TFRecordWriter):
         pass
 
     def fail(*arguments):
-        raise said(None, None, "full")
+        raise error(None, None, "full")
 
     setattr(Full, method, fail)
     make_photos(tmp_path / "photos", 6, 0)
     monkeypatch.setattr("tensorflow.io.TFRecordWriter", Full)
-    with pytest.raises(OSError, match="the same command goes on") as raised:
+    with pytest.raises(OSError, match="then run the same command again to resume") as raised:
         prepare(str(tmp_path / "photos"), tmp_path / "out", size=8, processes=1)
     assert raised.value.errno == number
     assert raised.value.filename.endswith("photos-train.tfrecord-00000-of-00001")

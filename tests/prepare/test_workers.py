@@ -1,4 +1,4 @@
-"""The processes that prepare images: one that dies, and scripts that start themselves again."""
+"""Processes that prepare images: crashes, and scripts without a `__main__` guard."""
 
 import importlib
 import subprocess
@@ -7,12 +7,12 @@ import sys
 from photos import ROOT
 from PIL import Image
 
-from alexnet_tf.prepare import work as work_module
-from alexnet_tf.prepare.items import Item
-from alexnet_tf.prepare.work import Task, do_tasks
+from alexnet_tf.prepare import workers
+from alexnet_tf.prepare.source import Item
+from alexnet_tf.prepare.workers import Task, do_tasks
 
 
-def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monkeypatch):
+def test_only_the_image_that_crashes_the_decoder_is_skipped(tmp_path, monkeypatch):
     items = []
     for i in range(12):
         Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
@@ -20,15 +20,15 @@ def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monk
     tasks = [Task(str(tmp_path), tuple(items[at : at + 4]), 4, "raw") for at in (0, 4, 8)]
     (tmp_path / "crashing.py").write_text(
         "import os, signal\n"
-        "from alexnet_tf.prepare import work\n"
+        "from alexnet_tf.prepare import workers\n"
         "def do_task(task):\n"
         "    if any(item.name == '2.png' for item in task.items):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return work.do_task(task)\n"
+        "    return workers.do_task(task)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     crashing = importlib.import_module("crashing")
-    monkeypatch.setattr(work_module, "do_task", crashing.do_task)
+    monkeypatch.setattr(workers, "do_task", crashing.do_task)
     outcomes = [outcome for chunk in do_tasks(tasks, 2) for outcome in chunk.outcomes]
     assert [outcome.item for outcome in outcomes] == items
     bad = [outcome for outcome in outcomes if outcome.encoded is None]
@@ -36,13 +36,13 @@ def test_an_image_that_crashes_the_decoder_costs_that_image_alone(tmp_path, monk
     assert bad[0].problems == (("the decoder crashed on it", "skipped"),)
 
 
-def test_a_script_that_its_own_processes_run_again_is_told_so(tmp_path):
+def test_script_without_main_guard_is_reported(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-        "from alexnet_tf.prepare.items import Item\n"
-        "from alexnet_tf.prepare.work import Task, do_tasks\n"
+        "from alexnet_tf.prepare.source import Item\n"
+        "from alexnet_tf.prepare.workers import Task, do_tasks\n"
         f"task = Task({str(tmp_path)!r}, (Item('a.png', 0, 0, 0),), 4, 'raw')\n"
         "print(list(do_tasks([task], 1)))\n"
     )

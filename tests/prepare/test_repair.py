@@ -11,7 +11,7 @@ from PIL import Image
 
 from alexnet_tf.data.decode import UnusableImageError
 from alexnet_tf.data.images import resize_and_crop
-from alexnet_tf.data.repair import repair
+from alexnet_tf.prepare.repair import repair
 
 
 def png(image, **options):
