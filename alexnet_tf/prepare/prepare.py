@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import check_utf8_path, expanded, write_json
@@ -22,7 +24,7 @@ from alexnet_tf.prepare.shards import (
     write_shards,
 )
 from alexnet_tf.prepare.sources import list_source
-from alexnet_tf.system import available_cores, try_lock
+from alexnet_tf.system import available_cores
 
 FORMATS = ("jpeg", "raw")
 _VERSION = 1  # of the algorithm: the same version writes the same bytes
@@ -162,9 +164,11 @@ def _work_folder(folder: Path, plan: Plan) -> Iterator[None]:
     if folder.exists() and not work.is_dir() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderTakenError(f"{folder} is not empty: give a new folder as --out")
     work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        if not try_lock(lock):
-            raise InputError(f"another process is preparing {folder}")
+    try:
+        lock = filelock.FileLock(work / "lock").acquire(blocking=False)
+    except filelock.Timeout:
+        raise InputError(f"another process is preparing {folder}") from None
+    with lock:
         stored = work / "plan.json"
         if not stored.exists():
             write_json(stored, dataclasses.asdict(plan))
