@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
 COMMANDS = (
     "train",
     "evaluate",
+    "runs",
     "report",
     "summary",
     "predict",

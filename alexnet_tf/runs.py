@@ -225,6 +225,15 @@ def read_history(folder: str | Path) -> list[EpochRecord]:
     return history
 
 
+def epochs_done(folder: str | Path) -> int:
+    """Returns how many epochs of a run are complete.
+
+    Raises:
+      InputError: history.jsonl or run.json is damaged.
+    """
+    return len(read_history(folder)) if (Path(folder) / HISTORY).is_file() else 0
+
+
 def seed_folder(folder: str | Path, seed: int) -> Path:
     """Returns the run with this seed in a seed series' folder."""
     return Path(folder) / f"seed-{seed}"
