@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import tensorflow as tf
+from logits import with_logits
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.inspection import with_logits
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.recipes import RECIPES, get_recipe
 from alexnet_tf.settings import INITS, Convolution, Network
@@ -190,13 +190,6 @@ def test_resize_pixels_follow_the_input_size():
     assert small().get_layer("mean").resize_pixels == round(256 * 32 / 224)
     assert small(resize_pixels=50).get_layer("mean").resize_pixels == 50
     assert build_model(Network(**SMALL), classes=2).get_layer("mean").resize_pixels == 32
-
-
-def test_logits_share_the_weights_of_the_model():
-    model = small()
-    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    np.testing.assert_allclose(tf.nn.softmax(with_logits(model)(images)), model(images), rtol=1e-6)
-    assert with_logits(model).trainable_variables[0] is model.trainable_variables[0]
 
 
 def loss_and_gradients(model, images, labels):

@@ -1,14 +1,17 @@
-"""The network read from a model, and its weights copied into another."""
+"""The network and the first kernels read from a model, and weights copied into another."""
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
 from alexnet_tf.errors import InputError
+from alexnet_tf.model.inspection import first_kernels, network_of
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.model.transfer import copy_weights, network_of
+from alexnet_tf.model.persistence import copy_weights
 from alexnet_tf.recipes import RECIPES, get_recipe
+from alexnet_tf.settings import Convolution, Network
 
 
 def small(name, **changes):
@@ -21,6 +24,12 @@ def small(name, **changes):
     return network.replace(**{"convolutions": convolutions, "hidden_units": hidden, **changes})
 
 
+NETWORK = Network(
+    convolutions=(Convolution(4, 3, strides=2), Convolution(4, 3, groups=2)),
+    hidden_units=(),
+    input_size=9,
+    norm="none",
+)
 CASES = [(name, {}) for name in RECIPES] + [
     ("paper", {"activation": "leaky_relu", "pooling": "plain", "dropout": 0.0}),
     ("2012", {"norm": "batch", "pooling": "average"}),
@@ -68,3 +77,23 @@ def test_different_network_is_rejected_by_layer():
         copy_weights(source, build_model(wider, classes=3), classes=np.arange(3))
     with pytest.raises(InputError, match="fc8"):
         copy_weights(source, build_model(small("shapes"), classes=4), classes=np.arange(3))
+
+
+def test_first_kernels_have_the_groups_of_the_network():
+    model = build_model(NETWORK, classes=2)
+    kernels, groups = first_kernels(model)
+    assert groups == 2
+    np.testing.assert_array_equal(kernels, model.get_layer("conv1").kernel)
+    assert first_kernels(build_model(NETWORK.replace(groups=1), classes=2))[1] == 1
+
+
+def test_first_kernels_of_a_bgr_network_are_in_rgb_order():
+    model = build_model(NETWORK, classes=2, channel_order="bgr")
+    kernels, _ = first_kernels(model)
+    np.testing.assert_array_equal(kernels[:, :, 0], model.get_layer("conv1").kernel[:, :, 2])
+
+
+def test_model_without_convolutions_is_rejected():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="no convolution"):
+        first_kernels(model)
