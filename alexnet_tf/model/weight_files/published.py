@@ -1,4 +1,4 @@
-"""Published AlexNet weights: where they are, their checksums and accuracy, and their download."""
+"""Published AlexNet weights: addresses, checksums, accuracy, and download."""
 
 import dataclasses
 import hashlib
@@ -23,10 +23,10 @@ _RANGE_NOT_SATISFIABLE = 416
 
 @dataclasses.dataclass(frozen=True)
 class PublishedWeights:
-    """A file of weights that others published.
+    """A published file of weights.
 
     Attributes:
-      name: What the user types.
+      name: The name on the command line.
       url: Where it is published.
       algorithm: The checksum's algorithm, from `hashlib`.
       checksum: The first hexadecimal digits of the checksum, or all of them.
@@ -86,7 +86,7 @@ PUBLISHED = {
 
 
 def identify(path: Path) -> PublishedWeights | None:
-    """Returns which published weights a file holds, by its checksum; None for other files."""
+    """Returns the published weights with the checksum of a file, or None."""
     return next((weights for weights in PUBLISHED.values() if weights.matches(path)), None)
 
 
@@ -102,15 +102,15 @@ def download(
     url: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Returns the published file in the cache; downloads it if it is not there.
+    """Returns the path of a published file in the cache; downloads the file if needed.
 
     An interrupted download is resumed by the next call. Two processes do not download the same
     file: the second one waits.
 
     Args:
       weights: What to download.
-      url: Where to download it from; None: where it was published.
-      on_progress: Called with (bytes downloaded, bytes in all) after every part.
+      url: Address to download from; None: where the file was published.
+      on_progress: Called with the number of downloaded bytes and of all bytes.
 
     Raises:
       InputError: The server cannot be reached, does not have the file, or its content does not have

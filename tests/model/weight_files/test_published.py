@@ -10,11 +10,11 @@ import pytest
 
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.foreign import published
-from alexnet_tf.model.foreign.published import PUBLISHED, download, identify
 from alexnet_tf.model.persistence import load_model
+from alexnet_tf.model.weight_files import published
+from alexnet_tf.model.weight_files.published import PUBLISHED, download, identify
 from alexnet_tf.recipes import get_recipe
-from tests.model.foreign.weight_files import weights_of, write_pth
+from tests.model.weight_files.weight_files import weights_of, write_pth
 
 CONTENT = bytes(range(256)) * 5000
 

@@ -1,4 +1,4 @@
-"""Damaged and hostile files, and those of other networks: refused by name, nothing in them run."""
+"""Damaged and hostile files, and files of other networks, are rejected without running code."""
 
 import os
 import pickle
@@ -10,10 +10,10 @@ import pytest
 import safetensors.numpy
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.foreign.import_weights import import_weights
-from alexnet_tf.model.foreign.numpy_pickle import read_npy
 from alexnet_tf.model.networks import build_model
-from tests.model.foreign.weight_files import (
+from alexnet_tf.model.weight_files.import_weights import import_weights
+from alexnet_tf.model.weight_files.npy_file import read_npy
+from tests.model.weight_files.weight_files import (
     CLASSES,
     NAMES,
     caffe_graph,
@@ -46,13 +46,13 @@ CORRUPTIONS = [
 
 
 @pytest.mark.parametrize(("corrupt", "message"), CORRUPTIONS)
-def test_a_corrupt_onnx_file_is_refused_by_name(caffe_arrays, tmp_path, corrupt, message):
+def test_corrupt_onnx_file_is_rejected(caffe_arrays, tmp_path, corrupt, message):
     onnx.save(caffe_graph(corrupt(caffe_arrays)), tmp_path / "m.onnx")
     with pytest.raises(InputError, match=rf"m\.onnx: .*{message}"):
         import_weights(tmp_path / "m.onnx", recipe=small("caffe"), class_names=NAMES)
 
 
-def test_a_dense_layer_stored_the_other_way_round_is_refused(caffe_arrays, tmp_path):
+def test_onnx_dense_layer_stored_transposed_is_rejected(caffe_arrays, tmp_path):
     model = caffe_graph(caffe_arrays)
     (gemm,) = [node for node in model.graph.node if "fc7_w_0" in node.input]
     del gemm.attribute[:]
@@ -61,7 +61,7 @@ def test_a_dense_layer_stored_the_other_way_round_is_refused(caffe_arrays, tmp_p
         import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
 
 
-def test_an_onnx_constant_of_an_unknown_type_is_refused_by_name(caffe_arrays, tmp_path):
+def test_onnx_constant_of_unknown_type_is_rejected(caffe_arrays, tmp_path):
     model = caffe_graph(caffe_arrays)
     model.graph.initializer[0].data_type = 99
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
@@ -69,13 +69,13 @@ def test_an_onnx_constant_of_an_unknown_type_is_refused_by_name(caffe_arrays, tm
         import_weights(tmp_path / "m.onnx", recipe=small("caffe"))
 
 
-def test_a_network_with_batch_normalization_has_no_such_weights(tmp_path):
+def test_recipe_with_batch_normalization_is_rejected(tmp_path):
     for ending in ("onnx", "npy", "pth", "safetensors"):
         with pytest.raises(InputError, match=rf"m\.{ending}: .*cifar10-best"):
             import_weights(tmp_path / f"m.{ending}", recipe="cifar10-best")
 
 
-def test_weights_in_other_files_are_not_followed(caffe_arrays, tmp_path):
+def test_references_to_other_files_are_rejected(caffe_arrays, tmp_path):
     onnx.save(
         caffe_graph(caffe_arrays),
         tmp_path / "m.onnx",
@@ -100,7 +100,7 @@ def write_all(folder, caffe_arrays, torch_arrays):
     return torchvision | dict.fromkeys(("npy", "onnx", "weights.h5", "caffemodel", "h5"), "caffe")
 
 
-def test_truncated_and_foreign_files_are_refused_by_name(caffe_arrays, torch_arrays, tmp_path):
+def test_truncated_and_mislabeled_files_are_rejected(caffe_arrays, torch_arrays, tmp_path):
     formats = write_all(tmp_path, caffe_arrays, torch_arrays)
     for ending, recipe in formats.items():
         path = tmp_path / f"m.{ending}"
@@ -111,7 +111,7 @@ def test_truncated_and_foreign_files_are_refused_by_name(caffe_arrays, torch_arr
                 import_weights(path, recipe=small(recipe), class_names=NAMES)
 
 
-def test_arrays_that_no_alexnet_has_are_refused(torch_arrays, tmp_path):
+def test_unexpected_arrays_are_rejected(torch_arrays, tmp_path):
     more = {**torch_arrays, "features.12.weight": np.zeros(3, "float32")}
     safetensors.numpy.save_file(more, tmp_path / "m.safetensors")
     with pytest.raises(InputError, match=r"features\.12\.weight"):
@@ -129,7 +129,7 @@ class Malicious:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_a_malicious_npy_is_refused_and_nothing_is_run(caffe_arrays, tmp_path, protocol):
+def test_malicious_npy_is_rejected_and_runs_nothing(caffe_arrays, tmp_path, protocol):
     mark = tmp_path / "ran"
     layers = {**caffe_layers(caffe_arrays), "conv1": [Malicious(mark), Malicious(mark)]}
     path = write_npy(tmp_path / "m.npy", layers, protocol)
@@ -148,7 +148,7 @@ HOSTILE = {
     "builtins by OBJ": b"(" + global_("builtins", "eval") + b"S'1'\no.",
     "a protocol 4 name": b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02ls\x85R.",
     "a dotted name": b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__class__\x93.",
-    "a stand-in's own module": global_("alexnet_tf.model.foreign.numpy_pickle", "io") + b".",
+    "a stand-in's own module": global_("alexnet_tf.model.weight_files.npy_file", "io") + b".",
     "another function of numpy": global_("numpy", "load") + b"(S'/etc/passwd'\ntR.",
     "a decompressing codec": global_("_codecs", "encode") + b"(S'x'\nS'zip'\ntR.",
     "an extension": b"\x80\x02\x82\x01.",
@@ -168,7 +168,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_pickle_is_refused(name, tmp_path, monkeypatch):
+def test_hostile_pickle_is_rejected(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.npy").write_bytes(npy_of(HOSTILE[name]))
     tracemalloc.start()
@@ -180,7 +180,7 @@ def test_a_hostile_pickle_is_refused(name, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["m.npy"]
 
 
-def test_a_hostile_pickle_does_not_change_the_reader(caffe_arrays, tmp_path):
+def test_hostile_pickle_does_not_change_the_reader(caffe_arrays, tmp_path):
     for target in (b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"c_codecs\nencode\n"):
         for state in (b"}S'__setstate__'\nNs", b"(N}S'__setstate__'\nNst", b"(N}S'__code__'\nNst"):
             (tmp_path / "bad.npy").write_bytes(npy_of(target + state + b"b."))
@@ -202,13 +202,13 @@ def test_a_hostile_pickle_does_not_change_the_reader(caffe_arrays, tmp_path):
         ("m.txt", ".safetensors"),
     ],
 )
-def test_other_containers_are_refused_with_how_to_convert_them(name, words, tmp_path):
+def test_unsupported_formats_are_rejected_with_the_conversion(name, words, tmp_path):
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(InputError, match=rf"{name}.*{words}"):
         import_weights(tmp_path / name)
 
 
-def test_a_renamed_archive_or_pickle_is_refused_with_how_to_convert_it(tmp_path):
+def test_renamed_archive_or_pickle_is_rejected_with_the_conversion(tmp_path):
     np.savez(tmp_path / "m.npz", conv1=np.zeros(3))
     (tmp_path / "m.npz").rename(tmp_path / "npz.npy")
     with pytest.raises(InputError, match=r"an \.npz archive.*numpy\.save"):
@@ -224,12 +224,12 @@ def test_a_renamed_archive_or_pickle_is_refused_with_how_to_convert_it(tmp_path)
     ("arrays", "message"),
     [
         ({"weights": np.zeros(3), "scale": np.zeros(3)}, "scale"),
-        ([np.zeros(3), "text"], "conv1 does not hold arrays"),
+        ([np.zeros(3), "text"], "conv1 does not contain arrays"),
         ("text", "conv1 is neither"),
         (None, "conv1 is neither"),
     ],
 )
-def test_layers_of_another_form_are_refused_by_name(arrays, message, tmp_path):
+def test_npy_layers_of_another_form_are_rejected(arrays, message, tmp_path):
     path = write_npy(tmp_path / "m.npy", {"conv1": arrays})
     with pytest.raises(InputError, match=message):
         read_npy(path)
@@ -237,7 +237,7 @@ def test_layers_of_another_form_are_refused_by_name(arrays, message, tmp_path):
         read_npy(write_npy(tmp_path / "m.npy", {1: [np.zeros(3)]}))
 
 
-def test_malicious_pth_is_refused_and_runs_nothing(tmp_path):
+def test_malicious_pth_is_rejected_and_runs_nothing(tmp_path):
     mark = tmp_path / "ran"
     write_pth(tmp_path / "m.pth", {}, pickled=pickle.dumps({"x": Malicious(mark)}))
     (tmp_path / "old.pth").write_bytes(pickle.dumps(Malicious(mark)))
@@ -247,7 +247,7 @@ def test_malicious_pth_is_refused_and_runs_nothing(tmp_path):
     assert not mark.exists()
 
 
-def test_sizes_that_a_file_only_claims_take_no_memory(caffe_arrays, tmp_path):
+def test_declared_sizes_allocate_no_memory(caffe_arrays, tmp_path):
     layers = caffe_layers(caffe_arrays)
     pickled = python2_pickle(layers)
     shape = b"".join(b"J" + n.to_bytes(4, "little") for n in layers["conv1"][0].shape)
@@ -263,7 +263,7 @@ def test_sizes_that_a_file_only_claims_take_no_memory(caffe_arrays, tmp_path):
         import_weights(tmp_path / "large.onnx")
 
 
-def test_a_weights_file_that_points_elsewhere_is_refused(tmp_path):
+def test_keras_weights_with_links_are_rejected(tmp_path):
     import h5py
 
     build_model(small("caffe"), classes=CLASSES).save_weights(tmp_path / "m.weights.h5")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.foreign.caffemodel import read_caffemodel
-from alexnet_tf.model.foreign.import_weights import import_weights
-from tests.model.foreign.weight_files import (
+from alexnet_tf.model.weight_files.caffemodel import read_caffemodel
+from alexnet_tf.model.weight_files.import_weights import import_weights
+from tests.model.weight_files.weight_files import (
     NAMES,
     blob,
     caffe_layers,
@@ -62,13 +62,13 @@ def layer_with_blob(content):
         ),
     ],
 )
-def test_damaged_caffemodel_is_refused(content, message, tmp_path):
+def test_damaged_caffemodel_is_rejected(content, message, tmp_path):
     (tmp_path / "m.caffemodel").write_bytes(content)
     with pytest.raises(InputError, match=rf"m\.caffemodel.*{message}"):
         read_caffemodel(tmp_path / "m.caffemodel")
 
 
-def test_caffenet_is_refused_since_its_layers_have_another_order(caffe_arrays, tmp_path):
+def test_caffenet_is_rejected(caffe_arrays, tmp_path):
     order = ("data", "conv1", "relu1", "pool1", "norm1", "conv2", "pool2", "norm2")
     path = write_caffemodel(tmp_path / "caffenet.caffemodel", caffe_arrays, layers=order)
     with pytest.raises(InputError, match="CaffeNet"):
@@ -89,7 +89,7 @@ def test_h5_of_keras_2_is_read_by_the_order_of_its_layers(group, caffe_arrays, t
         np.testing.assert_array_equal(ours_one, theirs_one)
 
 
-def test_h5_whose_shapes_do_not_fit_is_refused_by_layer(caffe_arrays, tmp_path):
+def test_h5_with_other_shapes_is_rejected(caffe_arrays, tmp_path):
     layers = caffe_layers(caffe_arrays)
     layers["conv3"][0] = layers["conv3"][0][:, :, :, :5]
     path = write_keras_h5(tmp_path / "m.h5", layers)
@@ -97,7 +97,7 @@ def test_h5_whose_shapes_do_not_fit_is_refused_by_layer(caffe_arrays, tmp_path):
         import_weights(path, recipe=small("caffe"), class_names=NAMES)
 
 
-def test_h5_with_a_link_to_another_file_is_refused(tmp_path):
+def test_h5_with_a_link_to_another_file_is_rejected(tmp_path):
     path = write_keras_h5(tmp_path / "m.h5", {"conv1": [np.zeros((3, 3, 3, 8)), np.zeros(8)]})
     with h5py.File(path, "a") as file:
         del file["conv1"]["conv1"]["bias:0"]

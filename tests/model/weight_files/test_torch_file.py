@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.foreign.torch_file import read_torch
-from tests.model.foreign.weight_files import write_pth
+from alexnet_tf.model.weight_files.torch_file import read_torch
+from tests.model.weight_files.weight_files import write_pth
 
 ARRAYS = {
     "matrix": np.arange(12, dtype="float32").reshape(3, 4),
@@ -46,7 +46,10 @@ def test_read_torch_applies_strides(tmp_path):
     ("change", "message"),
     [
         (lambda content: content.replace(b"J\x0c\0\0\0t", b"J\x0d\0\0\0t"), "incomplete"),
-        (lambda content: content.replace(b"(J\x03\0\0\0", b"(J\x04\0\0\0"), "ends behind"),
+        (
+            lambda content: content.replace(b"(J\x03\0\0\0", b"(J\x04\0\0\0"),
+            "larger than its storage",
+        ),
         (lambda content: content.replace(b"(J\x03\0\0\0", b"(J\xff\xff\xff\xff"), "negative"),
         (lambda content: content.replace(b"FloatStorage", b"ByteStorage"), "ByteStorage"),
         (lambda content: content.replace(b"storage", b"storags"), "not to a storage"),
@@ -55,7 +58,7 @@ def test_read_torch_applies_strides(tmp_path):
         (lambda _: b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval"),
     ],
 )
-def test_read_torch_refuses_damaged_and_foreign_content(change, message, tmp_path):
+def test_read_torch_rejects_damaged_and_other_content(change, message, tmp_path):
     path = write_pth(tmp_path / "m.pth", {"a": ARRAYS["matrix"]})
     with zipfile.ZipFile(path) as archive:
         pickled = archive.read("archive/data.pkl")

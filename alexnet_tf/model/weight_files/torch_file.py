@@ -1,6 +1,6 @@
-"""Reads PyTorch's `.pth` files without PyTorch, and without running code in them.
+"""Read PyTorch's `.pth` files without PyTorch, and without running code in them.
 
-A file of `torch.save` is a zip archive: `data.pkl` holds the names, types, shapes and strides, and
+`torch.save` writes a zip archive: `data.pkl` contains the names, types, shapes and strides,
 `data/<key>` the numbers of each storage.
 """
 
@@ -12,8 +12,14 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from alexnet_tf.model.foreign.restricted_pickle import PICKLE_DAMAGE, RestrictedUnpickler
-from alexnet_tf.model.foreign.weight_file import MOST_BYTES, Entries, Entry, check_size, refused
+from alexnet_tf.model.weight_files.restricted_pickle import PICKLE_DAMAGE, RestrictedUnpickler
+from alexnet_tf.model.weight_files.stored_array import (
+    MAX_BYTES,
+    StoredArray,
+    StoredArrays,
+    check_size,
+    unreadable,
+)
 
 _LEGACY_REMEDY = (
     "it is not a zip archive, as torch.save writes since PyTorch 1.6: in PyTorch, "
@@ -111,47 +117,47 @@ class _TorchUnpickler(RestrictedUnpickler):
         return _Storage(storage_type, str(key), int(length))
 
 
-def read_torch(path: Path) -> Entries:
+def read_torch(path: Path) -> StoredArrays:
     """Returns the tensors of a PyTorch state dict.
 
     Args:
       path: A file of `torch.save(model.state_dict(), path)`, by PyTorch 1.6 or later.
 
     Raises:
-      InputError: The file is damaged, holds more than tensors, or is in the older format.
+      InputError: The file is damaged, contains more than tensors, or is in the older format.
     """
     check_size(path)
     if not zipfile.is_zipfile(path):
-        raise refused(path, _LEGACY_REMEDY)
+        raise unreadable(path, _LEGACY_REMEDY)
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.filename: member for member in archive.infolist()}
             unpacked = sum(member.file_size for member in members.values())
-            if unpacked > MOST_BYTES:
-                raise refused(path, f"it takes {unpacked:,} bytes uncompressed")
+            if unpacked > MAX_BYTES:
+                raise unreadable(path, f"it takes {unpacked:,} bytes uncompressed")
             (index,) = (name for name in members if name.rpartition("/")[2] == "data.pkl")
             folder = index.removesuffix("data.pkl")
             order = f"{folder}byteorder"
             if order in members and archive.read(order) != b"little":
-                raise refused(path, "its numbers are big-endian")
+                raise unreadable(path, "its numbers are big-endian")
             state = _TorchUnpickler(archive.read(index), _ALLOWED).load()
     except (zipfile.BadZipFile, OSError, *PICKLE_DAMAGE) as error:
-        raise refused(path, error) from error
+        raise unreadable(path, error) from error
     if not isinstance(state, dict) or not all(isinstance(v, _Tensor) for v in state.values()):
-        raise refused(path, "it is not a state dict: {name: tensor}")
-    entries: Entries = {}
+        raise unreadable(path, "it is not a state dict: {name: tensor}")
+    arrays: StoredArrays = {}
     for name, tensor in state.items():
         storage, label = tensor.storage, str(name)[:100]
         member = f"{folder}data/{storage.key}"
         expected_bytes = storage.length * storage.dtype.itemsize
         if member not in members or members[member].file_size != expected_bytes:
-            raise refused(path, f"the numbers of {label} are missing or incomplete")
+            raise unreadable(path, f"the numbers of {label} are missing or incomplete")
         if tensor.last_index >= storage.length:
-            raise refused(path, f"{label} ends behind its storage")
-        entries[str(name)] = Entry(
+            raise unreadable(path, f"{label} is larger than its storage")
+        arrays[str(name)] = StoredArray(
             tensor.shape, storage.dtype.name, functools.partial(_numbers, path, member, tensor)
         )
-    return entries
+    return arrays
 
 
 def _numbers(path: Path, member: str, tensor: _Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A pickle reader that calls only an allowed list of names. A pickle is a program."""
+"""Unpickle files that are not trusted: a pickle is a program, and may call only allowed names."""
 
 import io
 import pickle
@@ -17,13 +17,13 @@ class RestrictedUnpickler(pickle.Unpickler):
     """The standard unpickler, limited to allowed names.
 
     Args:
-      pickled: The pickle. The sizes in it are checked against its length, since the unpickler
-        allocates what they claim.
-      allowed: What a pickle may call, by (module, name): stand-ins for the real classes.
+      pickled: The pickle. The sizes in it are compared with its length before the unpickler
+        allocates memory for them.
+      allowed: Stand-ins for the classes and functions that a pickle may call, by (module, name).
 
     Raises:
       UnpicklingError: A size is larger than the pickle.
-      ValueError: An instruction is unknown, or ends behind the pickle.
+      ValueError: An instruction is unknown or incomplete.
     """
 
     def __init__(self, pickled: bytes, allowed: Mapping[tuple[str, str], Any]) -> None:
@@ -34,7 +34,7 @@ class RestrictedUnpickler(pickle.Unpickler):
         self._allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns what the pickle may call under a name.
+        """Returns the stand-in for a name.
 
         Raises:
           UnpicklingError: The name is not allowed.

@@ -1,4 +1,4 @@
-"""`import_weights`: builds a model with weights from Caffe, torchvision or Keras.
+"""Build a model with weights from Caffe, torchvision or Keras.
 
 Names, shapes and types are checked before an array is read, and its numbers before they are used.
 """
@@ -14,11 +14,11 @@ import numpy as np
 
 from alexnet_tf import imagenet, paper
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.model.foreign.formats import Fc6Order, Format, find_format
-from alexnet_tf.model.foreign.tensor_files import read_keras_weights
-from alexnet_tf.model.foreign.weight_file import Entries
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import is_finite
+from alexnet_tf.model.weight_files.formats import Fc6Order, Format, find_format
+from alexnet_tf.model.weight_files.stored_array import StoredArrays
+from alexnet_tf.model.weight_files.tensor_files import read_keras_weights
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Network, Recipe
 
@@ -29,19 +29,19 @@ _Convert = Callable[[np.ndarray], np.ndarray]
 _CONVERTED = ("float16", "float64")
 
 
-class Source(NamedTuple):
-    """One weight of the model and the array in the file that it is read from.
+class _Source(NamedTuple):
+    """The array in the file that a weight of the model is read from.
 
     Attributes:
       name: The array's name.
       shape: The array's shape.
-      variable: The model's weight.
-      convert: Returns the array in the weight's layout.
+      weight: The model's weight.
+      convert: Converts the array to the weight's layout.
     """
 
     name: str
     shape: tuple[int, ...]
-    variable: Any
+    weight: Any
     convert: _Convert
 
 
@@ -56,25 +56,25 @@ def import_weights(
     """Builds a model with weights from Caffe, torchvision or Keras.
 
     Args:
-      path: BVLC AlexNet as `.onnx` or as an `.npy` dictionary {"conv1": [weights, biases], ...};
-        torchvision's alexnet as `.pth` or `.safetensors`; or a file of `model.save_weights`,
-        `.weights.h5`.
-      recipe: The network that the weights belong to. None: `caffe` for the first two,
-        `torchvision` for the next two, `paper` for the last.
-      class_names: By class number; None: ImageNet's if there are 1000 classes.
+      path: BVLC AlexNet as `.caffemodel`, `.onnx` or an `.npy` dictionary {"conv1": [weights,
+        biases], ...}; torchvision's alexnet as `.pth` or `.safetensors`; or Keras weights, as
+        `.weights.h5` of Keras 3 or `.h5` of Keras 1 or 2.
+      recipe: The network that the weights belong to. None: `caffe` for BVLC's files, `torchvision`
+        for torchvision's, `paper` for Keras'.
+      class_names: By class index; None: ImageNet's if there are 1000 classes.
       fc6_order: How the inputs of the first dense layer are flattened, which its shape does not
         show: "chw" (channels first, as in Caffe and PyTorch) or "hwc" (channels last, as in Keras).
-        None: "hwc" for `.npy` and `.weights.h5`, "chw" for the others.
-      on_message: Called with a line about every type that was converted to float32.
+        None: "hwc" for `.npy` and Keras' files, "chw" for the others.
+      on_message: Called with one line for each type that is converted to float32.
 
     Returns:
       The model, in float32. Like every model of this package it takes RGB 0..255; channel order and
       mean are handled inside.
 
     Raises:
-      InputError: The file does not exist, is damaged, is another format, lacks a weight, or has one
-        of another shape or type, or with NaN or infinity; the message names it. Or the number of
-        class names is not the number of classes.
+      InputError: The file does not exist, is damaged or is not of a supported format; a weight is
+        missing, has another shape or type, or is NaN or infinite; or the number of class names is
+        not the number of classes.
     """
     path = Path(path)
     file_format = find_format(path)
@@ -86,8 +86,8 @@ def import_weights(
             f"{path}: {path.suffix} weights have no batch normalization, which {chosen.name} has: "
             f"give --recipe {file_format.recipe}"
         )
-    entries = file_format.read(path)
-    classes = _classes(path, entries, file_format, chosen.network)
+    arrays = file_format.read(path)
+    classes = _classes(path, arrays, file_format, chosen.network)
     if class_names is None and classes == paper.CLASSES:
         class_names = imagenet.class_names()
     has_mean = file_format.read is read_keras_weights
@@ -98,22 +98,22 @@ def import_weights(
         mean=None if has_mean or chosen.network.mean != "image" else CAFFE_MEAN,
     )
     sources = _sources(model, file_format, order, chosen.network, has_mean)
-    _check(path, entries, sources, file_format)
+    _check(path, arrays, sources, file_format)
     if on_message is not None:
-        for line in _conversions(path, entries, sources):
+        for line in _conversions(path, arrays, sources):
             on_message(line)
     for source in sources:
-        _assign(path, entries, source)
+        _assign(path, arrays, source)
     return model
 
 
-def _classes(path: Path, entries: Entries, file_format: Format, network: Network) -> int:
+def _classes(path: Path, arrays: StoredArrays, file_format: Format, network: Network) -> int:
     """Returns the number of classes of the file's last layer."""
     last = f"fc{len(network.convolutions) + len(network.hidden_units) + 1}"
     name = file_format.name(last, 1, network)
-    if name not in entries:
-        raise InputError(f"{path}: {name}, the biases of {last}, not found. {_found(entries)}")
-    shape = entries[name].shape
+    if name not in arrays:
+        raise InputError(f"{path}: {name}, the biases of {last}, not found. {_found(arrays)}")
+    shape = arrays[name].shape
     if len(shape) != 1 or shape[0] < 2:
         raise InputError(f"{path}: {name} is {shape}, expected one number per class")
     return int(shape[0])
@@ -121,21 +121,21 @@ def _classes(path: Path, entries: Entries, file_format: Format, network: Network
 
 def _sources(
     model: keras.Model, file_format: Format, order: str, network: Network, has_mean: bool
-) -> list[Source]:
-    """Returns the array in the file of every weight of the model."""
+) -> list[_Source]:
+    """Returns where each weight of the model is read from."""
     sources = []
     for layer in model.layers:
         if not layer.weights or "dropout" in layer.name or (layer.name == "mean" and not has_mean):
             continue
-        for number, variable in enumerate(layer.weights):
-            shape = tuple(int(side) for side in variable.shape)
+        for number, weight in enumerate(layer.weights):
+            shape = tuple(int(side) for side in weight.shape)
             convert: _Convert = _same
             if file_format.outputs_first and number == 0:
                 shape, convert = _from_outputs_first(shape)
             if order == "chw" and number == 0 and _follows_flatten(layer, model):
                 convert = _from_chw(convert, model.get_layer("flatten").input.shape[1:])
             name = file_format.name(layer.name, number, network)
-            sources.append(Source(name, shape, variable, convert))
+            sources.append(_Source(name, shape, weight, convert))
     return sources
 
 
@@ -152,7 +152,7 @@ def _from_outputs_first(shape: tuple[int, ...]) -> tuple[tuple[int, ...], _Conve
 
 
 def _follows_flatten(layer: keras.layers.Layer, model: keras.Model) -> bool:
-    """Returns whether a layer is the first dense one, whose inputs are flattened channels."""
+    """Returns whether a layer is the first dense layer, whose inputs are flattened channels."""
     return layer is next((each for each in model.layers if isinstance(each, keras.layers.Dense)), 0)
 
 
@@ -161,7 +161,7 @@ def _from_chw(convert: _Convert, shape: Sequence[int | None]) -> _Convert:
 
     Args:
       convert: The conversion to (inputs, outputs).
-      shape: Height, width and channels of what is flattened.
+      shape: Height, width and channels before they are flattened.
     """
     rows, columns, channels = (int(side or 0) for side in shape)
 
@@ -172,42 +172,42 @@ def _from_chw(convert: _Convert, shape: Sequence[int | None]) -> _Convert:
     return converted
 
 
-def _check(path: Path, entries: Entries, sources: list[Source], file_format: Format) -> None:
+def _check(path: Path, arrays: StoredArrays, sources: list[_Source], file_format: Format) -> None:
     """Checks names, shapes and types before any array is read.
 
     Raises:
-      InputError: An array is missing, superfluous, or of another shape or type.
+      InputError: An array is missing or unexpected, or has another shape or type.
     """
     for source in sources:
-        entry = entries.get(source.name)
+        entry = arrays.get(source.name)
         if entry is None:
-            raise InputError(f"{path}: {source.name} not found. {_found(entries)}")
+            raise InputError(f"{path}: {source.name} not found. {_found(arrays)}")
         if entry.shape != source.shape:
             raise InputError(f"{path}: {source.name} is {entry.shape}, expected {source.shape}")
         if entry.dtype not in ("float32", *_CONVERTED):
             raise InputError(f"{path}: {source.name} is {entry.dtype}, expected float32")
-    extra = sorted(entries.keys() - {source.name for source in sources})
-    if extra and not file_format.may_have_more:
+    extra = sorted(arrays.keys() - {source.name for source in sources})
+    if extra and not file_format.has_constants:
         raise InputError(f"{path}: has {', '.join(extra[:5])}, which this network does not have")
 
 
-def _conversions(path: Path, entries: Entries, sources: list[Source]) -> list[str]:
-    """Returns a line about every type that is converted to float32."""
+def _conversions(path: Path, arrays: StoredArrays, sources: list[_Source]) -> list[str]:
+    """Returns one line for each type that is converted to float32."""
     lines = []
     for dtype in _CONVERTED:
-        names = [source.name for source in sources if entries[source.name].dtype == dtype]
+        names = [source.name for source in sources if arrays[source.name].dtype == dtype]
         if names:
             lines.append(f"{path}: converted from {dtype} to float32: {_shortened(names)}")
     return lines
 
 
-def _assign(path: Path, entries: Entries, source: Source) -> None:
+def _assign(path: Path, arrays: StoredArrays, source: _Source) -> None:
     """Reads one array into the model.
 
     Raises:
-      InputError: It differs from what the file claims, or has NaN or infinity.
+      InputError: It differs from what the file declares, or has NaN or infinite numbers.
     """
-    entry = entries[source.name]
+    entry = arrays[source.name]
     try:
         array = entry.read()
     except (ValueError, TypeError, OSError, EOFError) as error:
@@ -221,15 +221,15 @@ def _assign(path: Path, entries: Entries, source: Source) -> None:
         array = array.astype(np.float32)
     if not is_finite(array):
         raise InputError(f"{path}: {source.name} has NaN or infinite weights")
-    source.variable.assign(source.convert(array))
+    source.weight.assign(source.convert(array))
 
 
-def _found(entries: Entries) -> str:
-    """Returns a sentence with the names in a file."""
-    return f"Found: {_shortened(sorted(entries)) or 'nothing'}"
+def _found(arrays: StoredArrays) -> str:
+    """Returns a sentence that lists the arrays in a file."""
+    return f"Found: {_shortened(sorted(arrays)) or 'nothing'}"
 
 
 def _shortened(names: list[str]) -> str:
-    """Returns the first names, and how many more there are."""
+    """Returns the first names and the number of others."""
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return ", ".join(names[:6]) + more

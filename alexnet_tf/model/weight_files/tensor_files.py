@@ -1,4 +1,4 @@
-"""Reads ONNX, safetensors and Keras HDF5 files, without running code in them."""
+"""Read ONNX, safetensors and Keras HDF5 files, without running code in them."""
 
 import functools
 from pathlib import Path
@@ -8,18 +8,18 @@ import h5py
 import numpy as np
 import safetensors
 
-from alexnet_tf.model.foreign.weight_file import (
-    Entries,
-    Entry,
+from alexnet_tf.model.weight_files.stored_array import (
+    StoredArray,
+    StoredArrays,
     check_size,
-    refused,
+    unreadable,
 )
 from alexnet_tf.system import import_optional
 
 _SAFETENSORS_NAMES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16"}
 
 
-def read_onnx(path: Path) -> Entries:
+def read_onnx(path: Path) -> StoredArrays:
     """Returns the constants of an ONNX graph.
 
     Raises:
@@ -35,46 +35,46 @@ def read_onnx(path: Path) -> Entries:
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
     except (decode_error, ValueError, TypeError) as error:
-        raise refused(path, error) from error
-    entries: Entries = {}
+        raise unreadable(path, error) from error
+    arrays: StoredArrays = {}
     for tensor in graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise refused(path, f"{tensor.name} is stored in another file")
+            raise unreadable(path, f"{tensor.name} is stored in another file")
         try:
             kind = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
         except ValueError as error:
-            raise refused(path, f"{tensor.name}: {error}") from None
+            raise unreadable(path, f"{tensor.name}: {error}") from None
         name = {"float": "float32", "double": "float64"}.get(kind, kind)
-        entries[tensor.name] = Entry(
+        arrays[tensor.name] = StoredArray(
             tuple(tensor.dims), name, functools.partial(helper.to_array, tensor)
         )
     for node in graph.node:
         transposed = {a.name: a.i for a in node.attribute}.get("transB", 0)
         matrix = node.input[1] if len(node.input) > 1 else None
-        if node.op_type == "Gemm" and matrix in entries and not transposed:
-            raise refused(path, f"{matrix} is stored as (inputs, outputs)")
-    return entries
+        if node.op_type == "Gemm" and matrix in arrays and not transposed:
+            raise unreadable(path, f"{matrix} is stored as (inputs, outputs)")
+    return arrays
 
 
-def read_safetensors(path: Path) -> Entries:
+def read_safetensors(path: Path) -> StoredArrays:
     """Returns the tensors of a safetensors file.
 
     Raises:
       InputError: The file is damaged.
     """
     check_size(path)
-    entries: Entries = {}
+    arrays: StoredArrays = {}
     try:
         with safetensors.safe_open(path, framework="np") as file:
             for name in file.keys():  # noqa: SIM118 (not a dict)
                 part = file.get_slice(name)
                 dtype = _SAFETENSORS_NAMES.get(part.get_dtype(), part.get_dtype())
-                entries[name] = Entry(
+                arrays[name] = StoredArray(
                     tuple(part.get_shape()), dtype, functools.partial(_tensor, path, name)
                 )
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise refused(path, error) from error
-    return entries
+        raise unreadable(path, error) from error
+    return arrays
 
 
 def _tensor(path: Path, name: str) -> np.ndarray:
@@ -83,30 +83,30 @@ def _tensor(path: Path, name: str) -> np.ndarray:
         return tensor
 
 
-def read_keras_weights(path: Path) -> Entries:
+def read_keras_weights(path: Path) -> StoredArrays:
     """Returns the arrays of a Keras 3 `.weights.h5` file, named "<layer>/<number>".
 
     Raises:
       InputError: The file is damaged, was written by another Keras, or points to other files.
     """
     check_size(path)
-    entries: Entries = {}
+    arrays: StoredArrays = {}
     try:
         with h5py.File(path, "r") as file:
             layers = file.get("layers")
             if not isinstance(layers, h5py.Group):
-                raise refused(
+                raise unreadable(
                     path,
                     "it has no layers as Keras 3 writes them: use its save_weights",
                 )
             for key in layers:
-                entries.update(_layer(path, layers, key))
+                arrays.update(_layer(path, layers, key))
     except (OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise refused(path, error) from error
-    return entries
+        raise unreadable(path, error) from error
+    return arrays
 
 
-def read_keras_h5(path: Path) -> Entries:
+def read_keras_h5(path: Path) -> StoredArrays:
     """Returns the arrays of an `.h5` file of Keras 1 or 2, named "<layer>/<number>".
 
     The file was written by `model.save_weights` or `model.save`. Layers are identified by their
@@ -117,7 +117,7 @@ def read_keras_h5(path: Path) -> Entries:
       InputError: The file is damaged, is not of this format, or points to other files.
     """
     check_size(path)
-    entries: Entries = {}
+    arrays: StoredArrays = {}
     try:
         with h5py.File(path, "r") as file:
             group = file
@@ -125,7 +125,7 @@ def read_keras_h5(path: Path) -> Entries:
                 _check_link(path, file, "model_weights")
                 group = file["model_weights"]
             if "layer_names" not in group.attrs:
-                raise refused(path, "it has no layer_names as Keras 1 and 2 write them")
+                raise unreadable(path, "it has no layer_names as Keras 1 and 2 write them")
             layers = [_weight_names(path, group, _text(n)) for n in group.attrs["layer_names"]]
             counts = {4: 0, 2: 0}
             convolutions = sum(bool(names) and group[names[0]].ndim == 4 for names in layers)
@@ -136,13 +136,13 @@ def read_keras_h5(path: Path) -> Entries:
                     counts[rank] += 1
                     layer = f"conv{counts[4]}" if rank == 4 else f"fc{convolutions + counts[2]}"
                 for number, name in enumerate(names):
-                    entries[f"{layer}/{number}"] = _array(path, group, name)
+                    arrays[f"{layer}/{number}"] = _array(path, group, name)
     except (
         *(OSError, RuntimeError, KeyError, IndexError, TypeError, AttributeError),
         UnicodeDecodeError,
     ) as error:
-        raise refused(path, error) from error
-    return entries
+        raise unreadable(path, error) from error
+    return arrays
 
 
 def _weight_names(path: Path, group: Any, layer: str) -> list[str]:
@@ -155,7 +155,7 @@ def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _array(path: Path, group: Any, name: str) -> Entry:
+def _array(path: Path, group: Any, name: str) -> StoredArray:
     """Returns an array that is stored in the file itself.
 
     Raises:
@@ -168,11 +168,13 @@ def _array(path: Path, group: Any, name: str) -> Entry:
     _check_link(path, group, name)
     data = group[name]
     if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-        raise refused(path, f"{group.name}/{name} is not a plain array")
-    return Entry(tuple(data.shape), str(data.dtype), functools.partial(_dataset, path, data.name))
+        raise unreadable(path, f"{group.name}/{name} is not a plain array")
+    return StoredArray(
+        tuple(data.shape), str(data.dtype), functools.partial(_dataset, path, data.name)
+    )
 
 
-def _layer(path: Path, layers: Any, key: str) -> Entries:
+def _layer(path: Path, layers: Any, key: str) -> StoredArrays:
     """Returns one layer's arrays."""
     for group, name in ((layers, key), (layers[key], "vars")):
         _check_link(path, group, name)
@@ -188,7 +190,7 @@ def _check_link(path: Path, group: Any, name: str) -> None:
       InputError: It is a link to another place or file, or does not exist.
     """
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise refused(path, f"{group.name}/{name} points to another place")
+        raise unreadable(path, f"{group.name}/{name} points to another place")
 
 
 def _dataset(path: Path, name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 import onnx
 import pytest
 
-from tests.model.foreign.weight_files import (
+from tests.model.weight_files.weight_files import (
     caffe_graph,
     caffe_name,
     small,

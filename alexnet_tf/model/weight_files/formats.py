@@ -1,25 +1,25 @@
-"""The weight file formats that can be imported, and the names of their arrays."""
+"""The supported formats of weight files, and the names of their arrays."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.foreign.caffemodel import read_caffemodel
-from alexnet_tf.model.foreign.numpy_pickle import NPZ_REMEDY, PICKLE_REMEDY, read_npy
-from alexnet_tf.model.foreign.tensor_files import (
+from alexnet_tf.model.weight_files.caffemodel import read_caffemodel
+from alexnet_tf.model.weight_files.npy_file import NPZ_REMEDY, PICKLE_REMEDY, read_npy
+from alexnet_tf.model.weight_files.stored_array import StoredArrays
+from alexnet_tf.model.weight_files.tensor_files import (
     read_keras_h5,
     read_keras_weights,
     read_onnx,
     read_safetensors,
 )
-from alexnet_tf.model.foreign.torch_file import read_torch
-from alexnet_tf.model.foreign.weight_file import Entries
+from alexnet_tf.model.weight_files.torch_file import read_torch
 from alexnet_tf.settings import Network
 
 Fc6Order = Literal["chw", "hwc"]
 _Names = Callable[[str, int, Network], str]
-# Other files that people have, by their suffix, with how to convert them.
+# How to convert files of other formats, by suffix.
 _CONVERSIONS = {
     ".npz": NPZ_REMEDY,
     ".pkl": PICKLE_REMEDY,
@@ -31,25 +31,25 @@ _CONVERSIONS = {
 
 
 class Format(NamedTuple):
-    """A file format.
+    """A format of weight files.
 
     Attributes:
       read: Returns the arrays.
       recipe: The network that the weights belong to; None: the user names it.
-      name: Returns the name of a layer's kernel (0) or bias (1) in the file.
+      name: Returns the name, in the file, of a layer's kernel (0) or bias (1).
       outputs_first: Whether kernels are (out, in, height, width) and dense layers (out, in); else
         they have Keras' layout.
       fc6_order: How the inputs of fc6, the first dense layer, are flattened: "chw", as in Caffe and
         PyTorch, or "hwc", as in Keras.
-      may_have_more: Whether the file may hold constants that are not weights.
+      has_constants: Whether the file may contain constants that are not weights.
     """
 
-    read: Callable[[Path], Entries]
+    read: Callable[[Path], StoredArrays]
     recipe: str | None
     name: _Names
     outputs_first: bool
     fc6_order: Fc6Order
-    may_have_more: bool = False
+    has_constants: bool = False
 
 
 def _onnx_name(layer: str, number: int, network: Network) -> str:
@@ -73,7 +73,7 @@ def _torchvision_name(layer: str, number: int, network: Network) -> str:
 
 
 _FORMATS = {
-    ".onnx": Format(read_onnx, "caffe", _onnx_name, True, "chw", may_have_more=True),
+    ".onnx": Format(read_onnx, "caffe", _onnx_name, True, "chw", has_constants=True),
     ".npy": Format(read_npy, "caffe", _numbered_name, False, "hwc"),
     ".pth": Format(read_torch, "torchvision", _torchvision_name, True, "chw"),
     ".pt": Format(read_torch, "torchvision", _torchvision_name, True, "chw"),
@@ -86,13 +86,13 @@ _FORMATS = {
 
 
 def find_format(path: Path) -> Format:
-    """Returns the format of a file, by its name.
+    """Returns the format of a file by its extension.
 
     Raises:
-      InputError: The name has another ending; the message says how to convert the file if known.
+      InputError: The format is not supported; the message tells how to convert the file, if known.
     """
-    for ending, found in _FORMATS.items():
-        if path.name.endswith(ending):
+    for extension, found in _FORMATS.items():
+        if path.name.endswith(extension):
             return found
     remedy = _CONVERSIONS.get(path.suffix.lower())
     raise InputError(

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: synthetic files of every format, each against an independent forward."""
+"""Synthetic weight files of every format, each against an independent forward pass."""
 
 import json
 from collections import OrderedDict
@@ -12,11 +12,11 @@ from onnx.reference import ReferenceEvaluator
 from alexnet_tf import imagenet
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.foreign.import_weights import CAFFE_MEAN, import_weights
-from alexnet_tf.model.foreign.numpy_pickle import read_npy
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model
-from tests.model.foreign.weight_files import (
+from alexnet_tf.model.weight_files.import_weights import CAFFE_MEAN, import_weights
+from alexnet_tf.model.weight_files.npy_file import read_npy
+from tests.model.weight_files.weight_files import (
     CLASSES,
     NAMES,
     caffe_graph,
@@ -35,11 +35,11 @@ def rgb():
     return np.random.default_rng(1).uniform(0, 255, (2, 99, 99, 3)).astype("float32")
 
 
-def test_an_onnx_file_gives_caffes_answers_on_rgb(onnx_file, rgb):
+def test_onnx_file_predicts_like_caffe_on_rgb(onnx_file, rgb):
     model = import_weights(onnx_file, recipe=small("caffe"), class_names=NAMES)
     bgr = rgb[..., ::-1] - np.array(CAFFE_MEAN[::-1], np.float32)
     evaluator = ReferenceEvaluator(str(onnx_file))
-    # The evaluator's LRN takes the number of images for the number of maps: 16, then.
+    # The evaluator's LRN uses the number of images as the number of channels, which is 16.
     many = np.tile(bgr.transpose(0, 3, 1, 2), (8, 1, 1, 1))
     expected = evaluator.run(None, {"data_0": many})[0][:2]
     assert 0.01 < expected.max() < 0.99
@@ -86,7 +86,7 @@ def test_npy_forms_in_every_protocol_hold_the_same_arrays(caffe_arrays, tmp_path
             np.testing.assert_array_equal(entry.read(), array)
 
 
-def test_the_npy_dictionary_is_the_same_model(caffe_arrays, onnx_file, tmp_path):
+def test_npy_dictionary_gives_the_same_model_as_onnx(caffe_arrays, onnx_file, tmp_path):
     path = write_npy(tmp_path / "bvlc_alexnet.npy", caffe_layers(caffe_arrays))
     ours = import_weights(path, recipe=small("caffe"), class_names=NAMES).get_weights()
     theirs = import_weights(onnx_file, recipe=small("caffe"), class_names=NAMES).get_weights()
@@ -96,9 +96,7 @@ def test_the_npy_dictionary_is_the_same_model(caffe_arrays, onnx_file, tmp_path)
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
 @pytest.mark.parametrize("kind", ["npy", "onnx", "safetensors", "pth"])
-def test_other_floats_are_converted_with_a_line_that_names_them(
-    kind, dtype, caffe_arrays, torch_arrays, tmp_path
-):
+def test_other_floats_are_converted_and_reported(kind, dtype, caffe_arrays, torch_arrays, tmp_path):
     path, lines = tmp_path / f"m.{kind}", []
     caffe = {name: array.astype(dtype) for name, array in caffe_arrays.items()}
     torchs = {name: array.astype(dtype) for name, array in torch_arrays.items()}
@@ -123,7 +121,7 @@ def test_other_floats_are_converted_with_a_line_that_names_them(
     np.testing.assert_array_equal(kernel, original.transpose(2, 3, 1, 0))
 
 
-def test_float64_beyond_float32_is_refused(caffe_arrays, tmp_path):
+def test_float64_beyond_float32_is_rejected(caffe_arrays, tmp_path):
     layers = caffe_layers(caffe_arrays)
     layers["fc7"][1] = layers["fc7"][1].astype("float64") + 1e300
     with pytest.raises(InputError, match="fc7/1 has NaN or infinite"):
@@ -131,7 +129,7 @@ def test_float64_beyond_float32_is_refused(caffe_arrays, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["npy", "weights.h5", "onnx"])
-def test_fc6_order_tells_how_its_inputs_are_flattened(kind, caffe_arrays, tmp_path):
+def test_fc6_order_reorders_the_flattened_inputs(kind, caffe_arrays, tmp_path):
     layers, path = caffe_layers(caffe_arrays), tmp_path / f"m.{kind}"
     hwc, recipe = layers["fc6"][0], small("caffe")
     side = round((len(hwc) / 8) ** 0.5)  # of conv5's 8 channels
@@ -152,12 +150,12 @@ def test_fc6_order_tells_how_its_inputs_are_flattened(kind, caffe_arrays, tmp_pa
     assert not np.array_equal(default.get_layer("fc6").kernel, hwc)
 
 
-def test_an_unknown_fc6_order_is_refused(tmp_path):
+def test_unknown_fc6_order_is_rejected(tmp_path):
     with pytest.raises(InputError, match="--fc6-order 'cwh': choose one of chw, hwc"):
         import_weights(tmp_path / "m.npy", fc6_order="cwh")
 
 
-def test_a_dictionary_pickled_by_python_2_is_read(caffe_arrays, tmp_path):
+def test_npy_pickled_by_python_2_is_read(caffe_arrays, tmp_path):
     layers = caffe_layers(caffe_arrays)
     (tmp_path / "m.npy").write_bytes(npy_of(python2_pickle(layers)))
     model = import_weights(tmp_path / "m.npy", recipe=small("caffe"), class_names=NAMES)
@@ -166,7 +164,7 @@ def test_a_dictionary_pickled_by_python_2_is_read(caffe_arrays, tmp_path):
 
 
 def torch_model(torch, arrays):
-    """Torchvision's alexnet, written down anew, with few maps."""
+    """Torchvision's alexnet with few channels."""
     nn = torch.nn
     shape = {name: array.shape for name, array in arrays.items()}
 
@@ -193,7 +191,7 @@ def torch_model(torch, arrays):
     return model.eval()
 
 
-def test_a_pth_file_gives_torchvisions_answers(torch_arrays, rgb, tmp_path):
+def test_pth_file_predicts_like_torchvision(torch_arrays, rgb, tmp_path):
     torch = pytest.importorskip("torch")
     theirs = torch_model(torch, torch_arrays)
     torch.save(theirs.state_dict(), tmp_path / "alexnet.pth")
@@ -208,7 +206,7 @@ def test_a_pth_file_gives_torchvisions_answers(torch_arrays, rgb, tmp_path):
     np.testing.assert_allclose(model(rgb[:, :98, :98]), expected, atol=1e-5)
 
 
-def test_safetensors_land_where_pytorch_has_them(torch_arrays, tmp_path):
+def test_safetensors_are_assigned_as_in_pytorch(torch_arrays, tmp_path):
     safetensors.numpy.save_file(torch_arrays, tmp_path / "alexnet.safetensors")
     model = import_weights(
         tmp_path / "alexnet.safetensors", recipe=small("torchvision"), class_names=NAMES
@@ -218,17 +216,17 @@ def test_safetensors_land_where_pytorch_has_them(torch_arrays, tmp_path):
         model.get_layer("conv2").kernel.numpy()[1, 2, 3], conv2[:, 3, 1, 2]
     )
     fc6 = torch_arrays["classifier.1.weight"]
-    maps = conv2.shape  # of conv5: 6 maps of 2 x 2 are flattened map by map there, here last
+    # conv5 has 6 channels of 2 x 2, flattened channels first in PyTorch and channels last here.
     side = round((fc6.shape[1] / 6) ** 0.5)
     y, x, channel = 1, 0, 4
     np.testing.assert_array_equal(
         model.get_layer("fc6").kernel.numpy()[(y * side + x) * 6 + channel],
         fc6[:, (channel * side + y) * side + x],
     )
-    assert side == 2 and len(maps) == 4
+    assert side == 2
 
 
-def test_keras_weights_bring_their_mean(tmp_path):
+def test_keras_weights_contain_the_mean(tmp_path):
     recipe = small("caffe")
     mean = np.random.default_rng(0).uniform(90, 130, (99, 99, 3))
     model = build_model(recipe, classes=CLASSES, seed=5, mean=mean)
@@ -239,38 +237,36 @@ def test_keras_weights_bring_their_mean(tmp_path):
     np.testing.assert_allclose(again.get_layer("mean").mean, mean, rtol=1e-6)
 
 
-def ran(arguments, capsys):
+def run(arguments, capsys):
     with pytest.raises(SystemExit) as left:
         main(["import-weights", *map(str, arguments)])
     return (left.value.code, *capsys.readouterr())
 
 
-def test_the_command_writes_a_model_that_works_as_any_other(
-    onnx_file, tmp_path, capsys, monkeypatch
-):
-    import alexnet_tf.model.foreign.import_weights as module
+def test_import_weights_command_writes_a_loadable_model(onnx_file, tmp_path, capsys, monkeypatch):
+    import alexnet_tf.model.weight_files.import_weights as module
 
     monkeypatch.setattr(module, "get_recipe", small)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "names.txt").write_text("\n".join(NAMES), encoding="utf-8-sig")  # as Excel does
-    code, out, err = ran([onnx_file, "--labels", "names.txt"], capsys)
+    code, out, err = run([onnx_file, "--labels", "names.txt"], capsys)
     assert (code, err) == (0, "")
     assert f"{CLASSES} classes" in out
     model = load_model("bvlcalexnet.keras")
     assert isinstance(model, keras.Model) and model.layers[-1].class_names == NAMES
-    code, _, err = ran([onnx_file, "--labels", "names.txt", "--out", "m.h5"], capsys)
+    code, _, err = run([onnx_file, "--labels", "names.txt", "--out", "m.h5"], capsys)
     assert code == 2 and "--out" in err
     (tmp_path / "names.txt").write_text("one\ntwo\n")
-    code, _, err = ran([onnx_file, "--labels", "names.txt"], capsys)
+    code, _, err = run([onnx_file, "--labels", "names.txt"], capsys)
     assert code == 2 and "2 class names for 7" in err
     (tmp_path / "names.txt").write_text("one\none\n")
-    assert ran([onnx_file, "--labels", "names.txt"], capsys)[0] == 2
-    assert ran(["missing.npy"], capsys)[0] == 2
+    assert run([onnx_file, "--labels", "names.txt"], capsys)[0] == 2
+    assert run(["missing.npy"], capsys)[0] == 2
     (tmp_path / "weights.dat").write_bytes(b"")
-    assert ".safetensors" in ran(["weights.dat"], capsys)[2]
+    assert ".safetensors" in run(["weights.dat"], capsys)[2]
 
 
-def test_a_thousand_classes_are_imagenets(torch_arrays, tmp_path):
+def test_1000_classes_get_imagenet_names(torch_arrays, tmp_path):
     arrays = {
         **torch_arrays,
         "classifier.6.weight": np.zeros((1000, 20), "float32"),
@@ -282,7 +278,7 @@ def test_a_thousand_classes_are_imagenets(torch_arrays, tmp_path):
     assert json.dumps(model.layers[-1].class_names[:1]) == '["tench"]'
 
 
-def test_of_an_onnx_file_only_the_constants_are_asked_for(caffe_arrays, tmp_path):
+def test_onnx_graph_without_weight_inputs_is_read(caffe_arrays, tmp_path):
     graph = caffe_graph(caffe_arrays)
     (gemm,) = [node for node in graph.graph.node if "fc7_w_0" in node.input]
     del gemm.input[1:]

@@ -1,19 +1,24 @@
-"""Reads BVLC AlexNet's weights as a pickled `.npy` dictionary, without running code in the file.
+"""Read weights from a pickled `.npy` dictionary of layers, without running code in the file.
 
-A pickle is a program. This reader lets it call only stand-ins for what NumPy arrays need. They
-store shape, type and bytes, so that shapes are checked before memory is allocated for the numbers.
+The pickle may call only stand-ins for what NumPy arrays need. They store shape, type and bytes, so
+that shapes are checked before memory is allocated for the numbers.
 """
 
 import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from alexnet_tf.model.foreign.restricted_pickle import PICKLE_DAMAGE, RestrictedUnpickler
-from alexnet_tf.model.foreign.weight_file import Entries, Entry, check_size, refused
+from alexnet_tf.model.weight_files.restricted_pickle import PICKLE_DAMAGE, RestrictedUnpickler
+from alexnet_tf.model.weight_files.stored_array import (
+    StoredArray,
+    StoredArrays,
+    check_size,
+    unreadable,
+)
 
 NPZ_REMEDY = (
     "save its arrays as one dictionary, numpy.save('weights.npy', {'conv1': [weights, biases], "
@@ -35,13 +40,13 @@ _HEADERS = {
 }
 
 
-def read_npy(path: Path) -> Entries:
+def read_npy(path: Path) -> StoredArrays:
     """Returns the arrays of a pickled dictionary of layers, named "conv1/0" (weights), "conv1/1".
 
     A layer is a list or tuple of weights and biases, or a dictionary {"weights", "biases"}.
 
     Raises:
-      InputError: The file is damaged, or holds something else.
+      InputError: The file is damaged or contains something else.
     """
     check_size(path)
     content = path.read_bytes()
@@ -49,17 +54,19 @@ def read_npy(path: Path) -> Entries:
     try:
         shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
     except (ValueError, KeyError, SyntaxError) as error:
-        raise refused(path, _container(content) or error) from error
+        raise unreadable(path, _container(content) or error) from error
     if shape != () or not dtype.hasobject:
-        raise refused(path, f"it holds an array {shape} of {dtype}, not a dictionary of layers")
+        raise unreadable(
+            path, f"it contains an array {shape} of {dtype}, not a dictionary of layers"
+        )
     try:
-        return dict(_entries(RestrictedUnpickler(content[file.tell() :], _ALLOWED).load()))
+        return dict(_stored_arrays(RestrictedUnpickler(content[file.tell() :], _ALLOWED).load()))
     except PICKLE_DAMAGE as error:
-        raise refused(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _container(content: bytes) -> str | None:
-    """Returns how to convert a file that is another format than its name says."""
+    """Returns how to convert a file of another format than its extension; None if unknown."""
     if content.startswith(b"PK"):
         return f"it is an .npz archive: {NPZ_REMEDY}"
     if content.startswith((b"\x80", b"(", b"}")):
@@ -78,12 +85,12 @@ class _Dtype:
 
 
 class _Array:
-    """Stands in for numpy.ndarray; called as `_reconstruct` and as `_frombuffer`, too."""
+    """Stands in for numpy.ndarray, and for the functions `_reconstruct` and `_frombuffer`."""
 
     def __init__(
         self, data: Any = b"", dtype: Any = None, shape: Any = (), order: Any = "C", *axes: Any
     ) -> None:
-        if not isinstance(dtype, _Dtype):  # `_reconstruct`: BUILD brings the content
+        if not isinstance(dtype, _Dtype):  # `_reconstruct`: `__setstate__` sets the content
             data, dtype, shape, order = b"", None, (), "C"
         elif axes and axes[0] is not None:
             raise ValueError("an array with permuted axes is not supported")
@@ -96,11 +103,7 @@ class _Array:
         self.dtype, self.order = _type_of(dtype)
 
     def read(self) -> np.ndarray:
-        """Returns the array; the caller has checked shape and type.
-
-        Raises:
-          ValueError: The number of bytes does not fit the shape.
-        """
+        """Returns the array, or raises ValueError if its bytes do not fit its shape."""
         data = self.data.encode("latin1") if isinstance(self.data, str) else bytes(self.data)
         dtype = np.dtype(self.dtype).newbyteorder(">" if self.order == ">" else "<")
         if len(data) != math.prod(self.shape) * dtype.itemsize:
@@ -134,37 +137,26 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _Named(NamedTuple):
-    """A layer's array."""
-
-    number: int
-    array: Any
-
-
-def _entries(found: Any) -> Iterator[tuple[str, Entry]]:
-    """Yields the arrays of {layer: arrays}.
-
-    Raises:
-      ValueError: It is something else.
-    """
-    if isinstance(found, _Array):  # the file's array, with one object in it
-        (found,) = found.data if isinstance(found.data, list) else (None,)
-    if not isinstance(found, dict):
-        raise ValueError("it does not hold a dictionary of layers")
-    for key, arrays in found.items():
+def _stored_arrays(content: Any) -> Iterator[tuple[str, StoredArray]]:
+    """Yields the arrays of {layer: arrays}, or raises ValueError."""
+    if isinstance(content, _Array):  # of the file, with one object in it
+        (content,) = content.data if isinstance(content.data, list) else (None,)
+    if not isinstance(content, dict):
+        raise ValueError("it does not contain a dictionary of layers")
+    for key, arrays in content.items():
         layer = _text(key)
         for number, array in _numbered(layer, arrays):
             if not isinstance(array, _Array) or isinstance(array.data, list):
-                raise ValueError(f"{layer} does not hold arrays of numbers")
-            yield f"{layer}/{number}", Entry(array.shape, array.dtype, array.read)
+                raise ValueError(f"{layer} does not contain arrays of numbers")
+            yield f"{layer}/{number}", StoredArray(array.shape, array.dtype, array.read)
 
 
-def _numbered(layer: str, arrays: Any) -> Iterator[_Named]:
-    """Yields a layer's arrays: 0 is the weights, 1 the biases."""
+def _numbered(layer: str, arrays: Any) -> Iterator[tuple[int, Any]]:
+    """Yields a layer's arrays with their numbers: 0 for the weights, 1 for the biases."""
     if isinstance(arrays, _Array) and isinstance(arrays.data, list):  # an array of two arrays
         arrays = arrays.data
     if isinstance(arrays, list | tuple):
-        yield from map(_Named, range(len(arrays)), arrays)
+        yield from enumerate(arrays)
         return
     if not isinstance(arrays, dict):
         raise ValueError(f"{layer} is neither a list nor a dictionary of weights and biases")
@@ -172,11 +164,11 @@ def _numbered(layer: str, arrays: Any) -> Iterator[_Named]:
         name = _text(key)
         if name.lower() not in _NUMBERS:
             raise ValueError(f"{layer} has {name!r}: expected 'weights' and 'biases'")
-        yield _Named(_NUMBERS[name.lower()], array)
+        yield _NUMBERS[name.lower()], array
 
 
 def _text(key: Any) -> str:
-    """Returns a name that may be bytes, as Python 2 has them."""
+    """Returns a name, which Python 2 may have pickled as bytes."""
     name = key.decode("latin1") if isinstance(key, bytes) else key
     if not isinstance(name, str):
         raise ValueError("its layers are not named by text")

@@ -1,7 +1,7 @@
-"""Reads Caffe's `.caffemodel` files: a few messages of caffe.proto, without Caffe.
+"""Read Caffe's `.caffemodel` files without Caffe: a few messages of caffe.proto.
 
-Both layer formats are read: V1, in which BVLC published its AlexNet, and the later one. Numbers
-are not parsed until an array is read.
+Both layer formats are supported: V1, in which BVLC published its AlexNet, and the later one.
+Numbers are not parsed until an array is read.
 """
 
 import functools
@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from alexnet_tf.model.foreign.weight_file import Entries, Entry, check_size, refused
+from alexnet_tf.model.weight_files.stored_array import (
+    StoredArray,
+    StoredArrays,
+    check_size,
+    unreadable,
+)
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _REPEATED = _Field.LABEL_REPEATED
-# {message: {field: (number, type)}}: the fields of caffe.proto that are needed. The type is a
-# message of this table or a scalar.
+# {message: {field: (number, type)}}: the required fields of caffe.proto. The type is a scalar or a
+# message of this table.
 #
 # `data` and `double_data` are lists of packed numbers in caffe.proto. A packed list has the same
 # encoding as `bytes`, which costs no parsing and no second copy of 244 MB.
@@ -39,7 +44,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
 _LISTS = ("dim", "blobs", "layers", "layer")
 
 
-def read_caffemodel(path: Path) -> Entries:
+def read_caffemodel(path: Path) -> StoredArrays:
     """Returns the arrays of a `.caffemodel` file, named "<layer>/<number>".
 
     Kernels are (out, in / groups, height, width) and dense layers (out, in), as in Caffe.
@@ -56,17 +61,17 @@ def read_caffemodel(path: Path) -> Entries:
     try:
         net.ParseFromString(path.read_bytes())
     except (message.DecodeError, UnicodeDecodeError) as error:
-        raise refused(path, error) from error
+        raise unreadable(path, error) from error
     layers = [*net.layers, *net.layer]
     if not any(layer.blobs for layer in layers):
-        raise refused(path, "it has no layers with weights")
+        raise unreadable(path, "it has no layers with weights")
     names = [layer.name for layer in layers]
     if "norm1" in names and "pool1" in names and names.index("pool1") < names.index("norm1"):
-        raise refused(
+        raise unreadable(
             path, "this is CaffeNet, which pools before it normalizes; bvlc_alexnet is supported"
         )
     return {
-        f"{layer.name}/{number}": _entry(path, f"{layer.name}/{number}", blob, number == 1)
+        f"{layer.name}/{number}": _stored_array(path, f"{layer.name}/{number}", blob, number == 1)
         for layer in layers
         for number, blob in enumerate(layer.blobs)
     }
@@ -90,7 +95,7 @@ def _net_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("caffemodel.NetParameter"))
 
 
-def _entry(path: Path, name: str, blob: Any, is_bias: bool) -> Entry:
+def _stored_array(path: Path, name: str, blob: Any, is_bias: bool) -> StoredArray:
     """Returns an array whose numbers are read later.
 
     Raises:
@@ -106,8 +111,8 @@ def _entry(path: Path, name: str, blob: Any, is_bias: bool) -> Entry:
         while len(shape) > (1 if is_bias else 2) and shape[0] == 1:
             shape = shape[1:]
     if min(shape, default=0) < 1 or math.prod(shape) * dtype.itemsize != len(content):
-        raise refused(path, f"{name} has {len(content):,} bytes for an array of shape {shape}")
-    return Entry(shape, dtype.name, functools.partial(_numbers, content, dtype, shape))
+        raise unreadable(path, f"{name} has {len(content):,} bytes for an array of shape {shape}")
+    return StoredArray(shape, dtype.name, functools.partial(_numbers, content, dtype, shape))
 
 
 def _numbers(content: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
