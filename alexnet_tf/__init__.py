@@ -8,7 +8,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_WHERE = {
+PUBLIC_NAMES = {
     "GroupedConv2D": "alexnet_tf.model.layers",
     "LocalResponseNormalization": "alexnet_tf.model.layers",
     "SpatialResponseNormalization": "alexnet_tf.model.layers",
@@ -36,14 +36,14 @@ _WHERE = {
     "TrainOptions": "alexnet_tf.train_options",
 }
 
-__all__ = ["__version__", *_WHERE]
+__all__ = ["__version__", *PUBLIC_NAMES]
 
 
 def __getattr__(name: str) -> Any:
     """Loads a public name from where it lives."""
-    if name not in _WHERE:
+    if name not in PUBLIC_NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    return getattr(importlib.import_module(PUBLIC_NAMES[name]), name)
 
 
 def __dir__() -> list[str]:
