@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from alexnet_tf.data.decode import UnusableImageError
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import printable
 
@@ -15,7 +16,6 @@ SKIPPED = "skipped"
 USED = "used"  # a file that is not an image but was read, such as a table of labels
 MAX_FILE_BYTES = 2**29
 _MAX_NAME_LENGTH = 160  # names of shards begin with the source's name; file names have 255 bytes
-_BROKEN_LINK = "link to nothing"
 
 
 class Item(NamedTuple):
@@ -86,8 +86,7 @@ class Source:
 
     def file_item(self, path: Path, label: int) -> Item | str:
         """Returns an item for a file below the root, or why the file is skipped."""
-        item = self._item_or_folder(path, label) or "folder"
-        return "missing" if item == _BROKEN_LINK and not path.is_symlink() else item
+        return self._item_or_folder(path, label) or "folder"
 
     def walk(self, folder: Path, label: int, split: str) -> Iterator[Item]:
         """Yields the files below a folder sorted by name; reports those that are skipped.
@@ -129,6 +128,8 @@ class Source:
         """Returns an item, "" for a folder, or why a file is skipped."""
         try:
             status = path.stat()
+        except FileNotFoundError:
+            return "link to nothing" if path.is_symlink() else "missing"
         except OSError as error:
             return _reason(error)
         if path.name.startswith("."):
@@ -198,16 +199,18 @@ def source_name(folder: Path) -> str:
 
 
 def read_item(root: str, item: Item) -> bytes:
-    """Reads an item's encoded image.
-
-    Raises:
-      OSError: The file cannot be read.
-    """
-    if not item.container:
-        return Path(root, item.name).read_bytes()
-    with Path(root, item.container).open("rb", buffering=0) as file:
-        file.seek(item.offset)
-        return file.read(item.size)
+    """Returns an item's encoded image, or raises UnusableImageError."""
+    try:
+        if not item.container:
+            return Path(root, item.name).read_bytes()
+        with Path(root, item.container).open("rb", buffering=0) as file:
+            file.seek(item.offset)
+            content = file.read(item.size)
+    except OSError as error:
+        raise UnusableImageError(_reason(error)) from None
+    if len(content) < item.size:
+        raise UnusableImageError("its archive is cut short")
+    return content
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -219,7 +222,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 def _reason(error: OSError) -> str:
     """Returns why a file cannot be used."""
     if isinstance(error, FileNotFoundError):
-        return _BROKEN_LINK
+        return "missing"
     if isinstance(error, PermissionError):
         return "no permission to read it"
     return (error.strerror or str(error)).lower()

@@ -103,7 +103,7 @@ def do_task(task: Task) -> Chunk:
         try:
             # The names of TFDS's examples have no extension to compare with the content.
             name = "" if item.container and "@" in item.name else item.name
-            image = repair(_read(task.root, item), name, task.size)
+            image = repair(read_item(task.root, item), name, task.size)
         except UnusableImageError as error:
             outcomes.append(_skipped(item, str(error)))
             continue
@@ -234,21 +234,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _read(root: str, item: Item) -> bytes:
-    """Returns an item's bytes, or raises UnusableImageError."""
-    try:
-        content = read_item(root, item)
-    except PermissionError:
-        raise UnusableImageError("no permission to read it") from None
-    except FileNotFoundError:
-        raise UnusableImageError("missing") from None
-    except OSError as error:
-        raise UnusableImageError(f"cannot be read: {error.strerror or error}") from None
-    if item.container and len(content) < item.size:
-        raise UnusableImageError("its archive is cut short")
-    return content
 
 
 def _encode(pixels: np.ndarray, image_format: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from alexnet_tf.model.weight_files.stored_array import (
+from alexnet_tf.model.weight_files.reading import (
     StoredArray,
     StoredArrays,
     check_size,

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.weight_files.caffemodel import read_caffemodel
 from alexnet_tf.model.weight_files.npy_file import NPZ_REMEDY, PICKLE_REMEDY, read_npy
-from alexnet_tf.model.weight_files.stored_array import StoredArrays
+from alexnet_tf.model.weight_files.reading import StoredArrays
 from alexnet_tf.model.weight_files.tensor_files import (
     read_keras_h5,
     read_keras_weights,

@@ -3,7 +3,6 @@
 Names, shapes and types are checked before an array is read, and its numbers before they are used.
 """
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from alexnet_tf.errors import InputError, choose
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import is_finite
 from alexnet_tf.model.weight_files.formats import Fc6Order, Format, find_format
-from alexnet_tf.model.weight_files.stored_array import StoredArrays
+from alexnet_tf.model.weight_files.reading import StoredArrays
 from alexnet_tf.model.weight_files.tensor_files import read_keras_weights
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Network, Recipe
@@ -25,7 +24,6 @@ from alexnet_tf.settings import Network, Recipe
 # The mean RGB of ILSVRC-2012's training images, which BVLC's models subtract.
 CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
-_Convert = Callable[[np.ndarray], np.ndarray]
 _CONVERTED = ("float16", "float64")
 
 
@@ -36,13 +34,16 @@ class _Source(NamedTuple):
       name: The array's name.
       shape: The array's shape.
       weight: The model's weight.
-      convert: Converts the array to the weight's layout.
+      outputs_first: Whether the array is a kernel with its outputs first, unlike Keras'.
+      flattened: Height, width and channels of the layer's inputs before they were flattened, if
+        the array has the channels first; else None.
     """
 
     name: str
     shape: tuple[int, ...]
     weight: Any
-    convert: _Convert
+    outputs_first: bool
+    flattened: tuple[int, int, int] | None
 
 
 def import_weights(
@@ -123,53 +124,34 @@ def _sources(
     model: keras.Model, file_format: Format, order: str, network: Network, has_mean: bool
 ) -> list[_Source]:
     """Returns where each weight of the model is read from."""
+    first_dense = f"fc{len(network.convolutions) + 1}"
     sources = []
     for layer in model.layers:
         if not layer.weights or "dropout" in layer.name or (layer.name == "mean" and not has_mean):
             continue
         for number, weight in enumerate(layer.weights):
+            is_kernel = number == 0
+            outputs_first = file_format.outputs_first and is_kernel
             shape = tuple(int(side) for side in weight.shape)
-            convert: _Convert = _same
-            if file_format.outputs_first and number == 0:
-                shape, convert = _from_outputs_first(shape)
-            if order == "chw" and number == 0 and _follows_flatten(layer, model):
-                convert = _from_chw(convert, model.get_layer("flatten").input.shape[1:])
+            if outputs_first:
+                shape = (*shape[:-3:-1], *shape[:-2])
+            flattened = None
+            if order == "chw" and is_kernel and layer.name == first_dense:
+                flattened = model.get_layer("flatten").input.shape[1:]
             name = file_format.name(layer.name, number, network)
-            sources.append(_Source(name, shape, weight, convert))
+            sources.append(_Source(name, shape, weight, outputs_first, flattened))
     return sources
 
 
-def _same(array: np.ndarray) -> np.ndarray:
+def _in_keras_layout(array: np.ndarray, source: _Source) -> np.ndarray:
+    """Returns an array with its axes, and the inputs of fc6, in Keras' order."""
+    if source.outputs_first:
+        array = array.transpose(*range(2, array.ndim), 1, 0)
+    if source.flattened is not None:
+        rows, columns, channels = source.flattened
+        cube = array.reshape(channels, rows, columns, -1).transpose(1, 2, 0, 3)
+        array = cube.reshape(array.shape)
     return array
-
-
-def _from_outputs_first(shape: tuple[int, ...]) -> tuple[tuple[int, ...], _Convert]:
-    """Returns the shape of a kernel stored outputs first, and its conversion to Keras' layout."""
-    if len(shape) == 2:
-        return shape[::-1], lambda array: array.T
-    height, width, inputs, outputs = shape
-    return (outputs, inputs, height, width), lambda array: array.transpose(2, 3, 1, 0)
-
-
-def _follows_flatten(layer: keras.layers.Layer, model: keras.Model) -> bool:
-    """Returns whether a layer is the first dense layer, whose inputs are flattened channels."""
-    return layer is next((each for each in model.layers if isinstance(each, keras.layers.Dense)), 0)
-
-
-def _from_chw(convert: _Convert, shape: Sequence[int | None]) -> _Convert:
-    """Returns a conversion that also reorders a dense kernel's inputs from CHW to HWC.
-
-    Args:
-      convert: The conversion to (inputs, outputs).
-      shape: Height, width and channels before they are flattened.
-    """
-    rows, columns, channels = (int(side or 0) for side in shape)
-
-    def converted(array: np.ndarray) -> np.ndarray:
-        cube = convert(array).reshape(channels, rows, columns, -1)
-        return cube.transpose(1, 2, 0, 3).reshape(math.prod((rows, columns, channels)), -1)
-
-    return converted
 
 
 def _check(path: Path, arrays: StoredArrays, sources: list[_Source], file_format: Format) -> None:
@@ -221,7 +203,7 @@ def _assign(path: Path, arrays: StoredArrays, source: _Source) -> None:
         array = array.astype(np.float32)
     if not is_finite(array):
         raise InputError(f"{path}: {source.name} has NaN or infinite weights")
-    source.weight.assign(source.convert(array))
+    source.weight.assign(_in_keras_layout(array, source))
 
 
 def _found(arrays: StoredArrays) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from alexnet_tf.model.weight_files.restricted_pickle import PICKLE_DAMAGE, RestrictedUnpickler
-from alexnet_tf.model.weight_files.stored_array import (
+from alexnet_tf.model.weight_files.reading import (
+    PICKLE_DAMAGE,
+    RestrictedUnpickler,
     StoredArray,
     StoredArrays,
     check_size,

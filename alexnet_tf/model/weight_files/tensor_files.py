@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import safetensors
 
-from alexnet_tf.model.weight_files.stored_array import (
+from alexnet_tf.model.weight_files.reading import (
     StoredArray,
     StoredArrays,
     check_size,

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from alexnet_tf.model.weight_files.restricted_pickle import PICKLE_DAMAGE, RestrictedUnpickler
-from alexnet_tf.model.weight_files.stored_array import (
+from alexnet_tf.model.weight_files.reading import (
     MAX_BYTES,
+    PICKLE_DAMAGE,
+    RestrictedUnpickler,
     StoredArray,
     StoredArrays,
     check_size,
