@@ -36,7 +36,7 @@ _TYPES = {
     "LocalResponseNormalization": "LRN",
     "SpatialResponseNormalization": "LRN",
     "BatchNormalization": "batch norm",
-    "Activation": "",  # the layer's name says which
+    "Activation": "",  # which is in the layer's name
     "MaxPooling2D": "max pool",
     "AveragePooling2D": "avg pool",
     "PaperDropout": "dropout",

@@ -68,7 +68,9 @@ def write_metadata(source: Source, shards: list[Shard], plan: Plan, folder: Path
         }
     _write_statistics(folder, plan.size, len(labels))
     _write_tfds_metadata(source, plan, folder, splits, columns)
-    files_by_split = {split: [folder / f for f in said["shards"]] for split, said in splits.items()}
+    files_by_split = {
+        split: [folder / file for file in values["shards"]] for split, values in splits.items()
+    }
     write_text(folder / DUPLICATES, _duplicates_csv(source, columns, files_by_split))
     marker = {
         "version": VERSION,

@@ -64,7 +64,7 @@ def repair(content: bytes, name: str, size: int) -> Repaired:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the report lists what Pillow warns about
         opened = open_image(content)
-        is_mpo = opened.format == "MPO"  # a JPEG with more images behind it
+        is_mpo = opened.format == "MPO"  # a JPEG followed by more images
         file_format = "JPEG" if is_mpo else str(opened.format)
         width, height = opened.size
         repairs = []

@@ -62,7 +62,7 @@ def reference(x, weights, biases, strides, padding, groups, upstream_of):
     width=st.integers(1, 9),
     seed=st.integers(0, 999),
 )
-def test_forward_and_backward_are_the_definition(
+def test_forward_and_backward_match_the_definition(
     groups, kernel, strides, padding, height, width, seed
 ):
     assume(min(output_pixels(n, kernel, strides, padding) for n in (height, width)) >= 1)
@@ -97,7 +97,7 @@ def test_forward_and_backward_are_the_definition(
 @pytest.mark.parametrize(
     ("size", "outputs", "zeros"), [(224, 55, 3), (227, 55, 0), (223, 54, 0), (225, 55, 2)]
 )
-def test_the_2012_code_gets_55_from_224_by_overhanging(size, outputs, zeros):
+def test_ceil_padding_gives_55_outputs_for_224_pixels(size, outputs, zeros):
     x = np.random.default_rng(0).normal(size=(1, size, size, 1)).astype(np.float32)
     layer = GroupedConv2D(1, 11, 4, "ceil")
     result = layer(x)
@@ -109,7 +109,7 @@ def test_the_2012_code_gets_55_from_224_by_overhanging(size, outputs, zeros):
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
-def test_a_tower_does_not_see_the_other():
+def test_group_does_not_depend_on_the_other():
     x = np.random.default_rng(0).normal(size=(1, 5, 5, 4)).astype(np.float32)
     layer = GroupedConv2D(6, 3, groups=2)
     before = layer(x).numpy()
@@ -119,7 +119,7 @@ def test_a_tower_does_not_see_the_other():
     assert np.abs(after[..., 3:] - before[..., 3:]).min() > 0
 
 
-def test_no_xla_in_the_graph():
+def test_graph_contains_no_xla():
     layer = GroupedConv2D(4, 3, groups=2)
     layer.build((None, 8, 8, 4))
     graph = tf.function(layer).get_concrete_function(tf.TensorSpec((None, 8, 8, 4))).graph

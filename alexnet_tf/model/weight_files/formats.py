@@ -89,7 +89,7 @@ def find_format(path: Path) -> Format:
     """Returns the format of a file by its extension.
 
     Raises:
-      InputError: The format is not supported; the message tells how to convert the file, if known.
+      InputError: The format is not supported; the message gives the conversion, if known.
     """
     for extension, found in _FORMATS.items():
         if path.name.endswith(extension):

@@ -187,10 +187,10 @@ def _check_link(path: Path, group: Any, name: str) -> None:
     """Checks that a member is stored in the file itself.
 
     Raises:
-      InputError: It is a link to another place or file, or does not exist.
+      InputError: It is a link or does not exist.
     """
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise unreadable(path, f"{group.name}/{name} points to another place")
+        raise unreadable(path, f"{group.name}/{name} is a link")
 
 
 def _dataset(path: Path, name: str) -> np.ndarray:

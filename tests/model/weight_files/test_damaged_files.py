@@ -155,12 +155,12 @@ HOSTILE = {
     "a persistent ID": b"Pfile\n.",
     "bytes of the size 2**40": b"\x80\x04\x8e" + (2**40).to_bytes(8, "little") + b".",
     "a bytearray of the size 2**40": b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".",
-    "a memo place of 2**31": b"\x80\x02}r\xff\xff\xff\x7f.",
-    "a memo place of 10**12 as text": b"}p1000000000000\n.",
+    "a memo index of 2**31": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "a memo index of 10**12 as text": b"}p1000000000000\n.",
     "a frame of 2**40": b"\x80\x04\x95" + (2**40).to_bytes(8, "little") + b"}.",
     "an out-of-band buffer": b"\x80\x05\x97.",
     "a new state of a stand-in class": global_("numpy", "ndarray") + b"(N}S'read'\nI1\nstb.",
-    "an array in place of the dictionary": global_("numpy", "ndarray") + b")R.",
+    "an array instead of the dictionary": global_("numpy", "ndarray") + b")R.",
     "no end": b"}",
     "an unknown instruction": b"\xff.",
     "an empty stack": b".",
@@ -271,7 +271,7 @@ def test_keras_weights_with_links_are_rejected(tmp_path):
         variables = file["layers/dense/vars"]
         del variables["1"]
         variables["1"] = h5py.ExternalLink("/etc/passwd", "/x")
-    with pytest.raises(InputError, match="another place"):
+    with pytest.raises(InputError, match="is a link"):
         import_weights(tmp_path / "m.weights.h5", recipe=small("caffe"))
     with h5py.File(tmp_path / "m.weights.h5", "w") as file:
         file["layers/dense"] = np.zeros(3)

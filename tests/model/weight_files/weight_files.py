@@ -1,4 +1,4 @@
-"""Small networks' weights in files from elsewhere: BVLC's .npy and .onnx, PyTorch's names."""
+"""Weight files of small networks: BVLC's .npy and .onnx, and PyTorch's names."""
 
 import io
 import pickle
@@ -18,12 +18,12 @@ NAMES = [f"class {i}" for i in range(CLASSES)]
 
 
 def small(name):
-    """BVLC's or torchvision's network with few maps, its order of things untouched."""
+    """BVLC's or torchvision's network with few channels and the original order of layers."""
     recipe = get_recipe(name)
-    maps = {"caffe": (16, 16, 12, 12, 8), "torchvision": (6, 8, 10, 6, 6)}[name]
+    filters = {"caffe": (16, 16, 12, 12, 8), "torchvision": (6, 8, 10, 6, 6)}[name]
     convolutions = tuple(
         Convolution(m, c.kernel_size, c.strides, c.padding, c.groups, c.then)
-        for m, c in zip(maps, recipe.network.convolutions, strict=True)
+        for m, c in zip(filters, recipe.network.convolutions, strict=True)
     )
     network = recipe.network.replace(
         convolutions=convolutions, hidden_units=(24, 20), input_size=99 if name == "caffe" else 98
@@ -61,13 +61,13 @@ def caffe_name(layer, number):
 
 def caffe_graph(arrays):
     """BVLC AlexNet as an ONNX graph, with Caffe's LRN and its names: an independent forward."""
-    nodes, place = [], "data_0"
+    nodes, last = [], "data_0"
 
     def add(kind, *more, **attributes):
-        nonlocal place
+        nonlocal last
         output = f"{kind}_{len(nodes)}"
-        nodes.append(helper.make_node(kind, [place, *more], [output], **attributes))
-        place = output
+        nodes.append(helper.make_node(kind, [last, *more], [output], **attributes))
+        last = output
 
     geometry = {
         1: (11, 4, 0, 1),
@@ -102,7 +102,7 @@ def caffe_graph(arrays):
         nodes,
         "bvlc_alexnet",
         [helper.make_tensor_value_info("data_0", TensorProto.FLOAT, [None, 3, size, size])],
-        [helper.make_tensor_value_info(place, TensorProto.FLOAT, [None, CLASSES])],
+        [helper.make_tensor_value_info(last, TensorProto.FLOAT, [None, CLASSES])],
         [
             *(numpy_helper.from_array(array, name) for name, array in arrays.items()),
             # The model zoo's file has such a constant too, which is no weight.
@@ -113,7 +113,7 @@ def caffe_graph(arrays):
 
 
 def caffe_layers(arrays):
-    """The dictionary of the .npy file: kernels as Keras has them, maps last."""
+    """The dictionary of the .npy file: kernels in Keras' layout, channels last."""
     layers = {}
     for layer, shape in layer_shapes(small("caffe")):
         kernel = arrays[caffe_name(layer, 0)]
