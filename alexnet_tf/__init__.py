@@ -28,7 +28,7 @@ PUBLIC_NAMES = {
     "train_seeds": "alexnet_tf.training.seeds",
     "open_classifier": "alexnet_tf.evaluation.classifiers",
     "predict": "alexnet_tf.evaluation.predict",
-    "open_index": "alexnet_tf.evaluation.feature_index",
+    "open_index": "alexnet_tf.evaluation.features",
     "nearest": "alexnet_tf.evaluation.similarity",
     "import_weights": "alexnet_tf.model.weight_files.import_weights",
     "get_recipe": "alexnet_tf.recipes",

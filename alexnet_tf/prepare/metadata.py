@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from alexnet_tf.data.prepared import INDEX_COLUMNS, MARKER, STATISTICS, VERSION, WORK, recorded_name
-from alexnet_tf.data.statistics import Statistics, principal_components
+from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, write_json, write_text
 from alexnet_tf.prepare.shards import Plan, Shard, read_shard_indices, training_sums
@@ -66,7 +66,9 @@ def write_metadata(source: Source, shards: list[Shard], plan: Plan, folder: Path
             "shards": files,
             "shard_bytes": [(folder / file).stat().st_size for file in files],
         }
-    _write_statistics(folder, plan.size, len(labels))
+    sums = training_sums(folder / WORK, plan.size)
+    statistics = Statistics.from_sums(sums.pixels, sums.products, len(labels))
+    statistics.save(folder / STATISTICS)
     _write_tfds_metadata(source, plan, folder, splits, columns)
     files_by_split = {
         split: [folder / file for file in values["shards"]] for split, values in splits.items()
@@ -187,19 +189,6 @@ def _csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write_statistics(folder: Path, size: int, images: int) -> None:
-    """Writes the mean image and the RGB principal components of the training images."""
-    sums = training_sums(folder / WORK, size)
-    mean = sums.pixels / images
-    rgb_mean = mean.mean(axis=(0, 1))
-    covariance = sums.products / (images * size * size) - np.outer(rgb_mean, rgb_mean)
-    stds, vectors = principal_components(covariance)
-    statistics = Statistics(
-        mean.astype(np.float32), stds, vectors, good=np.arange(images, dtype=np.int64)
-    )
-    statistics.save(folder / STATISTICS)
 
 
 def _write_tfds_metadata(

@@ -10,18 +10,23 @@ import keras
 import numpy as np
 
 from alexnet_tf import runs
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
-from alexnet_tf.data.statistics import fit_statistics
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.answers import Answers
-from alexnet_tf.evaluation.evaluate import evaluate_examples
-from alexnet_tf.evaluation.feature_index import FeatureExtractor
-from alexnet_tf.evaluation.metrics import Calibration, ClassErrors, calibration, class_errors
-from alexnet_tf.evaluation.report import Evaluation
+from alexnet_tf.evaluation.classifiers import resized_pixels
+from alexnet_tf.evaluation.error_analysis import (
+    Calibration,
+    ClassErrors,
+    LabeledPredictions,
+    calibration,
+    class_errors,
+)
+from alexnet_tf.evaluation.evaluate import EvaluationTarget, evaluate_examples, open_target
+from alexnet_tf.evaluation.features import FeatureExtractor
+from alexnet_tf.evaluation.metrics import Evaluation
 from alexnet_tf.evaluation.similarity import nearest_rows
-from alexnet_tf.evaluation.target import EvaluationTarget, open_target, resized_pixels
 from alexnet_tf.figures.names import drawable
 from alexnet_tf.imagenet import readable
 from alexnet_tf.model.inspection import class_names, first_kernels
@@ -36,8 +41,6 @@ Counting = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 # Among which the nearest are looked for: so many, and so many as fit.
 MOST_TRAINING_IMAGES, MOST_TRAINING_BYTES = 5000, 2**28
-# Decoded images are kept where they take little: a pass over 50,000 must not take gigabytes.
-KEEP_BYTES = 2**26
 MOST_POINTS = 1500  # of the map of features
 QUERIES, NEIGHBOURS = 6, 6  # figure 4 (right) has five test images with six each
 
@@ -156,13 +159,12 @@ class Material:
                 batch_size=self._batch_size,
                 on_progress=on_progress,
                 loaded=self.network,
-                keep_bytes=KEEP_BYTES,
             )
 
     @functools.cached_property
-    def judged(self) -> tuple[Evaluation, Answers]:
+    def judged(self) -> tuple[Evaluation, LabeledPredictions]:
         """The errors, and what each image was answered, from one pass."""
-        target, parts = self.target, list[Answers]()
+        target, parts = self.target, list[LabeledPredictions]()
         with self._counting("judging") as on_progress:
             found = evaluate_examples(
                 target.network,
@@ -170,9 +172,9 @@ class Material:
                 batch_size=self._batch_size,
                 ten_crop=self._ten_crop,
                 on_progress=on_progress,
-                on_answers=parts.append,
+                on_predictions=parts.append,
             )
-        return target.evaluation(found), Answers.join(parts)
+        return target.evaluation(found), LabeledPredictions.concatenate(parts)
 
     @property
     def evaluation(self) -> Evaluation:
@@ -180,7 +182,7 @@ class Material:
         return self.judged[0]
 
     @property
-    def answers(self) -> Answers:
+    def answers(self) -> LabeledPredictions:
         """What each image was answered."""
         return self.judged[1]
 
@@ -245,10 +247,8 @@ class Material:
             return None
         fit = MOST_TRAINING_BYTES // (self.resize_pixels**2 * training.channels)
         sample = some(training, min(MOST_TRAINING_IMAGES, max(NEIGHBOURS, fit)), self.seed)
-        if not isinstance(sample, ArrayExamples):
-            with self._counting("reading training images") as on_progress:
-                checked = fit_statistics(sample, self.resize_pixels, on_progress, keep_bytes=0)
-                sample = checked.usable(sample)
+        with self._counting("reading training images") as on_progress:
+            sample = scan_images(sample, self.resize_pixels, on_progress).examples
         labels = self.target.examples.labels
         asked = of_each_class(labels, QUERIES)
         queries = self.target.examples.subset(asked)

@@ -8,6 +8,7 @@ from pathlib import Path
 from alexnet_tf import runs
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.pipeline import check_batch_size
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
@@ -136,18 +137,18 @@ def _scan(
       The splits without damaged images, and the statistics of the training images.
     """
     with reporter.progress("reading the training images") as progress:
-        statistics = fit_statistics(splits.train, pixels, progress)
-    checked = dataclasses.replace(splits, train=statistics.usable(splits.train))
-    damaged = statistics.bad
-    # A damaged validation image would be met only after an epoch. Raw pixels need no decoding.
+        statistics, training = fit_statistics(splits.train, pixels, progress)
+    checked = dataclasses.replace(splits, train=training.examples)
+    damaged = training.damaged
+    # A damaged validation image would be met only after an epoch. Stored pixels need no scan.
     if splits.validation is not None and splits.validation.stored_shape is None:
         with reporter.progress("reading the validation images") as progress:
-            validation = fit_statistics(splits.validation, pixels, progress, what="validation")
-        checked = dataclasses.replace(checked, validation=validation.usable(splits.validation))
-        damaged += validation.bad
+            validation = scan_images(splits.validation, pixels, progress, split="validation")
+        checked = dataclasses.replace(checked, validation=validation.examples)
+        damaged += validation.damaged
     for name, reason in damaged:
         reporter.warn(f"skipped: {name}: {reason}")
-    return checked, dataclasses.replace(statistics, images=None)
+    return checked, statistics
 
 
 def build_trainer(run: Run) -> Trainer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf import runs
-from alexnet_tf.data.reading import UNREADABLE, first_unreadable
+from alexnet_tf.data.scan import UNREADABLE, first_unreadable
 from alexnet_tf.errors import TrainingError, TrainingStopped
 from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.settings import Recipe

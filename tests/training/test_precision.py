@@ -49,7 +49,7 @@ def data():
     drawn = [draw_example("train", index) for index in range(32 * STEPS)]
     images = resize_and_crop(np.stack([image for image, _ in drawn]), 36).numpy()
     examples = ArrayExamples(images, np.array([label for _, label in drawn]))
-    return examples, fit_statistics(examples, 36, cache=False)
+    return examples, fit_statistics(examples, 36, cache=False)[0]
 
 
 def make_model(recipe, statistics, dtype, seed):

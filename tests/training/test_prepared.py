@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data import statistics
+from alexnet_tf.data import scan
 from alexnet_tf.data.pipeline import balanced_weights, training_batches
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics
@@ -73,7 +73,7 @@ def test_a_damaged_validation_image_is_told_before_training(jpegs, tiny_recipe, 
 def test_a_damaged_training_image_that_was_not_looked_at_ends_the_run_in_one_line(
     jpegs, tiny_recipe, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(statistics, "KEEP_BYTES", 0)  # as of a set too big for memory
+    monkeypatch.setattr(scan, "IMAGE_CACHE_BYTES", 0)  # as of a set too big for memory
     name, run = open_dataset(jpegs).splits["train"].name(31), tmp_path / "run"
     undo = damage(jpegs, "train", 31)
     with pytest.raises(TrainingError, match=rf"^{name} \(damaged.*--resume") as caught:
@@ -100,7 +100,7 @@ def test_a_weight_is_as_good_as_seeing_an_example_that_often(prepared, tiny_reci
     """One update with weights 3, 1, 1 is that of three times the first class's loss."""
     examples = open_dataset(prepared).splits["train"]
     recipe = tiny_recipe.replace(dropout=0.0, weight_decay=0.0)
-    statistics = fit_statistics(examples, recipe.resize_pixels, cache=False)
+    statistics, _ = fit_statistics(examples, recipe.resize_pixels, cache=False)
 
     def updated(class_weights, scale):
         model = build_model(recipe, classes=3, seed=1)

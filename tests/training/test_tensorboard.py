@@ -91,7 +91,7 @@ def test_inputs_are_the_runs_first_images_lit_and_clipped(tiny_recipe, photos):
     from alexnet_tf.training.input import TrainingInput
 
     train = open_dataset(photos).splits["train"]
-    statistics = fit_statistics(train, tiny_recipe.resize_pixels)
+    statistics, _ = fit_statistics(train, tiny_recipe.resize_pixels)
     machine = configure_devices("single", None, "float32")
     recipe = tiny_recipe.replace(lighting_std=0.5)
     source = TrainingInput(machine, train, recipe, statistics, seed=3)
