@@ -137,7 +137,7 @@ def _model_path(run: str | None, model: str | None, given: dict[str, Any]) -> Pa
     """Returns the model file to show, or None for a recipe's network.
 
     Raises:
-      InputError: Options exclude each other, or there is no such model.
+      InputError: Options exclude each other, or the model does not exist.
     """
     if run is None and model is None:
         return None

@@ -53,27 +53,12 @@ def write_metadata(source: Source, shards: list[Shard], plan: Plan, folder: Path
             f"{source.root}: {found} can be read, at least two classes are needed; "
             f"see {folder / PROBLEMS}"
         )
-    splits: dict[str, dict[str, Any]] = {}
-    for split, values in columns.items():
-        if not len(values["label"]):
-            continue
-        with atomic_path(folder / f"index-{split}.npz") as temporary:
-            index = {name: values[name] for name in INDEX_COLUMNS}
-            np.savez(temporary, allow_pickle=False, **index)
-        files = [shard.file for shard in shards if shard.split == split]
-        splits[split] = {
-            "examples": len(values["label"]),
-            "shards": files,
-            "shard_bytes": [(folder / file).stat().st_size for file in files],
-        }
+    splits = _write_indices(columns, shards, folder)
     sums = training_sums(folder / WORK, plan.size)
     statistics = Statistics.from_sums(sums.pixels, sums.products, len(labels))
     statistics.save(folder / STATISTICS)
     _write_tfds_metadata(source, plan, folder, splits, columns)
-    files_by_split = {
-        split: [folder / file for file in values["shards"]] for split, values in splits.items()
-    }
-    write_text(folder / DUPLICATES, _duplicates_csv(source, columns, files_by_split))
+    write_text(folder / DUPLICATES, _duplicates_csv(source, columns, folder, splits))
     marker = {
         "version": VERSION,
         "name": source.name,
@@ -102,6 +87,24 @@ def _collect(source: Source, shards: list[Shard], folder: Path) -> tuple[_Column
         for split, found in indices.items()
     }
     return columns, sorted(problems)
+
+
+def _write_indices(columns: _Columns, shards: list[Shard], folder: Path) -> dict[str, Any]:
+    """Writes `index-<split>.npz` of each split; returns the marker's entries of the splits."""
+    splits = {}
+    for split, values in columns.items():
+        if not len(values["label"]):
+            continue
+        with atomic_path(folder / f"index-{split}.npz") as temporary:
+            index = {name: values[name] for name in INDEX_COLUMNS}
+            np.savez(temporary, allow_pickle=False, **index)
+        files = [shard.file for shard in shards if shard.split == split]
+        splits[split] = {
+            "examples": len(values["label"]),
+            "shards": files,
+            "shard_bytes": [(folder / file).stat().st_size for file in files],
+        }
+    return splits
 
 
 def _report(
@@ -170,13 +173,13 @@ def _duplicates(columns: _Columns) -> list[list[tuple[str, int]]]:
     return list(groups.values())
 
 
-def _duplicates_csv(source: Source, columns: _Columns, shards: dict[str, list[Path]]) -> str:
+def _duplicates_csv(source: Source, columns: _Columns, folder: Path, splits: dict[str, Any]) -> str:
     """Returns the table of images that occur more than once, group by group."""
     rows = []
     for group, examples in enumerate(_duplicates(columns)):
         for split, i in examples:
             row = {name: values[i] for name, values in columns[split].items()}
-            shard = shards[split][row["shard"]]
+            shard = folder / splits[split]["shards"][row["shard"]]
             name = recorded_name(shard, row["record_offset"], row["record_bytes"])
             rows.append((group, split, source.class_names[row["label"]], name))
     return _csv_text(("group", "split", "class", "file"), rows)

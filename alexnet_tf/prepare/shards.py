@@ -61,7 +61,7 @@ class Shard:
       split: The split.
       file: File name of the shard.
       items: Its images in order.
-      index_file: File name, in the work folder, of what `ShardWriter.write_index` wrote.
+      index_file: File name, in the work folder, of its index.
     """
 
     split: str
