@@ -114,3 +114,10 @@ def test_csv_with_other_labels_replaces_class_folders(tmp_path):
         write(tmp_path / name / "a.jpg")
     (tmp_path / "labels.csv").write_text("file,label\npart1/a.jpg,cat\npart2/a.jpg,dog\n")
     assert names(list_source(str(tmp_path))) == {"part1/a.jpg": "cat", "part2/a.jpg": "dog"}
+
+
+def test_csv_with_an_unnamed_index_column_is_listed(tmp_path):
+    for name in "ab":
+        write(tmp_path / f"{name}.jpg")
+    (tmp_path / "t.csv").write_text(",file,label\n0,a.jpg,x\n1,b.jpg,y\n")
+    assert names(list_source(str(tmp_path))) == {"a.jpg": "x", "b.jpg": "y"}
