@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.preparing import is_raw, prepare_for_training
+from alexnet_tf.commands.prepare import is_unprepared, prepare_for_training
 from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import has_seeds, newest_run
@@ -33,7 +33,7 @@ def command(**options: Any) -> None:
     check(options)
     options["seeds"] = _seeds(options)
     prepare, given = options.pop("prepare"), []
-    if not options["resume"] and is_raw(options["dataset"]):
+    if not options["resume"] and is_unprepared(options["dataset"]):
         options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
         # For the workers: of a repeated option the last value counts.
         given = ["--dataset", options["dataset"], "--no-prepare"]
