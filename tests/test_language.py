@@ -20,7 +20,7 @@ PRIVATE_WORDS = {
     r"\b(goes|go|going|went) on\b": "resume, continue",
     r"\bput(s|ting)? away\b": "save",
     r"\b(is|was|are|were) told\b": "is reported",
-    r"\btell(s|ing)?\b(?!\()": "print, report",
+    r"(?<!\.)\btell(s|ing)?\b": "print, report",
     r"\banswer(s|ed|ing)?\b": "prediction, predict",
     r"\bask(s|ed|ing)?\b": "request, predict",
     r"\b(is|are|was|were) no [a-z]": "is not a ...",

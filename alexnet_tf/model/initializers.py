@@ -60,7 +60,7 @@ def initializers_for(
     - "torchvision": PyTorch's default: kernel and biases uniform within 1 / sqrt(fan_in).
     - "xavier": uniform within sqrt(6 / (fan_in + fan_out)); biases 0.
     - "he": normal, std sqrt(2 / fan_in); biases 0.
-    - "stable": normal, std from `stable_std`, with which learning starts at once; biases 0.
+    - "stable": normal, std from `stable_std`, with which learning starts immediately; biases 0.
 
     Args:
       init: One of the names above.
@@ -106,7 +106,7 @@ def initializers_for(
 
 
 def stable_std(position: LayerPosition, network: Network) -> float:
-    """Returns the standard deviation of a layer's weights with which learning starts at once.
+    """Returns the standard deviation of a layer's weights with which learning starts immediately.
 
     Weights of std `gain / sqrt(fan_in)` preserve the scale of a layer's input (He et al., 2015;
     the gain is sqrt(2) for rectifiers), once normalization, pooling and dropout are corrected

@@ -142,7 +142,7 @@ def _row_problem(name: str, label: str, split: str) -> str:
 
 
 def _with_extension(root: Path, name: str) -> str:
-    """Returns the name of a file with its extension; unchanged if there is no such file."""
+    """Returns the name of a file with its extension; unchanged if the file does not exist."""
     names = (name + extension for extension in _EXTENSIONS)
     return next((each for each in names if _exists(root / each)), name)
 

@@ -20,7 +20,7 @@ def list_folder(root: Path) -> Source:
     whether they are images.
 
     Raises:
-      InputError: There are no class folders, or a split has a class that train does not have.
+      InputError: Class folders were not found, or a split has a class that train does not have.
     """
     folders = _subfolders(root)
     splits = split_folders(folders)

@@ -51,7 +51,7 @@ def list_imagenet(root: Path) -> Source:
     """Lists the training and validation images; classes are the synsets, sorted by WordNet id.
 
     Raises:
-      InputError: There are no training images, a file is damaged, or validation images have no
+      InputError: Training images were not found, a file is damaged, or validation images have no
         ground truth.
     """
     source = Source(root)
@@ -128,7 +128,7 @@ def _ground_truth(root: Path, devkit: dict[str, bytes]) -> dict[str, str]:
     """Returns the validation images' synsets by file name without extension.
 
     Raises:
-      InputError: There is no ground truth, or it is damaged.
+      InputError: The ground truth was not found or is damaged.
     """
     solution = root / "LOC_val_solution.csv"
     if solution.is_file():

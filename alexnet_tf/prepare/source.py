@@ -147,7 +147,7 @@ class Source:
         """Checks that there are images to train on.
 
         Raises:
-          InputError: There are no training images, or fewer than two classes.
+          InputError: Training images were not found, or there are fewer than two classes.
         """
         if not self.splits.get("train"):
             raise InputError(f"{self.root}: no training images found")
@@ -214,7 +214,7 @@ def read_item(root: str, item: Item) -> bytes:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Returns device and inode, which links to a folder share with it."""
+    """Returns device and inode, which are the same for links to a folder."""
     status = folder.stat()
     return status.st_dev, status.st_ino
 

@@ -216,7 +216,7 @@ def _has_to_restart(path: Path, record: RunRecord) -> bool:
     """Returns whether a run has no checkpoint because it was killed before its first one.
 
     Raises:
-      InputError: There is no checkpoint, but there are results, which a restart would erase.
+      InputError: The checkpoint is missing, but there are results, which a restart would erase.
     """
     folder, history = path / runs.CHECKPOINTS, path / runs.HISTORY
     if checkpoints.exist(folder):

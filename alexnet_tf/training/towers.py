@@ -1,6 +1,6 @@
 """The network as the paper trained it: half of the channels and units on each of two devices.
 
-Each tower has its own half of every kernel, on its device. Feature maps, and their gradients, pass
+Each tower has its own half of every kernel, on its device. Channels, and their gradients, pass
 between the devices only where the arrows of the paper's figure 2 cross: before conv3 and before the
 fully connected layers. If the window of local response normalization crosses the border between the
 towers, as in the paper's text, the channels beside the border pass too.

@@ -1,4 +1,4 @@
-"""What all readers of weight files share: arrays not read yet, checks, a restricted unpickler.
+"""Common parts of the readers of weight files: arrays not read yet, checks, a restricted unpickler.
 
 Memory is allocated only after shapes and types were checked.
 """
