@@ -3,7 +3,7 @@
 import dataclasses
 
 from alexnet_tf import paper
-from alexnet_tf.settings import Convolution, Network
+from alexnet_tf.network_settings import Convolution, Network
 
 _NORM_POOL = ("activation", "norm", "pool")
 _POOL = ("activation", "pool")

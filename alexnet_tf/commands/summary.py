@@ -8,9 +8,9 @@ import click
 from alexnet_tf import paper
 from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
 from alexnet_tf.errors import InputError
+from alexnet_tf.network_settings import ACTIVATIONS, NORMS, POOLINGS
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.runs import open_model
-from alexnet_tf.settings import ACTIVATIONS, NORMS, POOLINGS
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console

@@ -28,8 +28,6 @@ def command(**options: Any) -> None:
     Without options: a small AlexNet on the built-in data set, in under three minutes on two cores.
     The model, its curves and all settings are saved in a folder under saved_models/.
     """
-    if options["freeze"]:
-        options["freeze"] = tuple(name.strip() for name in options["freeze"].split(","))
     check(options)
     options["seeds"] = _seeds(options)
     prepare, given = options.pop("prepare"), []

@@ -5,7 +5,7 @@ from typing import Any
 
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError
-from alexnet_tf.settings import Network
+from alexnet_tf.network_settings import Network
 
 TOWERS = 2  # the halves of the paper's network, one per GPU
 _PLAIN_POOL = 2  # size and stride of pooling that does not overlap

@@ -13,7 +13,7 @@ from alexnet_tf.model.layers import (
     PaperDropout,
     SpatialResponseNormalization,
 )
-from alexnet_tf.settings import Convolution, Network
+from alexnet_tf.network_settings import Convolution, Network
 
 _NORMS = (LocalResponseNormalization, keras.layers.BatchNormalization)
 _POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)

@@ -24,8 +24,9 @@ from alexnet_tf.model.layers import (
     Probabilities,
     SpatialResponseNormalization,
 )
+from alexnet_tf.network_settings import Network
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import Network, Recipe
+from alexnet_tf.settings import Recipe
 
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 # Approximate ratio of the maximum of a few neighboring activations to their scale before training.

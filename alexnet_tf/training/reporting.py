@@ -12,6 +12,7 @@ import tensorflow as tf
 from alexnet_tf.console import ProgressReporter, format_rate
 from alexnet_tf.data.overview import imbalance
 from alexnet_tf.run_record import EpochRecord, RunRecord
+from alexnet_tf.settings import Recipe
 from alexnet_tf.system import command_name
 
 if TYPE_CHECKING:
@@ -162,12 +163,21 @@ def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
         "data": f"{run.data.name}: {len(splits.train):,} training, {validation} images, "
         f"{len(run.data.class_names)} classes{_imbalance(run)}",
         "training": f"{settings.epochs} epochs, batch {recipe.batch_size}, learning rate "
-        f"{recipe.learning_rate:g} ({recipe.schedule.kind}{warm_up}), init {recipe.init}",
+        f"{recipe.learning_rate:g} ({_schedule(recipe)}{warm_up}), init {recipe.init}",
         "device": device + ")",
         "precision": devices.precision,
         "seed": str(settings.seed),
         "results": f"{run.path}/",
     }
+
+
+def _schedule(recipe: Recipe) -> str:
+    """Returns the schedule, the epochs of its steps, and the patience."""
+    schedule = recipe.schedule
+    epochs = ", ".join(str(epoch) for epoch in schedule.step_epochs(recipe.epochs))
+    steps = f" after epochs {epochs}" if schedule.kind == "steps" else ""
+    patience = f", patience {recipe.patience} epochs" if recipe.patience else ""
+    return f"{schedule.kind}{steps}{patience}"
 
 
 def _imbalance(run: "Run") -> str:

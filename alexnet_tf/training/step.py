@@ -79,6 +79,7 @@ class TrainingStep:
       strategy: Where it runs.
       seed: Of the dropout masks, which depend on (seed, update, position in the global batch).
       lighting_divisor: Of `apply_lighting`, while PCA lighting is on.
+      label_smoothing: Weight of the uniform distribution in the targets of the minimized loss.
       loss_scale: For a network that computes in float16; created under the strategy's scope.
     """
 
@@ -90,6 +91,7 @@ class TrainingStep:
         *,
         seed: int,
         lighting_divisor: float = 1.0,
+        label_smoothing: float = 0.0,
         loss_scale: LossScale | None = None,
     ) -> None:
         self.loss_scale = loss_scale
@@ -102,6 +104,7 @@ class TrainingStep:
         self._strategy = strategy
         self._seed = seed
         self._lighting_divisor = lighting_divisor
+        self._label_smoothing = label_smoothing
         # A variable: a tensor would be traced anew for every number of rows.
         width = len(model.trainable_variables)
         self._learning_rates = tf.Variable(tf.zeros([1, width]), False, shape=[None, width])
@@ -195,11 +198,12 @@ class TrainingStep:
             examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
         rows = tf.shape(weights, tf.int64)[0]
         first_row = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
-        # Class weights change the loss that is minimized, not the one that is reported.
+        # Class weights and label smoothing change the loss that is minimized, not the one that is
+        # reported.
         counted = batch.get("loss_weight", weights) / examples
 
         def loss(logits: tf.Tensor) -> tf.Tensor:
-            return tf.reduce_sum(_cross_entropy(labels, logits) * counted)
+            return tf.reduce_sum(_cross_entropy(labels, logits, self._label_smoothing) * counted)
 
         with padding_scope(weights):
             logits = self._update(images, first_row, loss)
@@ -273,9 +277,16 @@ class TrainingStep:
         """Copies weights and slots to the model and the optimizer, if this step has its own."""
 
 
-def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Returns the loss of each example in nats."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
+    """Returns the loss of each example in nats.
+
+    With label smoothing the targets are (1 - s) * one_hot(label) + s / classes, as in PyTorch.
+    """
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if not label_smoothing:
+        return loss
+    uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
+    return (1 - label_smoothing) * loss + label_smoothing * uniform
 
 
 @tf.function(jit_compile=True)

@@ -68,6 +68,7 @@ class TowerStep(TrainingStep):
       devices: Names of two devices.
       seed: Seed of the dropout masks.
       lighting_divisor: As in `TrainingStep`.
+      label_smoothing: As in `TrainingStep`.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class TowerStep(TrainingStep):
         *,
         seed: int,
         lighting_divisor: float = 1.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(
             model,
@@ -85,6 +87,7 @@ class TowerStep(TrainingStep):
             tf.distribute.get_strategy(),
             seed=seed,
             lighting_divisor=lighting_divisor,
+            label_smoothing=label_smoothing,
         )
         self._devices = tuple(devices)
         self._stages = list(_stages(self._model, self._devices))
@@ -187,9 +190,12 @@ def make_step(
     seed: int,
 ) -> TrainingStep:
     """Returns the training step for a device configuration: in towers, or on its replicas."""
-    divisor = recipe.lighting_divisor
+    options = {
+        "lighting_divisor": recipe.lighting_divisor,
+        "label_smoothing": recipe.label_smoothing,
+    }
     if devices.strategy_name == "towers":
-        return TowerStep(model, optimizer, devices.devices, seed=seed, lighting_divisor=divisor)
+        return TowerStep(model, optimizer, devices.devices, seed=seed, **options)
     with devices.strategy.scope():
         loss_scale = LossScale() if devices.precision == "float16" else None
     return TrainingStep(
@@ -197,8 +203,8 @@ def make_step(
         optimizer,
         devices.strategy,
         seed=seed,
-        lighting_divisor=divisor,
         loss_scale=loss_scale,
+        **options,
     )
 
 

@@ -96,7 +96,19 @@ class Trainer:
     def epochs(self) -> Iterator[int]:
         """Yields the number, from 0, of each epoch that is left to train."""
         while self.state.epoch < self._settings.epochs:
+            if self._is_out_of_patience():
+                self._reporter.message(
+                    f"no better validation result in {self._recipe.patience} epochs: training ends"
+                )
+                return
             yield self.state.epoch
+
+    def _is_out_of_patience(self) -> bool:
+        """Returns whether the validation error has not fallen for the recipe's patience."""
+        patience, best = self._recipe.patience, self.state.best
+        if not (patience and self._splits.decides and best is not None):
+            return False
+        return self.state.epoch - best.epoch >= patience
 
     def train_epoch(self, saver: Saver, stop: StopRequested) -> None:
         """Makes the updates of the epoch that are left, and saves a checkpoint.

@@ -5,7 +5,7 @@ from PIL import Image
 from alexnet_tf.demo.predictor import Predictor
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
-from alexnet_tf.settings import Convolution, Network
+from alexnet_tf.network_settings import Convolution, Network
 
 NAMES = ("blue", "green <b>", "red")  # a name is no HTML
 

@@ -18,8 +18,8 @@ from alexnet_tf.evaluation import ensemble
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
+from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.runs import SEEDS, write_run
-from alexnet_tf.settings import Convolution, Network
 
 NAMES = tuple("abcdefg")
 SMALL = Network(

@@ -10,8 +10,8 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.model.inspection import first_kernels, network_of
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import copy_weights
+from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.recipes import RECIPES, get_recipe
-from alexnet_tf.settings import Convolution, Network
 
 
 def small(name, **changes):

@@ -8,8 +8,9 @@ from logits import with_logits
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.networks import build_model
+from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.recipes import RECIPES, get_recipe
-from alexnet_tf.settings import INITS, Convolution, Network
+from alexnet_tf.settings import INITS
 
 SMALL = {
     "convolutions": (

@@ -31,6 +31,8 @@ def test_paper_network_has_the_published_counts(recipe):
     ("recipe", "classes", "parameters"),
     [
         ("torchvision", 1000, 61_100_840),
+        ("two-gpu", 1000, 62_378_344),
+        ("article", 1000, 60_965_224),
         ("caffe", 1000, 60_965_224),
         ("fashion-mnist", 10, 46_764_746),
         ("lenet", 10, 61_706),

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.cli import main
+from alexnet_tf.network_settings import Convolution
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import Convolution
 from alexnet_tf.training.train import train
 
 CLASSES = ("<b>bold & $5", "dark", "猫")  # what HTML and matplotlib could stumble over

@@ -15,7 +15,7 @@ from alexnet_tf.model.weight_files.tensor_files import (
     read_safetensors,
 )
 from alexnet_tf.model.weight_files.torch_file import read_torch
-from alexnet_tf.settings import Network
+from alexnet_tf.network_settings import Network
 
 Fc6Order = Literal["chw", "hwc"]
 _Names = Callable[[str, int, Network], str]

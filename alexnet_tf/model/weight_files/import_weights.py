@@ -18,8 +18,9 @@ from alexnet_tf.model.persistence import is_finite
 from alexnet_tf.model.weight_files.formats import Fc6Order, Format, find_format
 from alexnet_tf.model.weight_files.reading import StoredArrays
 from alexnet_tf.model.weight_files.tensor_files import read_keras_weights
+from alexnet_tf.network_settings import Network
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import Network, Recipe
+from alexnet_tf.settings import Recipe
 
 # The mean RGB of ILSVRC-2012's training images, which BVLC's models subtract.
 CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)

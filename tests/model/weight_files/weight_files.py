@@ -10,8 +10,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from alexnet_tf.model.networks import build_model
+from alexnet_tf.network_settings import Convolution
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import Convolution
 
 CLASSES = 7
 NAMES = [f"class {i}" for i in range(CLASSES)]
