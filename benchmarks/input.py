@@ -3,7 +3,7 @@
     python benchmarks/input.py [--json] [--photos FOLDER] [--images N] [--rounds N]
 
 Needs PyTorch (`pip install torch`); torchvision is not needed. Both sides turn the same photos into
-the same batches: 128 random 224 x 224 crops of the image rescaled to 256, reflected at random,
+the same batches: 128 random 224 x 224 crops of the image rescaled to 256, flipped at random,
 uint8, with a color offset drawn for each, by as many workers as there are cores. In each round the
 competitors take turns, so that other work on the machine meets all of them; the medians count. An
 epoch goes over the photos several times, so that what is read ahead of the clock is a small part.
@@ -13,7 +13,7 @@ epoch goes over the photos several times, so that what is read ahead of the cloc
   prepared_raw   pixels that `prepare` wrote: ours over PyTorch's with the raw photos
 
 Beside these: PyTorch on the prepared JPEGs, a plain copy of the same crops out of mapped memory
-(without reflections, which training leaves to the accelerator), and pixels with reflections.
+(not flipped, which training leaves to the accelerator), and pixels with flips.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def make_photos(folder: Path, count: int) -> None:
 
 
 class TorchPhotos:
-    """A map-style data set for PyTorch: decode, rescale, cut, reflect with Pillow."""
+    """A map-style data set for PyTorch: decode, resize, crop and flip with Pillow."""
 
     def __init__(self, files: list[str]) -> None:
         self.files = files
@@ -101,14 +101,14 @@ class Torch:
 class Ours:
     """The package's own input pipeline."""
 
-    def __init__(self, folder: Path, times: int, reflect: bool = True) -> None:
+    def __init__(self, folder: Path, times: int, flip_on_device: bool = False) -> None:
         from alexnet_tf.data.sources import open_dataset
         from alexnet_tf.recipes import get_recipe
 
         examples = open_dataset(folder).splits["train"]
         self._examples = examples.subset(np.tile(np.arange(len(examples)), times))
         self._recipe = get_recipe("paper")
-        self._reflect = reflect
+        self._flip_on_device = flip_on_device
         self._epoch = 0
 
     def __call__(self) -> float:
@@ -125,7 +125,7 @@ class Ours:
             seed=0,
             epoch=self._epoch,
             batch_size=BATCH,
-            reflect=self._reflect,
+            flip_on_device=self._flip_on_device,
         )
         return rate(iter(batches))
 
@@ -194,8 +194,8 @@ def measure(photos: Path, rounds: int, workers: int, work: Path) -> dict[str, An
         "torch_prepared_jpeg": Torch(small_files * 4, workers),
         "prepared_jpeg": Ours(jpeg, 4),
         "plain_copy": PlainCopy(work, len(files), 16),
-        "prepared_raw": Ours(raw, 16, reflect=False),
-        "prepared_raw_reflected": Ours(raw, 16),
+        "prepared_raw": Ours(raw, 16, flip_on_device=True),
+        "prepared_raw_flipped": Ours(raw, 16),
     }
     rates: dict[str, list[float]] = {name: [] for name in competitors}
     for compete in competitors.values():  # warm up: compile, start workers, fill the caches

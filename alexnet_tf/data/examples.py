@@ -4,17 +4,21 @@ import abc
 import copy
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.graph_decode import decode_content
-from alexnet_tf.data.images import to_channels
-from alexnet_tf.data.squares import copy_squares
+from alexnet_tf.data.augment import CropPlan
+from alexnet_tf.data.crop import copy_crops, crop_and_flip, resize_crop_flip
+from alexnet_tf.data.images import decode_content, pad_reflect, resize_and_crop, to_channels
+from alexnet_tf.system import available_cores
 
 Indices = np.ndarray
+Rows = dict[str, tf.Tensor]
+# Two for each core: one at work, one waiting for a file or for its turn to deliver.
+PARALLEL_CALLS = 2 * available_cores()
 
 
 def fingerprint_of(*parts: str | np.ndarray) -> str:
@@ -83,31 +87,63 @@ class Examples(abc.ABC):
         """
         raise NotImplementedError
 
-    def load_crops(
-        self, indices: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
-    ) -> tf.Tensor:
-        """Crop images that lie in memory (`stored_shape` must not be None).
+    def crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Deliver the crops of a plan: a data set of uint8 [b, pixels, pixels, channels].
+
+        Each image is decoded, and only its crop is resized, unless the image is padded first.
+        """
+
+        def crop(row: Rows, image: tf.Tensor) -> tf.Tensor:
+            if plan.pad_pixels:
+                resized = resize_and_crop(image, plan.resize_pixels)
+                image = pad_reflect(resized[tf.newaxis], plan.pad_pixels)[0]
+            sides = (plan.resize_pixels + 2 * plan.pad_pixels, plan.crop_pixels)
+            return resize_crop_flip(image, row["top"], row["left"], row["flip"], *sides)
+
+        return self._map_images(plan.rows, crop)
+
+    def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
+        """Deliver resized images: a data set of uint8 [b, pixels, pixels, channels].
 
         Args:
-          indices: int64 [n].
-          tops: int32 [n], first row of each crop.
-          lefts: int32 [n], first column of each crop.
-          flips: bool [n], whether a crop is flipped horizontally.
-          pixels: Side of the crops.
-
-        Returns:
-          uint8 [n, pixels, pixels, channels].
+          indices: int64 [batches, b].
+          pixels: Side of the images: the shorter side, then the central square.
         """
+        return self._map_images({"index": indices}, lambda _, image: resize_and_crop(image, pixels))
+
+    def _map_images(
+        self, rows: dict[str, np.ndarray], process: Callable[[Rows, tf.Tensor], tf.Tensor]
+    ) -> tf.data.Dataset:
+        """Return batches of processed images.
+
+        Args:
+          rows: Arrays [batches, b]; "index" is the example's.
+          process: From a row, and the image of its example, to the processed image.
+        """
+        flat = {key: value.ravel() for key, value in rows.items()}
+        images = tf.data.Dataset.from_tensor_slices(flat).map(
+            lambda row: process(row, self.load(row["index"])), num_parallel_calls=PARALLEL_CALLS
+        )
+        return images.batch(rows["index"].shape[1], drop_remainder=True)
+
+    def _copied_crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Deliver crops of `stored_images`; see `CropPlan.only_copies`."""
         assert self.stored_shape is not None
-        shape = (pixels, pixels, self.stored_shape[-1])
+        shape = (plan.crop_pixels, plan.crop_pixels, self.stored_shape[-1])
 
         def copy(
             indices: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray
         ) -> np.ndarray:
-            return copy_squares(self.stored_images(indices), tops, lefts, flips, shape)
+            return copy_crops(self.stored_images(indices), tops, lefts, flips, shape)
 
-        crops = tf.numpy_function(copy, (indices, tops, lefts, flips), tf.uint8)
-        return to_channels(tf.ensure_shape(crops, (*indices.shape, *shape)), self.channels)
+        def crop(row: Rows) -> tf.Tensor:
+            arguments = (row["index"], row["top"], row["left"], row["flip"])
+            crops = tf.numpy_function(copy, arguments, tf.uint8)
+            batch_shape = (*row["index"].shape, *shape)
+            return to_channels(tf.ensure_shape(crops, batch_shape), self.channels)
+
+        batches = tf.data.Dataset.from_tensor_slices(plan.rows)
+        return batches.map(crop, num_parallel_calls=PARALLEL_CALLS)
 
     @abc.abstractmethod
     def subset(self, indices: Indices) -> "Examples":
@@ -178,8 +214,28 @@ class ArrayExamples(Examples):
         return self.load_batch(index)
 
     def load_batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """Read images at once: uint8 [..., height, width, channels] for int64 [...]."""
+        """Read a batch of images: uint8 [..., height, width, channels] for int64 [...]."""
         return tf.gather(self.tensor, indices)
+
+    def crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Deliver crops, a batch at a time; see `Examples.crops`."""
+        if plan.only_copies(self.stored_shape):
+            return self._copied_crops(plan)
+
+        def crop(row: Rows) -> tf.Tensor:
+            images = resize_and_crop(self.load_batch(row["index"]), plan.resize_pixels)
+            images = pad_reflect(images, plan.pad_pixels)
+            return crop_and_flip(images, row["top"], row["left"], row["flip"], plan.crop_pixels)
+
+        batches = tf.data.Dataset.from_tensor_slices(plan.rows)
+        return batches.map(crop, num_parallel_calls=PARALLEL_CALLS)
+
+    def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
+        """Deliver resized images, a batch at a time; see `Examples.resized`."""
+        return tf.data.Dataset.from_tensor_slices(indices).map(
+            lambda batch: resize_and_crop(self.load_batch(batch), pixels),
+            num_parallel_calls=PARALLEL_CALLS,
+        )
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
         """Yield the images; see `Examples.stored_images`."""

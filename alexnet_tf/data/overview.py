@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.counter_random import permutation
+from alexnet_tf.data.augment import permutation
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.files import printable

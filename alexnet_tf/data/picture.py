@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from alexnet_tf.data.augment import apply_lighting
+from alexnet_tf.data.augment import epoch_order
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.images import resize_and_crop
-from alexnet_tf.data.pipeline import epoch_order, training_batches
+from alexnet_tf.data.images import apply_lighting, resize_and_crop
+from alexnet_tf.data.pipeline import training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.files import atomic_path
 from alexnet_tf.settings import Recipe

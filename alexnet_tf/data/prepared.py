@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.augment import CropPlan
 from alexnet_tf.data.dataset import DataSet, Splits
 from alexnet_tf.data.examples import Indices, fingerprint_of
 from alexnet_tf.data.images import to_channels
@@ -99,6 +100,12 @@ class PreparedExamples(StoredExamples):
             return to_channels(pixels, self.channels)
         image = tf.io.decode_jpeg(content, channels=self.channels, dct_method="INTEGER_ACCURATE")
         return tf.ensure_shape(image, (*shape, self.channels))
+
+    def crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Deliver crops; they are copied from memory-mapped pixels if they only have to be cut."""
+        if plan.only_copies(self.stored_shape):
+            return self._copied_crops(plan)
+        return super().crops(plan)
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
         """Yields the pixels, which are mapped into memory (`is_raw` only)."""

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from alexnet_tf.data.examples import Examples, Indices, fingerprint_of
+from alexnet_tf.data.examples import PARALLEL_CALLS, Examples, Indices, Rows, fingerprint_of
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.errors import InputError
 
@@ -20,19 +20,19 @@ _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
 class StoredExamples(Examples):
-    """Examples whose encoded bytes are read by the batch, and decoded one by one."""
+    """Examples whose encoded bytes are read a batch at a time, and decoded one by one."""
 
     def read_batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """Reads what is stored of some examples at once: string [n] for int64 [n].
+        """Read the stored bytes of examples: string [n] for int64 [n].
 
-        A call into Python costs as much as reading an image, so there is one for a batch.
+        A call into Python costs as much as reading an image, so there is one per batch.
         """
         contents = tf.numpy_function(self._read_many, [indices], tf.string)
         return tf.ensure_shape(contents, indices.shape)
 
     @abc.abstractmethod
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """Decodes what was read, a string scalar: uint8 [height, width, channels]."""
+        """Decode the bytes of an example, a string scalar: uint8 [height, width, channels]."""
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Reads one image; see `Examples.load`."""
@@ -40,7 +40,20 @@ class StoredExamples(Examples):
 
     @abc.abstractmethod
     def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Returns what is stored: object [n]."""
+        """Return the stored bytes: object [n]."""
+
+    def _map_images(
+        self, rows: dict[str, np.ndarray], process: Callable[[Rows, tf.Tensor], tf.Tensor]
+    ) -> tf.data.Dataset:
+        """Return batches of processed images; see `Examples._map_images`."""
+        contents = tf.data.Dataset.from_tensor_slices(rows).map(
+            lambda row: (row, self.read_batch(row["index"])), num_parallel_calls=PARALLEL_CALLS
+        )
+        images = contents.unbatch().map(
+            lambda row, content: process(row, self.decode(content)),
+            num_parallel_calls=PARALLEL_CALLS,
+        )
+        return images.batch(rows["index"].shape[1], drop_remainder=True)
 
 
 def read_ranges(files: Sequence[Path], places: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from alexnet_tf.data.counter_random import permutation
+from alexnet_tf.data.augment import permutation
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.errors import InputError

@@ -24,8 +24,7 @@ import tensorflow_datasets as tfds
 
 from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
 from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.graph_decode import decode_content
-from alexnet_tf.data.images import to_channels
+from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import check_local_path, expanded

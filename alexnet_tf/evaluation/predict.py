@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.decode import reason_not_decoded
-from alexnet_tf.data.graph_decode import decode_content
-from alexnet_tf.data.images import center_crop, resize_and_crop, ten_crop
+from alexnet_tf.data.images import center_crop, decode_content, resize_and_crop, ten_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import Classifier
 from alexnet_tf.evaluation.preprocessing import Preprocessing

@@ -7,8 +7,7 @@ saved with the graph and run in TF Serving.
 import tensorflow as tf
 
 from alexnet_tf.data.decode import MAX_PIXELS
-from alexnet_tf.data.graph_decode import decode
-from alexnet_tf.data.images import resize_and_crop, to_channels
+from alexnet_tf.data.images import decode, resize_and_crop, to_channels
 from alexnet_tf.export.image_headers import checked_pixels, exif_orientation, switch_format
 
 _PARALLEL_DECODES = 10

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.counter_random import permutation
+from alexnet_tf.data.augment import permutation
 from alexnet_tf.data.prepared import WORK
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, printable
