@@ -12,7 +12,13 @@ import tensorflow as tf
 
 from alexnet_tf.data.augment import CropPlan
 from alexnet_tf.data.crop import copy_crops, crop_and_flip, resize_crop_flip
-from alexnet_tf.data.images import decode_content, pad_reflect, resize_and_crop, to_channels
+from alexnet_tf.data.images import (
+    crop_and_flip_one,
+    decode_content,
+    pad_reflect,
+    resize_and_crop,
+    to_channels,
+)
 from alexnet_tf.system import available_cores
 
 Indices = np.ndarray
@@ -94,11 +100,14 @@ class Examples(abc.ABC):
         """
 
         def crop(row: Rows, image: tf.Tensor) -> tf.Tensor:
+            position = (row["top"], row["left"], row["flip"])
             if plan.pad_pixels:
                 resized = resize_and_crop(image, plan.resize_pixels)
                 image = pad_reflect(resized[tf.newaxis], plan.pad_pixels)[0]
-            sides = (plan.resize_pixels + 2 * plan.pad_pixels, plan.crop_pixels)
-            return resize_crop_flip(image, row["top"], row["left"], row["flip"], *sides)
+            side = plan.resize_pixels + 2 * plan.pad_pixels
+            if image.shape[:2] == (side, side):  # known before the image is decoded
+                return crop_and_flip_one(image, *position, plan.crop_pixels)
+            return resize_crop_flip(image, *position, plan.resize_pixels, plan.crop_pixels)
 
         return self._map_images(plan.rows, crop)
 

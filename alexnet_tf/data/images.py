@@ -145,6 +145,28 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     return square[0] if single else square
 
 
+def crop_and_flip_one(
+    image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, pixels: int
+) -> tf.Tensor:
+    """Crop a square out of one image and flip it horizontally if `flip` is true.
+
+    Flips faster than NumPy (`crop.crop_and_flip`), which can copy a batch without slicing it first.
+
+    Args:
+      image: [height, width, channels] of any type.
+      top: int32 scalar, the crop's first row.
+      left: int32 scalar, the crop's first column.
+      flip: bool scalar.
+      pixels: Side of the crop.
+
+    Returns:
+      [pixels, pixels, channels] of the type of `image`.
+    """
+    crop = image[top : top + pixels, left : left + pixels]
+    crop = tf.cond(flip, lambda: tf.reverse(crop, [1]), lambda: crop)
+    return tf.ensure_shape(crop, (pixels, pixels, image.shape[-1]))
+
+
 def pad_reflect(images: tf.Tensor, pixels: int) -> tf.Tensor:
     """Add reflect padding: the outermost pixels are not repeated.
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from alexnet_tf.data import crop
 from alexnet_tf.data.crop import crop_and_flip, resize_crop_flip
-from alexnet_tf.data.images import resize_and_crop
+from alexnet_tf.data.images import crop_and_flip_one, resize_and_crop
 
 
 @settings(max_examples=25, deadline=None)
@@ -30,6 +30,8 @@ def test_crop_and_flip_equals_slicing(data):
         y, x = tops[row], lefts[row]
         crop = images[row, y : y + pixels, x : x + pixels]
         np.testing.assert_array_equal(got[row], crop[:, ::-1] if flips[row] else crop)
+        one = crop_and_flip_one(tf.constant(images[row]), y, x, tf.constant(flips[row]), pixels)
+        np.testing.assert_array_equal(one, got[row])
 
 
 def filter_matrix(old, new):
