@@ -61,8 +61,8 @@ def is_raw(dataset: str | None) -> bool:
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)
-    from alexnet_tf.data.folders import TABLE_ENDINGS
-    from alexnet_tf.data.prepared import MARKER, WORK
+    from alexnet_tf.data.folder import TABLE_ENDINGS
+    from alexnet_tf.data.prepared_set import MARKER, WORK
     from alexnet_tf.data.sources import means_folder
 
     path = expanded(dataset)

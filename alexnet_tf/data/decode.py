@@ -46,7 +46,7 @@ _START_OF_FRAME = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 # PNG chunks that change no pixel; others may hold transparency, an orientation or a large text.
 _PLAIN_CHUNKS = (b"IDAT", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"tIME", b"bKGD", b"sBIT")
 
-# Not `warnings.catch_warnings`: files are decoded in several threads at once.
+# Not `warnings.catch_warnings`: several threads decode files.
 for _module in (r"PIL\.", r"alexnet_tf\.data\."):
     warnings.filterwarnings("ignore", category=UserWarning, module=_module)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, module=_module)

@@ -17,7 +17,7 @@ def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
     """Decode an image file as `decode.decode_image` does; usable inside `Dataset.map`.
 
     Ordinary JPEG and PNG files are decoded by TensorFlow, to the same pixels: a JPEG takes 0.7 of
-    the time that Pillow takes, and several are decoded at once. All others are decoded by Pillow.
+    the time that Pillow takes, and in parallel. All others are decoded by Pillow.
 
     Args:
       content: string scalar, the file's bytes.

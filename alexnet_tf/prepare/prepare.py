@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
+from alexnet_tf.data.prepared_set import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import check_local_path, check_utf8_path, expanded, write_json
 from alexnet_tf.prepare.finish import finish

@@ -2,7 +2,7 @@
 
 import os
 
-from alexnet_tf.data.prepared import is_prepared
+from alexnet_tf.data.prepared_set import is_prepared
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 from alexnet_tf.prepare.csv_items import find_csv, list_csv
@@ -72,6 +72,6 @@ def _is_path(source: str) -> bool:
 
 def _is_tfds_name(name: str) -> bool:
     """Returns whether a word is the name of a TFDS data set."""
-    from alexnet_tf.data.tfds_source import is_tfds_name
+    from alexnet_tf.data.tfds import is_tfds_name
 
     return is_tfds_name(name)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from alexnet_tf.data.records import features_in, records
-from alexnet_tf.data.tfds_source import find_builder
+from alexnet_tf.data.tfds import find_builder
 from alexnet_tf.errors import InputError
 from alexnet_tf.prepare.items import SKIPPED, Item, Problem, Source
 

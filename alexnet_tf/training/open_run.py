@@ -110,8 +110,8 @@ def open_run(
     if weights is not None and recorded is None:
         settings = weights.with_classifier_rate(settings, data.class_names)
         reporter.message(weights.classifier_message(data.class_names))
-    if data.left_out and devices.worker == 0:
-        reporter.warn(data.left_out)
+    if data.skipped_files and devices.worker == 0:
+        reporter.warn(data.skipped_files)
     splits = split_dataset(
         data,
         hold_out=settings.recipe.hold_out,
@@ -165,5 +165,6 @@ def build_trainer(run: Run) -> Trainer:
         )
         if run.weights is not None:
             run.weights.copy_to(model, names)
-    data = TrainingData(run.splits.train, run.splits.validation, run.splits.decides, run.statistics)
+    splits = run.splits
+    data = TrainingData(splits.train, splits.validation, splits.selects_best, run.statistics)
     return Trainer(model, run.settings, run.devices, data, run.reporter)

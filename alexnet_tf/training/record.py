@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.data.dataset import DataSet
-from alexnet_tf.data.overview import imbalance
 from alexnet_tf.data.splits import TrainingSplits
+from alexnet_tf.data.summary import imbalance
 from alexnet_tf.run_record import DatasetRecord, RunRecord
 from alexnet_tf.training.devices import DeviceConfiguration, versions
 from alexnet_tf.training.run_settings import RunSettings
@@ -26,7 +26,7 @@ def settings_rows(
     validation = "no validation"
     if splits.validation is not None:
         validation = f"{len(splits.validation):,} {splits.validation_name}"
-        validation += "" if splits.decides else " (reported only)"
+        validation += "" if splits.selects_best else " (reported only)"
     warm_up = f", warm-up {recipe.warm_up_epochs:g} epochs" if recipe.warm_up_epochs else ""
     changed = ", ".join(f"{name} {value}" for name, value in settings.options.overrides().items())
     device = f"{', '.join(devices.devices)} ({devices.strategy_name}"

@@ -100,7 +100,7 @@ def train(
         with stop_on_signals(run.reporter.stopping) as stop:
             _train_epochs(run, trainer, saver, stop, on_epoch)
         record = saver.finish(trainer.tensors(), trainer.state)
-    run.reporter.finished(run.path, result_line(record, run.splits.decides))
+    run.reporter.finished(run.path, result_line(record, run.splits.selects_best))
     best = record.best
     assert best is not None
     return TrainingResult(run.path, trainer.state.history, best.epoch, record.stalled)
