@@ -8,7 +8,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_WHERE = {
+PUBLIC_NAMES = {
     "GroupedConv2D": "alexnet_tf.model.layers",
     "LocalResponseNormalization": "alexnet_tf.model.layers",
     "SpatialResponseNormalization": "alexnet_tf.model.layers",
@@ -28,7 +28,7 @@ _WHERE = {
     "train_seeds": "alexnet_tf.training.seeds",
     "open_classifier": "alexnet_tf.evaluation.classifiers",
     "predict": "alexnet_tf.evaluation.predict",
-    "open_index": "alexnet_tf.evaluation.feature_index",
+    "open_index": "alexnet_tf.evaluation.features",
     "nearest": "alexnet_tf.evaluation.similarity",
     "import_weights": "alexnet_tf.model.foreign.import_weights",
     "get_recipe": "alexnet_tf.recipes",
@@ -36,14 +36,14 @@ _WHERE = {
     "TrainOptions": "alexnet_tf.train_options",
 }
 
-__all__ = ["__version__", *_WHERE]
+__all__ = ["__version__", *PUBLIC_NAMES]
 
 
 def __getattr__(name: str) -> Any:
     """Loads a public name from where it lives."""
-    if name not in _WHERE:
+    if name not in PUBLIC_NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+    return getattr(importlib.import_module(PUBLIC_NAMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
 COMMANDS = (
     "train",
     "evaluate",
+    "runs",
     "report",
     "summary",
     "predict",
@@ -73,6 +74,7 @@ class _LazyGroup(click.Group):
         command: click.Command = importlib.import_module(
             f"alexnet_tf.commands.{cmd_name.replace('-', '_')}"
         ).command
+        command.name = cmd_name
         command.epilog = (command.epilog or "").replace(_CLONE, command_name())
         return command
 

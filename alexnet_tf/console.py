@@ -45,7 +45,7 @@ class Console:
       stderr: Whether to write to stderr instead of stdout.
       quiet: Whether to write warnings only.
       file: The stream to write to instead of both.
-      width: Width in characters; None: the terminal's, or 80 where there is no terminal.
+      width: Width in characters; None: the terminal's, or 80 without a terminal.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person sees the output at once."""
+        """Whether the output goes to a terminal."""
         return self.rich.is_terminal
 
     def message(self, text: str = "") -> None:
@@ -177,7 +177,7 @@ class ProgressReporter(Console):
     Args:
       quiet: Whether to write warnings only.
       file: The stream to write to instead of stderr.
-      width: Width in characters; None: the terminal's, or 80 where there is no terminal.
+      width: Width in characters; None: the terminal's, or 80 without a terminal.
     """
 
     def __init__(

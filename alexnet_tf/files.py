@@ -55,7 +55,7 @@ def is_address(text: str | bytes) -> bool:
 
 
 def expanded(path: str | os.PathLike[str], option: str = "") -> Path:
-    """Returns a path with ~ and ~user replaced; unchanged where there is no such user.
+    """Returns a path with ~ and ~user replaced; unchanged if the user does not exist.
 
     Args:
       path: What the user gave.

@@ -1,7 +1,7 @@
 """ImageNet's thousand classes: their synsets, and names that people read. No TensorFlow.
 
 `imagenet_classes.txt` has a line per class, in the order of the ILSVRC-2012 class numbers that
-Caffe, torchvision and TensorFlow Datasets share: the WordNet synset, as TensorFlow Datasets lists
+Caffe, torchvision and TensorFlow Datasets use: the WordNet synset, as TensorFlow Datasets lists
 it, and the name, as torchvision lists it.
 """
 

@@ -97,7 +97,7 @@ class DatasetRecord:
 
     @property
     def holds_out(self) -> bool:
-        """Whether the validation examples were held out from the train split."""
+        """Whether the validation examples are a held-out part of the train split."""
         return self.validation_split.startswith("train")
 
 
@@ -110,7 +110,7 @@ class RunRecord:
       started: Local time with its offset, ISO 8601.
       options: The options that were given, with absolute paths and the precision computed in.
       recipe: The recipe with these options applied.
-      epochs: Epochs to train for; more than the recipe's after a resume that asked for more.
+      epochs: Epochs to train for; more than the recipe's if a resume extended the run.
       strategy: "single", "mirrored", "multiworker" or "towers".
       devices: Names of the devices.
       dataset: What the run is trained on.

@@ -81,7 +81,7 @@ def open_model(
         saved_models/ that has a model.
 
     Raises:
-      InputError: Both were given, the folder is not a run, or there is no model.
+      InputError: Both were given, the folder is not a run, or it has no model.
     """
     if run is not None and model is not None:
         raise InputError("--run and --model name two models: give one of them")
@@ -121,7 +121,7 @@ def newest_run(root: str | Path = SAVED_MODELS) -> Path:
     """Returns the run folder under `root` that was started last, with or without a model.
 
     Raises:
-      InputError: There is no run.
+      InputError: No run was found.
     """
     folders = runs_by_age(root)
     if not folders:
@@ -225,6 +225,15 @@ def read_history(folder: str | Path) -> list[EpochRecord]:
     return history
 
 
+def epochs_done(folder: str | Path) -> int:
+    """Returns how many epochs of a run are complete.
+
+    Raises:
+      InputError: history.jsonl or run.json is damaged.
+    """
+    return len(read_history(folder)) if (Path(folder) / HISTORY).is_file() else 0
+
+
 def seed_folder(folder: str | Path, seed: int) -> Path:
     """Returns the run with this seed in a seed series' folder."""
     return Path(folder) / f"seed-{seed}"
@@ -239,7 +248,7 @@ def read_seeds(folder: str | Path) -> dict[str, Any]:
     """Returns "seeds" and "options" of a seed series' folder.
 
     Raises:
-      InputError: It is no such folder, or its seeds.json is damaged.
+      InputError: The folder is not one, or its seeds.json is damaged.
     """
     check_local_path(folder)
     path = Path(folder) / SEEDS

@@ -173,7 +173,7 @@ class Recipe:
       schedule: The learning rate schedule.
       init: Weight initialization, one of `INITS`.
       resize_pixels: Length in pixels to which the shorter side of an image is resized, and side of
-        the central square that random crops are taken from.
+        the central square from which random crops are cut.
       pad_pixels: Width in pixels of the reflect padding of training images before the random crop.
         Images in evaluation are not padded.
       flip: Whether training images are flipped horizontally at random.

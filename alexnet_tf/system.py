@@ -18,7 +18,7 @@ from typing import IO, Any
 from alexnet_tf.errors import InputError
 
 _TUNABLES = "GLIBC_TUNABLES"
-_HUGE = "glibc.malloc.hugetlb=1"  # glibc 2.35: malloc asks the kernel for transparent huge pages
+_HUGE = "glibc.malloc.hugetlb=1"  # glibc 2.35: malloc requests transparent huge pages
 _HUGE_PAGE_SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _LOCKED = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
@@ -92,7 +92,7 @@ def _try_lock_windows(file: IO[Any]) -> bool:
     """Locks a byte far behind the content, since Windows keeps others from reading locked bytes."""
     try:
         msvcrt: Any = importlib.import_module("msvcrt")
-    except ImportError:  # neither system's locks exist: go on without
+    except ImportError:  # neither system supports locks
         return True
     position = file.tell()
     try:

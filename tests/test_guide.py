@@ -56,7 +56,7 @@ def test_changelog_has_the_version_and_what_is_unreleased():
 
 PAGES = [
     *(page for page in ROOT.glob("*.md")),
-    *(page for page in DOCS.glob("*.md")),
+    *(page for page in DOCS.rglob("*.md")),
 ]
 
 

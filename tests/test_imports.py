@@ -99,7 +99,7 @@ def test_a_sideways_or_upward_import_would_be_found():
     assert is_allowed("training", "evaluation")
 
 
-EXTRAS = ("demo", "export", "onnx", "tensorboard", "torch")  # imported only where they are needed
+EXTRAS = ("demo", "export", "onnx", "tensorboard")  # imported only where they are needed
 
 
 def declared(*groups):
@@ -112,7 +112,7 @@ def declared(*groups):
 
 
 @pytest.mark.parametrize(
-    ("folder", "groups"), [("alexnet_tf", EXTRAS), ("tests", ("test", *EXTRAS))]
+    ("folder", "groups"), [("alexnet_tf", EXTRAS), ("tests", ("test", "benchmarks", *EXTRAS))]
 )
 def test_everything_imported_is_declared(folder, groups):
     known, owners = declared(*groups), packages_distributions()

@@ -7,7 +7,6 @@ import numpy as np
 
 from alexnet_tf.demo.predictor import ActiveKernel, ImageResult
 from alexnet_tf.evaluation.similarity import Neighbor
-from alexnet_tf.evaluation.similarity_picture import short_name
 from alexnet_tf.figures.encode import image_uri, is_small
 
 STYLE = """
@@ -65,7 +64,7 @@ def _kernel(kernel: ActiveKernel) -> str:
 
 def _neighbor(pixels: np.ndarray, neighbor: Neighbor) -> str:
     """Return the tile of a similar image."""
-    name, distance = short_name(neighbor), f"{neighbor.distance:.2f}"
+    name, distance = neighbor.short_name, f"{neighbor.distance:.2f}"
     alt = f"{name}, at distance {distance}: {neighbor.name}"
     tile = f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
     return tile.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8

@@ -15,13 +15,18 @@ from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
 from alexnet_tf.data.scan import scan_images
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.answers import Answers
-from alexnet_tf.evaluation.evaluate import evaluate_examples
-from alexnet_tf.evaluation.feature_index import FeatureExtractor
-from alexnet_tf.evaluation.metrics import Calibration, ClassErrors, calibration, class_errors
-from alexnet_tf.evaluation.report import Evaluation
+from alexnet_tf.evaluation.classifiers import resized_pixels
+from alexnet_tf.evaluation.error_analysis import (
+    Calibration,
+    ClassErrors,
+    LabeledPredictions,
+    calibration,
+    class_errors,
+)
+from alexnet_tf.evaluation.evaluate import EvaluationTarget, evaluate_examples, open_target
+from alexnet_tf.evaluation.features import FeatureExtractor
+from alexnet_tf.evaluation.metrics import Evaluation
 from alexnet_tf.evaluation.similarity import nearest_rows
-from alexnet_tf.evaluation.target import EvaluationTarget, open_target, resized_pixels
 from alexnet_tf.figures.names import drawable
 from alexnet_tf.imagenet import readable
 from alexnet_tf.model.inspection import class_names, first_kernels
@@ -157,9 +162,9 @@ class Material:
             )
 
     @functools.cached_property
-    def judged(self) -> tuple[Evaluation, Answers]:
+    def judged(self) -> tuple[Evaluation, LabeledPredictions]:
         """The errors, and what each image was answered, from one pass."""
-        target, parts = self.target, list[Answers]()
+        target, parts = self.target, list[LabeledPredictions]()
         with self._counting("judging") as on_progress:
             found = evaluate_examples(
                 target.network,
@@ -167,9 +172,9 @@ class Material:
                 batch_size=self._batch_size,
                 ten_crop=self._ten_crop,
                 on_progress=on_progress,
-                on_answers=parts.append,
+                on_predictions=parts.append,
             )
-        return target.evaluation(found), Answers.join(parts)
+        return target.evaluation(found), LabeledPredictions.concatenate(parts)
 
     @property
     def evaluation(self) -> Evaluation:
@@ -177,7 +182,7 @@ class Material:
         return self.judged[0]
 
     @property
-    def answers(self) -> Answers:
+    def answers(self) -> LabeledPredictions:
         """What each image was answered."""
         return self.judged[1]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import preprocessing_of
-from alexnet_tf.evaluation.predict import Damaged, SquareReader
-from alexnet_tf.evaluation.topk import TOP_K
+from alexnet_tf.evaluation.metrics import TOP_K
+from alexnet_tf.evaluation.predict import Damaged, ImageReader
 from alexnet_tf.files import expanded
 
 
@@ -41,7 +41,7 @@ def read_square(path: str, network: keras.Model) -> np.ndarray:
         content = expanded(path).read_bytes()
     except OSError as error:
         raise InputError(f"--image {path}: {error.strerror}") from None
-    found = SquareReader(preprocessing_of(network)).read(path, content)
+    found = ImageReader(preprocessing_of(network)).read(path, content)
     if isinstance(found, Damaged):
         raise InputError(f"--image {path}: {found.reason}")
     return found[1]

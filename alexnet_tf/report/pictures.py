@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet_tf.evaluation.intervals import wilson_interval
-from alexnet_tf.evaluation.metrics import (
-    confident_mistakes,
+from alexnet_tf.evaluation.error_analysis import (
     confusion_matrix,
-    unsure_hits,
+    least_confident_correct,
+    most_confident_errors,
     worst_confusions,
 )
+from alexnet_tf.evaluation.metrics import wilson_interval
 from alexnet_tf.figures.activations import draw_activations
 from alexnet_tf.figures.calibration import draw_calibration
 from alexnet_tf.figures.class_errors import draw_class_errors
@@ -56,12 +56,12 @@ def tiles(material: Material, numbers: np.ndarray, names: Sequence[str]) -> list
 
 def mistakes(material: Material) -> np.ndarray:
     """Returns the most confident mistakes, by number."""
-    return confident_mistakes(material.answers, TILES)
+    return most_confident_errors(material.answers, TILES)
 
 
 def unsure(material: Material) -> np.ndarray:
     """Returns the least sure hits, by number."""
-    return unsure_hits(material.answers, TILES)
+    return least_confident_correct(material.answers, TILES)
 
 
 def _kernels(material: Material, theme: Theme) -> Figure:

@@ -9,7 +9,7 @@ import numpy as np
 
 from alexnet_tf.data.classes import match_classes
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.evaluation.target import resized_pixels
+from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.transfer import copy_weights, network_of

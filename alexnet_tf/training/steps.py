@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.images import apply_lighting, flip_horizontally
-from alexnet_tf.evaluation.topk import count_errors
+from alexnet_tf.evaluation.metrics import count_errors
 from alexnet_tf.model.layers.batch_normalization import padding_scope
 from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.training.loss_scale import LossScale

@@ -7,9 +7,8 @@ import keras
 import numpy as np
 
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.evaluation.evaluate import evaluate_examples
-from alexnet_tf.evaluation.report import Errors
-from alexnet_tf.evaluation.target import Progress
+from alexnet_tf.evaluation.evaluate import Progress, evaluate_examples
+from alexnet_tf.evaluation.metrics import Errors
 from alexnet_tf.training.devices import DeviceConfiguration
 
 _CHECKED_IMAGES = 32

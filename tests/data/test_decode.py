@@ -13,8 +13,8 @@ from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.images import decode_content
 from alexnet_tf.data.repair import repair
 from alexnet_tf.data.scan import scan_images
-from alexnet_tf.evaluation.predict import Damaged, SquareReader
-from alexnet_tf.evaluation.preprocessing import Preprocessing
+from alexnet_tf.evaluation.classifiers import Preprocessing
+from alexnet_tf.evaluation.predict import Damaged, ImageReader
 
 SIDE = 32
 
@@ -115,7 +115,7 @@ def by_file(content, tmp_path):
 
 def by_predict(content, tmp_path):
     """As predict, similar and the demo read an image."""
-    reader = SquareReader(Preprocessing(input_pixels=SIDE, resize_pixels=SIDE, channels=3))
+    reader = ImageReader(Preprocessing(input_pixels=SIDE, resize_pixels=SIDE, channels=3))
     read = reader.read("image", content)
     if isinstance(read, Damaged):
         raise UnusableImageError(read.reason)

@@ -10,7 +10,7 @@ from run_records import epoch_record
 import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import DivergedError, InputError
-from alexnet_tf.evaluation.report import Errors
+from alexnet_tf.evaluation.metrics import Errors
 from alexnet_tf.training import trainer
 from alexnet_tf.training.diagnostics import chance_level_loss, stall_message
 from alexnet_tf.training.steps import TrainingStep

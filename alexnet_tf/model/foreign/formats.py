@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from alexnet_tf.errors import InputError
+from alexnet_tf.model.foreign.caffemodel import read_caffemodel
 from alexnet_tf.model.foreign.numpy_pickle import NPZ_REMEDY, PICKLE_REMEDY, read_npy
 from alexnet_tf.model.foreign.tensor_files import (
+    read_keras_h5,
     read_keras_weights,
     read_onnx,
     read_safetensors,
-    read_torch,
 )
+from alexnet_tf.model.foreign.torch_file import read_torch
 from alexnet_tf.model.foreign.weight_file import Entries
 from alexnet_tf.settings import Network
 
@@ -22,9 +24,6 @@ _CONVERSIONS = {
     ".npz": NPZ_REMEDY,
     ".pkl": PICKLE_REMEDY,
     ".pickle": PICKLE_REMEDY,
-    ".caffemodel": "convert it to .onnx, or to an .npy dictionary with caffe-tensorflow",
-    ".h5": "load it in Keras 3 and use model.save_weights('model.weights.h5')",
-    ".hdf5": "load it in Keras 3 and use model.save_weights('model.weights.h5')",
     ".keras": "a model of this package needs no import; of another model use "
     "model.save_weights('model.weights.h5')",
     ".bin": "if PyTorch wrote it, rename it to .pth",
@@ -79,7 +78,10 @@ _FORMATS = {
     ".pth": Format(read_torch, "torchvision", _torchvision_name, True, "chw"),
     ".pt": Format(read_torch, "torchvision", _torchvision_name, True, "chw"),
     ".safetensors": Format(read_safetensors, "torchvision", _torchvision_name, True, "chw"),
+    ".caffemodel": Format(read_caffemodel, "caffe", _numbered_name, True, "chw"),
     ".weights.h5": Format(read_keras_weights, None, _numbered_name, False, "hwc"),
+    ".h5": Format(read_keras_h5, None, _numbered_name, False, "hwc"),
+    ".hdf5": Format(read_keras_h5, None, _numbered_name, False, "hwc"),
 }
 
 

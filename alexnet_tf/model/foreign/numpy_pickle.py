@@ -6,14 +6,13 @@ store shape, type and bytes, so that shapes are checked before memory is allocat
 
 import io
 import math
-import pickle
-import pickletools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from alexnet_tf.model.foreign.restricted_pickle import PICKLE_DAMAGE, RestrictedUnpickler
 from alexnet_tf.model.foreign.weight_file import Entries, Entry, check_size, refused
 
 NPZ_REMEDY = (
@@ -23,11 +22,6 @@ NPZ_REMEDY = (
 PICKLE_REMEDY = (
     "if you trust it, save its dictionary {'conv1': [weights, biases], ...} with "
     "numpy.save('weights.npy', dictionary, allow_pickle=True)"
-)
-# What damaged pickles raise, in the unpickler or in the stand-ins.
-_DAMAGE = (
-    *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError),
-    *(AttributeError, OverflowError, RecursionError, MemoryError, NotImplementedError),
 )
 _FLOATS = {"f2": "float16", "f4": "float32", "f8": "float64"}
 # Names of a layer's arrays in its dictionary, lower case.
@@ -59,8 +53,8 @@ def read_npy(path: Path) -> Entries:
     if shape != () or not dtype.hasobject:
         raise refused(path, f"it holds an array {shape} of {dtype}, not a dictionary of layers")
     try:
-        return dict(_entries(_Unpickler(content[file.tell() :]).load()))
-    except _DAMAGE as error:
+        return dict(_entries(RestrictedUnpickler(content[file.tell() :], _ALLOWED).load()))
+    except PICKLE_DAMAGE as error:
         raise refused(path, error) from error
 
 
@@ -138,35 +132,6 @@ _ALLOWED: dict[tuple[str, str], Any] = {
         for module, name in (("multiarray", "_reconstruct"), ("numeric", "_frombuffer"))
     },
 }
-
-
-class _Unpickler(pickle.Unpickler):
-    """The standard unpickler, limited to the names in `_ALLOWED`.
-
-    Args:
-      pickled: The pickle. The sizes in it are checked against its length, since the unpickler
-        allocates what they claim.
-
-    Raises:
-      UnpicklingError: A size is larger than the pickle.
-      ValueError: An instruction is unknown, or ends behind the pickle.
-    """
-
-    def __init__(self, pickled: bytes) -> None:
-        for opcode, argument, _ in pickletools.genops(pickled):
-            if opcode.name in ("PUT", "LONG_BINPUT") and (argument or 0) > len(pickled):
-                raise pickle.UnpicklingError("it claims more memory than it has bytes")
-        super().__init__(io.BytesIO(pickled), encoding="latin1")
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Returns what the pickle may call under a name.
-
-        Raises:
-          UnpicklingError: The name is not allowed.
-        """
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it calls {module}.{name}, which weights do not need")
-        return _ALLOWED[module, name]
 
 
 class _Named(NamedTuple):

@@ -1,9 +1,6 @@
-"""Reads ONNX, PyTorch, safetensors and Keras HDF5 files, without running code in them."""
+"""Reads ONNX, safetensors and Keras HDF5 files, without running code in them."""
 
 import functools
-import pickle
-import struct
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,6 @@ import numpy as np
 import safetensors
 
 from alexnet_tf.model.foreign.weight_file import (
-    MOST_BYTES,
     Entries,
     Entry,
     check_size,
@@ -20,12 +16,6 @@ from alexnet_tf.model.foreign.weight_file import (
 )
 from alexnet_tf.system import import_optional
 
-# What torch's restricted unpickler and its readers raise for damaged or hostile files.
-_TORCH_DAMAGE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError),
-    *(AttributeError, IndexError, KeyError, TypeError, UnicodeDecodeError, OverflowError),
-    *(AssertionError, struct.error, MemoryError),
-)
 _SAFETENSORS_NAMES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16"}
 
 
@@ -64,40 +54,6 @@ def read_onnx(path: Path) -> Entries:
         if node.op_type == "Gemm" and matrix in entries and not transposed:
             raise refused(path, f"{matrix} is stored as (inputs, outputs)")
     return entries
-
-
-def read_torch(path: Path) -> Entries:
-    """Returns the tensors of a PyTorch state dict, read with `weights_only`.
-
-    Raises:
-      InputError: The file is damaged, holds more than tensors, or torch is not installed.
-    """
-    check_size(path)
-    torch = import_optional("torch", "reading .pth files", "torch")
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > MOST_BYTES:
-                raise refused(path, f"it takes {unpacked:,} bytes uncompressed")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except _TORCH_DAMAGE as error:
-        raise refused(path, error) from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise refused(path, "it is not a state dict: {name: tensor}")
-    return {
-        str(name): Entry(
-            tuple(tensor.shape),
-            str(tensor.dtype).removeprefix("torch."),
-            functools.partial(_numbers, tensor),
-        )
-        for name, tensor in state.items()
-    }
-
-
-def _numbers(tensor: Any) -> np.ndarray:
-    numbers: np.ndarray = tensor.detach().contiguous().numpy()
-    return numbers
 
 
 def read_safetensors(path: Path) -> Entries:
@@ -150,24 +106,79 @@ def read_keras_weights(path: Path) -> Entries:
     return entries
 
 
+def read_keras_h5(path: Path) -> Entries:
+    """Returns the arrays of an `.h5` file of Keras 1 or 2, named "<layer>/<number>".
+
+    The file was written by `model.save_weights` or `model.save`. Layers are identified by their
+    order, since their names differ: those with 4-dimensional kernels are conv1, conv2, ..., and
+    those with matrices follow as fc<number>. Other layers keep their names.
+
+    Raises:
+      InputError: The file is damaged, is not of this format, or points to other files.
+    """
+    check_size(path)
+    entries: Entries = {}
+    try:
+        with h5py.File(path, "r") as file:
+            group = file
+            if "model_weights" in file:
+                _check_link(path, file, "model_weights")
+                group = file["model_weights"]
+            if "layer_names" not in group.attrs:
+                raise refused(path, "it has no layer_names as Keras 1 and 2 write them")
+            layers = [_weight_names(path, group, _text(n)) for n in group.attrs["layer_names"]]
+            counts = {4: 0, 2: 0}
+            convolutions = sum(bool(names) and group[names[0]].ndim == 4 for names in layers)
+            for names in filter(None, layers):
+                rank = group[names[0]].ndim
+                layer = names[0].partition("/")[0]
+                if rank in counts:
+                    counts[rank] += 1
+                    layer = f"conv{counts[4]}" if rank == 4 else f"fc{convolutions + counts[2]}"
+                for number, name in enumerate(names):
+                    entries[f"{layer}/{number}"] = _array(path, group, name)
+    except (
+        *(OSError, RuntimeError, KeyError, IndexError, TypeError, AttributeError),
+        UnicodeDecodeError,
+    ) as error:
+        raise refused(path, error) from error
+    return entries
+
+
+def _weight_names(path: Path, group: Any, layer: str) -> list[str]:
+    """Returns the names of a layer's arrays below the group of all layers."""
+    _check_link(path, group, layer)
+    return [f"{layer}/{_text(name)}" for name in group[layer].attrs["weight_names"]]
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _array(path: Path, group: Any, name: str) -> Entry:
+    """Returns an array that is stored in the file itself.
+
+    Raises:
+      InputError: It, or a group on the way to it, is a link or a virtual array.
+    """
+    for part in name.split("/")[:-1]:
+        _check_link(path, group, part)
+        group = group[part]
+    name = name.rpartition("/")[2]
+    _check_link(path, group, name)
+    data = group[name]
+    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
+        raise refused(path, f"{group.name}/{name} is not a plain array")
+    return Entry(tuple(data.shape), str(data.dtype), functools.partial(_dataset, path, data.name))
+
+
 def _layer(path: Path, layers: Any, key: str) -> Entries:
     """Returns one layer's arrays."""
-    place = f"layers/{key}/vars"
     for group, name in ((layers, key), (layers[key], "vars")):
         _check_link(path, group, name)
     variables = layers[key]["vars"]
     layer = variables.attrs.get("name", key)
-    entries: Entries = {}
-    for number in variables:
-        _check_link(path, variables, number)
-        data = variables[number]
-        if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-            raise refused(path, f"{place}/{number} is not a plain array")
-        name = f"{place}/{number}"
-        entries[f"{layer}/{number}"] = Entry(
-            tuple(data.shape), str(data.dtype), functools.partial(_dataset, path, name)
-        )
-    return entries
+    return {f"{layer}/{number}": _array(path, variables, number) for number in variables}
 
 
 def _check_link(path: Path, group: Any, name: str) -> None:

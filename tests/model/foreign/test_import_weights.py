@@ -25,6 +25,7 @@ from tests.model.foreign.weight_files import (
     python2_pickle,
     small,
     write_npy,
+    write_pth,
 )
 
 
@@ -110,8 +111,7 @@ def test_other_floats_are_converted_with_a_line_that_names_them(
     elif kind == "safetensors":
         safetensors.numpy.save_file(torchs, path)
     else:
-        torch = pytest.importorskip("torch")
-        torch.save({name: torch.tensor(array) for name, array in torchs.items()}, path)
+        write_pth(path, torchs)
     recipe = small("caffe" if kind in ("npy", "onnx") else "torchvision")
     model = import_weights(path, recipe=recipe, class_names=NAMES, on_message=lines.append)
     (line,) = lines

@@ -2,7 +2,10 @@
 
 import io
 import pickle
+import struct
+import zipfile
 
+import h5py
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
@@ -28,20 +31,20 @@ def small(name):
     return recipe.replace(network=network)
 
 
-def layer_shapes(recipe):
+def layer_shapes(recipe, classes=CLASSES):
     """(layer, shape with outputs first) of every kernel, from a model of that network."""
-    for layer in build_model(recipe, classes=CLASSES).layers:
+    for layer in build_model(recipe, classes=classes).layers:
         if layer.name.startswith(("conv", "fc")):
             shape = layer.kernel.shape
             turned = (3, 2, 0, 1) if len(shape) == 4 else (1, 0)
             yield layer.name, tuple(int(shape[i]) for i in turned)
 
 
-def weights_of(recipe, name_of):
+def weights_of(recipe, name_of, classes=CLASSES):
     """Random arrays by the names of a file: kernels outputs first, as Caffe and PyTorch do."""
     random = np.random.default_rng(0)
     arrays = {}
-    for layer, shape in layer_shapes(recipe):
+    for layer, shape in layer_shapes(recipe, classes):
         scale = np.sqrt(2 / np.prod(shape[1:]))
         arrays[name_of(layer, 0)] = random.normal(0, scale, shape).astype("float32")
         arrays[name_of(layer, 1)] = random.normal(0, 0.1, shape[:1]).astype("float32")
@@ -198,3 +201,93 @@ TORCH_NAMES = {
 
 def torch_name(layer, number):
     return f"{TORCH_NAMES[layer]}.{('weight', 'bias')[number]}"
+
+
+def write_pth(path, arrays, pickled=None):
+    """Writes what torch.save writes of a state dict: pickle opcodes, and a file per storage."""
+    out = io.BytesIO()
+
+    def text(content):
+        out.write(b"X" + struct.pack("<I", len(content)) + content.encode())
+
+    def numbers(values):
+        out.write(b"(" + b"".join(b"J" + struct.pack("<i", value) for value in values) + b"t")
+
+    types = {"float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long"}
+    out.write(b"\x80\x02ccollections\nOrderedDict\n)R(")
+    for key, (name, array) in enumerate(arrays.items()):
+        text(name)
+        out.write(b"ctorch._utils\n_rebuild_tensor_v2\n((")
+        text("storage")
+        out.write(f"ctorch\n{types[array.dtype.name]}Storage\n".encode())
+        text(str(key))
+        text("cpu")
+        out.write(b"J" + struct.pack("<i", array.size) + b"tQJ\0\0\0\0")
+        numbers(array.shape)
+        numbers(step // array.itemsize for step in array.strides)
+        out.write(b"\x89ccollections\nOrderedDict\n)RtR")
+    out.write(b"u}")
+    text("_metadata")
+    out.write(b"}sb.")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", out.getvalue() if pickled is None else pickled)
+        archive.writestr("archive/byteorder", "little")
+        for key, array in enumerate(arrays.values()):
+            archive.writestr(f"archive/data/{key}", array.tobytes())
+    return path
+
+
+def varint(number):
+    """A number in protobuf's variable-length encoding."""
+    content = b""
+    while number > 127:
+        content, number = content + bytes([number % 128 + 128]), number // 128
+    return content + bytes([number])
+
+
+def field(number, content):
+    """A protobuf field of bytes."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def blob(array, has_shape=True):
+    """Caffe's BlobProto, with `shape` or with the older num, channels, height and width."""
+    if has_shape:
+        shape = field(7, field(1, b"".join(varint(side) for side in array.shape)))
+    else:
+        sides = (1,) * (4 - array.ndim) + array.shape
+        shape = b"".join(varint(n << 3) + varint(side) for n, side in enumerate(sides, 1))
+    return shape + field(5 if array.dtype == "float32" else 8, array.tobytes())
+
+
+CAFFE_LAYERS = ("data", "conv1", "relu1", "norm1", "pool1", "conv2", "norm2", "pool2")
+
+
+def write_caffemodel(path, arrays, version="V1", layers=CAFFE_LAYERS):
+    """Writes Caffe's NetParameter with the layers' names and arrays, in either layer format."""
+    name_field, blobs_field, layer_field = (4, 6, 2) if version == "V1" else (1, 7, 100)
+    others = [f"{kind}{n}" for n in (3, 4, 5) for kind in ("conv", "relu")]
+    content = field(1, b"AlexNet")
+    for layer in (*layers, *others, "pool5", "fc6", "drop6", "fc7", "fc8", "prob"):
+        message = field(name_field, layer.encode())
+        for number in (0, 1):
+            array = arrays.get(caffe_name(layer, number))
+            if array is not None:
+                message += field(blobs_field, blob(array, has_shape=version != "V1"))
+        content += field(layer_field, message)
+    path.write_bytes(content)
+    return path
+
+
+def write_keras_h5(path, layers, group=None):
+    """Writes {name: [kernel, bias]} as `save_weights` of Keras 2 did, or as `save` in a group."""
+    with h5py.File(path, "w") as file:
+        top = file if group is None else file.create_group(group)
+        top.attrs["layer_names"] = [b"input_1", *(name.encode() for name in layers)]
+        top.create_group("input_1").attrs["weight_names"] = np.array([], dtype="S1")
+        for name, arrays in layers.items():
+            names = [f"{name}/{part}:0" for part in ("kernel", "bias")]
+            top.create_group(name).attrs["weight_names"] = [each.encode() for each in names]
+            for each, array in zip(names, arrays, strict=True):
+                top[name][each] = array
+    return path

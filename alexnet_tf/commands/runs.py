@@ -1,0 +1,153 @@
+"""`runs`: lists the runs with their results and sizes, and removes one."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
+from alexnet_tf.errors import InputError
+from alexnet_tf.runs import (
+    CHECKPOINTS,
+    LOCK,
+    SAVED_MODELS,
+    epochs_done,
+    is_run,
+    read_run,
+    runs_by_age,
+)
+from alexnet_tf.system import command_name, try_lock
+
+_EXAMPLES = """\b
+Examples:
+  python cli.py runs
+  python cli.py runs --remove saved_models/first"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="List the runs, their results and their sizes.")
+@option(
+    "--folder",
+    "The folder whose runs are listed.",
+    default=SAVED_MODELS,
+    example="/data/runs",
+    type=UserPath(file_okay=False),
+)
+@option(
+    "--remove",
+    "Delete this run's folder, with its models and checkpoints.",
+    default="none",
+    example="saved_models/first",
+    type=UserPath(),
+    metavar="RUN",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.  [default: off; e.g. --yes]")
+@json_option()
+def command(folder: str | None, remove: str | None, yes: bool, as_json: bool) -> None:
+    """List the runs, newest first: data, recipe, epochs, error and size on disk.
+
+    With --remove, delete a run. A run that is being trained is not deleted.
+    """
+    if remove is not None:
+        _remove(Path(remove), yes)
+        return
+    root = Path(folder or SAVED_MODELS)
+    rows = [_describe(path) for path in runs_by_age(root)]
+    if as_json:
+        echo_json({"runs": rows})
+    else:
+        _show(root, rows)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    """Returns what the table shows about a run; "problem" for a run that cannot be read."""
+    size = {"run": str(path), "bytes": _size(path), "checkpoint_bytes": _size(path / CHECKPOINTS)}
+    try:
+        record = read_run(path)
+        done = epochs_done(path)
+    except InputError as error:
+        return {**size, "problem": str(error)}
+    return {
+        **size,
+        "dataset": record.dataset.name,
+        "recipe": record.recipe.name,
+        "started": record.started,
+        "is_finished": record.finished is not None,
+        "epochs_done": done,
+        "epochs": record.epochs,
+        "validation_top1_error": record.best.validation_top1_error if record.best else None,
+    }
+
+
+def _size(path: Path) -> int:
+    """Returns the bytes of the files in a folder; files with several names count once."""
+    files = {(s.st_dev, s.st_ino): s.st_size for s in (p.lstat() for p in path.rglob("*"))}
+    return sum(files.values())
+
+
+def _show(root: Path, rows: list[dict[str, Any]]) -> None:
+    """Prints the table."""
+    from alexnet_tf.console import Column, Console
+
+    console = Console()
+    if not rows:
+        console.message(f"no run under {root}/: train one first (`{command_name()} train`)")
+        return
+    numbers = (Column(title, is_number=True) for title in ("epochs", "error", "size"))
+    columns: list[Column | str] = ["run", "data", "recipe", *numbers]
+    cells = []
+    for row in rows:
+        name, size = str(Path(row["run"]).relative_to(root)), _megabytes(row["bytes"])
+        if "problem" in row:
+            cells.append([name, "cannot be read", "", "", "", size])
+            continue
+        error = row["validation_top1_error"]
+        cells.append(
+            [
+                name,
+                Path(row["dataset"]).name,
+                row["recipe"],
+                f"{row['epochs_done']}/{row['epochs']}",
+                "" if error is None else f"{error:.2%}",
+                size,
+            ]
+        )
+    total = _megabytes(sum(row["bytes"] for row in rows))
+    console.table(columns, cells, footer=["all", "", "", "", "", total])
+    for row in rows:
+        if "problem" in row:
+            console.message(row["problem"])
+    unfinished = [row for row in rows if not row.get("is_finished", True)]
+    if unfinished:
+        console.message(
+            f"unfinished: {len(unfinished)}; continue one: {command_name()} train --resume "
+            f"--run-dir {unfinished[0]['run']}"
+        )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
+
+
+def _remove(path: Path, is_confirmed: bool) -> None:
+    """Deletes a run.
+
+    Raises:
+      InputError: The folder is not a run folder, the run is being trained, or there is no
+        terminal to confirm at.
+    """
+    if not is_run(path):
+        raise InputError(f"--remove {path}: not a run folder (run.json not found)")
+    if not is_confirmed and not sys.stdin.isatty():
+        raise InputError(f"--remove {path}: add --yes, since there is no terminal to confirm at")
+    size = _megabytes(_size(path))
+    with (path / LOCK).open("a+") as lock:
+        if not try_lock(lock):
+            raise InputError(f"--remove {path}: the run is being trained; stop it first")
+        if not is_confirmed:
+            click.confirm(f"delete {path} ({size})?", abort=True, err=True)
+        # Renamed first: a deletion that is interrupted leaves no half of a run.
+        doomed = path.rename(path.with_name(f".{path.name}.deleting"))
+        shutil.rmtree(doomed)
+    click.echo(f"deleted {path} ({size})")
