@@ -1,7 +1,8 @@
-"""Labeled images with random access by index, whatever they are stored in."""
+"""Labeled images with random access by index, in any kind of storage."""
 
 import abc
 import copy
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,7 @@ class Examples(abc.ABC):
       labels: int64 [n], class numbers.
       channels: 3 (RGB) or 1 (gray), of the images that `load` returns.
       stored_statistics: A file with the statistics of exactly these examples, or None.
-      stored_shape: [height, width, channels] of all images, if their pixels lie in memory or in a
+      stored_shape: [height, width, channels] of all images, if their pixels are in memory or in a
         memory-mapped file; None if images are decoded.
     """
 
@@ -78,19 +79,11 @@ class Examples(abc.ABC):
         """
 
     def content(self, index: int) -> bytes | None:
-        """Return the bytes of the example's own file; None if it has no file of its own.
-
-        Raises:
-          OSError: The file cannot be read.
-        """
+        """Return the bytes of the example's own file; None if it has none."""
         return None
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yield images as they lie in memory: uint8 of `stored_shape`, which must not be None.
-
-        Args:
-          indices: int64 [n].
-        """
+        """Yield the stored pixels of examples: uint8 of `stored_shape`, which must not be None."""
         raise NotImplementedError
 
     def crops(self, plan: CropPlan) -> tf.data.Dataset:
@@ -159,11 +152,7 @@ class Examples(abc.ABC):
         """Return the examples at these indices, in this order."""
 
     def relabeled(self, numbers: np.ndarray) -> "Examples":
-        """Return these examples with other class numbers.
-
-        Args:
-          numbers: int64 [classes], the new number of each class.
-        """
+        """Return these examples with other class numbers: int64 [classes], by the old number."""
         relabeled = copy.copy(self)
         relabeled.labels = numbers[self.labels]
         return relabeled
@@ -188,7 +177,7 @@ class ArrayExamples(Examples):
 
         Args:
           images: uint8 [n, height, width, 1 or 3].
-          labels: Whole numbers [n].
+          labels: Integers [n].
           origin: Name of the split, for `name`.
           numbers: Numbers of the images in the split, for `name`; None counts from 0.
         """
@@ -203,16 +192,13 @@ class ArrayExamples(Examples):
         self.stored_shape = images.shape[1:]
         self._origin = origin
         self._numbers = np.arange(len(images)) if numbers is None else numbers
-        self._tensor: tf.Tensor | None = None
 
-    @property
+    @functools.cached_property
     def tensor(self) -> tf.Tensor:
-        """The images as a tensor, uint8 [n, height, width, channels]; converted once."""
-        if self._tensor is None:
-            # Eager even inside a trace, and in main memory: input pipelines run there.
-            with tf.init_scope(), tf.device("/CPU:0"):
-                self._tensor = tf.convert_to_tensor(self.images)
-        return self._tensor
+        """The images as a tensor, uint8 [n, height, width, channels]."""
+        # Eager even inside a trace, and in main memory: input pipelines run there.
+        with tf.init_scope(), tf.device("/CPU:0"):
+            return tf.convert_to_tensor(self.images)
 
     def name(self, index: int) -> str:
         """Return the origin and the number in it."""
@@ -220,11 +206,7 @@ class ArrayExamples(Examples):
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Read one image; see `Examples.load`."""
-        return self.load_batch(index)
-
-    def load_batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """Read a batch of images: uint8 [..., height, width, channels] for int64 [...]."""
-        return tf.gather(self.tensor, indices)
+        return tf.gather(self.tensor, index)
 
     def crops(self, plan: CropPlan) -> tf.data.Dataset:
         """Deliver crops, a batch at a time; see `Examples.crops`."""
@@ -232,7 +214,7 @@ class ArrayExamples(Examples):
             return self._copied_crops(plan)
 
         def crop(row: Rows) -> tf.Tensor:
-            images = resize_and_crop(self.load_batch(row["index"]), plan.resize_pixels)
+            images = resize_and_crop(tf.gather(self.tensor, row["index"]), plan.resize_pixels)
             images = pad_reflect(images, plan.pad_pixels)
             return crop_and_flip(images, row["top"], row["left"], row["flip"], plan.crop_pixels)
 
@@ -242,7 +224,7 @@ class ArrayExamples(Examples):
     def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
         """Deliver resized images, a batch at a time; see `Examples.resized`."""
         return tf.data.Dataset.from_tensor_slices(indices).map(
-            lambda batch: resize_and_crop(self.load_batch(batch), pixels),
+            lambda batch: resize_and_crop(tf.gather(self.tensor, batch), pixels),
             num_parallel_calls=PARALLEL_CALLS,
         )
 
@@ -265,7 +247,7 @@ class ArrayExamples(Examples):
 
 
 class FileExamples(Examples):
-    """Image files: JPEG, PNG, WebP, GIF or BMP, decoded as `decode_content` does."""
+    """Image files: JPEG, PNG, WebP, GIF or BMP, decoded by `decode_content`."""
 
     def __init__(
         self, paths: Sequence[str | os.PathLike[str]], labels: np.ndarray, *, channels: int = 3
@@ -274,15 +256,14 @@ class FileExamples(Examples):
 
         Args:
           paths: One file per example.
-          labels: Whole numbers, one per file.
-          channels: 3 (RGB) or 1 (gray): `load` converts to it.
+          labels: Integers, one per file.
+          channels: 3 (RGB) or 1 (gray), to which `load` converts.
         """
         if len(paths) != len(labels):
             raise ValueError(f"{len(paths)} paths, {len(labels)} labels")
         self.paths = [str(path) for path in paths]
         self.labels = np.asarray(labels, np.int64)
         self.channels = channels
-        self._tensor: tf.Tensor | None = None
 
     def name(self, index: int) -> str:
         """Return the file's path."""
@@ -290,19 +271,17 @@ class FileExamples(Examples):
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Read one image; see `Examples.load`."""
-        return decode_content(tf.io.read_file(self._files()[index]), self.channels)
+        return decode_content(tf.io.read_file(self._files[index]), self.channels)
 
     def content(self, index: int) -> bytes:
         """Return the file's bytes; see `Examples.content`."""
         return Path(self.paths[index]).read_bytes()
 
-    @tf.autograph.experimental.do_not_convert  # AutoGraph warns that it cannot convert os.fsencode
+    @functools.cached_property
     def _files(self) -> tf.Tensor:
-        """Return the paths as a tensor, string [n]; converted once."""
-        if self._tensor is None:
-            with tf.init_scope(), tf.device("/CPU:0"):
-                self._tensor = tf.constant([os.fsencode(path) for path in self.paths])
-        return self._tensor
+        """The paths as a tensor, string [n]."""
+        with tf.init_scope(), tf.device("/CPU:0"):
+            return tf.constant([os.fsencode(path) for path in self.paths])
 
     def subset(self, indices: Indices) -> "FileExamples":
         """Return the examples at these indices."""

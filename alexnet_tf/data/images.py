@@ -145,6 +145,16 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     return square[0] if single else square
 
 
+def flip_horizontally(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
+    """Flip the images of a batch where `flips`, bool [batch], is true.
+
+    Args:
+      images: [batch, height, width, channels] of any type.
+      flips: bool [batch].
+    """
+    return tf.where(flips[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
+
+
 def crop_and_flip_one(
     image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, pixels: int
 ) -> tf.Tensor:
@@ -212,19 +222,6 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
     crops = [images[:, y : y + pixels, x : x + pixels, :] for y, x in corners]
     return tf.stack(crops + [crop[:, :, ::-1, :] for crop in crops], axis=1)
-
-
-def flip_horizontally(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
-    """Flip some images of a batch horizontally.
-
-    Args:
-      images: [batch, height, width, channels] of any type.
-      flips: bool [batch].
-
-    Returns:
-      Shape and dtype of `images`.
-    """
-    return tf.where(flips[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
 
 
 def apply_lighting(

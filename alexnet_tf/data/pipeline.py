@@ -96,9 +96,8 @@ def training_batches(
     """Return the batches of one epoch for one worker.
 
     Global batch g holds examples order[g * B : (g + 1) * B] of the epoch's shuffle and is divided,
-    in order, into workers * replicas equal parts; a worker's data set yields its replicas' parts
-    one after another. The stream does not depend on the number of threads, and an image does not
-    depend on the worker.
+    in order, into workers * replicas equal parts; a worker yields its replicas' parts in turn. The
+    stream does not depend on the number of threads, nor an image on the worker.
 
     Args:
       examples: The training examples.
@@ -106,7 +105,7 @@ def training_batches(
       statistics: Statistics of the training set, for its principal components.
       seed: Seed of the run.
       epoch: Epoch, from 0.
-      batch_size: B, the size of the global batch.
+      batch_size: B.
       skip_batches: Global batches to skip at the start, when a run resumes inside an epoch.
       shard: The worker's part of each batch.
       class_weights: float32 by class number, loss weights; None: all 1.
@@ -120,8 +119,7 @@ def training_batches(
       weight times `weight`; with `flip_on_device` also `flip` bool [b], and images not flipped.
 
     Raises:
-      InputError: B is below 1, larger than the number of examples, or not a multiple of the number
-        of replicas.
+      InputError: The batch size is wrong; see `check_batch_size`.
     """
     size = len(examples)
     check_batch_size(batch_size, size, shard.workers * shard.replicas)
