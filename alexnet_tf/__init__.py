@@ -21,7 +21,7 @@ PUBLIC_NAMES = {
     "custom_objects": "alexnet_tf.model.persistence",
     "load_model": "alexnet_tf.model.persistence",
     "save_model": "alexnet_tf.model.persistence",
-    "PaperMomentum": "alexnet_tf.training.optimizer",
+    "PaperMomentum": "alexnet_tf.training.optimizers",
     "train": "alexnet_tf.training.train",
     "evaluate": "alexnet_tf.evaluation.evaluate",
     "evaluate_ensemble": "alexnet_tf.evaluation.ensemble",

@@ -28,7 +28,6 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.files import write_text
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import INITS
-from alexnet_tf.training.diagnostics import chance_level_loss
 
 LEARNING_FRACTION, PLATEAU_FRACTION = 0.95, 0.98  # of the chance-level loss
 WINDOW = 10  # updates over which losses are averaged
@@ -135,6 +134,7 @@ class Case:
         from alexnet_tf.data.sources import open_dataset
         from alexnet_tf.data.splits import split_dataset
         from alexnet_tf.data.statistics import fit_statistics
+        from alexnet_tf.training.validation import chance_level_loss
 
         recipe = get_recipe(recipe_name)
         self.recipe = recipe.replace(batch_size=batch_size) if batch_size else recipe
@@ -148,9 +148,10 @@ class Case:
     def losses(self, init: str, seed: int, steps: int, devices: Any) -> list[float]:
         """Trains for a few updates and returns the loss of each."""
         from alexnet_tf.model.networks import build_model
-        from alexnet_tf.training.optimizer import PaperMomentum
+        from alexnet_tf.training.optimizers import PaperMomentum
+        from alexnet_tf.training.schedule import LearningRateSchedule
         from alexnet_tf.training.state import Totals
-        from alexnet_tf.training.steps import TrainingStep
+        from alexnet_tf.training.step import TrainingStep
 
         recipe = self.recipe
         model = build_model(
@@ -161,11 +162,10 @@ class Case:
             seed=seed,
             mean=self.statistics.mean_image if recipe.network.mean == "image" else None,
         )
-        optimizer = PaperMomentum(recipe.learning_rate, recipe.momentum, recipe.weight_decay)
+        optimizer = PaperMomentum(1.0, recipe.momentum, recipe.weight_decay)
         optimizer.build(model.trainable_variables)
-        factor = recipe.bias_learning_rate_factor
-        biases = None if factor is None else factor * recipe.learning_rate
-        optimizer.set_rates(recipe.learning_rate, biases=biases)
+        paths = [v.path for v in model.trainable_variables]
+        optimizer.multipliers.assign(LearningRateSchedule(recipe, steps, paths).at(0).variables)
         step = TrainingStep(
             model,
             optimizer,

@@ -13,6 +13,7 @@ The fastest of the rounds counts, since other work only adds time; use an otherw
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -31,6 +32,7 @@ from alexnet_tf.training.cluster import free_ports
 
 import_tensorflow(start_devices=False)
 
+import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import alexnet_tf as an  # noqa: E402
@@ -38,15 +40,15 @@ from alexnet_tf.data.sources import open_dataset  # noqa: E402
 from alexnet_tf.data.splits import split_dataset  # noqa: E402
 from alexnet_tf.data.statistics import fit_statistics  # noqa: E402
 from alexnet_tf.train_options import TrainOptions  # noqa: E402
+from alexnet_tf.training.checkpoints import CheckpointEvery  # noqa: E402
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices  # noqa: E402
-from alexnet_tf.training.input import TrainingData, TrainingInput  # noqa: E402
+from alexnet_tf.training.input import TrainingInput  # noqa: E402
 from alexnet_tf.training.reporting import TrainingReporter  # noqa: E402
+from alexnet_tf.training.run_folder import Saver  # noqa: E402
 from alexnet_tf.training.run_settings import RunSettings  # noqa: E402
-from alexnet_tf.training.saver import CheckpointEvery, Saver  # noqa: E402
-from alexnet_tf.training.schedule import RateSchedule  # noqa: E402
+from alexnet_tf.training.schedule import LearningRateSchedule  # noqa: E402
 from alexnet_tf.training.state import TrainState  # noqa: E402
-from alexnet_tf.training.stopping import StopRequest  # noqa: E402
-from alexnet_tf.training.towers import step_for  # noqa: E402
+from alexnet_tf.training.towers import make_step  # noqa: E402
 from alexnet_tf.training.trainer import Trainer  # noqa: E402
 
 SEED = 0
@@ -78,37 +80,42 @@ class Setup:
             )
         self.devices = devices
         settings = RunSettings(TrainOptions(seed=SEED), recipe, epochs=1)
-        examples = TrainingData(splits.train, None, False, statistics)
+        examples = dataclasses.replace(splits, validation=None, decides=False)
         self.trainer = Trainer(
-            self.model, settings, devices, examples, TrainingReporter(quiet=True)
+            self.model, settings, devices, examples, statistics, TrainingReporter(quiet=True)
         )
         self.optimizer = self.trainer.optimizer
-        self.step = step_for(devices, self.model, self.optimizer, recipe, SEED)
-        self.step.set_rates(RateSchedule(recipe).rates(0))
+        self.step = make_step(devices, self.model, self.optimizer, recipe, SEED)
+        paths = [v.path for v in self.model.trainable_variables]
+        self.learning_rates = LearningRateSchedule(recipe, options.updates, paths).at(0).variables
         self.input = TrainingInput(devices, splits.train, recipe, statistics, SEED)
         self.gradients = [tf.zeros(v.shape) for v in self.model.trainable_variables]
+
+    def update(self, batches: Any, updates: int) -> Any:
+        """Makes updates in one call and returns the step's sums."""
+        return self.step(batches, updates, np.tile(self.learning_rates, (updates, 1)))
 
     def losses(self, updates: int) -> list[float]:
         """Makes the first updates and returns the loss of each."""
         batches = self.input.epoch(0, lighting=True)
-        sums = [self.step(batches, 1) for _ in range(updates)]
+        sums = [self.update(batches, 1) for _ in range(updates)]
         return [float(values[0] / values[3]) for values in sums]
 
     def steps(self, updates: int) -> Job:
         """Starts the input and returns a function that makes updates in one call."""
         batches = self.input.epoch(0, lighting=True)
-        self.step(batches, 1)
-        return lambda: self.step(batches, updates)
+        self.update(batches, 1)
+        return lambda: self.update(batches, updates)
 
     def epoch(self, updates: int) -> None:
-        """Makes an epoch's updates in one call."""
-        self.step(self.input.epoch(0, lighting=True), updates)
+        """Makes updates in one call, from the first batch on."""
+        self.update(self.input.epoch(0, lighting=True), updates)
 
     def loop(self) -> None:
         """Trains an epoch as `train` does, without writing files."""
         saver = Saver(None, None, CheckpointEvery())
         self.trainer.state = TrainState()
-        self.trainer.train_epoch(saver, StopRequest())
+        self.trainer.train_epoch(saver, lambda: False)
 
     def apply(self) -> None:
         """Sums gradients over the replicas and updates the weights on each."""

@@ -20,7 +20,7 @@ def ours(precision: str, batch_size: int) -> Step:
     import tensorflow as tf
 
     import alexnet_tf as an
-    from alexnet_tf.training.steps import TrainingStep
+    from alexnet_tf.training.step import TrainingStep
 
     dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     model = an.build_model("paper", dtype=dtype)

@@ -58,6 +58,12 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.where(counts, len(labels) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
 
 
+def imbalance(labels: np.ndarray, classes: int) -> float | None:
+    """Return the largest class's examples over the smallest's; None if a class has none."""
+    counts = np.bincount(labels, minlength=classes)
+    return float(counts.max() / counts.min()) if counts.min() else None
+
+
 def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
     """Check a global batch size.
 

@@ -15,7 +15,7 @@ from alexnet_tf.data.augment import epoch_order, permutation
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import apply_lighting, resize_and_crop
-from alexnet_tf.data.pipeline import training_batches
+from alexnet_tf.data.pipeline import imbalance, training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.files import atomic_path, printable
 from alexnet_tf.settings import Recipe
@@ -89,12 +89,6 @@ def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
             "unreadable": sample.unreadable,
         }
     return values
-
-
-def imbalance(labels: np.ndarray, classes: int) -> float | None:
-    """Return the largest class's examples over the smallest's; None if a class has none."""
-    counts = np.bincount(labels, minlength=classes)
-    return float(counts.max() / counts.min()) if counts.min() else None
 
 
 def _spread(values: list[int]) -> dict[str, int] | None:
