@@ -154,8 +154,8 @@ def is_unprepared(dataset: str | None) -> bool:
     if dataset is None or not expanded(dataset).exists():
         return False
     import_tensorflow(start_devices=False)
-    from alexnet_tf.data.folders import TABLE_ENDINGS
-    from alexnet_tf.data.prepared import MARKER, WORK
+    from alexnet_tf.data.folder import TABLE_ENDINGS
+    from alexnet_tf.data.prepared_set import MARKER, WORK
     from alexnet_tf.data.sources import means_folder
 
     path = expanded(dataset)

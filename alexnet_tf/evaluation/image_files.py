@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from alexnet_tf.data.image_names import EXTENSIONS, is_image
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import expanded
+from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, is_image
 
 STANDARD_INPUT = "-"
 
@@ -70,7 +69,9 @@ def _images_in_folder(folder: Path) -> list[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         images += [str(Path(parent) / name) for name in sorted(files) if is_image(name)]
     if not images:
-        raise InputError(f"{folder}: the folder has no images (looked for {' '.join(EXTENSIONS)})")
+        raise InputError(
+            f"{folder}: the folder has no images (looked for {' '.join(IMAGE_EXTENSIONS)})"
+        )
     return images
 
 

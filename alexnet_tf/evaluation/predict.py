@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.decode import reason_not_decoded
-from alexnet_tf.data.graph_decode import decode_content
-from alexnet_tf.data.images import resize_and_crop
+from alexnet_tf.data.images import decode_content, resize_and_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import Classifier, Preprocessing, crop_probabilities
 from alexnet_tf.evaluation.metrics import TOP_K

@@ -5,11 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from alexnet_tf.data.dataset import split_folders
-from alexnet_tf.data.flat_splits import class_words, flat_labels, images_folder, is_flat
-from alexnet_tf.data.folders import TABLE_ENDINGS
-from alexnet_tf.data.image_names import is_image
+from alexnet_tf.data.folder import TABLE_ENDINGS, class_words, flat_labels, images_folder, is_flat
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import printable
+from alexnet_tf.files import is_image, printable
 from alexnet_tf.prepare.source import USED, Item, Source
 
 

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from alexnet_tf.data.prepared import INDEX_COLUMNS, MARKER, STATISTICS, VERSION, WORK, recorded_name
+from alexnet_tf.data.prepared_set import (
+    INDEX_COLUMNS,
+    MARKER,
+    STATISTICS,
+    VERSION,
+    WORK,
+    recorded_name,
+)
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, write_json, write_text

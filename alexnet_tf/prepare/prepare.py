@@ -12,7 +12,7 @@ from typing import Any
 
 import filelock
 
-from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
+from alexnet_tf.data.prepared_set import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import check_utf8_path, expanded, write_json
 from alexnet_tf.prepare.metadata import REPORT, write_metadata

@@ -16,10 +16,10 @@ from alexnet_tf.data.decode import (
     UnusableImageError,
     exif_orientation,
     open_image,
+    resized_side,
     short_message,
     to_upright_rgb,
 )
-from alexnet_tf.data.squares import resized_side
 
 _MAX_MISSING = 0.5  # fraction of an image's rows
 _FORMATS_BY_EXTENSION = {

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.counter_random import permutation
-from alexnet_tf.data.prepared import WORK
+from alexnet_tf.data.augment import permutation
+from alexnet_tf.data.prepared_set import WORK
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, printable
 from alexnet_tf.prepare.source import Item, Source

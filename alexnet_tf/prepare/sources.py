@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from alexnet_tf.data.prepared import is_prepared
+from alexnet_tf.data.prepared_set import is_prepared
 from alexnet_tf.data.records import features_in, records
-from alexnet_tf.data.tfds_source import find_builder, is_tfds_name
+from alexnet_tf.data.tfds import find_builder, is_tfds_name
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 from alexnet_tf.prepare.csv_source import find_csv, list_csv

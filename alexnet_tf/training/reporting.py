@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.console import ProgressReporter, format_rate
-from alexnet_tf.data.overview import imbalance
+from alexnet_tf.data.pipeline import imbalance
 from alexnet_tf.run_record import EpochRecord, RunRecord
 from alexnet_tf.settings import Recipe
 from alexnet_tf.system import command_name
@@ -147,7 +147,7 @@ def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
     validation = "no validation"
     if splits.validation is not None:
         validation = f"{len(splits.validation):,} {splits.validation_name}"
-        validation += "" if splits.decides else " (reported only)"
+        validation += "" if splits.selects_best else " (reported only)"
     warm_up = f", warm-up {recipe.warm_up_epochs:g} epochs" if recipe.warm_up_epochs else ""
     changed = ", ".join(f"{name} {value}" for name, value in settings.options.overrides().items())
     device = f"{', '.join(devices.devices)} ({devices.strategy_name}"

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.augment import apply_lighting, reflected
+from alexnet_tf.data.images import apply_lighting, flip_horizontally
 from alexnet_tf.errors import TrainingError
 from alexnet_tf.evaluation.metrics import count_errors
 from alexnet_tf.model.layers.batch_normalization import padding_scope
@@ -186,8 +186,8 @@ class TrainingStep:
         """Makes an update and returns its part of the first four sums of `Totals`."""
         replica = tf.distribute.get_replica_context()
         labels, weights, images = batch["label"], batch["weight"], batch["image"]
-        if "reflect" in batch:
-            images = reflected(images, batch["reflect"])
+        if "flip" in batch:
+            images = flip_horizontally(images, batch["flip"])
         if images.shape[-1] == 3:  # PCA lighting needs colors
             mean = tf.convert_to_tensor(self._mean)
             images = _add_lighting(images, batch["offset"], mean, divisor)

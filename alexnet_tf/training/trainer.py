@@ -106,7 +106,7 @@ class Trainer:
     def _is_out_of_patience(self) -> bool:
         """Returns whether the validation error has not fallen for the recipe's patience."""
         patience, best = self._recipe.patience, self.state.best
-        if not (patience and self._splits.decides and best is not None):
+        if not (patience and self._splits.selects_best and best is not None):
             return False
         return self.state.epoch - best.epoch >= patience
 
@@ -162,7 +162,7 @@ class Trainer:
         started = time.monotonic()
         errors = self._validation_errors(saver, stop)
         improved = True
-        if errors is not None and self._splits.decides:
+        if errors is not None and self._splits.selects_best:
             improved = state.update_best(errors.top1_errors, errors.loss)
             if self._schedule.observe(errors.top1_errors):
                 self._reporter.after_epoch(

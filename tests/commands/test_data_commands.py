@@ -105,7 +105,7 @@ def test_the_picture_of_the_current_folder_is_called_as_it_is(photos, monkeypatc
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leaves out the picture that goes with the table."""
-    monkeypatch.setattr("alexnet_tf.data.picture.draw_examples", lambda *given, **named: None)
+    monkeypatch.setattr("alexnet_tf.data.summary.draw_examples", lambda *given, **named: None)
 
 
 def test_a_folder_called_as_a_known_set_has_the_recipe_of_photos(photos, capsys, undrawn):
@@ -126,7 +126,7 @@ def test_a_link_to_itself_is_named(photos, capsys):
 def test_files_left_out_are_told(photos, capsys, undrawn):
     (photos / "cat" / "notes.txt").write_text("none")
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
-    assert (code, "1 file is left out" in out) == (0, True)
+    assert (code, "1 file is skipped" in out) == (0, True)
 
 
 @pytest.mark.parametrize(

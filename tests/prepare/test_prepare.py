@@ -238,11 +238,11 @@ def test_tfds_set_is_prepared(tmp_path, monkeypatch):
     make_photos(tmp_path / "photos", 12, 6)
     made = prepare(str(tmp_path / "photos"), tmp_path / "tfds" / "toy" / "1.0.0", size=20)
     builder = tfds.builder_from_directory(str(made.folder))
-    monkeypatch.setattr("alexnet_tf.data.tfds_source._find", lambda name, data_dir: builder)
+    monkeypatch.setattr("alexnet_tf.data.tfds._find", lambda name, data_dir: builder)
     again = prepare("toy", tmp_path / "again", size=10)
     (tmp_path / "tfds").rename(tmp_path / "elsewhere")
     moved = tfds.builder_from_directory(str(tmp_path / "elsewhere" / "toy" / "1.0.0"))
-    monkeypatch.setattr("alexnet_tf.data.tfds_source._find", lambda name, data_dir: moved)
+    monkeypatch.setattr("alexnet_tf.data.tfds._find", lambda name, data_dir: moved)
     assert prepare("toy", tmp_path / "again", size=10).was_done
     (tmp_path / "elsewhere").rename(tmp_path / "tfds")
     assert again.report["splits"]["train"]["images"] == 13

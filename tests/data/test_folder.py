@@ -1,4 +1,4 @@
-"""Folders of images: layouts that work, and one clear line for those that do not."""
+"""Folders of images: the supported layouts, and one-line errors for others."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf.data.folders import open_folder
+from alexnet_tf.data.folder import open_folder
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.errors import InputError
 from alexnet_tf.prepare.sources import list_source
@@ -27,7 +27,7 @@ def toys(tmp_path):
     return tmp_path
 
 
-def test_train_and_val(toys):
+def test_train_and_val_are_read_in_order(toys):
     data = open_folder(str(toys))
     assert data.class_names == ("ant", "bee", "cat")
     assert list(data.splits) == ["train", "validation"]
@@ -40,7 +40,7 @@ def test_train_and_val(toys):
 
 
 @pytest.mark.parametrize("name", ["validation", "valid", "Val"])
-def test_other_names_of_val_and_a_test_split(toys, name):
+def test_val_has_several_names(toys, name):
     (toys / "val").rename(toys / name)
     add(toys / "test" / "bee", "0.png")
     splits = open_folder(str(toys)).splits
@@ -48,7 +48,7 @@ def test_other_names_of_val_and_a_test_split(toys, name):
     np.testing.assert_array_equal(splits["test"].labels, [1])
 
 
-def test_other_names_of_train_are_no_classes(toys):
+def test_other_names_of_splits_are_not_classes(toys):
     (toys / "train").rename(toys / "Training")
     (toys / "val").rename(toys / "Testing")
     data = open_folder(str(toys))
@@ -63,7 +63,7 @@ def test_class_folders_alone_are_a_train_split(toys):
     assert data.splits["train"].load(tf.constant(0, tf.int64)).shape == (6, 8, 1)
 
 
-def test_hidden_and_other_files_are_passed_over(toys):
+def test_hidden_and_other_files_are_skipped(toys):
     add(toys / "train" / "ant", ".hidden.png")
     add(toys / "train" / ".cache", "0.png")
     (toys / "train" / "ant" / "notes.txt").write_text("none")
@@ -71,14 +71,14 @@ def test_hidden_and_other_files_are_passed_over(toys):
     data = open_folder(str(toys))
     assert data.class_names == ("ant", "bee", "cat")
     assert len(data.splits["train"]) == 9
-    assert data.left_out == (
-        f"{toys}: 1 file is left out, 1 without an image's ending (.jpg .jpeg .png .webp .bmp "
-        f".gif): `python cli.py prepare {toys}` reads them, or says why not"
+    assert data.skipped_files == (
+        f"{toys}: 1 file is skipped, 1 without an image extension (.jpg .jpeg .png .webp .bmp "
+        f".gif): `python cli.py prepare {toys}` reads them or reports why not"
     )
 
 
-def test_folders_below_class_folders_are_left_out_and_counted(toys):
-    assert open_folder(str(toys)).left_out == ""
+def test_files_below_class_folders_are_skipped_and_counted(toys):
+    assert open_folder(str(toys)).skipped_files == ""
     add(toys / "train" / "ant" / "more" / "still", "0.png")
     add(toys / "train" / "bee" / "more", "0.png")
     add(toys / "train" / "bee" / "more", ".hidden.png")
@@ -86,7 +86,8 @@ def test_folders_below_class_folders_are_left_out_and_counted(toys):
     (toys / "val" / "bee" / "photo").write_bytes((toys / "val" / "bee" / "0.JPG").read_bytes())
     data = open_folder(str(toys))
     assert len(data.splits["train"]) == 9
-    assert "3 files are left out, 2 in folders below a class folder and 1 without" in data.left_out
+    message = "3 files are skipped, 2 in folders below a class folder and 1 without"
+    assert message in data.skipped_files
 
 
 def test_only_regular_files_and_links_are_listed(toys):
@@ -95,19 +96,19 @@ def test_only_regular_files_and_links_are_listed(toys):
     (toys / "train" / "ant" / "nowhere.png").symlink_to("none.png")
     data = open_folder(str(toys))
     assert len(data.splits["train"]) == 11
-    assert "1 file is left out, 1 of no regular kind" in data.left_out
+    assert "1 file is skipped, 1 not a regular file" in data.skipped_files
 
 
 def test_webp_is_read(toys):
     image = Image.new("RGB", (8, 6), (7, 8, 9))
     image.save(toys / "train" / "ant" / "3.webp", lossless=True)
     data = open_folder(str(toys))
-    assert data.left_out == ""
+    assert data.skipped_files == ""
     pixels = data.splits["train"].load(tf.constant(3, tf.int64))
     np.testing.assert_array_equal(pixels, np.asarray(image))
 
 
-def test_bytes_that_are_no_utf_8_are_escaped_in_names(toys):
+def test_names_that_are_not_utf_8_are_escaped(toys):
     for split in ("train", "val"):
         (toys / split / "cat").rename(toys / split / os.fsdecode(b"c\xffat"))
     moved = toys.rename(toys.parent / os.fsdecode(b"to\xfeys"))
@@ -117,7 +118,7 @@ def test_bytes_that_are_no_utf_8_are_escaped_in_names(toys):
     assert data.splits["train"].load(tf.constant(8, tf.int64)).shape == (6, 8, 3)
 
 
-def refused(path):
+def error_of(path):
     with pytest.raises(InputError) as caught:
         open_dataset(path)
     message = str(caught.value)
@@ -125,96 +126,96 @@ def refused(path):
     return message
 
 
-def test_missing(tmp_path):
-    assert str(tmp_path / "none") in refused(tmp_path / "none")
+def test_missing_folder_is_named(tmp_path):
+    assert str(tmp_path / "none") in error_of(tmp_path / "none")
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_file_is_not_a_folder(tmp_path):
     (tmp_path / "file").write_text("none")
-    assert "is a file: give a folder" in refused(tmp_path / "file")
+    assert "is a file: give a folder" in error_of(tmp_path / "file")
 
 
-def test_a_table_is_read_by_prepare(tmp_path):
+def test_table_is_left_to_prepare(tmp_path):
     add(tmp_path / "images", "0.png")
     table = tmp_path / "labels.csv"
     table.write_text("file,label\nimages/0.png,cat\n")
-    assert f"is a table: `python cli.py prepare {table}` reads it" in refused(str(table))
-    assert f"; `python cli.py prepare {tmp_path}` reads images with the table" in refused(tmp_path)
+    assert f"is a table: `python cli.py prepare {table}` reads it" in error_of(str(table))
+    assert f"; `python cli.py prepare {tmp_path}` reads images with the table" in error_of(tmp_path)
     (tmp_path / "images" / "0.png").rename(tmp_path / "0.png")
     (tmp_path / "images").rmdir()
-    assert "with the table labels.csv" in refused(tmp_path)
+    assert "with the table labels.csv" in error_of(tmp_path)
 
 
-def test_an_interrupted_preparation_says_how_it_goes_on(tmp_path):
+def test_interrupted_preparation_names_the_command_that_resumes_it(tmp_path):
     (tmp_path / ".preparing").mkdir()
-    assert f"goes on with: python cli.py prepare SOURCE --out {tmp_path}" in refused(tmp_path)
+    assert f"Resume it with: python cli.py prepare SOURCE --out {tmp_path}" in error_of(tmp_path)
     (tmp_path / ".preparing" / "plan.json").write_text('{"size": 24, "format": "raw"}')
-    assert refused(tmp_path).endswith(f"--out {tmp_path} --size 24 --format raw")
+    assert error_of(tmp_path).endswith(f"--out {tmp_path} --size 24 --format raw")
 
 
-def test_empty(tmp_path):
-    assert "has no class folders" in refused(tmp_path)
+def test_empty_folder_is_rejected(tmp_path):
+    assert "has no class folders" in error_of(tmp_path)
 
 
-def test_one_class(tmp_path):
+def test_one_class_is_rejected(tmp_path):
     add(tmp_path / "train" / "only", "0.png")
-    message = refused(tmp_path)
+    message = error_of(tmp_path)
     assert "one class folder (only)" in message
     assert str(tmp_path / "train") in message
 
 
-def test_train_without_classes(tmp_path):
+def test_train_without_classes_is_rejected(tmp_path):
     (tmp_path / "train").mkdir()
-    assert "no class folders" in refused(tmp_path)
+    assert "no class folders" in error_of(tmp_path)
 
 
-def test_val_without_train(tmp_path):
+def test_val_without_train_is_rejected(tmp_path):
     add(tmp_path / "val" / "a", "0.png")
-    assert "no train/ beside val/" in refused(tmp_path)
+    assert "train/ not found beside val/" in error_of(tmp_path)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_class_folder_without_images(toys, split):
+def test_class_folder_without_images_is_rejected(toys, split):
     for file in (toys / split / "bee").iterdir():
         file.unlink()
     (toys / split / "bee" / "notes.txt").write_text("none")
-    message = refused(toys)
+    message = error_of(toys)
     assert str(toys / split / "bee") in message
     assert ".png" in message
     assert f"python cli.py prepare {toys}" in message
 
 
-def test_val_without_any_class(toys):
+def test_val_without_classes_is_rejected(toys):
     for file in (toys / "val").glob("*/*"):
         file.unlink()
     for folder in (toys / "val").iterdir():
         folder.rmdir()
-    assert f"{toys / 'val'} has no class folders" in refused(toys)
+    assert f"{toys / 'val'} has no class folders" in error_of(toys)
 
 
-def test_a_class_that_train_has_not(toys):
+def test_class_that_train_does_not_have_is_rejected(toys):
     add(toys / "val" / "dog", "0.png")
-    assert str(toys / "val" / "dog") in refused(toys)
+    assert str(toys / "val" / "dog") in error_of(toys)
 
 
-def test_a_relative_folder_needs_no_dot(toys, monkeypatch):
+def test_relative_folder_needs_no_dot(toys, monkeypatch):
     monkeypatch.chdir(toys.parent)
     assert len(open_dataset(toys.name).class_names) == 3
     assert len(open_dataset(f"{toys.name}/train").class_names) == 3
 
 
 @pytest.mark.parametrize("name", ["", "  "])
-def test_no_name(name):
-    assert "--dataset" in refused(name)
+def test_empty_name_is_rejected(name):
+    assert "--dataset" in error_of(name)
 
 
-def test_channels_are_1_or_3(toys):
+def test_channels_other_than_1_and_3_are_rejected(toys):
     with pytest.raises(InputError, match="Received: 2"):
         open_dataset(toys, channels=2)
 
 
 def tiny_imagenet(root):
-    """Writes a small Tiny ImageNet: images/ folders, a table for val/, names, unlabeled test/."""
+    """Write a small Tiny ImageNet: images/ folders, a table for val/, names, unlabeled test/."""
     wnids = ("n01443537", "n01629819")
     for wnid in wnids:
         folder = root / "train" / wnid / "images"
@@ -233,13 +234,13 @@ def tiny_imagenet(root):
     return root
 
 
-def test_tiny_imagenet_is_read_as_it_is_unpacked(tmp_path):
+def test_tiny_imagenet_is_read_as_unpacked(tmp_path):
     data = open_dataset(str(tiny_imagenet(tmp_path / "tiny")))
     assert data.class_names == ("goldfish, Carassius auratus", "n01629819")
     assert data.splits["train"].labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.splits["validation"].labels.tolist() == [0, 1, 0, 1]
     assert "test" not in data.splits
-    assert "2 in a test split without labels" in data.left_out
+    assert "2 in a test split without labels" in data.skipped_files
 
 
 def flat_val(root):
@@ -262,7 +263,7 @@ def flat_val(root):
     ],
 )
 @pytest.mark.parametrize("split", ["val", "validation"])
-def test_a_flat_val_takes_its_labels_from_a_table(tmp_path, name, header, label, split):
+def test_val_without_class_folders_has_labels_from_a_table(tmp_path, name, header, label, split):
     root = flat_val(tmp_path / "data")
     (root / "val").rename(root / split)
     wnids = ("n01443537", "n01440764", "n01443537")
@@ -274,7 +275,7 @@ def test_a_flat_val_takes_its_labels_from_a_table(tmp_path, name, header, label,
     assert [problem.action for problem in listed.problems if problem.name == name] == ["used"]
 
 
-def test_a_flat_val_without_a_table_is_refused(tmp_path):
+def test_val_without_class_folders_or_table_is_rejected(tmp_path):
     root = flat_val(tmp_path / "data")
     for read in (open_dataset, list_source):
         with pytest.raises(InputError, match=r"3 images and no class folders.*val_labels\.csv"):

@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets (TFDS): found by name, prepared when they can be, and read."""
+"""Data sets of TensorFlow Datasets (TFDS): found by name, downloaded if necessary, and read."""
 
 import contextlib
 import dataclasses
@@ -24,8 +24,7 @@ import tensorflow_datasets as tfds
 
 from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
 from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.graph_decode import decode_content
-from alexnet_tf.data.images import to_channels
+from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import check_local_path, expanded
@@ -38,25 +37,23 @@ _MAX_PROBES = 8
 def open_tfds(
     name: str, *, data_dir: str | os.PathLike[str] | None = None, channels: int = 3
 ) -> DataSet:
-    """Opens a TFDS image classification set: prepared ones as they are, others are prepared.
+    """Open a TFDS image classification data set; download and prepare it if necessary.
 
     Args:
       name: "cifar10", "name/config", "name:version"; "shapes" is this package's own.
-      data_dir: TFDS's data folder; None is TFDS's default (~/tensorflow_datasets).
-      channels: 3 or 1: what images are converted to.
+      data_dir: TFDS's data folder; None: TFDS's default (~/tensorflow_datasets).
+      channels: 3 or 1, to which images are converted.
 
     Returns:
       The data set.
 
     Raises:
-      InputError: There is no such set, it is not one of labeled images, or it is neither prepared
-        nor to be downloaded.
+      InputError: The data set does not exist, does not have labeled images, or is not prepared and
+        cannot be downloaded.
     """
     found = find_builder(name, data_dir=data_dir)
     readers = {
-        split: functools.partial(
-            _read, found.builder, tfds_name, found.image_key, found.label_key, channels
-        )
+        split: functools.partial(_read, found, tfds_name, channels)
         for split, tfds_name in found.splits.items()
     }
     info = found.builder.info
@@ -65,14 +62,14 @@ def open_tfds(
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """A TFDS image classification set that is prepared.
+class PreparedBuilder:
+    """The builder of a prepared TFDS image classification data set.
 
     Attributes:
-      builder: TFDS's.
+      builder: TFDS's builder.
       image_key: Name of the image feature.
       label_key: Name of the label feature.
-      splits: TFDS's names by ours ("train", "validation", "test").
+      splits: TFDS's names of "train", "validation" and "test".
     """
 
     builder: Any
@@ -81,41 +78,37 @@ class Found:
     splits: dict[str, str]
 
 
-def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> Found:
-    """Finds a set and prepares it if it is not; see `open_tfds`."""
+def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> PreparedBuilder:
+    """Find a data set and prepare it if necessary; see `open_tfds`."""
     with _quiet():
         builder = _find(name, data_dir)
         image_key, label_key = _keys(name, builder.info)
         prepared = builder.is_prepared()
     if not prepared:
         _prepare(name, builder)
-    there = builder.info.splits
+    available = builder.info.splits
     splits = {
-        split: next(n for n in names if n in there)
+        split: next(n for n in names if n in available)
         for split, names in SPLIT_NAMES.items()
-        if any(n in there for n in names)
+        if any(n in available for n in names)
     }
     if not splits:
         raise InputError(f"--dataset {name} has no train, validation or test split")
-    return Found(builder, image_key, label_key, splits)
+    return PreparedBuilder(builder, image_key, label_key, splits)
 
 
 def is_tfds_name(name: str) -> bool:
-    """Returns whether TFDS, or this package, has a set of that name (without config or version)."""
+    """Return whether TFDS or this package has a data set of that name."""
     return name in _known_names()
 
 
 def _known_names() -> list[str]:
-    """Returns the names of all sets that can be asked for."""
+    """Return the names of all available data sets."""
     return ["shapes", *tfds.list_builders(with_community_datasets=False)]
 
 
 def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
-    """Returns the set's builder.
-
-    Raises:
-      InputError: There is none of that name, version or config.
-    """
+    """Return the builder; raise InputError if the name, version or config does not exist."""
     if data_dir is None:
         check_local_path(os.environ.get("TFDS_DATA_DIR", ""), "TFDS_DATA_DIR")
     folder = None if data_dir is None else str(expanded(data_dir, "--data-dir"))
@@ -136,16 +129,12 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
             f"unknown data set {name!r}: neither a folder nor a TFDS name{hint}"
         ) from None
     except (ValueError, AssertionError) as error:
-        # A version or config that does not exist: TFDS says which there are.
+        # The version or config does not exist: TFDS lists those that do.
         raise InputError(f"--dataset {name}: {_first_line(error)}") from None
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
-    """Returns the names of the image and label features.
-
-    Raises:
-      InputError: There are none.
-    """
+    """Return the names of the image and label features; raise InputError if there are none."""
     features = info.features if isinstance(info.features, tfds.features.FeaturesDict) else {}
     keys = info.supervised_keys
     if not (keys and len(keys) == 2 and all(isinstance(k, str) and k in features for k in keys)):
@@ -157,15 +146,13 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
         right = isinstance(image, tfds.features.Image) and image.np_dtype == np.uint8
         if right and isinstance(label, tfds.features.ClassLabel):
             return keys
-    raise InputError(f"--dataset {name} is no image classification set (8-bit images with a label)")
+    raise InputError(
+        f"--dataset {name} is not an image classification data set (8-bit images with a label)"
+    )
 
 
 def _prepare(name: str, builder: Any) -> None:
-    """Downloads and prepares a set, or draws `shapes`; progress goes to stderr.
-
-    Raises:
-      InputError: It cannot be downloaded.
-    """
+    """Download and prepare a data set, or draw `shapes`; raise InputError if that fails."""
     urls = builder.url_infos or {}
     # The data folder is above <name>/[<config>/]<version>.
     folder = Path(builder.data_dir).parents[builder.info.full_name.count("/")]
@@ -184,52 +171,53 @@ def _prepare(name: str, builder: Any) -> None:
             "--data-dir names a folder that holds it prepared"
         )
     try:
-        # TFDS announces on stdout, which is for results.
+        # TFDS prints progress to stdout, which is for results.
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare()
     except (tfds.core.download.DownloadError, OSError) as error:
-        # OSErrors with a number are the disk's (full, no permission), not the network's.
+        # OSErrors with a number come from the disk (full, no permission), not from the network.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(f"{where} and its download failed: {_first_line(error)}") from None
 
 
 def _any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> bool:
-    """Returns whether a host of `urls` answers in time; TFDS itself would try for minutes.
+    """Return whether a host of `urls` responds in time; TFDS itself would try for minutes.
 
-    One request per host, all at once, in threads that nothing waits for: a name server that does
-    not answer has no time limit of its own.
+    One request per host, all in parallel, in threads that nothing waits for: a name server that
+    does not respond has no time limit of its own.
     """
     hosts = {urllib.parse.urlparse(url).netloc: url for url in urls}
     deadline = time.monotonic() + seconds + 0.5
-    answers: queue.Queue[bool] = queue.Queue()
+    results: queue.Queue[bool] = queue.Queue()
 
     def probe(url: str) -> None:
         try:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=seconds).close()
         except urllib.error.HTTPError:
-            answers.put(True)  # an answer all the same: some hosts refuse HEAD
+            results.put(True)  # the host responds: some hosts do not support HEAD
         except (OSError, ValueError):
-            answers.put(False)
+            results.put(False)
         else:
-            answers.put(True)
+            results.put(True)
 
     probed = list(hosts.values())[:_MAX_PROBES]
     for url in probed:
         threading.Thread(target=probe, args=(url,), daemon=True).start()
     try:
-        return any(answers.get(timeout=max(deadline - time.monotonic(), 0)) for _ in probed)
+        return any(results.get(timeout=max(deadline - time.monotonic(), 0)) for _ in probed)
     except queue.Empty:
         return False
 
 
-def _read(builder: Any, split: str, image_key: str, label_key: str, channels: int) -> Examples:
-    """Reads a split: into memory if its images have one size and fit, else by record.
+def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
+    """Read a split: into memory if its images have one size and fit, else by record.
 
     Raises:
-      InputError: Its shards are not TFRecords; labels are missing.
+      InputError: The shards are not TFRecords, or labels are missing.
     """
+    builder, image_key, label_key = found.builder, found.image_key, found.label_key
     info = builder.info.splits[split]
     features = builder.info.features
     origin = f"{builder.info.full_name} {split}"
@@ -239,7 +227,7 @@ def _read(builder: Any, split: str, image_key: str, label_key: str, channels: in
         )
     height, width, _ = features[image_key].shape
     if height and width and info.num_examples * height * width * channels <= IN_MEMORY_BYTES:
-        examples: Examples = _read_arrays(builder, split, image_key, label_key, channels, origin)
+        examples: Examples = _read_arrays(found, split, channels, origin)
     else:
 
         def decode_image(serialized: tf.Tensor) -> tf.Tensor:
@@ -256,10 +244,9 @@ def _read(builder: Any, split: str, image_key: str, label_key: str, channels: in
     return examples
 
 
-def _read_arrays(
-    builder: Any, split: str, image_key: str, label_key: str, channels: int, origin: str
-) -> ArrayExamples:
-    """Reads a split into memory, in the order of its shards; refuses a damaged one."""
+def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str) -> ArrayExamples:
+    """Read a split into memory, in the order of its shards; raise InputError if it is damaged."""
+    builder, image_key, label_key = found.builder, found.image_key, found.label_key
     count = builder.info.splits[split].num_examples
     height, width, _ = builder.info.features[image_key].shape
     images = np.empty((count, height, width, channels), np.uint8)
@@ -271,29 +258,29 @@ def _read_arrays(
             read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
             decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
         )
-    at = 0
+    read = 0
     try:
         for batch in dataset.batch(1024):
             converted = to_channels(batch[image_key], channels).numpy()
-            images[at : at + len(converted)] = converted
-            labels[at : at + len(converted)] = batch[label_key].numpy()
-            at += len(converted)
+            images[read : read + len(converted)] = converted
+            labels[read : read + len(converted)] = batch[label_key].numpy()
+            read += len(converted)
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
-        again = f"remove {builder.data_dir} and prepare it again"
-        raise InputError(f"{origin} is damaged: {again}") from None
-    return ArrayExamples(images[:at], labels[:at], origin=origin)
+        remedy = f"remove {builder.data_dir} and prepare it again"
+        raise InputError(f"{origin} is damaged: {remedy}") from None
+    return ArrayExamples(images[:read], labels[:read], origin=origin)
 
 
 def _first_line(error: BaseException) -> str:
-    """Returns the first line of TFDS's message, without the call that it repeats."""
+    """Return the first line of TFDS's message, without the call that it repeats."""
     message = re.sub(r'^Failed to construct dataset .*?\}": ', "", str(error))
-    message = message.split(" Here are")[0]  # a list that goes on over lines
+    message = message.split(" Here are")[0]  # a list over several lines
     return next((line.strip() for line in message.splitlines() if line.strip()), repr(error))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps TFDS from warning about folders not there yet, and about its own old names."""
+    """Silence TFDS's warnings about folders that do not exist yet and its own old names."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

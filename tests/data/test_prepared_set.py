@@ -7,11 +7,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf.data.augment import reflected
-from alexnet_tf.data.compiled_crop import resize_crop_flip
 from alexnet_tf.data.examples import ArrayExamples, FileExamples
-from alexnet_tf.data.images import crop_and_flip, resize_and_crop
-from alexnet_tf.data.pipeline import balanced_weights, evaluation_batches, training_batches
+from alexnet_tf.data.images import flip_horizontally
+from alexnet_tf.data.pipeline import (
+    Shard,
+    balanced_weights,
+    evaluation_batches,
+    training_batches,
+)
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.prepare.prepare import prepare
@@ -59,7 +62,7 @@ def assert_same(got, expected):
 
 
 def test_a_prepared_set_gives_the_stream_of_the_same_images_in_memory(examples):
-    for options in ({}, {"epoch": 3, "skip_batches": 2}, {"workers": 2, "worker": 1}):
+    for options in ({}, {"epoch": 3, "skip_batches": 2}, {"shard": Shard(1, 2)}):
         assert_same(batches(examples, **options), batches(in_memory(examples), **options))
 
 
@@ -77,11 +80,11 @@ def test_judging_a_prepared_set(examples):
     assert_same(got, expected)
 
 
-def test_reflection_may_be_left_to_the_device(examples):
-    whole, apart = batches(examples), batches(examples, reflect=False)
-    assert any(batch["reflect"].any() for batch in apart)
+def test_flips_on_the_device_give_the_same_images(examples):
+    whole, apart = batches(examples), batches(examples, flip_on_device=True)
+    assert any(batch["flip"].any() for batch in apart)
     for batch in apart:
-        batch["image"] = reflected(batch["image"], batch.pop("reflect")).numpy()
+        batch["image"] = flip_horizontally(batch["image"], batch.pop("flip")).numpy()
     assert_same(apart, whole)
 
 
@@ -93,22 +96,6 @@ def test_balanced_weights_let_classes_count_alike(examples):
     for batch in batches(examples, class_weights=np.array([1.0, 2.0, 5.0])):
         expected = batch["weight"] * np.array([1.0, 2.0, 5.0], np.float32)[batch["label"]]
         np.testing.assert_array_equal(batch["loss_weight"], expected)
-
-
-@pytest.mark.parametrize("size", [(40, 30), (30, 41), (100, 64), (13, 20), (16, 16), (9, 50)])
-@pytest.mark.parametrize("flip", [False, True])
-def test_a_crop_alone_is_that_of_the_whole_rescaled_image(size, flip):
-    width, height = size
-    coarse = np.random.default_rng(width).integers(0, 256, (5, 6, 3), np.uint8)
-    smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    for channels in (3, 1):
-        image = np.asarray(smooth)[..., :channels]
-        square = resize_and_crop(image, 16)[tf.newaxis]
-        for top, left in ((0, 0), (4, 1), (2, 4)):
-            place = (tf.constant(top), tf.constant(left), tf.constant(flip))
-            expected = crop_and_flip(square, *(p[tf.newaxis] for p in place), 12)[0]
-            got = resize_crop_flip(tf.constant(image), *place, 16, 12)
-            assert np.abs(got.numpy().astype(int) - expected.numpy().astype(int)).max() <= 1
 
 
 def test_files_are_cut_as_arrays_are(tmp_path):

@@ -1,4 +1,4 @@
-"""Prepared sets: what `prepare` wrote, read by random access without a look at the shards first."""
+"""Prepared sets, which `prepare` writes: read by random access, without a pass over the shards."""
 
 import dataclasses
 import functools
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.augment import CropPlan
 from alexnet_tf.data.dataset import DataSet, Splits
 from alexnet_tf.data.examples import Indices, fingerprint_of
 from alexnet_tf.data.images import to_channels
@@ -27,14 +28,14 @@ INDEX_COLUMNS = ("shard", "record_offset", "record_bytes", "image_offset", "imag
 
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """Where each example of a split is: the sidecar `index-<split>.npz`.
+    """The byte ranges of a split's examples: the file `index-<split>.npz` beside the shards.
 
     Attributes:
-      shard: int32 [n], number of its shard.
-      record_offset: int64 [n], where its serialized example begins in the shard, in bytes.
-      record_bytes: int32 [n].
-      image_offset: int64 [n], where the encoded image, or its pixels, begin in the shard.
-      image_bytes: int32 [n].
+      shard: int32 [n], index of the shard.
+      record_offset: int64 [n], offset of the serialized example in the shard, in bytes.
+      record_bytes: int32 [n], its length.
+      image_offset: int64 [n], offset of the encoded image, or of its pixels, in the shard.
+      image_bytes: int32 [n], its length.
       label: int64 [n].
     """
 
@@ -46,7 +47,7 @@ class Index:
     label: np.ndarray
 
     def take(self, indices: Indices) -> "Index":
-        """Returns the rows of these numbers."""
+        """Return these rows."""
         return Index(**{name: getattr(self, name)[indices] for name in INDEX_COLUMNS})
 
 
@@ -56,7 +57,7 @@ class PreparedExamples(StoredExamples):
     Attributes:
       size: Side of the images in pixels.
       is_raw: Whether pixels are stored, not JPEG.
-      stored_statistics: The file with the statistics of just these examples, or None.
+      stored_statistics: The file with the statistics of exactly these examples, or None.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class PreparedExamples(StoredExamples):
         origin: str,
         stored_statistics: Path | None = None,
     ) -> None:
-        """Takes what `open_prepared` read."""
+        """Hold what `open_prepared` read."""
         self.labels = index.label
         self.channels = channels
         self.size = size
@@ -83,16 +84,16 @@ class PreparedExamples(StoredExamples):
         self._maps: dict[int, np.ndarray] = {}
 
     def name(self, index: int) -> str:
-        """Returns the name of the file that the image was prepared from."""
+        """Return the name of the file that the image was prepared from."""
         shard = self._shards[self._index.shard[index]]
         offset = int(self._index.record_offset[index])
         try:
             return recorded_name(shard, offset, int(self._index.record_bytes[index]))
-        except (InputError, UnicodeDecodeError, OSError):  # damaged, or gone
+        except (InputError, UnicodeDecodeError, OSError):  # damaged or removed
             return f"{shard} at byte {offset}"
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """Decodes a stored image; see `StoredExamples.decode`."""
+        """Decode a stored image; see `StoredExamples.decode`."""
         shape = (self.size, self.size)
         if self.is_raw:
             pixels = tf.reshape(tf.io.decode_raw(content, tf.uint8), (*shape, 3))
@@ -100,28 +101,34 @@ class PreparedExamples(StoredExamples):
         image = tf.io.decode_jpeg(content, channels=self.channels, dct_method="INTEGER_ACCURATE")
         return tf.ensure_shape(image, (*shape, self.channels))
 
+    def crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Deliver crops; they are copied from memory-mapped pixels if they only have to be cut."""
+        if plan.only_copies(self.stored_shape):
+            return self._copied_crops(plan)
+        return super().crops(plan)
+
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yields the pixels, which are mapped into memory (`is_raw` only)."""
+        """Yield memory-mapped pixels (`is_raw` only); see `Examples.stored_images`."""
         length = self.size * self.size * 3
-        places = (self._index.shard[indices], self._index.image_offset[indices])
-        for shard, offset in zip(*(values.tolist() for values in places), strict=True):
+        ranges = (self._index.shard[indices], self._index.image_offset[indices])
+        for shard, offset in zip(*(values.tolist() for values in ranges), strict=True):
             yield self._mapped(shard)[offset : offset + length].reshape(self.size, self.size, 3)
 
     def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the stored bytes: object [n]."""
+        """Return the stored bytes: object [n]."""
         index = self._index.take(indices)
-        places = np.stack([index.shard, index.image_offset, index.image_bytes], axis=1)
-        return read_ranges(self._shards, places)
+        ranges = np.stack([index.shard, index.image_offset, index.image_bytes], axis=1)
+        return read_ranges(self._shards, ranges)
 
     def _mapped(self, shard: int) -> np.ndarray:
-        """Returns a shard's bytes, mapped into memory when first asked for: uint8 [bytes]."""
+        """Return a shard's memory-mapped bytes, uint8 [bytes]; map them at the first use."""
         if shard not in self._maps:
             # A plain array on top: slices of np.memmap cost several times those of an array.
             self._maps[shard] = np.asarray(np.memmap(self._shards[shard], np.uint8, "r"))
         return self._maps[shard]
 
     def subset(self, indices: Indices) -> "PreparedExamples":
-        """Returns the examples of these indices."""
+        """Return the examples at these indices."""
         return PreparedExamples(
             self._shards,
             self._index.take(indices),
@@ -132,14 +139,14 @@ class PreparedExamples(StoredExamples):
         )
 
     def fingerprint(self) -> str:
-        """Returns a hash of the preparation and of the places in it."""
+        """Return a checksum of the preparation and of the ranges in its shards."""
         return fingerprint_of(
             self._origin, str(self.channels), self._index.shard, self._index.image_offset
         )
 
 
 def recorded_name(shard: Path, offset: int, length: int) -> str:
-    """Returns what a record says its file was called.
+    """Return the name of a record's source file, as recorded.
 
     Raises:
       InputError: The record is damaged.
@@ -154,15 +161,15 @@ def recorded_name(shard: Path, offset: int, length: int) -> str:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Returns whether a folder holds a whole prepared set."""
+    """Return whether a folder holds a complete prepared set."""
     return (folder / MARKER).is_file()
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """Returns what a prepared set says about itself.
+    """Return the description of a prepared set.
 
     Raises:
-      InputError: It is damaged, or of another version.
+      InputError: It is damaged, or was written by another version.
     """
     marker = folder / MARKER
     try:
@@ -170,22 +177,22 @@ def read_marker(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{marker} is damaged ({error}): prepare the data set again") from None
     if not isinstance(values, dict) or values.get("version") != VERSION:
-        raise InputError(f"{marker} is of another version: prepare the data set again")
+        raise InputError(f"{marker} was written by another version: prepare the data set again")
     return values
 
 
 def open_prepared(name: str, *, channels: int = 3) -> DataSet:
-    """Opens what `prepare` wrote.
+    """Open what `prepare` wrote.
 
     Args:
       name: The folder.
-      channels: 3 or 1: what images are converted to.
+      channels: 3 or 1, to which images are converted.
 
     Returns:
-      The data set. No shard is read until an image is asked for.
+      The data set. No shard is read before its first image is.
 
     Raises:
-      InputError: The set is damaged or not all there.
+      InputError: The set is damaged or incomplete.
     """
     folder = expanded(name)
     marker = read_marker(folder)
@@ -200,16 +207,16 @@ def open_prepared(name: str, *, channels: int = 3) -> DataSet:
 def _read_split(
     folder: Path, marker: dict[str, Any], split: str, channels: int
 ) -> PreparedExamples:
-    """Reads a split's index and looks whether its shards are there, and whole."""
-    said = marker["splits"][split]
+    """Read a split's index; check that its shards exist and have their sizes."""
+    entry = marker["splits"][split]
     path = folder / f"index-{split}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             index = Index(**{column: file[column] for column in INDEX_COLUMNS})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is missing or damaged ({error}): prepare it again") from None
-    shards = [folder / file for file in said["shards"]]
-    for shard, size in zip(shards, said["shard_bytes"], strict=True):
+    shards = [folder / file for file in entry["shards"]]
+    for shard, size in zip(shards, entry["shard_bytes"], strict=True):
         if not shard.is_file() or shard.stat().st_size != size:
             raise InputError(f"{shard} is missing or cut short: prepare the data set again")
     statistics = folder / STATISTICS if split == "train" and channels == 3 else None

@@ -1,42 +1,112 @@
-"""Resize, crop and flip one image in a single pass over its pixels, compiled by Numba.
+"""Random crops (section 4.1), on the CPU: copied by NumPy, or resized on the way by Numba.
 
-TensorFlow's operations need four passes and transpose the image twice: three times as long, and
-each operation may switch threads.
+TensorFlow's gather would look up every row and pixel of a batch of crops: five times the work of
+copying. For an image that must be resized, its operations need four passes and transpose the image
+twice: three times as long as one compiled pass over the crop's pixels.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numba
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.squares import resized_side
+from alexnet_tf.data.decode import resized_side
+
+
+def crop_and_flip(
+    images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
+) -> tf.Tensor:
+    """Crop a square out of each image of a batch at its own position and flip some of them.
+
+    Args:
+      images: uint8 [batch, height, width, channels], in main memory.
+      tops: int32 [batch], the crop's first row.
+      lefts: int32 [batch], the crop's first column.
+      flips: bool [batch], whether the crop is flipped horizontally.
+      pixels: Side of the crops.
+
+    Returns:
+      uint8 [batch, pixels, pixels, channels].
+    """
+    shape = (pixels, pixels, images.shape[-1])
+    copy = functools.partial(copy_crops, shape=shape)
+    crops = tf.numpy_function(copy, (images, tops, lefts, flips), tf.uint8, stateful=False)
+    return tf.ensure_shape(crops, (images.shape[0], *shape))
+
+
+def copy_crops(
+    images: Iterable[np.ndarray],
+    tops: np.ndarray,
+    lefts: np.ndarray,
+    flips: np.ndarray,
+    shape: tuple[int, int, int],
+) -> np.ndarray:
+    """Compute `crop_and_flip` of arrays.
+
+    Args:
+      images: n images, uint8 [height, width, channels].
+      tops: int32 [n], first row of each crop.
+      lefts: int32 [n], first column of each crop.
+      flips: bool [n], whether a crop is flipped horizontally.
+      shape: (pixels, pixels, channels) of a crop.
+
+    Returns:
+      uint8 [n, pixels, pixels, channels].
+    """
+    crops = _aligned((len(tops), *shape))
+    pixels = shape[0]
+    positions = (values.tolist() for values in (tops, lefts, flips))
+    for crop, image, top, left, flip in zip(crops, images, *positions, strict=True):
+        source = image[top : top + pixels, left : left + pixels]
+        if flip:
+            # As items of all channels: a third of the copies that single bytes would take.
+            _as_pixels(crop)[...] = _as_pixels(source)[:, ::-1]
+        else:
+            crop[...] = source
+    return crops
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an empty uint8 array that TensorFlow takes without a copy: aligned to 64 bytes."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + size].reshape(shape)
+
+
+def _as_pixels(image: np.ndarray) -> np.ndarray:
+    """Return a view of uint8 [height, width, channels] as items of all channels [height, width].
+
+    The channels must be contiguous.
+    """
+    return image.view(f"V{image.shape[-1]}")[..., 0]
 
 
 def resize_crop_flip(
     image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, resized: int, pixels: int
 ) -> tf.Tensor:
-    """Return `images.crop_and_flip_one` of `images.resize_and_crop`; compute only the crop.
+    """Crop a square out of one image as if it had been resized by `resize_and_crop`.
 
-    Equal to the two functions up to rounding: a level may differ by one. Runs on the CPU only, as
-    input pipelines do.
+    Only the crop's pixels are computed. A level may differ by one from the crop of the whole
+    resized image, because of rounding; if the image has that size already, the crop is copied.
 
     Args:
       image: uint8 [height, width, channels].
-      top: int32 scalar, the crop's first row in the resized square.
+      top: int32 scalar, the crop's first row in the resized image.
       left: int32 scalar, the crop's first column.
       flip: bool scalar, whether the crop is flipped horizontally.
-      resized: Side of the resized square.
+      resized: Side of the resized image.
       pixels: Side of the crop.
 
     Returns:
       uint8 [pixels, pixels, channels].
     """
     compute = functools.partial(_crop, resized=resized, pixels=pixels)
-    square = tf.numpy_function(compute, (image, top, left, flip), tf.uint8, stateful=False)
-    return tf.ensure_shape(square, (pixels, pixels, image.shape[-1]))
+    crop = tf.numpy_function(compute, (image, top, left, flip), tf.uint8, stateful=False)
+    return tf.ensure_shape(crop, (pixels, pixels, image.shape[-1]))
 
 
 def _crop(
@@ -48,8 +118,8 @@ def _crop(
     new_height, new_width = (resized_side(side, shorter, resized) for side in (height, width))
     row_begin, column_begin = (new_height - resized) // 2 + top, (new_width - resized) // 2 + left
     if (height, width) == (new_height, new_width):
-        square = image[row_begin : row_begin + pixels, column_begin : column_begin + pixels]
-        return np.ascontiguousarray(square[:, ::-1] if flip else square)
+        crop = image[row_begin : row_begin + pixels, column_begin : column_begin + pixels]
+        return np.ascontiguousarray(crop[:, ::-1] if flip else crop)
     rows, row_weights = _taps(row_begin, new_height / height, height, pixels)
     columns, column_weights = _taps(column_begin, new_width / width, width, pixels)
     if flip:
@@ -126,7 +196,7 @@ def _filter(
     # Unsigned: Numba would check signed indices for counting from the end.
     offsets = (3 * (columns - first)).astype(np.uint64)
     line = np.empty(width, np.float32)
-    square = np.empty((pixels, pixels, 3), np.uint8)
+    crop = np.empty((pixels, pixels, 3), np.uint8)
     for y in range(pixels):
         line[:] = 0
         for tap in range(row_weights.shape[1]):
@@ -144,7 +214,7 @@ def _filter(
                 blue += weight * line[offset + np.uint64(2)]
                 offset += np.uint64(3)
             # At most 255.5 plus rounding: the weights are positive and add up to one.
-            square[y, x, 0] = np.uint8(np.int32(red))
-            square[y, x, 1] = np.uint8(np.int32(green))
-            square[y, x, 2] = np.uint8(np.int32(blue))
-    return square
+            crop[y, x, 0] = np.uint8(np.int32(red))
+            crop[y, x, 1] = np.uint8(np.int32(green))
+            crop[y, x, 2] = np.uint8(np.int32(blue))
+    return crop

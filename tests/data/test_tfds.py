@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from alexnet_tf.data import tfds_source
+from alexnet_tf.data import tfds as tfds_data
 from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.data.sources import open_dataset
@@ -87,7 +87,7 @@ def load(examples, index):
     ],
 )
 def test_every_example_by_its_index(name, size, in_memory_bytes, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(tfds_source, "IN_MEMORY_BYTES", in_memory_bytes)
+    monkeypatch.setattr(tfds_data, "IN_MEMORY_BYTES", in_memory_bytes)
     data = open_dataset(name, data_dir=tmp_path)
     assert list(data.splits) == ["train", "validation"]
     assert data.class_names == ("a", "b", "c")
@@ -104,7 +104,7 @@ def test_every_example_by_its_index(name, size, in_memory_bytes, kind, tmp_path,
 
 def test_records_and_arrays_are_the_same_in_the_same_order(tmp_path, monkeypatch):
     arrays = open_dataset("equal_toys", data_dir=tmp_path, channels=1).splits["train"]
-    monkeypatch.setattr(tfds_source, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(tfds_data, "IN_MEMORY_BYTES", 0)
     records = open_dataset("equal_toys", data_dir=tmp_path, channels=1).splits["train"]
     np.testing.assert_array_equal(records.labels, arrays.labels)
     in_map = tf.data.Dataset.range(12).map(records.load, num_parallel_calls=4)
@@ -157,7 +157,7 @@ def test_a_record_that_is_no_example_is_one_line(content, tmp_path):
 
 
 def test_a_set_without_images(tmp_path):
-    with pytest.raises(InputError, match="word_toys is no image classification set"):
+    with pytest.raises(InputError, match="word_toys is not an image classification data set"):
         open_dataset("word_toys", data_dir=tmp_path)
     assert not any(tmp_path.iterdir())
 
@@ -210,7 +210,7 @@ def test_a_network_that_never_answers_is_given_up_in_time(monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", urlopen)
     started = time.perf_counter()
-    assert not tfds_source._any_reachable(("http://a.test/x", "http://b.test/y"), seconds=0.2)
+    assert not tfds_data._any_reachable(("http://a.test/x", "http://b.test/y"), seconds=0.2)
     assert time.perf_counter() - started < 5
     over.set()
 
@@ -218,11 +218,11 @@ def test_a_network_that_never_answers_is_given_up_in_time(monkeypatch):
 def test_any_answer_is_an_answer(monkeypatch):
     refused = urllib.error.HTTPError("http://a.test", 403, "Forbidden", {}, None)
     monkeypatch.setattr(urllib.request, "urlopen", unreachable(refused))
-    assert tfds_source._any_reachable(("http://a.test/x",))
+    assert tfds_data._any_reachable(("http://a.test/x",))
 
 
 def test_a_failed_download_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(tfds_source, "_any_reachable", lambda _: True)
+    monkeypatch.setattr(tfds_data, "_any_reachable", lambda _: True)
 
     def fail(self):
         raise tfds.core.download.DownloadError("Failed to get url. HTTP code: 404.\nmore")
