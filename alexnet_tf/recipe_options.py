@@ -4,7 +4,7 @@ import dataclasses
 
 from alexnet_tf.network_settings import ACTIVATIONS, NORMS, POOLINGS
 from alexnet_tf.options import option
-from alexnet_tf.settings import INITS, OPTIMIZERS, SCHEDULES
+from alexnet_tf.settings import CROPS, INITS, OPTIMIZERS, SCHEDULES
 
 _RECIPES_OWN = "the recipe's"
 
@@ -108,6 +108,23 @@ class RecipeOptions:
         scope="recipe",
         minimum=0,
         below=1,
+    )
+    crop: str | None = option(
+        "Crops of training images: random (the paper's), or random-resized: of random size and "
+        "aspect ratio, resized.",
+        default=_RECIPES_OWN,
+        example="random-resized",
+        scope="recipe",
+        choices=CROPS,
+        metavar="NAME",
+    )
+    color_jitter: float | None = option(
+        "Strength of random brightness, contrast and saturation, from 0 to 1.",
+        default=f"{_RECIPES_OWN}, mostly 0",
+        example="0.4",
+        scope="recipe",
+        minimum=0,
+        maximum=1,
     )
     lighting_std: float | None = option(
         "Standard deviation of PCA lighting; 0 turns it off.",

@@ -14,6 +14,9 @@ from alexnet_tf import paper
 from alexnet_tf.errors import choose
 
 _STREAM_GEOMETRY, _STREAM_LIGHTING, _STREAM_ORDER = 0, 1, 2
+_STREAM_COLOR_JITTER, _STREAM_RESIZED_CROP = 24, 32  # the latter and the following, by attempt
+_CROP_ATTEMPTS = 10
+_SMALLEST_AREA, _WIDEST_RATIO = 0.08, 4 / 3
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
@@ -53,6 +56,9 @@ class CropPlan:
       resize_pixels: Side of the resized images.
       pad_pixels: Width of the reflect padding.
       crop_pixels: Side of the crops.
+      heights: int32 [batches, b], height of each crop before it is resized to `crop_pixels`; None:
+        `crop_pixels`. Only without padding.
+      widths: int32 [batches, b] likewise, or None.
     """
 
     indices: np.ndarray
@@ -62,16 +68,21 @@ class CropPlan:
     resize_pixels: int
     pad_pixels: int
     crop_pixels: int
+    heights: np.ndarray | None = None
+    widths: np.ndarray | None = None
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
         """The arrays by name."""
-        return {"index": self.indices, "top": self.tops, "left": self.lefts, "flip": self.flips}
+        rows = {"index": self.indices, "top": self.tops, "left": self.lefts, "flip": self.flips}
+        if self.heights is not None and self.widths is not None:
+            rows |= {"height": self.heights, "width": self.widths}
+        return rows
 
     def only_copies(self, image_shape: tuple[int, int, int] | None) -> bool:
         """Return whether the crops of images of this shape are parts of their stored pixels."""
         is_resized = image_shape is not None and image_shape[:2] == (self.resize_pixels,) * 2
-        return is_resized and not self.pad_pixels
+        return is_resized and not self.pad_pixels and self.heights is None
 
 
 def draw(
@@ -106,6 +117,63 @@ def draw(
         flips=(flip_word >> np.uint64(31)).astype(bool) & flip,
         alphas=_normals(seed, epoch, indices, lighting_std),
     )
+
+
+def draw_resized_crops(
+    seed: int, epoch: int, indices: np.ndarray, pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Draw crops of random size and aspect ratio (Szegedy et al., 2015), as torchvision does.
+
+    The area is uniform in 8 to 100% of the image's, the logarithm of width / height uniform in that
+    of 3/4 to 4/3. A crop that does not fit is drawn again, up to ten times; then it is the whole
+    image.
+
+    Args:
+      seed: Seed of the run.
+      epoch: Epoch, from 0.
+      indices: int64 [..., n], indices of the examples in the training set.
+      pixels: Side of the square images.
+
+    Returns:
+      int32 [..., n] four times: tops, lefts, heights and widths.
+    """
+    flat = np.asarray(indices).ravel()
+    crops = np.zeros((4, len(flat)), np.int32)
+    crops[2:] = pixels
+    left = np.arange(len(flat))  # positions whose crop is not drawn yet
+    for attempt in range(_CROP_ATTEMPTS):
+        words = random_words(seed, epoch, flat[left], _STREAM_RESIZED_CROP + attempt)
+        area, log_ratio, y, x = (word.astype(np.float64) / 2.0**32 for word in words)
+        area = pixels**2 * (_SMALLEST_AREA + (1 - _SMALLEST_AREA) * area)
+        ratio = np.exp(np.log(_WIDEST_RATIO) * (2 * log_ratio - 1))
+        heights = np.round(np.sqrt(area / ratio)).astype(np.int32)
+        widths = np.round(np.sqrt(area * ratio)).astype(np.int32)
+        fits = (heights <= pixels) & (widths <= pixels)
+        tops = (y * (pixels - heights + 1)).astype(np.int32)
+        lefts = (x * (pixels - widths + 1)).astype(np.int32)
+        crops[:, left[fits]] = np.stack([tops, lefts, heights, widths])[:, fits]
+        left = left[~fits]
+        if not len(left):
+            break
+    tops, lefts, heights, widths = crops.reshape(4, *np.shape(indices))
+    return tops, lefts, heights, widths
+
+
+def draw_color_jitter(seed: int, epoch: int, indices: np.ndarray, strength: float) -> np.ndarray:
+    """Draw factors of brightness, contrast and saturation, uniform in 1 - s to 1 + s.
+
+    Args:
+      seed: Seed of the run.
+      epoch: Epoch, from 0.
+      indices: int64 [..., n], indices of the examples in the training set.
+      strength: s, 0 to 1.
+
+    Returns:
+      float32 [..., n, 3].
+    """
+    words = random_words(seed, epoch, np.asarray(indices), _STREAM_COLOR_JITTER)[:3]
+    uniform = np.stack([word.astype(np.float64) / 2.0**32 for word in words], axis=-1)
+    return (1 + strength * (2 * uniform - 1)).astype(np.float32)
 
 
 def _normals(seed: int, epoch: int, indices: np.ndarray, std: float) -> np.ndarray:

@@ -86,9 +86,15 @@ def _as_pixels(image: np.ndarray) -> np.ndarray:
 
 
 def resize_crop_flip(
-    image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, resized: int, pixels: int
+    image: tf.Tensor,
+    top: tf.Tensor,
+    left: tf.Tensor,
+    flip: tf.Tensor,
+    resized: int,
+    pixels: int,
+    sizes: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tf.Tensor:
-    """Crop a square out of one image as if it had been resized by `resize_and_crop`.
+    """Crop a rectangle out of one image as if it had been resized by `resize_and_crop`.
 
     Only the crop's pixels are computed. A level may differ by one from the crop of the whole
     resized image, because of rounding; if the image has that size already, the crop is copied.
@@ -99,29 +105,61 @@ def resize_crop_flip(
       left: int32 scalar, the crop's first column.
       flip: bool scalar, whether the crop is flipped horizontally.
       resized: Side of the resized image.
-      pixels: Side of the crop.
+      pixels: Side of the result.
+      sizes: int32 scalars, height and width of the crop in the resized image, which is then resized
+        to `pixels`; near its border pixels outside the crop are interpolated. None: `pixels`.
 
     Returns:
       uint8 [pixels, pixels, channels].
     """
     compute = functools.partial(_crop, resized=resized, pixels=pixels)
-    crop = tf.numpy_function(compute, (image, top, left, flip), tf.uint8, stateful=False)
+    arguments = (image, top, left, flip, *(sizes or ()))
+    crop = tf.numpy_function(compute, arguments, tf.uint8, stateful=False)
     return tf.ensure_shape(crop, (pixels, pixels, image.shape[-1]))
 
 
 def _crop(
-    image: np.ndarray, top: np.int32, left: np.int32, flip: np.bool_, resized: int, pixels: int
+    image: np.ndarray,
+    top: np.int32,
+    left: np.int32,
+    flip: np.bool_,
+    *sizes: np.int32,
+    resized: int,
+    pixels: int,
 ) -> np.ndarray:
     """Compute `resize_crop_flip` of arrays, without holding the interpreter's lock."""
-    height, width, channels = image.shape
+    height, width = image.shape[:2]
     shorter = min(height, width)
     new_height, new_width = (resized_side(side, shorter, resized) for side in (height, width))
     row_begin, column_begin = (new_height - resized) // 2 + top, (new_width - resized) // 2 + left
+    if sizes:
+        # The crop's pixels per pixel of the result, along each side.
+        rows_per_pixel, columns_per_pixel = (int(size) / pixels for size in sizes)
+        rows, row_weights = _taps(
+            row_begin / rows_per_pixel, new_height / height / rows_per_pixel, height, pixels
+        )
+        columns, column_weights = _taps(
+            column_begin / columns_per_pixel, new_width / width / columns_per_pixel, width, pixels
+        )
+        return _filtered(image, rows, row_weights, columns, column_weights, bool(flip))
     if (height, width) == (new_height, new_width):
         crop = image[row_begin : row_begin + pixels, column_begin : column_begin + pixels]
         return np.ascontiguousarray(crop[:, ::-1] if flip else crop)
     rows, row_weights = _taps(row_begin, new_height / height, height, pixels)
     columns, column_weights = _taps(column_begin, new_width / width, width, pixels)
+    return _filtered(image, rows, row_weights, columns, column_weights, bool(flip))
+
+
+def _filtered(
+    image: np.ndarray,
+    rows: np.ndarray,
+    row_weights: np.ndarray,
+    columns: np.ndarray,
+    column_weights: np.ndarray,
+    flip: bool,
+) -> np.ndarray:
+    """Apply filters from `_taps` to an image with any number of channels, flipped if `flip`."""
+    channels = image.shape[-1]
     if flip:
         columns, column_weights = columns[::-1].copy(), column_weights[::-1].copy()
     colors = image if channels == 3 else np.repeat(image, 3, axis=2)
@@ -138,11 +176,11 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def _taps(begin: int, scale: float, size: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+def _taps(begin: float, scale: float, size: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the triangle filter along one side, as wide as an output pixel or an input pixel.
 
     Args:
-      begin: The first output pixel.
+      begin: The first output pixel, which may be a fraction.
       scale: Output pixels per input pixel.
       size: Input pixels.
       pixels: Output pixels.

@@ -98,9 +98,12 @@ class Examples(abc.ABC):
                 resized = resize_and_crop(image, plan.resize_pixels)
                 image = pad_reflect(resized[tf.newaxis], plan.pad_pixels)[0]
             side = plan.resize_pixels + 2 * plan.pad_pixels
-            if image.shape[:2] == (side, side):  # known before the image is decoded
+            sizes = (row["height"], row["width"]) if plan.heights is not None else None
+            has_size = image.shape[:2] == (side, side)  # known before the image is decoded
+            if has_size and sizes is None:
                 return crop_and_flip_one(image, *position, plan.crop_pixels)
-            return resize_crop_flip(image, *position, plan.resize_pixels, plan.crop_pixels)
+            pixels = (plan.resize_pixels, plan.crop_pixels)
+            return resize_crop_flip(image, *position, *pixels, sizes)
 
         return self._map_images(plan.rows, crop)
 
@@ -209,9 +212,11 @@ class ArrayExamples(Examples):
         return tf.gather(self.tensor, index)
 
     def crops(self, plan: CropPlan) -> tf.data.Dataset:
-        """Deliver crops, a batch at a time; see `Examples.crops`."""
+        """Deliver crops, mostly a batch at a time; see `Examples.crops`."""
         if plan.only_copies(self.stored_shape):
             return self._copied_crops(plan)
+        if plan.heights is not None:
+            return super().crops(plan)
 
         def crop(row: Rows) -> tf.Tensor:
             images = resize_and_crop(tf.gather(self.tensor, row["index"]), plan.resize_pixels)
@@ -252,13 +257,7 @@ class FileExamples(Examples):
     def __init__(
         self, paths: Sequence[str | os.PathLike[str]], labels: np.ndarray, *, channels: int = 3
     ) -> None:
-        """Hold paths and labels; read nothing yet.
-
-        Args:
-          paths: One file per example.
-          labels: Integers, one per file.
-          channels: 3 (RGB) or 1 (gray), to which `load` converts.
-        """
+        """Hold a path and a label per example, and the channels that `load` converts to."""
         if len(paths) != len(labels):
             raise ValueError(f"{len(paths)} paths, {len(labels)} labels")
         self.paths = [str(path) for path in paths]

@@ -224,6 +224,34 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     return tf.stack(crops + [crop[:, :, ::-1, :] for crop in crops], axis=1)
 
 
+def apply_color_jitter(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Change brightness, contrast and saturation of a batch, in this order, as torchvision does.
+
+    Brightness multiplies the image, contrast moves it away from its mean luminance, saturation
+    moves each pixel away from its own luminance. Values are clipped to 0..255 after each.
+
+    Args:
+      images: float32 [batch, height, width, channels], 0..255.
+      factors: float32 [batch, 3], of brightness, contrast and saturation; 1 changes nothing.
+
+    Returns:
+      float32 [batch, height, width, channels], 0..255.
+    """
+
+    def luminance(x: tf.Tensor) -> tf.Tensor:
+        if x.shape[-1] == 1:
+            return x
+        return tf.reduce_sum(x * _LUMINANCE, axis=-1, keepdims=True)
+
+    def moved(x: tf.Tensor, center: tf.Tensor | float, number: int) -> tf.Tensor:
+        factor = factors[:, number, tf.newaxis, tf.newaxis, tf.newaxis]
+        return tf.clip_by_value(center + factor * (x - center), 0.0, 255.0)
+
+    images = moved(images, 0.0, 0)
+    images = moved(images, tf.reduce_mean(luminance(images), axis=(1, 2), keepdims=True), 1)
+    return moved(images, luminance(images), 2)
+
+
 def apply_lighting(
     images: tf.Tensor, offsets: tf.Tensor, divisor: float = 1.0, mean: Any = None
 ) -> tf.Tensor:

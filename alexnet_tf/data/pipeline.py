@@ -5,7 +5,15 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.augment import CropPlan, Draws, draw, epoch_order, lighting_offsets
+from alexnet_tf.data.augment import (
+    CropPlan,
+    Draws,
+    draw,
+    draw_color_jitter,
+    draw_resized_crops,
+    epoch_order,
+    lighting_offsets,
+)
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import InputError
@@ -107,7 +115,7 @@ def training_batches(
 
     Args:
       examples: The training examples.
-      recipe: Gives resize_pixels, pad_pixels, the input size, flip and lighting.
+      recipe: Gives resize_pixels, pad_pixels, the input size, crop, flip, jitter and lighting.
       statistics: Statistics of the training set, for its principal components.
       seed: Seed of the run.
       epoch: Epoch, from 0.
@@ -122,7 +130,9 @@ def training_batches(
       cropped and flipped; `label` int64 [b]; `weight` float32 [b], 0 for padding examples, which
       fill the last batch with this epoch's first; `offset` float32 [b, 3], PCA lighting on the
       0..255 scale, not yet added; with class weights also `loss_weight` float32 [b], the label's
-      weight times `weight`; with `flip_on_device` also `flip` bool [b], and images not flipped.
+      weight times `weight`; with color jitter also `jitter` float32 [b, 3], the factors of
+      brightness, contrast and saturation, not yet applied; with `flip_on_device` also `flip`
+      bool [b], and images not flipped.
 
     Raises:
       InputError: The batch size is wrong; see `check_batch_size`.
@@ -141,6 +151,8 @@ def training_batches(
         "weight": is_real.astype(np.float32),
         "offset": offsets,
     }
+    if recipe.color_jitter:
+        rows["jitter"] = draw_color_jitter(seed, epoch, indices, recipe.color_jitter)
     if class_weights is not None:
         rows["loss_weight"] = rows["weight"] * class_weights.astype(np.float32)[rows["label"]]
     if flip_on_device:
@@ -169,6 +181,12 @@ def _plan_epoch(
     )
     sizes = (recipe.resize_pixels, recipe.pad_pixels, crop_pixels)
     plan = CropPlan(indices, draws.tops, draws.lefts, draws.flips, *sizes)
+    if recipe.crop == "random-resized":
+        crops = draw_resized_crops(seed, epoch, indices, recipe.resize_pixels)
+        tops, lefts, heights, widths = crops
+        plan = dataclasses.replace(
+            plan, tops=tops, lefts=lefts, heights=heights, widths=widths, pad_pixels=0
+        )
     return plan, _offsets(draws, recipe, statistics)
 
 
@@ -194,12 +212,12 @@ def evaluation_batches(examples: Examples, pixels: int, batch_size: int) -> tf.d
       float32 [b], 0 for the padding examples of the last batch.
 
     Raises:
-      InputError: The batch size is below 1, or there are no examples.
+      InputError: The batch size is below 1, or the set is empty.
     """
     if batch_size < 1:
         raise InputError(f"batch size must be at least 1. Received: {batch_size}")
     if not len(examples):
-        raise InputError("there are no examples to evaluate")
+        raise InputError("no examples to evaluate: the split is empty")
     count = steps_per_epoch(len(examples), batch_size) * batch_size
     indices = np.resize(np.arange(len(examples)), count).reshape(-1, batch_size)
     weights = (np.arange(count) < len(examples)).astype(np.float32).reshape(-1, batch_size)

@@ -10,7 +10,7 @@ from alexnet_tf.data.examples import Examples
 from alexnet_tf.errors import InputError
 
 _STREAM_HOLD_OUT, _STREAM_LIMIT_TRAIN, _STREAM_LIMIT_VALIDATION = 16, 17, 18
-HELD_OUT = "train (held out)"
+HELD_OUT = "train (held-out)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TrainingSplits:
     Attributes:
       train: The training examples.
       validation: The examples evaluated after each epoch; None if the data set has none.
-      validation_name: "validation", "train (held out)" or "test"; "" without validation.
+      validation_name: "validation", "train (held-out)" or "test"; "" without validation.
       selects_best: Whether `validation` selects the best epoch and may reduce the learning rate.
         False for a test split, whose errors are only reported.
     """
@@ -42,7 +42,7 @@ def split_dataset(
     """Choose the training and validation examples.
 
     The data set's own validation split selects the best epoch. Without one, a fraction of train is
-    held out by seed. With `hold_out` 0 all of train is trained on, nothing selects, and the errors
+    set aside by seed. With `hold_out` 0 all of train is trained on, nothing selects, and the errors
     on the test split are only reported.
 
     Args:
@@ -56,7 +56,7 @@ def split_dataset(
       The splits.
 
     Raises:
-      InputError: There is no train split, the data set is too small to hold anything out, or a
+      InputError: The train split is missing, the data set is too small to hold anything out, or a
         limit is below 1.
     """
     if "train" not in dataset.splits:
@@ -92,7 +92,7 @@ def evaluation_split(dataset: DataSet, name: str, hold_out: float, seed: int) ->
     Args:
       dataset: The data set.
       name: "train", "validation" or "test". If the data set has no validation split, "validation"
-        is what the run held out, and "train" what it kept.
+        is what the run set aside, and "train" what it kept.
       hold_out: The run's fraction.
       seed: The run's seed.
 
@@ -115,7 +115,7 @@ def evaluation_split(dataset: DataSet, name: str, hold_out: float, seed: int) ->
 
 
 def _held_out(dataset: DataSet, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of train that are kept and those held out, each in ascending order."""
+    """Return the indices of train that are kept and those set aside, each in ascending order."""
     if not 0 < fraction < 1:
         raise InputError(
             f"the held-out fraction must be at least 0 and below 1. Received: {fraction}"

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.images import apply_lighting
+from alexnet_tf.data.images import apply_color_jitter, apply_lighting
 from alexnet_tf.data.pipeline import Shard, training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.settings import Recipe
@@ -86,6 +86,8 @@ class TrainingInput:
         )
         batch = next(iter(batches))
         images = tf.cast(batch["image"], tf.float32)
+        if "jitter" in batch:
+            images = apply_color_jitter(images, batch["jitter"])
         if self.train.channels == 3 and self.recipe.lighting_std > 0:
             images = apply_lighting(images, batch["offset"], self.recipe.lighting_divisor, mean)
         return np.round(np.clip(images, 0, 255)).astype(np.uint8)

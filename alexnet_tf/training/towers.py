@@ -20,8 +20,9 @@ from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.layers.local_response_normalization import LocalResponseNormalization
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import DeviceConfiguration
+from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizers import PaperMomentum
-from alexnet_tf.training.step import LossScale, TrainingStep
+from alexnet_tf.training.step import TrainingStep
 
 Pair = list[Any]  # one entry per tower
 

@@ -41,8 +41,7 @@ class StoppedError(Exception):
 class Trainer:
     """Trains a network, epoch by epoch.
 
-    Methods take `saver`, which writes checkpoints, and `stop`, which returns True once the run is
-    to stop.
+    `saver` writes checkpoints; `stop` returns True once the run is to stop.
 
     Args:
       model: The network, built under the strategy's scope.
@@ -95,20 +94,12 @@ class Trainer:
 
     def epochs(self) -> Iterator[int]:
         """Yields the number, from 0, of each epoch that is left to train."""
+        patience = self._recipe.patience or math.inf
         while self.state.epoch < self._settings.epochs:
-            if self._is_out_of_patience():
-                self._reporter.message(
-                    f"no better validation result in {self._recipe.patience} epochs: training ends"
-                )
+            if self.state.epochs_since_best >= patience:
+                self._reporter.message(f"no better validation result in {patience} epochs: done")
                 return
             yield self.state.epoch
-
-    def _is_out_of_patience(self) -> bool:
-        """Returns whether the validation error has not fallen for the recipe's patience."""
-        patience, best = self._recipe.patience, self.state.best
-        if not (patience and self._splits.selects_best and best is not None):
-            return False
-        return self.state.epoch - best.epoch >= patience
 
     def train_epoch(self, saver: Saver, stop: StopRequested) -> None:
         """Makes the updates of the epoch that are left, and saves a checkpoint.

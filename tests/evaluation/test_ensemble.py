@@ -150,7 +150,7 @@ def test_ensemble_rejects_bad_members(networks, photos, tmp_path):
 
 
 def add_run(
-    folder, network, dataset, seed, hold_out=0.2, validation_split="train (held out)", data_dir=None
+    folder, network, dataset, seed, hold_out=0.2, validation_split="train (held-out)", data_dir=None
 ):
     folder.mkdir(parents=True)
     save_model(network, folder / "best.keras")

@@ -86,6 +86,8 @@ def test_impossible_step_epochs_are_rejected(options, message):
         (["--label-smoothing", "1"], ("--label-smoothing",)),
         (["--patience", "0"], ("--patience",)),
         (["--lighting-std", "-1"], ("--lighting-std",)),
+        (["--color-jitter", "2"], ("--color-jitter",)),
+        (["--crop", "center"], ("--crop", "random-resized")),
         (["--optimizer", "sgd"], ("--optimizer", "adamw")),
     ],
 )
@@ -153,6 +155,8 @@ def numbers(history):
             "step_epochs": (1, 2),
             "label_smoothing": 0.1,
             "lighting_std": 0.3,
+            "crop": "random-resized",
+            "color_jitter": 0.4,
         },
         {"optimizer": "adamw", "learning_rate": 1e-3, "schedule": "cosine", "patience": 9},
     ],
