@@ -8,7 +8,7 @@ from alexnet_tf.bench.ceiling import Ceiling
 from alexnet_tf.bench.layers import LayerTime
 from alexnet_tf.bench.speed import Speed
 from alexnet_tf.console import Column, Console
-from alexnet_tf.figures.figure import save_picture
+from alexnet_tf.figures.canvas import save_figure
 from alexnet_tf.system import peak_memory_bytes
 
 _FORWARD, _BACKWARD = "#0072B2", "#D55E00"  # Okabe and Ito: color-blind safe
@@ -110,4 +110,4 @@ def draw_layers(benchmark: Benchmark, path: Path) -> None:
         xlabel="milliseconds",
     )
     axes.legend()
-    save_picture(figure, path)
+    save_figure(figure, path)

@@ -80,7 +80,7 @@ def command(
     from alexnet_tf.data.picture import draw_examples
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
-    from alexnet_tf.figures.names import drawable, shortened, text_style
+    from alexnet_tf.figures.text import display_names, text_style, truncate
 
     opened = open_dataset(dataset, data_dir=data_dir, channels=chosen.network.channels)
     train = opened.splits.get("train")
@@ -91,7 +91,7 @@ def command(
         some = train.subset(sample.readable)
         # The colors' components of a sample do for a picture.
         statistics = fit_statistics(some, chosen.resize_pixels, what="sampled", cache=False)
-        names = shortened(drawable(opened.class_names), _LONGEST_NAME)
+        names = [truncate(name, _LONGEST_NAME) for name in display_names(opened.class_names)]
         style = text_style(names)
         draw_examples(some, names, chosen, statistics, path, seed=seed or 0, text_style=style)
         values["picture"] = str(path)

@@ -8,7 +8,7 @@ import numpy as np
 from alexnet_tf.demo.predictor import ActiveKernel, ImageResult
 from alexnet_tf.evaluation.similarity import Neighbor
 from alexnet_tf.evaluation.similarity_picture import short_name
-from alexnet_tf.figures.encode import image_uri, is_small
+from alexnet_tf.figures.canvas import image_uri, is_small
 
 STYLE = """
 .tiles { display: flex; flex-wrap: wrap; gap: 12px; margin: 0; padding: 0; list-style: none; }

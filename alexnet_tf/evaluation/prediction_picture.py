@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alexnet_tf.evaluation.predict import Prediction
-from alexnet_tf.figures.figure import save_picture
-from alexnet_tf.figures.names import drawable_name
+from alexnet_tf.figures.canvas import save_figure
+from alexnet_tf.figures.text import display_name
 from alexnet_tf.figures.tiles import Tile, draw_tiles
 from alexnet_tf.files import check_picture_name
 
@@ -27,10 +27,10 @@ def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike[
     tiles = [
         Tile(
             prediction.pixels,
-            drawable_name(Path(prediction.image).name, "image"),
-            [drawable_name(guess.name, f"class {guess.number}") for guess in prediction.top],
+            display_name(Path(prediction.image).name, "image"),
+            [display_name(guess.name, f"class {guess.number}") for guess in prediction.top],
             [guess.probability for guess in prediction.top],
         )
         for prediction in predictions[:MOST_IMAGES]
     ]
-    save_picture(draw_tiles(tiles), path)
+    save_figure(draw_tiles(tiles), path)

@@ -10,9 +10,9 @@ import tensorflow as tf
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.evaluation.feature_index import FeatureIndex
 from alexnet_tf.evaluation.similarity import Neighbor
-from alexnet_tf.figures.figure import save_picture
-from alexnet_tf.figures.names import drawable_name, shortened
-from alexnet_tf.figures.tiles import LONGEST_CAPTION, draw_neighbors
+from alexnet_tf.figures.canvas import save_figure
+from alexnet_tf.figures.text import display_name, truncate
+from alexnet_tf.figures.tiles import MAX_CAPTION_COLUMNS, draw_neighbors
 
 
 def draw_similar(
@@ -31,14 +31,14 @@ def draw_similar(
     """
     side = pixels.shape[0]
     near = [(neighbor_pixels(index, n, side), _caption(n)) for n in found]
-    save_picture(draw_neighbors([(pixels, "")], [near]), path)
+    save_figure(draw_neighbors([(pixels, "")], [near]), path)
 
 
 def _caption(neighbor: Neighbor) -> str:
     """Returns a name, cut so that the distance behind it is not."""
     distance = f" {neighbor.distance:.2f}"
-    name = drawable_name(short_name(neighbor), "image")
-    return shortened([name], LONGEST_CAPTION - len(distance))[0] + distance
+    name = display_name(short_name(neighbor), "image")
+    return truncate(name, MAX_CAPTION_COLUMNS - len(distance)) + distance
 
 
 def neighbor_pixels(index: FeatureIndex, neighbor: Neighbor, side: int) -> np.ndarray:

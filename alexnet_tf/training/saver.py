@@ -11,8 +11,8 @@ import numpy as np
 
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
+from alexnet_tf.figures.canvas import save_figure
 from alexnet_tf.figures.curves import draw_curves
-from alexnet_tf.figures.figure import save_picture
 from alexnet_tf.files import sha256
 from alexnet_tf.model.persistence import save_model
 from alexnet_tf.run_record import EpochRecord, RunRecord, history_text
@@ -174,5 +174,6 @@ class Saver:
 
     def _draw(self, folder: RunFolder, history: list[EpochRecord]) -> None:
         """Draws the curves as they are now."""
+        classes = len(self._record.class_names)
         title = f"{self._record.recipe.name} on {self._record.dataset.name}"
-        save_picture(draw_curves(history, title), folder.path / runs.CURVES)
+        save_figure(draw_curves(history, title, num_classes=classes), folder.path / runs.CURVES)
