@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from alexnet_tf.figures.canvas import LIGHT, Theme, new_figure, style_axes, style_legend
+from alexnet_tf.figures.canvas import LIGHT, Theme, new_figure, style_axes
 from alexnet_tf.figures.text import text_style, truncate
 
 MAX_BARS = 40
@@ -49,7 +49,7 @@ def draw_calibration(
         color=theme.series[0],
         edgecolor=theme.background,
         alpha=0.45,
-        label="accuracy in the bin",
+        label="accuracy",
     )
     above.plot([0, 100], [0, 100], "--", color=theme.muted, label="perfect calibration")
     above.plot(
@@ -57,11 +57,14 @@ def draw_calibration(
         100 * accuracies[filled],
         "o-",
         color=theme.series[1],
-        label="accuracy at the mean confidence",
+        label="accuracy at mean confidence",
     )
     above.set(xlim=(0, 100), ylim=(0, 100))
     above.set_ylabel("accuracy (%)", color=theme.ink)
-    style_legend(above, theme, loc="upper left")
+    # Below the diagram, since bars and points can be anywhere inside it.
+    figure.legend(
+        loc="outside lower center", ncols=3, frameon=False, labelcolor=theme.ink, fontsize=8.5
+    )
     text = "no images" if math.isnan(expected_error) else f"{100 * expected_error:.2f}%"
     above.set_title(f"expected calibration error {text}", fontsize=10, color=theme.ink)
     below.bar(left, counts, width, align="edge", color=theme.muted, edgecolor=theme.background)
