@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         restart_with_huge_pages()
     _escape_unencodable()
     if threading.current_thread() is threading.main_thread():
-        # SIGTERM ends a command as Ctrl-C does; training saves first (see training/stopping.py).
+        # SIGTERM ends a command as Ctrl-C does; training saves first (see training/train.py).
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(args=arguments, prog_name=command_name(), standalone_mode=False)

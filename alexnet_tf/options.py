@@ -1,4 +1,4 @@
-"""Options as data: help text, allowed values, and what they belong to. No TensorFlow."""
+"""Options as data: help text, allowed values, and scope. No TensorFlow."""
 
 import dataclasses
 import math
@@ -6,22 +6,22 @@ from typing import Any, Literal
 
 from alexnet_tf.errors import InputError
 
-# What an option belongs to decides where it is recorded and whether a resumed run may change it:
+# The scope of an option: where it is recorded, and whether a resumed run may change it.
 #   "run"     recorded; a resumed run must have the same value.
 #   "recipe"  likewise; replaces the value of the same name in the recipe or its network.
-#   "process" not part of the run: the next process that resumes it may take another value.
+#   "process" not part of the run: a process that resumes it may use another value.
 Scope = Literal["run", "recipe", "process"]
 
 
 @dataclasses.dataclass(frozen=True)
 class OptionInfo:
-    """How one option is shown and checked.
+    """The description and the allowed values of one option.
 
     Attributes:
       help: What the option does, one sentence.
-      default: The default as the user reads it, such as "the recipe's".
+      default: The default in words, such as "the recipe's".
       example: A value for the help text; "" for a flag.
-      scope: What the option belongs to, see `Scope`.
+      scope: See `Scope`.
       choices: All allowed values, or () for any.
       minimum: The smallest allowed number, or None.
       above: A number that the value must exceed, or None.

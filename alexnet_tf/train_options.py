@@ -1,15 +1,14 @@
 """`TrainOptions`: every option of training, defined once. No TensorFlow.
 
-The command line, `train(...)`, run.json and the check on resume all read the fields of this class:
-a new option is one new field.
+The command line, `train(...)`, run.json and the check on resume read the fields of this class, so a
+new option is one new field.
 """
 
 import dataclasses
 from typing import Any
 
-from alexnet_tf.errors import InputError
 from alexnet_tf.options import Scope, flag, flag_name, option, option_infos
-from alexnet_tf.settings import ACTIVATIONS, INITS, NETWORK_OVERRIDES, NORMS, POOLINGS, Recipe
+from alexnet_tf.settings import ACTIVATIONS, INITS, NORMS, POOLINGS, Recipe
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
@@ -17,12 +16,11 @@ PARALLELISMS = ("data", "towers")
 CLASS_WEIGHTS = ("none", "balanced")
 LEARNING_RATE_SCALINGS = ("none", "linear")
 _RECIPES_OWN = "the recipe's"
-_RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """What a user may say about a training run; None leaves the choice to the recipe.
+    """The options of a training run; None leaves the choice to the recipe.
 
     Every field is an option of `alexnet-tf train` (with dashes for underscores) and a keyword of
     `alexnet_tf.train`. The metadata of a field holds its `OptionInfo`.
@@ -167,8 +165,7 @@ class TrainOptions:
         metavar="NAME",
     )
     strategy: str | None = option(
-        "How devices share the work: auto, single, mirrored (one machine) or multiworker "
-        "(TF_CONFIG).",
+        "How the work is divided: auto, single, mirrored (one machine) or multiworker (TF_CONFIG).",
         default="auto",
         example="mirrored",
         scope="process",
@@ -204,7 +201,7 @@ class TrainOptions:
         minimum=1,
     )
     class_weights: str | None = option(
-        "none, or balanced: every class has the same weight in the loss, however few its images.",
+        "none, or balanced: every class has the same total weight in the loss.",
         default="none",
         example="balanced",
         choices=CLASS_WEIGHTS,
@@ -243,7 +240,7 @@ class TrainOptions:
         }
 
     def overrides(self) -> dict[str, Any]:
-        """Returns the given options that change what the recipe says, by name."""
+        """Returns the given options that change the recipe's values, by name."""
         names = ("learning_rate_scaling", "weights", "freeze")
         others = {name: getattr(self, name) for name in names}
         return self.given("recipe") | {n: v for n, v in others.items() if v not in (None, "none")}
@@ -255,7 +252,7 @@ class TrainOptions:
     def to_json(self) -> dict[str, Any]:
         """Returns the given options as plain values.
 
-        A recipe that is not a name is left out: the run's record holds it in full.
+        A `Recipe` is replaced by its name: the run's record holds it in full.
         """
         values = self.given()
         if isinstance(self.recipe, Recipe):
@@ -264,7 +261,7 @@ class TrainOptions:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainOptions":
-        """Returns what `to_json` gave."""
+        """Returns the options that `to_json` converted."""
         lists = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
         return cls(**{**values, **lists})
 
@@ -279,29 +276,3 @@ class TrainOptions:
             factor = changed.batch_size / recipe.batch_size
             changed = changed.replace(learning_rate=changed.learning_rate * factor)
         return changed
-
-    def check_resumes(self, began: "TrainOptions", recipe: Recipe) -> None:
-        """Checks that a run may be resumed with these options.
-
-        Options of the process may differ. Everything else that is given must be as it was: the
-        value that the run began with, or the recipe's where the run was given none. The number of
-        epochs may grow; `resumed_epochs` checks it.
-
-        Args:
-          began: The options that the run began with.
-          recipe: The run's recipe, with those options applied.
-
-        Raises:
-          InputError: An option differs; the message names both values.
-        """
-        for name, value in self.given("run", "recipe").items():
-            if name in ("recipe", "epochs") or (name == "precision" and value == "auto"):
-                continue
-            before = getattr(began, name)
-            if before is None and name in _RECIPE_FIELDS | {*NETWORK_OVERRIDES}:
-                before = getattr(recipe.network if name in NETWORK_OVERRIDES else recipe, name)
-            if value != before:
-                raise InputError(
-                    f"{flag_name(name)} {value} differs from the run's {before}: resume without "
-                    "it, or start a new run in another folder"
-                )

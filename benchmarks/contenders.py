@@ -1,7 +1,7 @@
-"""Runs contenders side by side: each in a process of its own, taking turns, one at a time.
+"""Compares contenders that run in processes of their own and take turns.
 
-A contender is a function that builds something and returns what makes one step. In its process it
-waits for its turn, so that the others have the machine to themselves.
+A contender is a function that builds a model and returns a function that makes one step. Its
+process waits for its turn, so that only one uses the cores at a time.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from alexnet_tf.system import huge_page_environment
 
@@ -24,35 +24,35 @@ class MissingPeerError(Exception):
 
 
 def serve(build: Callable[[], Step]) -> None:
-    """Runs one contender: builds it, then makes as many steps as each line on stdin says.
+    """Builds a contender, then reads a number of steps from each line of stdin and makes them.
 
-    Answers each line with one line of JSON. Ends with stdin.
+    Replies to each line with one line of JSON. Ends when stdin does.
     """
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not be taken for an answer
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not be read as a reply
     try:
         step = build()
     except ImportError as error:
-        print(json.dumps({"missing": error.name or str(error)}), file=answers, flush=True)
+        print(json.dumps({"missing": error.name or str(error)}), file=replies, flush=True)
         return
     step()
     step()
-    print(json.dumps({"ready": True}), file=answers, flush=True)
+    print(json.dumps({"ready": True}), file=replies, flush=True)
     for line in sys.stdin:
         started = time.perf_counter()
         for _ in range(int(line)):
             step()
         seconds = time.perf_counter() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "memory": memory}), file=answers, flush=True)
+        print(json.dumps({"seconds": seconds, "memory": memory}), file=replies, flush=True)
 
 
 class Contender:
     """A contender's process.
 
     Args:
-      command: Starts it.
-      environment: Its variables.
+      command: The command that starts it.
+      environment: Its environment variables.
     """
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
@@ -66,21 +66,21 @@ class Contender:
             text=True,
             env={**environment, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
-        answer = self._answer()
-        if "missing" in answer:
-            raise MissingPeerError(answer["missing"])
+        reply = self._read_reply()
+        if "missing" in reply:
+            raise MissingPeerError(reply["missing"])
 
     def run(self, steps: int) -> None:
-        """Makes steps and notes the seconds of one."""
+        """Makes steps and records the mean seconds of one."""
         assert self._process.stdin is not None
         print(steps, file=self._process.stdin, flush=True)
-        answer = self._answer()
-        self.seconds_per_step.append(answer["seconds"] / steps)
-        self.memory = answer["memory"]
+        reply = self._read_reply()
+        self.seconds_per_step.append(reply["seconds"] / steps)
+        self.memory = reply["memory"]
 
     @property
     def median_seconds(self) -> float:
-        """Of a step, over the rounds."""
+        """Median seconds of a step over the rounds."""
         return statistics.median(self.seconds_per_step)
 
     def close(self) -> None:
@@ -89,8 +89,8 @@ class Contender:
         self._process.stdin.close()
         self._process.wait(timeout=60)
 
-    def _answer(self) -> dict:
-        """Reads one answer."""
+    def _read_reply(self) -> dict:
+        """Returns one line of JSON from the process."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -98,14 +98,27 @@ class Contender:
         return json.loads(line)
 
 
-def add_huge_pages(parser: argparse.ArgumentParser) -> None:
-    """Adds the option --huge-pages: whose memory is in large pages."""
+def option_parser(description: str, contenders: Iterable[str]) -> argparse.ArgumentParser:
+    """Returns a parser with the options that all comparisons have."""
+    names = list(contenders)
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", choices=names, default=names)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--huge-pages",
         choices=("ours", "all", "none"),
         default="ours",
-        help="ours: as this package's command line starts, and the others as they come",
+        help="ours: large pages for our contenders, as our command line uses them",
     )
+    parser.add_argument("--serve", choices=names, help=argparse.SUPPRESS)
+    return parser
+
+
+def print_ratios(ratios: dict[str, float]) -> None:
+    """Prints ratios, one per line."""
+    for name, ratio in ratios.items():
+        print(f"{name:40} {ratio:6.2f}")
 
 
 def run_rounds(
@@ -120,14 +133,16 @@ def run_rounds(
 
     Args:
       script: The benchmark's file, which serves a contender when called with --serve NAME.
-      names: Of the contenders.
-      arguments: Further arguments for each.
-      rounds: Turns of each.
-      steps: In a turn.
-      huge_pages: Whose memory is in large pages: "ours" (names that begin so), "all" or "none".
+      names: Names of the contenders.
+      arguments: Further arguments of the script.
+      rounds: Turns of each contender.
+      steps: Steps in a turn.
+      huge_pages: Whose memory is in large pages: "ours" (names that start with "our"), "all" or
+        "none".
 
     Returns:
-      The contenders that are installed, by name, ended; a line on stderr names the others.
+      The contenders that are installed, by name; their processes have ended. A line on stderr names
+      the others.
     """
     contenders: dict[str, Contender] = {}
     for name in names:
@@ -138,7 +153,7 @@ def run_rounds(
             contenders[name] = Contender(command, environment)
             print(f"{name}: ready", file=sys.stderr)
         except MissingPeerError as error:
-            print(f"{name}: left out, {error} is not installed", file=sys.stderr)
+            print(f"{name}: skipped, {error} is not installed", file=sys.stderr)
     for number in range(rounds):
         for contender in contenders.values():
             contender.run(steps)

@@ -1,4 +1,4 @@
-"""What `faults.py` works with: processes to kill, disks to fill, and runs to compare."""
+"""Tools of `faults.py`: processes to kill, disks to fill, runs to compare."""
 
 import hashlib
 import io
@@ -27,12 +27,12 @@ _DISK_BYTES = 24 << 20
 
 
 class Process:
-    """A training process: forked from this one, which has imported TensorFlow but not started it.
+    """A training process, forked from this one, which has imported TensorFlow but not started it.
 
     Args:
-      arguments: Of the command line.
-      log: Where its screen goes.
-      first: Called in it before anything else.
+      arguments: Arguments of the command line.
+      log: File that gets its stdout and stderr.
+      first: Called in the process before the command, or None.
     """
 
     def __init__(
@@ -45,25 +45,25 @@ class Process:
             return
         code = 1
         try:
-            screen = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(screen, 1)
-            os.dup2(screen, 2)
+            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
             if first is not None:
                 first()
             sys.argv = ["alexnet-tf", *arguments]
             command_line(arguments)
-        except SystemExit as left:
-            code = left.code if isinstance(left.code, int) else 1
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
         finally:
             os._exit(code)
 
     @property
-    def number(self) -> int:
-        """Returns the process's id."""
+    def id(self) -> int:
+        """The process's id."""
         return self._id
 
     def poll(self) -> int | None:
-        """Returns the exit code, None while it runs, -9 after a kill."""
+        """Returns the exit code: None while the process runs, -9 after SIGKILL."""
         if self._code is None:
             done, status = os.waitpid(self._id, os.WNOHANG)
             if done:
@@ -71,20 +71,20 @@ class Process:
         return self._code
 
     def wait(self) -> int:
-        """Waits for its end and returns the exit code."""
+        """Waits for the process to end and returns its exit code."""
         while self.poll() is None:
             time.sleep(0.01)
         return self._code or 0
 
     def kill(self) -> None:
-        """Kills it."""
+        """Ends the process with SIGKILL."""
         if self.poll() is None:
             os.kill(self._id, signal.SIGKILL)
             self.wait()
 
     @property
     def last_line(self) -> str:
-        """Returns what it said last."""
+        """The last line that the process printed."""
         lines = self.log.read_text(errors="replace").strip().splitlines() or [""]
         return lines[-1]
 
@@ -106,15 +106,15 @@ def digest(run: Path) -> str:
 
 
 def curves(run: Path) -> list[dict[str, Any]]:
-    """Returns a run's history without the times in it."""
+    """Returns a run's history without its times."""
     times = ("seconds", "images_per_second", "waiting_fraction")
     return [
         {k: v for k, v in r.to_json().items() if k not in times} for r in runs.read_history(run)
     ]
 
 
-def what_is_left(run: Path) -> str:
-    """Returns in what a killed run was, by the temporary files that it left."""
+def interrupted_operation(run: Path) -> str:
+    """Returns what a kill interrupted, according to the temporary files that it left."""
     if any(run.glob(f"{runs.CHECKPOINTS}/.*.writing*")):
         return "in a checkpoint write"
     written = {path.name.split(".")[1] for path in run.glob(".*.writing*")}
@@ -127,20 +127,20 @@ def what_is_left(run: Path) -> str:
 
 
 def newest_write(run: Path) -> int:
-    """Returns when run.json was written last, 0 if it is not there."""
+    """Returns when run.json was last written, in nanoseconds; 0 if it does not exist."""
     path = run / runs.RUN
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def is_intact(checksum: Path) -> bool:
-    """Returns whether a checkpoint has the checksum beside it."""
+    """Returns whether a checkpoint matches its checksum file."""
     content = checksum.with_suffix("").read_bytes()
     return hashlib.sha256(content).hexdigest() == checksum.read_text().split()[0]
 
 
 @contextmanager
 def disk(out: Path) -> Iterator[tuple[Path, bool]]:
-    """Gives an empty folder on a small disk of its own, and whether that could be had."""
+    """Yields an empty folder, and whether it is on a disk of its own (mounting needs root)."""
     folder = Path(tempfile.mkdtemp(dir=out, prefix="disk-"))
     options = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(folder)]
     mounted = shutil.which("mount") is not None and (
@@ -155,7 +155,7 @@ def disk(out: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def remount(folder: Path, how: str) -> None:
-    """Mounts a tmpfs anew, "ro" or "rw"."""
+    """Remounts a tmpfs as "ro" or "rw"."""
     subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
 
 
@@ -170,12 +170,12 @@ def fill(file: io.BufferedWriter) -> None:
 
 
 def limit_files(size: int) -> None:
-    """Forbids this process files of more than `size` bytes."""
+    """Limits the files of this process to `size` bytes."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def jumping_clock() -> None:
-    """Makes time.time of this process jump at each call."""
+    """Makes `time.time` of this process jump by up to ten days at each call."""
     real, jumps = time.time, random.Random(0)
     time.time = lambda: real() + jumps.uniform(-864_000, 864_000)

@@ -1,4 +1,4 @@
-"""Inference of the paper's network: ours beside PyTorch, OpenVINO, ONNX Runtime and our TFLite.
+"""Inference of the paper's network: ours, PyTorch, OpenVINO, ONNX Runtime and our TFLite file.
 
     python benchmarks/inference.py                     (throughput at batch 64 and latency at 1)
     python benchmarks/inference.py --batch-sizes 1 --rounds 9 --json
@@ -7,7 +7,6 @@ Images are float32 in memory; the contenders take turns; the median of the round
 pip install -e '.[benchmarks]'.
 """
 
-import argparse
 import contextlib
 import json
 import subprocess
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from contenders import Step, add_huge_pages, run_rounds, serve
+from contenders import Step, option_parser, print_ratios, run_rounds, serve
 
 
 def images(batch_size: int) -> np.ndarray:
@@ -27,7 +26,7 @@ def images(batch_size: int) -> np.ndarray:
 
 
 def ours(precision: str, batch_size: int) -> Step:
-    """This package's model as a compiled function."""
+    """Builds this package's model as a compiled function."""
     import tensorflow as tf
 
     import alexnet_tf as an
@@ -47,7 +46,7 @@ Path(sys.argv[2]).write_bytes(to_tflite(an.build_model("paper"), sys.argv[1]))
 
 
 def tflite(quantize: str, batch_size: int) -> Step:
-    """Our TFLite file under ai-edge-litert, with two threads, in a process without TensorFlow."""
+    """Loads our TFLite file with ai-edge-litert and two threads, without TensorFlow."""
     from ai_edge_litert.interpreter import Interpreter
 
     with tempfile.TemporaryDirectory() as folder:
@@ -64,14 +63,13 @@ def tflite(quantize: str, batch_size: int) -> Step:
 
 
 def pytorch(precision: str, compiled: bool, batch_size: int) -> Step:
-    """PyTorch, eager or compiled, in channels_last."""
+    """Builds PyTorch's model, eager or compiled, in channels_last."""
     import torch
-    from torch_alexnet import alexnet
+    from torch_alexnet import alexnet, channels_last
 
     model = alexnet().eval()
     run = torch.compile(model) if compiled else model
-    x = torch.from_numpy(images(batch_size)).permute(0, 3, 1, 2)
-    x = x.contiguous(memory_format=torch.channels_last)
+    x = channels_last(images(batch_size))
 
     def step() -> None:
         enabled = precision == "bfloat16"
@@ -83,7 +81,7 @@ def pytorch(precision: str, compiled: bool, batch_size: int) -> Step:
 
 @contextlib.contextmanager
 def onnx_file(batch_size: int) -> Iterator[str]:
-    """Exports PyTorch's twin of the network to ONNX, for as long as the block runs."""
+    """Yields an ONNX file of PyTorch's model, which is removed after the block."""
     import torch
     from torch_alexnet import alexnet
 
@@ -95,7 +93,7 @@ def onnx_file(batch_size: int) -> Iterator[str]:
 
 
 def onnx_runtime(batch_size: int) -> Step:
-    """ONNX Runtime, float32."""
+    """Loads the ONNX file with ONNX Runtime, in float32."""
     import onnxruntime
 
     with onnx_file(batch_size) as path:
@@ -105,7 +103,7 @@ def onnx_runtime(batch_size: int) -> Step:
 
 
 def openvino(precision: str, batch_size: int) -> Step:
-    """OpenVINO with the precision it is asked for."""
+    """Loads the ONNX file with OpenVINO."""
     import openvino
 
     hints = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}
@@ -134,13 +132,8 @@ CONTENDERS: dict[str, Callable[[int], Step]] = {
 
 def main() -> None:
     """Runs the benchmark, or serves one contender."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = option_parser(__doc__, CONTENDERS)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 1])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--json", action="store_true")
-    add_huge_pages(parser)
-    parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(lambda: CONTENDERS[options.serve](options.batch_sizes[0]))
@@ -161,13 +154,12 @@ def main() -> None:
     if options.json:
         print(json.dumps(result))
         return
-    for name, ratio in result["ratios"].items():
-        print(f"{name:40} {ratio:6.2f}")
+    print_ratios(result["ratios"])
 
 
 def ratios(speeds: dict[str, float], batch_size: int) -> dict[str, float]:
-    """Returns our best form against the best of each kind of peer."""
-    mine = [speed for name, speed in speeds.items() if name.startswith("our")]
+    """Returns the speed of our best contender divided by that of the best of each kind of peer."""
+    ours = [speed for name, speed in speeds.items() if name.startswith("our")]
     kinds = {
         "best_pytorch": "PyTorch",
         "openvino_bfloat16": "OpenVINO bfloat16",
@@ -176,8 +168,8 @@ def ratios(speeds: dict[str, float], batch_size: int) -> dict[str, float]:
     found = {}
     for key, start in kinds.items():
         theirs = [speed for name, speed in speeds.items() if name.startswith(start)]
-        if mine and theirs:
-            found[f"batch_{batch_size}_{key}"] = max(mine) / max(theirs)
+        if ours and theirs:
+            found[f"batch_{batch_size}_{key}"] = max(ours) / max(theirs)
     return found
 
 

@@ -1,19 +1,19 @@
-"""Images per second into training, against PyTorch's DataLoader with Pillow, side by side.
+"""Images per second of the input pipeline, compared with PyTorch's DataLoader and Pillow.
 
     python benchmarks/input.py [--json] [--photos FOLDER] [--images N] [--rounds N]
 
-Needs PyTorch (`pip install torch`); torchvision is not needed. Both sides turn the same photos into
-the same batches: 128 random 224 x 224 crops of the image rescaled to 256, reflected at random,
-uint8, with a color offset drawn for each, by as many workers as there are cores. In each round the
-competitors take turns, so that other work on the machine meets all of them; the medians count. An
-epoch goes over the photos several times, so that what is read ahead of the clock is a small part.
+Needs PyTorch (`pip install torch`); torchvision is not needed. Both pipelines turn the same photos
+into the same batches: 128 random 224 x 224 crops of the image rescaled to 256, flipped at random,
+uint8, with a color offset for each image, by as many workers as there are cores. In each round the
+contenders take turns, so that other work on the machine slows all of them; the medians count. An
+epoch uses each photo several times, so that batches read before the timer starts are a small part.
 
   raw_jpeg       photos as they are (about 500 x 375): ours over PyTorch's
   prepared_jpeg  photos that `prepare` rescaled once: ours over PyTorch's with the raw photos
   prepared_raw   pixels that `prepare` wrote: ours over PyTorch's with the raw photos
 
-Beside these: PyTorch on the prepared JPEGs, a plain copy of the same crops out of mapped memory
-(without reflections, which training leaves to the accelerator), and pixels with reflections.
+For comparison: PyTorch on the prepared JPEGs, a plain copy of the same crops from mapped memory
+(without flips, which training leaves to the accelerator), and pixels with flips.
 """
 
 import argparse
@@ -45,14 +45,14 @@ def make_photos(folder: Path, count: int) -> None:
         noise = [np.fft.irfft2(np.fft.rfft2(rng.normal(size=(375, 500))) * spectrum) for _ in "gab"]
         gray, first, second = (plane / plane.std() for plane in noise)
         image = np.stack([gray + 0.3 * first, gray, gray + 0.3 * second], axis=-1)
-        place = folder / "train" / f"class{index % 10}" / f"{index:05d}.jpg"
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path = folder / "train" / f"class{index % 10}" / f"{index:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.clip(128 + 50 * image, 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(place, quality=92)
+        Image.fromarray(pixels).save(path, quality=92)
 
 
 class TorchPhotos:
-    """A map-style data set for PyTorch: decode, rescale, cut, reflect with Pillow."""
+    """A map-style data set for PyTorch: decodes, rescales, crops and flips with Pillow."""
 
     def __init__(self, files: list[str]) -> None:
         self.files = files
@@ -79,7 +79,7 @@ class TorchPhotos:
 
 
 class Torch:
-    """PyTorch's DataLoader with workers that live on between epochs."""
+    """PyTorch's DataLoader with workers that persist between epochs."""
 
     def __init__(self, files: list[str], workers: int) -> None:
         import torch
@@ -94,44 +94,45 @@ class Torch:
         )
 
     def __call__(self) -> float:
-        """Goes through an epoch; images/s from the first batch to the last."""
+        """Reads an epoch and returns its images/s."""
         return rate(iter(self._loader))
 
 
 class Ours:
     """The package's own input pipeline."""
 
-    def __init__(self, folder: Path, times: int, reflect: bool = True) -> None:
+    def __init__(self, folder: Path, times: int, flip_on_host: bool = True) -> None:
         from alexnet_tf.data.sources import open_dataset
         from alexnet_tf.recipes import get_recipe
 
         examples = open_dataset(folder).splits["train"]
         self._examples = examples.subset(np.tile(np.arange(len(examples)), times))
         self._recipe = get_recipe("paper")
-        self._reflect = reflect
+        self._flip_on_host = flip_on_host
         self._epoch = 0
 
     def __call__(self) -> float:
-        """Goes through an epoch; images/s from the first batch to the last."""
+        """Reads an epoch and returns its images/s."""
         from alexnet_tf.data.pipeline import training_batches
         from alexnet_tf.data.statistics import Statistics
 
-        some = Statistics(np.zeros((RESIZED, RESIZED, 3)), np.array([20.0, 37.0, 122.0]), np.eye(3))
+        mean_image, std = np.zeros((RESIZED, RESIZED, 3)), np.array([20.0, 37.0, 122.0])
+        statistics = Statistics(mean_image, std, np.eye(3))
         self._epoch += 1
         batches = training_batches(
             self._examples,
             self._recipe,
-            some,
+            statistics,
             seed=0,
             epoch=self._epoch,
             batch_size=BATCH,
-            reflect=self._reflect,
+            reflect=self._flip_on_host,
         )
         return rate(iter(batches))
 
 
 class PlainCopy:
-    """Crops copied out of a mapped file of pixels, in random order, and nothing else."""
+    """Copies crops from a mapped file of pixels in random order."""
 
     def __init__(self, folder: Path, images: int, times: int) -> None:
         self._file = folder / "pixels.bin"
@@ -144,15 +145,15 @@ class PlainCopy:
         self._rng = np.random.default_rng(0)
 
     def __call__(self) -> float:
-        """Copies every image's crop; images/s."""
+        """Copies every image's crop and returns the images/s."""
         order = self._rng.permutation(np.tile(np.arange(len(self._images)), self._times))
-        places = self._rng.integers(0, RESIZED - PIXELS + 1, (len(order), 2)).tolist()
+        offsets = self._rng.integers(0, RESIZED - PIXELS + 1, (len(order), 2)).tolist()
 
         def batches() -> Any:
             for begin in range(0, len(order) - BATCH + 1, BATCH):
                 crops = np.empty((BATCH, PIXELS, PIXELS, 3), np.uint8)
                 for row in range(BATCH):
-                    top, left = places[begin + row]
+                    top, left = offsets[begin + row]
                     image = self._images[order[begin + row]]
                     crops[row] = image[top : top + PIXELS, left : left + PIXELS]
                 yield crops
@@ -161,7 +162,7 @@ class PlainCopy:
 
 
 def rate(batches: Any) -> float:
-    """Returns images/s from the first batch to the last: the start of an epoch does not count."""
+    """Returns images/s from the first batch to the last; the start of an epoch is not timed."""
     next(batches)
     started = time.perf_counter()
     count = sum(1 for _ in batches)
@@ -169,15 +170,15 @@ def rate(batches: Any) -> float:
 
 
 def prepared(source: Path, out: Path, kind: str, workers: int) -> Path:
-    """Prepares the photos."""
+    """Runs `prepare` on the photos and returns the data set's folder."""
     from alexnet_tf.prepare.prepare import prepare
 
     return prepare(str(source), out, kind=kind, processes=workers).folder
 
 
 def measure(photos: Path, rounds: int, workers: int, work: Path) -> dict[str, Any]:
-    """Measures all competitors in turns; returns the report."""
-    training = photos / "train" if (photos / "train").is_dir() else photos  # what ours reads
+    """Measures all contenders in turns and returns the results."""
+    training = photos / "train" if (photos / "train").is_dir() else photos  # as our pipeline does
     files = sorted(str(path) for path in training.rglob("*.jp*g"))
     jpeg = prepared(photos, work / "jpeg", "jpeg", workers)
     raw = prepared(photos, work / "raw", "raw", workers)
@@ -188,21 +189,21 @@ def measure(photos: Path, rounds: int, workers: int, work: Path) -> dict[str, An
             image = opened.convert("RGB").resize((RESIZED, RESIZED), Image.Resampling.BILINEAR)
             image.save(small / f"{index}.jpg", quality=90)
     small_files = sorted(map(str, small.iterdir()))
-    competitors: dict[str, Callable[[], float]] = {
+    contenders: dict[str, Callable[[], float]] = {
         "torch_raw_jpeg": Torch(files * 2, workers),
         "raw_jpeg": Ours(photos, 2),
         "torch_prepared_jpeg": Torch(small_files * 4, workers),
         "prepared_jpeg": Ours(jpeg, 4),
         "plain_copy": PlainCopy(work, len(files), 16),
-        "prepared_raw": Ours(raw, 16, reflect=False),
-        "prepared_raw_reflected": Ours(raw, 16),
+        "prepared_raw": Ours(raw, 16, flip_on_host=False),
+        "prepared_raw_flipped": Ours(raw, 16),
     }
-    rates: dict[str, list[float]] = {name: [] for name in competitors}
-    for compete in competitors.values():  # warm up: compile, start workers, fill the caches
-        compete()
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for measure_rate in contenders.values():  # warm up: compile, start workers, fill the caches
+        measure_rate()
     for _ in range(rounds):
-        for name, compete in competitors.items():
-            rates[name].append(compete())
+        for name, measure_rate in contenders.items():
+            rates[name].append(measure_rate())
     median = {name: float(np.median(values)) for name, values in rates.items()}
     theirs = median["torch_raw_jpeg"]
     return {
@@ -214,7 +215,7 @@ def measure(photos: Path, rounds: int, workers: int, work: Path) -> dict[str, An
             name: round(median[name] / theirs, 2)
             for name in ("raw_jpeg", "prepared_jpeg", "prepared_raw")
         },
-        "prepared_jpeg_over_torch_on_the_same": round(
+        "prepared_jpeg_over_torch_prepared_jpeg": round(
             median["prepared_jpeg"] / median["torch_prepared_jpeg"], 2
         ),
         "prepared_raw_over_plain_copy": round(median["prepared_raw"] / median["plain_copy"], 2),
@@ -222,13 +223,11 @@ def measure(photos: Path, rounds: int, workers: int, work: Path) -> dict[str, An
 
 
 def main() -> None:
-    """Parses the command line, measures, prints."""
+    """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--photos", type=Path, help="a folder of class folders (default: generated)"
-    )
-    parser.add_argument("--images", type=int, default=2048, help="how many to generate")
+    parser.add_argument("--photos", type=Path, help="folder of class folders (default: generated)")
+    parser.add_argument("--images", type=int, default=2048, help="number of photos to generate")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     workers = len(os.sched_getaffinity(0))

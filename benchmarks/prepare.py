@@ -2,10 +2,10 @@
 
     python benchmarks/prepare.py [--images 100000] [--kills 5] [--json]
 
-Generates small JPEGs, prepares a tenth of them, then all, and then all once more with kill -9 at
-random moments. Reported are the images/s of both sizes, the largest memory of all processes
-together (the sum of what each has to itself, PSS), its largest in the first and the last quarter of
-the run, and whether the folder that was killed equals the other byte for byte.
+Generates small JPEGs, prepares a tenth of them, then all, and then all again with SIGKILL at random
+moments. Prints the images/s of both sizes; the peak memory of all processes together (their
+proportional set sizes, PSS), also in the first and the last quarter of the run; and whether the
+folder of the killed runs is equal byte for byte.
 """
 
 import argparse
@@ -34,9 +34,9 @@ def make_images(folder: Path, count: int) -> None:
     rng = np.random.default_rng(1)
     for index in range(count):
         top, left = rng.integers(0, 2048 - 160, 2)
-        place = folder / "train" / f"class{index % 10}" / f"{index:06d}.jpg"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(smooth[top : top + 120, left : left + 160]).save(place, quality=85)
+        path = folder / "train" / f"class{index % 10}" / f"{index:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(smooth[top : top + 120, left : left + 160]).save(path, quality=85)
 
 
 def start(source: Path, out: Path, size: int) -> subprocess.Popen[bytes]:
@@ -46,7 +46,7 @@ def start(source: Path, out: Path, size: int) -> subprocess.Popen[bytes]:
 
 
 def memory(process: int) -> int:
-    """Returns the bytes that a process and its children have to themselves."""
+    """Returns the proportional set size, in bytes, of a process and its descendants."""
     total = 0
     for number in [process, *children(process)]:
         try:
@@ -54,12 +54,12 @@ def memory(process: int) -> int:
                 if line.startswith("Pss:"):
                     total += int(line.split()[1]) * 1024
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
+            continue  # the process has ended
     return total
 
 
 def children(process: int) -> list[int]:
-    """Returns a process's children, and theirs."""
+    """Returns the ids of a process's descendants."""
     try:
         found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except FileNotFoundError:
@@ -68,7 +68,7 @@ def children(process: int) -> list[int]:
 
 
 def run(source: Path, out: Path, size: int) -> tuple[float, list[int]]:
-    """Prepares; returns the seconds and the memory, twice a second."""
+    """Runs `prepare`; returns the seconds, and the memory in bytes every half second."""
     started = time.perf_counter()
     process = start(source, out, size)
     used = []
@@ -80,9 +80,9 @@ def run(source: Path, out: Path, size: int) -> tuple[float, list[int]]:
 
 
 def run_killed(source: Path, out: Path, size: int, seconds: float, kills: int) -> int:
-    """Prepares, killed at random moments; returns how often that was."""
+    """Runs `prepare`, killed at random moments, to its end; returns the number of kills."""
     rng = random.Random(0)
-    done = 0
+    killed = 0
     for _ in range(kills):
         process = start(source, out, size)
         try:
@@ -91,13 +91,13 @@ def run_killed(source: Path, out: Path, size: int, seconds: float, kills: int) -
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            done += 1
+            killed += 1
     assert start(source, out, size).wait() == 0
-    return done
+    return killed
 
 
 def content(folder: Path) -> str:
-    """Returns a hash of a folder's names and bytes."""
+    """Returns a checksum of a folder's file names and contents."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -106,7 +106,7 @@ def content(folder: Path) -> str:
 
 
 def measure(images: int, kills: int, size: int, work: Path) -> dict[str, Any]:
-    """Measures; returns the report."""
+    """Runs all three and returns the results."""
     few, many = work / "few", work / "many"
     make_images(few, images // 10)
     make_images(many, images)
@@ -118,20 +118,22 @@ def measure(images: int, kills: int, size: int, work: Path) -> dict[str, Any]:
         "images": images,
         "images_per_second_of_a_tenth": round(images // 10 / seconds_few),
         "images_per_second": round(images / seconds),
-        "most_memory_megabytes": max(used) // 2**20,
-        "most_in_first_quarter_megabytes": max(used[:quarter]) // 2**20,
-        "most_in_last_quarter_megabytes": max(used[-quarter:]) // 2**20,
+        "peak_memory_megabytes": max(used) // 2**20,
+        "peak_of_first_quarter_megabytes": max(used[:quarter]) // 2**20,
+        "peak_of_last_quarter_megabytes": max(used[-quarter:]) // 2**20,
         "kills": killed,
         "same_bytes": content(work / "many-prepared") == content(work / "again" / "many-prepared"),
     }
 
 
 def main() -> None:
-    """Parses the command line, measures, prints."""
+    """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--size", type=int, default=64, help="side of the prepared squares")
+    parser.add_argument(
+        "--size", type=int, default=64, help="side of the prepared images, in pixels"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:

@@ -1,15 +1,15 @@
-"""Devices and workers against one: the same losses, and what dividing the batch costs.
+"""Several devices and workers compared with one device: losses, and the cost of dividing a batch.
 
     python benchmarks/replicas.py --data-dir DIR            (real CIFAR-10; some minutes)
     python benchmarks/replicas.py --dataset shapes --updates 10 --json
 
-Losses: the same updates, dropout and augmentation on, float32, on one device, on two logical
-devices, on two workers (processes), and in two towers; the largest relative difference of any
-update's loss to one device. Sums made in another order round otherwise, and training makes that
-grow: so one device is also tried with its first kernel moved by 2e-7 of itself.
+Losses: the same updates in float32, with dropout and augmentation, on one device, two logical
+devices, two workers (processes) and in two towers; the largest relative difference of any update's
+loss to one device's. Sums in another order round differently, and training amplifies this: so one
+device is measured again with its first kernel multiplied by 1 + 2e-7.
 
-Costs: one and two logical devices take turns, as do the loop and the bare step, and the fastest of
-the rounds counts, since what else a machine does only adds; run it on one that does nothing else.
+Costs: one and two logical devices take turns, as do the training loop and the compiled step alone.
+The fastest of the rounds counts, since other work only adds time; use an otherwise idle machine.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from alexnet_tf.training.cluster import free_ports
 
 import_tensorflow(start_devices=False)
 
+import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import alexnet_tf as an  # noqa: E402
@@ -39,81 +40,85 @@ from alexnet_tf.data.sources import open_dataset  # noqa: E402
 from alexnet_tf.data.splits import split_dataset  # noqa: E402
 from alexnet_tf.data.statistics import fit_statistics  # noqa: E402
 from alexnet_tf.train_options import TrainOptions  # noqa: E402
+from alexnet_tf.training.checkpoints import CheckpointEvery  # noqa: E402
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices  # noqa: E402
-from alexnet_tf.training.input import TrainingData, TrainingInput  # noqa: E402
+from alexnet_tf.training.input import TrainingInput  # noqa: E402
 from alexnet_tf.training.reporting import TrainingReporter  # noqa: E402
+from alexnet_tf.training.run_folder import Saver  # noqa: E402
 from alexnet_tf.training.run_settings import RunSettings  # noqa: E402
-from alexnet_tf.training.saver import CheckpointEvery, Saver  # noqa: E402
-from alexnet_tf.training.schedule import RateSchedule  # noqa: E402
+from alexnet_tf.training.schedule import LearningRateSchedule  # noqa: E402
 from alexnet_tf.training.state import TrainState  # noqa: E402
-from alexnet_tf.training.stopping import StopRequest  # noqa: E402
-from alexnet_tf.training.towers import step_for  # noqa: E402
+from alexnet_tf.training.towers import make_step  # noqa: E402
 from alexnet_tf.training.trainer import Trainer  # noqa: E402
 
 SEED = 0
-LIMITS = {"apart": 0.02, "replicas": 0.05, "loop": 0.02}
-NUDGE = 2e-7  # about one bit of float32
+LIMITS = {"loss_difference": 0.02, "replicas": 0.05, "loop": 0.02}
+PERTURBATION = 2e-7  # about one bit of float32
 Job = Callable[[], object]
 
 
-class Setting:
-    """A network on a machine, ready to train.
+class Setup:
+    """A network on a device configuration, ready to train.
 
     Args:
-      machine: Where.
-      options: Of the command line.
+      devices: The device configuration.
+      options: The options of the command line.
     """
 
-    def __init__(self, machine: DeviceConfiguration, options: argparse.Namespace) -> None:
+    def __init__(self, devices: DeviceConfiguration, options: argparse.Namespace) -> None:
         recipe: Recipe = get_recipe(options.recipe).replace(batch_size=options.batch_size)
         data = open_dataset(options.dataset, data_dir=options.data_dir, channels=3)
         count = options.updates * options.batch_size
         splits = split_dataset(data, hold_out=0.1, seed=SEED, limit_train=count, limit_val=8)
-        fitted = fit_statistics(splits.train, recipe.resize_pixels)
-        known = dataclasses.replace(fitted, images=None)
-        with machine.strategy.scope():
+        statistics, _ = fit_statistics(splits.train, recipe.resize_pixels)
+        with devices.strategy.scope():
             self.model = an.build_model(
                 recipe,
                 classes=len(data.class_names),
-                mean=known.mean_image if recipe.network.mean == "image" else None,
+                mean=statistics.mean_image if recipe.network.mean == "image" else None,
                 seed=SEED,
             )
-        self.machine, self.recipe = machine, recipe
+        self.devices = devices
         settings = RunSettings(TrainOptions(seed=SEED), recipe, epochs=1)
-        examples = TrainingData(splits.train, None, False, known)
+        examples = dataclasses.replace(splits, validation=None, decides=False)
         self.trainer = Trainer(
-            self.model, settings, machine, examples, TrainingReporter(quiet=True)
+            self.model, settings, devices, examples, statistics, TrainingReporter(quiet=True)
         )
         self.optimizer = self.trainer.optimizer
-        self.step = step_for(machine, self.model, self.optimizer, recipe, SEED)
-        self.step.set_rates(RateSchedule(recipe).rates(0))
-        self.input = TrainingInput(machine, splits.train, recipe, known, SEED)
+        self.step = make_step(devices, self.model, self.optimizer, recipe, SEED)
+        paths = [v.path for v in self.model.trainable_variables]
+        self.learning_rates = LearningRateSchedule(recipe, options.updates, paths).at(0).variables
+        self.input = TrainingInput(devices, splits.train, recipe, statistics, SEED)
         self.gradients = [tf.zeros(v.shape) for v in self.model.trainable_variables]
 
+    def update(self, batches: Any, updates: int) -> Any:
+        """Makes updates in one call and returns the step's sums."""
+        return self.step(batches, updates, np.tile(self.learning_rates, (updates, 1)))
+
     def losses(self, updates: int) -> list[float]:
-        """Returns the loss of each of the first updates."""
+        """Makes the first updates and returns the loss of each."""
         batches = self.input.epoch(0, lighting=True)
-        sums = [self.step(batches, 1) for _ in range(updates)]
+        sums = [self.update(batches, 1) for _ in range(updates)]
         return [float(values[0] / values[3]) for values in sums]
 
     def steps(self, updates: int) -> Job:
-        """Gets input to flow, and returns what makes updates in one call."""
+        """Starts the input and returns a function that makes updates in one call."""
         batches = self.input.epoch(0, lighting=True)
-        self.step(batches, 1)
-        return lambda: self.step(batches, updates)
+        self.update(batches, 1)
+        return lambda: self.update(batches, updates)
 
     def epoch(self, updates: int) -> None:
         """Makes updates in one call, from the first batch on."""
-        self.step(self.input.epoch(0, lighting=True), updates)
+        self.update(self.input.epoch(0, lighting=True), updates)
 
     def loop(self) -> None:
-        """Trains an epoch as `train` does, without writing."""
+        """Trains an epoch as `train` does, without writing files."""
         saver = Saver(None, None, CheckpointEvery())
         self.trainer.state = TrainState()
-        self.trainer.train_epoch(saver, StopRequest())
+        self.trainer.train_epoch(saver, lambda: False)
 
     def apply(self) -> None:
-        """Sums a gradient over the replicas and updates the weights on each."""
+        """Sums gradients over the replicas and updates the weights on each."""
         self._apply(self.gradients)
 
     @tf.function
@@ -122,10 +127,10 @@ class Setting:
             own = [tf.identity(gradient) for gradient in gradients]  # on this replica's device
             self.optimizer.apply(own, self.model.trainable_variables)
 
-        self.machine.strategy.run(update, args=(gradients,))
+        self.devices.strategy.run(update, args=(gradients,))
 
     def reduce(self) -> None:
-        """Sums a gradient over the replicas."""
+        """Sums gradients over the replicas."""
         self._reduce(self.gradients)
 
     @tf.function
@@ -136,15 +141,20 @@ class Setting:
             found = context.all_reduce(tf.distribute.ReduceOp.SUM, own)
             return [tf.reshape(value, [-1])[:1] for value in found]
 
-        return self.machine.strategy.run(sums, args=(gradients,))
+        return self.devices.strategy.run(sums, args=(gradients,))
 
 
 def in_turns(jobs: dict[str, Callable[[], Job]], rounds: int) -> dict[str, float]:
-    """Returns the least seconds of each job, given by what prepares it; a first round is extra."""
+    """Returns the fewest seconds of each job over the rounds, after a warm-up round.
+
+    Args:
+      jobs: Functions that prepare a job and return it, by name; only the job is timed.
+      rounds: Number of rounds.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(rounds + 1):
-        for name, prepared in jobs.items():
-            job = prepared()
+        for name, prepare in jobs.items():
+            job = prepare()
             started = time.perf_counter()
             job()
             if number:
@@ -152,22 +162,22 @@ def in_turns(jobs: dict[str, Callable[[], Job]], rounds: int) -> dict[str, float
     return {name: min(values) for name, values in seconds.items()}
 
 
-def measure(one: Setting, two: Setting, options: argparse.Namespace) -> dict[str, float]:
-    """Returns seconds and shares: what two replicas and the loop cost."""
-    some = options.updates_a_round
+def measure(one: Setup, two: Setup, options: argparse.Namespace) -> dict[str, float]:
+    """Returns the costs of two replicas and of the loop, in seconds and as fractions."""
+    updates = options.updates_a_round
     seconds = in_turns(
         {
-            "one": lambda: one.steps(some),
-            "two": lambda: two.steps(some),
+            "one": lambda: one.steps(updates),
+            "two": lambda: two.steps(updates),
             "update_of_one": lambda: one.apply,
             "update_of_two": lambda: two.apply,
             "sum": lambda: two.reduce,
         },
         options.rounds,
     )
-    seconds = {name: s / (some if name in ("one", "two") else 1) for name, s in seconds.items()}
-    whole = {"bare": lambda: lambda: one.epoch(options.updates), "loop": lambda: one.loop}
-    both = in_turns(whole, options.rounds)
+    seconds = {name: s / (updates if name in ("one", "two") else 1) for name, s in seconds.items()}
+    epochs = {"bare": lambda: lambda: one.epoch(options.updates), "loop": lambda: one.loop}
+    both = in_turns(epochs, options.rounds)
     work = seconds["two"] - seconds["update_of_two"], seconds["one"] - seconds["update_of_one"]
     return {
         **{f"{name}_seconds": value for name, value in seconds.items()},
@@ -182,24 +192,24 @@ def measure(one: Setting, two: Setting, options: argparse.Namespace) -> dict[str
 
 
 def serve_worker(options: argparse.Namespace) -> None:
-    """Trains as one of two workers, as TF_CONFIG says; prints what the chief found."""
-    machine = configure_devices("multiworker", precision="float32")
-    setting = Setting(machine, options)
-    losses = setting.losses(options.updates)
-    some = options.updates_a_round
+    """Trains as one of two workers, according to TF_CONFIG; the chief prints the results."""
+    devices = configure_devices("multiworker", precision="float32")
+    setup = Setup(devices, options)
+    losses = setup.losses(options.updates)
+    updates = options.updates_a_round
     jobs: dict[str, Callable[[], Job]] = {
-        "step": lambda: setting.steps(some),
-        "update": lambda: setting.apply,
-        "sum": lambda: setting.reduce,
+        "step": lambda: setup.steps(updates),
+        "update": lambda: setup.apply,
+        "sum": lambda: setup.reduce,
     }
     seconds = in_turns(jobs, options.rounds)
-    seconds["step"] /= some
-    if machine.worker == 0:
+    seconds["step"] /= updates
+    if devices.worker == 0:
         print(json.dumps({"losses": losses, "seconds": seconds}))
 
 
 def two_workers() -> dict[str, Any]:
-    """Runs this with the same options as two processes that train together."""
+    """Runs this script with the same options as two processes that train together."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     processes = []
     for index in range(2):
@@ -218,8 +228,8 @@ def two_workers() -> dict[str, Any]:
     return dict(json.loads(found.splitlines()[-1]))
 
 
-def apart(losses: list[float], reference: list[float]) -> float:
-    """Returns the largest relative difference."""
+def largest_difference(losses: list[float], reference: list[float]) -> float:
+    """Returns the largest relative difference of two lists of losses."""
     return max(abs(a - b) / abs(b) for a, b in zip(losses, reference, strict=True))
 
 
@@ -228,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--data-dir")
-    parser.add_argument("--recipe", default="shapes", help="a network in two groups")
+    parser.add_argument("--recipe", default="shapes", help="recipe of a network in two groups")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--updates", type=int, default=50)
     parser.add_argument("--updates-a-round", type=int, default=10)
@@ -242,16 +252,16 @@ def main() -> None:
         serve_worker(options)
         return
     mirrored = configure_devices("mirrored", "2", "float32")
-    one = Setting(configure_devices("single", None, "float32"), options)
-    two = Setting(mirrored, options)
-    towers = Setting(
+    one = Setup(configure_devices("single", None, "float32"), options)
+    two = Setup(mirrored, options)
+    towers = Setup(
         configure_devices(devices="2", precision="float32", parallelism="towers"), options
     )
     losses = {"one device": one.losses(options.updates)}
-    nudged = Setting(one.machine, options)
-    kernel = nudged.model.trainable_variables[0]
-    kernel.assign(kernel * (1 + NUDGE))
-    losses["one device, nudged"] = nudged.losses(options.updates)
+    perturbed = Setup(one.devices, options)
+    kernel = perturbed.model.trainable_variables[0]
+    kernel.assign(kernel * (1 + PERTURBATION))
+    losses["one device, perturbed"] = perturbed.losses(options.updates)
     losses["two logical devices"] = two.losses(options.updates)
     losses["towers"] = towers.losses(options.updates)
     costs = measure(one, two, options)
@@ -265,7 +275,9 @@ def main() -> None:
         "recipe": options.recipe,
         "updates": options.updates,
         "losses": losses,
-        "apart": {name: apart(curve, losses["one device"]) for name, curve in losses.items()},
+        "loss_differences": {
+            name: largest_difference(curve, losses["one device"]) for name, curve in losses.items()
+        },
         "costs": costs,
         "two_workers": {**workers["seconds"], "predicted_step": predicted},
         "limits": LIMITS,
@@ -274,9 +286,9 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(f"{options.updates} updates of {options.recipe} on {options.dataset}:")
-    print(f"loss {losses['one device'][0]:.4f} at first, {losses['one device'][-1]:.4f} at last\n")
-    for name, value in result["apart"].items():
-        print(f"{name:24} {value:.1e} apart from one device")
+    print(f"first loss {losses['one device'][0]:.4f}, last {losses['one device'][-1]:.4f}\n")
+    for name, value in result["loss_differences"].items():
+        print(f"{name:24} differs from one device by up to {value:.1e}")
     print()
     for name, value in costs.items():
         shown = f"{value:.1%}" if name.endswith("overhead") else f"{1000 * value:.2f} ms"

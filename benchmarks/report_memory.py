@@ -1,8 +1,8 @@
-"""How much memory `report` takes on many images of a thousand classes: it should not grow.
+"""Peak memory of `report` on many images of a thousand classes, which should not grow.
 
-Trains a small network on a folder of 1,000 classes of 256x256 images for one epoch, then makes its
-report on validation sets of growing size, each in a process of its own. The images are links to a
-few files, so that the disk holds little; every one of them is read, decoded and judged.
+Trains a small network on 1,000 classes of 256x256 images for one epoch, then writes its report for
+validation sets of increasing size, each in a process of its own. The images are links to a few
+files, to save disk space; every one is read, decoded and evaluated.
 """
 
 import json
@@ -25,21 +25,21 @@ _CLASSES, _PIXELS, _FILES = 1000, 256, 16
 
 
 def write_split(folder: Path, images: list[Path], per_class: int) -> None:
-    """Fills a split with so many links for each of the classes."""
+    """Fills a split with `per_class` links for each class."""
     for label in range(_CLASSES):
-        place = folder / f"class {label:04}"
-        place.mkdir(parents=True, exist_ok=True)
+        class_folder = folder / f"class {label:04}"
+        class_folder.mkdir(parents=True, exist_ok=True)
         for number in range(per_class):
-            link = place / f"{number:03}.jpg"
+            link = class_folder / f"{number:03}.jpg"
             if not link.exists():
                 os.link(images[(label + number) % len(images)], link)
 
 
 def peak_megabytes(command: list[str], environment: dict[str, str]) -> float:
-    """Runs a command and returns the most memory that it held, in MB."""
+    """Runs a command and returns its peak memory in MB."""
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     status, peak = Path(f"/proc/{process.pid}/status"), 0.0
-    # Not the resource usage of the child: that counts what this process held at the fork.
+    # Not the child's resource usage, which includes this process's memory at the fork.
     while process.poll() is None:
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
         peak = float(found[1]) * 1024 / 1e6 if found else peak
@@ -50,10 +50,10 @@ def peak_megabytes(command: list[str], environment: dict[str, str]) -> float:
 
 
 @click.command()
-@click.option("--images", default="2000,10000,50000", help="Sizes of the validation set.")
+@click.option("--images", default="2000,10000,50000", help="Sizes of the validation sets.")
 @click.option("--out", help="Folder to copy the last report into.", type=click.Path())
 def main(images: str, out: str | None) -> None:
-    """Prints a JSON line for each size."""
+    """Prints a JSON object for each size."""
     from alexnet_tf.training.train import train
 
     with tempfile.TemporaryDirectory() as name:

@@ -1,8 +1,7 @@
-"""Are the nearest images of the same class? Precision among the ten nearest, beside chance.
+"""Precision at ten of image retrieval: how many of the nearest images are of the query's class.
 
-Each query's nearest images are looked for by the features of the last hidden layer, by Euclidean
-and cosine distance, and by the pixels alone (Euclidean): what a network must be better than.
-Chance is the share of pairs of the same class if the nearest were drawn at random.
+Images are compared by the features of the last hidden layer, by Euclidean and cosine distance, and
+as a baseline by their pixels (Euclidean). Chance is the precision of images drawn at random.
 """
 
 import json
@@ -19,78 +18,79 @@ _TOP = 10
 _PIXELS = 32  # side that images are compared at by their pixels
 
 
-def precision(labels: np.ndarray, nearest: np.ndarray, asked: np.ndarray) -> float:
-    """Returns the mean share of the nearest that are of the query's class.
+def precision(labels: np.ndarray, nearest: np.ndarray, query_labels: np.ndarray) -> float:
+    """Returns the mean fraction of the nearest images that are of the query's class.
 
     Args:
-      labels: int [n], of the images looked in.
-      nearest: int [q, k], numbers of the nearest.
-      asked: int [q], the queries' labels.
+      labels: int [n], labels of the indexed images.
+      nearest: int [q, k], indices of the nearest images.
+      query_labels: int [q].
     """
-    return float((labels[nearest] == asked[:, None]).mean())
+    return float((labels[nearest] == query_labels[:, None]).mean())
 
 
-def chance(labels: np.ndarray, asked: np.ndarray) -> float:
+def chance(labels: np.ndarray, query_labels: np.ndarray) -> float:
     """Returns the precision of images drawn at random."""
-    classes = max(labels.max(), asked.max()) + 1
-    shares = [np.bincount(x, minlength=classes) / len(x) for x in (labels, asked)]
-    return float(shares[0] @ shares[1])
+    classes = max(labels.max(), query_labels.max()) + 1
+    frequencies = [np.bincount(x, minlength=classes) / len(x) for x in (labels, query_labels)]
+    return float(frequencies[0] @ frequencies[1])
 
 
 def measure(
-    run: Path, look_in: str, queries: str, limit: int | None, data_dir: str | None
+    run: Path, indexed: str, queries: str, limit: int | None, data_dir: str | None
 ) -> dict[str, Any]:
-    """Returns what was found, with what it was found on."""
+    """Returns the precisions and what was measured."""
     from alexnet_tf.console import ProgressReporter
-    from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
+    from alexnet_tf.evaluation.features import FeatureExtractor, open_index
     from alexnet_tf.evaluation.similarity import DISTANCES, nearest_rows
     from alexnet_tf.model.persistence import load_model
 
-    options = read_run(run)["options"]
+    options = read_run(run).options
     path = model_file(run)
     extractor = FeatureExtractor(load_model(path))
     with ProgressReporter().progress("computing features") as on_progress:
-        index, asked = (
+        index, query_index = (
             open_index(
                 path,
-                options["dataset"],
+                options.dataset,
                 extractor=extractor,
-                data_dir=data_dir or options["data_dir"],
+                data_dir=data_dir or options.data_dir,
                 split=split,
                 on_progress=on_progress,
             )
-            for split in (look_in, queries)
+            for split in (indexed, queries)
         )
-    chosen = np.arange(len(asked))
-    if limit is not None and limit < len(asked):
-        chosen = np.sort(np.random.default_rng(0).permutation(len(asked))[:limit])
-    labels, wanted = index.examples.labels, asked.examples.labels[chosen]
-    # An image looked for among its like is its own nearest, and does not count.
-    own = chosen if look_in == queries else None
+    chosen = np.arange(len(query_index))
+    if limit is not None and limit < len(query_index):
+        chosen = np.sort(np.random.default_rng(0).permutation(len(query_index))[:limit])
+    labels, query_labels = index.examples.labels, query_index.examples.labels[chosen]
+    # Within one split every image is its own nearest, which does not count.
+    own = chosen if indexed == queries else None
     found = {}
     for distance in DISTANCES:
-        features = np.asarray(asked.features[chosen])
+        features = np.asarray(query_index.features[chosen])
         rows, _ = nearest_rows(index.features, features, _TOP + (own is not None), distance)
-        found[distance] = precision(labels, _without(rows, own), wanted)
+        found[distance] = precision(labels, _without(rows, own), query_labels)
     pixels = _pixels(index.examples)
-    asked_pixels = pixels[chosen] if own is not None else _pixels(asked.examples, chosen)
-    rows, _ = nearest_rows(pixels, asked_pixels, _TOP + (own is not None))
-    found["pixels"] = precision(labels, _without(rows, own), wanted)
+    same = own is not None
+    query_pixels = pixels[chosen] if same else _pixels(query_index.examples, chosen)
+    rows, _ = nearest_rows(pixels, query_pixels, _TOP + (own is not None))
+    found["pixels"] = precision(labels, _without(rows, own), query_labels)
     return {
         "model": str(path),
-        "dataset": options["dataset"],
-        "in": look_in,
-        "images": len(index),
-        "queries": queries,
-        "asked": len(chosen),
+        "dataset": options.dataset,
+        "indexed_split": indexed,
+        "indexed_images": len(index),
+        "query_split": queries,
+        "queries": len(chosen),
         "nearest": _TOP,
-        "chance": chance(labels, wanted),
+        "chance": chance(labels, query_labels),
         "precision": found,
     }
 
 
 def _without(rows: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-    """Returns the nearest without the query itself, [q, 10]."""
+    """Returns the nearest images except the query itself, [q, 10]."""
     if own is None:
         return rows
     kept = [row[row != number][:_TOP] for row, number in zip(rows, own, strict=True)]
@@ -98,7 +98,7 @@ def _without(rows: np.ndarray, own: np.ndarray | None) -> np.ndarray:
 
 
 def _pixels(examples, chosen: np.ndarray | None = None) -> np.ndarray:  # noqa: ANN001
-    """Returns images as rows of numbers: float32 [n, 32 * 32 * c]."""
+    """Returns the pixels of images as float32 [n, 32 * 32 * c]."""
     from alexnet_tf.data.pipeline import evaluation_batches
 
     part = examples if chosen is None else examples.subset(chosen)
@@ -109,16 +109,14 @@ def _pixels(examples, chosen: np.ndarray | None = None) -> np.ndarray:  # noqa: 
 
 @click.command(help=__doc__)
 @click.option("--run", help="The run.  [default: the newest]")
-@click.option("--in", "look_in", default="train", help="Split looked in.", show_default=True)
-@click.option(
-    "--queries", default="test", help="Split of the images asked about.", show_default=True
-)
-@click.option("--limit", type=click.IntRange(min=1), help="Ask about so many, drawn by seed 0.")
+@click.option("--in", "indexed", default="train", help="Split to search.", show_default=True)
+@click.option("--queries", default="test", help="Split of the queries.", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Number of queries, drawn by seed 0.")
 @click.option("--data-dir", help="Folder of prepared TFDS data sets.  [default: the run's own]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(
     run: str | None,
-    look_in: str,
+    indexed: str,
     queries: str,
     limit: int | None,
     data_dir: str | None,
@@ -131,14 +129,15 @@ def main(
         folder = Path(run) if run else newest_run()
         read_run(folder)
         import_tensorflow()
-        found = measure(folder, look_in, queries, limit, data_dir)
+        found = measure(folder, indexed, queries, limit, data_dir)
     except InputError as error:
         raise click.UsageError(str(error)) from None
     if as_json:
         print(json.dumps(found))
         return
     print(
-        f"{found['asked']:,} {queries} images, {_TOP} nearest among {found['images']:,} {look_in}"
+        f"{found['queries']:,} {queries} images, the {_TOP} nearest of {found['indexed_images']:,} "
+        f"{indexed} images"
     )
     print(f"chance       {found['chance']:.1%}")
     for name, value in found["precision"].items():

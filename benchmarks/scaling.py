@@ -1,12 +1,12 @@
-"""What data parallelism of AlexNet would do on 8, 64 and 512 GPUs: arithmetic, not measurement.
+"""Estimates data-parallel training of AlexNet on 8, 64 and 512 GPUs, without measuring it.
 
     python benchmarks/scaling.py                            (the tables of docs/scaling.md)
     python benchmarks/scaling.py --images-per-second 2000   (another GPU)
     python benchmarks/scaling.py --json
 
-A step is: forward and backward on this GPU's images, then a sum of the gradient over all GPUs, then
-the update. The sum goes round a ring inside each machine and then round a ring of machines, each
-link carrying 2 (n - 1) / n of the bytes.
+A step is forward and backward on a GPU's own images, a sum of the gradients over all GPUs, and the
+update. The sum is a ring all-reduce inside each machine, then one between machines; each link of a
+ring of n carries 2 (n - 1) / n of the bytes.
 """
 
 import argparse
@@ -23,15 +23,15 @@ GPUS = (8, 64, 512)
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """GPUs in machines; every number here is an assumption to be replaced by one's own.
+    """GPUs in machines. Every number is an assumption, to be replaced by measured ones.
 
     Attributes:
-      images_per_second: Of one GPU, forward and backward.
-      update_seconds: Of the momentum update of all weights on one GPU.
-      gpus_per_machine: In a machine.
-      inside_gigabytes: Per second, between two GPUs of a machine.
-      cores_per_gpu: That prepare its input.
-      efficiency: Share of a network's bandwidth that a ring reaches.
+      images_per_second: Speed of one GPU, forward and backward.
+      update_seconds: Time of the momentum update of all weights on one GPU.
+      gpus_per_machine: Number of GPUs in a machine.
+      inside_gigabytes: Bandwidth between two GPUs of a machine, per second.
+      cores_per_gpu: CPU cores that prepare a GPU's input.
+      efficiency: Fraction of a network's bandwidth that a ring reaches.
     """
 
     images_per_second: float = 5000.0
@@ -48,10 +48,11 @@ class Estimate:
 
     Attributes:
       compute_seconds: Forward, backward and update.
-      reduce_seconds: The sum of the gradient over all GPUs.
-      speedup: Against one GPU with the same images a GPU, when the sum waits for the backward pass.
-      overlapped: Likewise, when all of the sum that can is made during the backward pass.
-      efficiency: `speedup` over the number of GPUs.
+      reduce_seconds: The sum of the gradients over all GPUs.
+      speedup: Compared with one GPU with the same images per GPU, if the sum starts after the
+        backward pass.
+      overlapped: Likewise, if the sum overlaps the backward pass as far as possible.
+      efficiency: `speedup` divided by the number of GPUs.
     """
 
     compute_seconds: float
@@ -62,18 +63,18 @@ class Estimate:
 
 
 def ring_seconds(members: int, size: float, bytes_per_second: float) -> float:
-    """Returns how long a sum over a ring takes.
+    """Returns the seconds of an all-reduce over a ring.
 
     Args:
-      members: Of the ring.
-      size: Bytes that each of them has.
-      bytes_per_second: Of each link, in each direction.
+      members: Number of members of the ring.
+      size: Bytes of each member.
+      bytes_per_second: Bandwidth of each link in each direction.
     """
     return 2 * (members - 1) / members * size / bytes_per_second
 
 
 def reduce_seconds(cluster: Cluster, gpus: int, network_gbit: float, size: float) -> float:
-    """Returns how long the sum of a gradient of `size` bytes over all GPUs takes."""
+    """Returns the seconds of the sum of gradients of `size` bytes over all GPUs."""
     inside = min(gpus, cluster.gpus_per_machine)
     machines = -(-gpus // cluster.gpus_per_machine)
     seconds = ring_seconds(inside, size, cluster.inside_gigabytes * 1e9)
@@ -83,14 +84,14 @@ def reduce_seconds(cluster: Cluster, gpus: int, network_gbit: float, size: float
 def estimate(
     cluster: Cluster, gpus: int, network_gbit: float, images: int = 128, shrink: float = 1.0
 ) -> Estimate:
-    """Returns what a step takes.
+    """Returns the estimate of a step.
 
     Args:
       cluster: The machines.
-      gpus: How many GPUs train together.
+      gpus: Number of GPUs that train together.
       network_gbit: Bandwidth of each machine's network, Gbit/s.
-      images: On each GPU in a step.
-      shrink: What the gradient's bytes are divided by: 2 for bfloat16.
+      images: Images per GPU in a step.
+      shrink: Divisor of the gradients' bytes: 2 for bfloat16.
     """
     forward_backward = images / cluster.images_per_second
     compute = forward_backward + cluster.update_seconds
@@ -104,20 +105,20 @@ def estimate(
 
 
 def two_processes_seconds(one: float, reduce: float, update: float) -> float:
-    """Returns what a step takes on two processes that share one machine's cores.
+    """Returns the seconds of a step of two processes that share one machine's cores.
 
-    The same images are worked on by the same cores; a sum and a second update are added.
+    The same cores process the same images; a sum and a second update are added.
 
     Args:
       one: Seconds of the step in one process.
-      reduce: Seconds of the sum of the gradient.
+      reduce: Seconds of the sum of the gradients.
       update: Seconds of one update.
     """
     return one + reduce + update
 
 
 def input_limit(cluster: Cluster, milliseconds: float) -> float:
-    """Returns the images a second that the cores of one GPU prepare."""
+    """Returns the images per second that the cores of one GPU prepare."""
     return 1000 / milliseconds * cluster.cores_per_gpu
 
 
@@ -150,10 +151,10 @@ def tables(cluster: Cluster) -> str:
         "512 images a GPU and bfloat16": {"images": 512, "shrink": 2.0},
     }
     for name, change in changes.items():
-        shares = [
+        efficiencies = [
             estimate(cluster, 64, gbit, **change).efficiency for gbit in NETWORKS_GBIT.values()
         ]
-        lines.append(f"| {name} | {' | '.join(f'{share:.0%}' for share in shares)} |")
+        lines.append(f"| {name} | {' | '.join(f'{value:.0%}' for value in efficiencies)} |")
     cores = cluster.cores_per_gpu
     lines += ["", f"| input, {cores} cores a GPU | images/s for a GPU | of what it takes |"]
     lines.append("|---|---|---|")
@@ -164,7 +165,7 @@ def tables(cluster: Cluster) -> str:
 
 
 def _ms(seconds: float) -> str:
-    """Returns a time as the tables show it."""
+    """Returns 0.0123 as "12.3 ms"."""
     return f"{1000 * seconds:.1f} ms"
 
 

@@ -1,10 +1,10 @@
-"""How long until something happens: `--help`, and the first update of `train` on the built-in set.
+"""Start-up time: of `--help`, and of `train` on the built-in data set until its first update.
 
     python benchmarks/start_up.py [--rounds N] [--json]
 
-The first update is taken to be made when its checkpoint is there: `train --checkpoint-every 1`
-writes one after each. The built-in set is drawn anew each time, since its folder is another one.
-The targets are 0.5 and 15 seconds; the medians of the rounds count.
+The first update counts as made when its checkpoint exists: `train --checkpoint-every 1` writes one
+after each. The built-in data set is generated again each time, in a new folder. The targets are 0.5
+and 15 seconds; the medians of the rounds count.
 """
 
 import argparse
@@ -22,17 +22,17 @@ LIMIT_SECONDS = 600
 
 
 def help_seconds() -> float:
-    """Returns how long `--help` takes."""
+    """Returns the seconds that `--help` takes."""
     started = time.perf_counter()
     subprocess.run([*CLI, "--help"], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
 def first_update_seconds() -> float:
-    """Returns how long `train` takes until the first update's checkpoint is there.
+    """Returns the seconds until the checkpoint of the first update of `train` exists.
 
     Raises:
-      RuntimeError: It ended before.
+      RuntimeError: `train` ended before, or took longer than `LIMIT_SECONDS`.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

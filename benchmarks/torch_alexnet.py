@@ -1,5 +1,6 @@
-"""The paper's network in PyTorch, for comparison: towers, LRN over all maps, overlapping pools."""
+"""The paper's network in PyTorch: groups, LRN over all channels, overlapping pooling."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -7,7 +8,7 @@ from torch import nn
 def alexnet(classes: int = 1000) -> nn.Module:
     """Returns the same network as `alexnet_tf.build_model("paper")`, in channels_last layout.
 
-    PyTorch's LRN divides alpha by the window's size, so it is given five times the paper's.
+    PyTorch's LRN divides alpha by the window size, so its alpha is five times the paper's.
     """
 
     def norm() -> nn.Module:
@@ -40,3 +41,10 @@ def alexnet(classes: int = 1000) -> nn.Module:
         nn.Linear(4096, classes),
     )
     return network.to(memory_format=torch.channels_last)
+
+
+def channels_last(images: np.ndarray) -> torch.Tensor:
+    """Returns float32 [b, h, w, c] as a [b, c, h, w] tensor in channels_last layout."""
+    return (
+        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    )

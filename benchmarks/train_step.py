@@ -1,27 +1,26 @@
-"""A training step of the paper's network: ours beside Keras as it comes, and PyTorch.
+"""A training step of the paper's network: ours, plain Keras, and PyTorch.
 
     python benchmarks/train_step.py                    (some minutes)
     python benchmarks/train_step.py --batch-size 64 --rounds 3 --json
 
-Whole updates (forward, backward, momentum with weight decay) on images in memory. The contenders
+Complete updates (forward, backward, momentum with weight decay) on images in memory. The contenders
 take turns; the median of the rounds counts. Peers: pip install -e '.[benchmarks]'.
 """
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from contenders import Step, add_huge_pages, run_rounds, serve
+from contenders import Step, option_parser, print_ratios, run_rounds, serve
 
 
 def ours(precision: str, batch_size: int) -> Step:
-    """This package's step."""
+    """Builds this package's training step."""
     import tensorflow as tf
 
     import alexnet_tf as an
-    from alexnet_tf.training.steps import TrainingStep
+    from alexnet_tf.training.step import TrainingStep
 
     dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     model = an.build_model("paper", dtype=dtype)
@@ -40,7 +39,7 @@ def ours(precision: str, batch_size: int) -> Step:
 
 
 def keras_groups(batch_size: int) -> Step:
-    """What one writes first: Conv2D(groups=2), tf.nn's LRN, Keras' SGD, train_on_batch."""
+    """Builds a plain Keras model: Conv2D(groups=2), tf.nn's LRN, Keras' SGD, train_on_batch."""
     import keras
     import tensorflow as tf
 
@@ -78,15 +77,14 @@ def keras_groups(batch_size: int) -> Step:
 
 
 def pytorch(precision: str, compiled: bool, batch_size: int) -> Step:
-    """PyTorch, eager or compiled, in channels_last."""
+    """Builds PyTorch's training step, eager or compiled, in channels_last."""
     import torch
-    from torch_alexnet import alexnet
+    from torch_alexnet import alexnet, channels_last
 
     model = alexnet()
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
     images, labels = data(batch_size)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).float().sub(127)
-    x = x.contiguous(memory_format=torch.channels_last)
+    x = channels_last(images.astype(np.float32) - 127)
     y = torch.from_numpy(labels)
     run = torch.compile(model) if compiled else model
 
@@ -120,13 +118,8 @@ CONTENDERS: dict[str, Callable[[int], Step]] = {
 
 def main() -> None:
     """Runs the benchmark, or serves one contender."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = option_parser(__doc__, CONTENDERS)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--json", action="store_true")
-    add_huge_pages(parser)
-    parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(lambda: CONTENDERS[options.serve](options.batch_size))
@@ -148,12 +141,11 @@ def main() -> None:
         return
     for name, speed in speeds.items():
         print(f"{name:28} {speed:8.1f} images/s {memory[name] / 2**20:8,.0f} MiB")
-    for name, ratio in result["ratios"].items():
-        print(f"{name:40} {ratio:6.2f}")
+    print_ratios(result["ratios"])
 
 
 def ratios(speeds: dict[str, float], memory: dict[str, int]) -> dict[str, float]:
-    """Returns ours against the peers that took part: speed (more is better), memory (less is)."""
+    """Returns our best speed and its memory divided by the best of the peers that were measured."""
     best = max((n for n in speeds if n.startswith("ours")), key=speeds.__getitem__, default=None)
     torch = [name for name in speeds if name.startswith("PyTorch")]
     found = {}

@@ -29,7 +29,7 @@ def predict_request(
     version: int | None = None,
     signature: str = "serving_default",
 ) -> predict_pb2.PredictRequest:
-    """Returns a request for JPEG, PNG, WebP, GIF or BMP files; at most max_batch_size."""
+    """Return a request for JPEG, PNG, WebP, GIF or BMP files; at most max_batch_size."""
     message = predict_pb2.PredictRequest()
     message.model_spec.name = model
     message.model_spec.signature_name = signature
@@ -48,7 +48,7 @@ def predict(
     signature: str = "serving_default",
     timeout_seconds: float = 30,
 ) -> dict[str, np.ndarray]:
-    """Sends images and returns the server's outputs by name, one row per image.
+    """Send images and return the server's outputs by name, one row per image.
 
     Raises:
       grpc.RpcError: The server cannot be reached, or returned an error.
@@ -63,7 +63,7 @@ def predict(
 
 
 def main() -> None:
-    """Classifies the files of the command line and prints the top 5 classes of each."""
+    """Classify the files of the command line and print the top 5 classes of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--server", default="127.0.0.1:8500")

@@ -18,7 +18,7 @@ PHOTO_SHAPE = (480, 640, 3)
 
 
 def print_peak(stage: str) -> None:
-    """Prints the peak resident memory of this process since its start."""
+    """Print the peak resident memory of this process since its start."""
     # Not ru_maxrss, which starts at the peak of the process that started this one.
     lines = Path("/proc/self/status").read_text().splitlines()
     kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
@@ -26,10 +26,12 @@ def print_peak(stage: str) -> None:
 
 
 def main() -> None:
-    """Loads the model, runs requests of increasing size, and prints the peak after each."""
+    """Load the model, run requests of increasing size, and print the peak after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="folder of a version, which contains saved_model.pb")
-    parser.add_argument("images", nargs="*", help="image files, each sent in two requests at once")
+    parser.add_argument(
+        "images", nargs="*", help="image files, each sent in two simultaneous requests"
+    )
     options = parser.parse_args()
     signatures = tf.saved_model.load(options.folder).signatures
     print_peak("loaded")
@@ -44,15 +46,15 @@ def main() -> None:
     print_peak(f"ten_crop, {IMAGES} images")
     with concurrent.futures.ThreadPoolExecutor(2) as executor:  # num_batch_threads
 
-        def run_twice_at_once(signature: str, contents: tf.Tensor) -> None:
+        def run_twice(signature: str, contents: tf.Tensor) -> None:
             list(executor.map(lambda x: signatures[signature](image_bytes=x), [contents] * 2))
 
         for _ in range(3):
-            run_twice_at_once("ten_crop", photos)
-        print_peak(f"two at once: ten_crop, {IMAGES} images")
+            run_twice("ten_crop", photos)
+        print_peak(f"two simultaneous: ten_crop, {IMAGES} images")
         for name in options.images:
-            run_twice_at_once("serving_default", tf.constant([Path(name).read_bytes()]))
-            print_peak(f"two at once: {Path(name).name}")
+            run_twice("serving_default", tf.constant([Path(name).read_bytes()]))
+            print_peak(f"two simultaneous: {Path(name).name}")
 
 
 if __name__ == "__main__":

@@ -212,13 +212,13 @@ def test_expected_errors_are_one_line(error, code, line, monkeypatch, capsys):
 
 
 SCANNING = """
-from alexnet_tf.data import reading, statistics
-def read_squares(examples, pixels):
+from alexnet_tf.data import scan
+def read_images(examples, pixels):
     print("scanning", flush=True)
     import time
     time.sleep(60)
     yield
-statistics.read_squares = read_squares
+scan.read_images = read_images
 """
 
 

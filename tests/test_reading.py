@@ -13,8 +13,8 @@ import pytest
 
 from alexnet_tf import paper
 from alexnet_tf.cli import COMMANDS, cli
-from alexnet_tf.experiments.catalog import EXPERIMENTS
-from alexnet_tf.experiments.claims import CLAIMS
+from alexnet_tf.experiments.claims import CLAIMS, EXPERIMENTS
+from alexnet_tf.experiments.results import STORED
 from alexnet_tf.recipes import get_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -30,8 +30,8 @@ SQUARES = {paper.RESIZED_PIXELS, paper.INPUT_PIXELS}
 
 
 def stored(name):
-    """An experiment's results, as docs/results has them."""
-    return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    """An experiment's stored results."""
+    return json.loads((STORED / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def images(name):
@@ -41,7 +41,7 @@ def images(name):
 
 def values(name, variant, metric):
     """A metric by seed."""
-    runs = [run for run in stored(name)["runs"] if run["variant"] == variant and run["counts"]]
+    runs = [run for run in stored(name)["runs"] if run["variant"] == variant and run["selected"]]
     return [run["values"][metric] for run in runs]
 
 
@@ -89,7 +89,10 @@ MEASURED = {
     "§4.1": [
         images("ten-crop"),
         *(percent("ten-crop", "center crop", f"{kind}_crop_error") for kind in ("center", "ten")),
-        *(percent("augmentation", v) for v in ("none", "crops and flips", "crops, flips, colors")),
+        *(
+            percent("augmentation", v)
+            for v in ("none", "crops and flips", "crops, flips, lighting")
+        ),
     ],
     "§4.2": [
         images("dropout"),
@@ -238,12 +241,13 @@ def test_both_name_the_same_code_and_commands():
 
 
 def test_what_is_said_of_first_weights_was_measured():
-    stuck: dict[str, list[float]] = {}
+    plateaued: dict[str, list[float]] = {}
     for run in stored("init")["runs"]:
-        stuck.setdefault(run["variant"], []).append(run["values"]["stuck"])
-    assert set(stuck["paper"] + stuck["2012"]) == {1.0}
-    assert set(stuck["stable"]) == {0.0}
-    assert min(len(seeds) for seeds in stuck.values()) >= 5
+        value = run["values"]["plateaued_at_chance_level"]
+        plateaued.setdefault(run["variant"], []).append(value)
+    assert set(plateaued["paper"] + plateaued["2012"]) == {1.0}
+    assert set(plateaued["stable"]) == {0.0}
+    assert min(len(seeds) for seeds in plateaued.values()) >= 5
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
@@ -260,7 +264,7 @@ def test_the_readmes_results_are_the_stored_ones(name):
     pooling = [percent("overlapping-pooling", variant) for variant in ("plain", "overlapping")]
     crops = [percent("ten-crop", "center crop", f"{kind}_crop_error") for kind in ("center", "ten")]
     dropout = [percent("dropout", variant) for variant in ("none", "dropout")]
-    colors = [percent("augmentation", f"crops{v}") for v in (" and flips", ", flips, colors")]
+    colors = [percent("augmentation", f"crops{v}") for v in (" and flips", ", flips, lighting")]
     depth = [
         percent("depth", f"{v}") for v in ("five convolutions", "without conv3", "without conv4")
     ]

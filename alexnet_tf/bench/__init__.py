@@ -1,1 +1,1 @@
-"""How fast this machine trains and infers, and how near that is to what its processor can do."""
+"""Speed of training and inference on this machine, also as a fraction of its processor's."""

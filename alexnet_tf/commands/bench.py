@@ -1,4 +1,4 @@
-"""`bench`: speed of training and inference here, and as a fraction of the processor's."""
+"""`bench`: speed of training and inference, also as a fraction of the processor's."""
 
 from pathlib import Path
 
@@ -53,10 +53,10 @@ def command(
     picture: str | None,
     as_json: bool,
 ) -> None:
-    """Measure training and inference on this machine, with nothing to download.
+    """Measure training and inference on this machine; nothing is downloaded.
 
-    Speeds are those of a network with 1000 classes on images in memory. The ceiling is the faster
-    of a large matrix product and a large convolution, measured in the same run.
+    The network has 1000 classes and its images are in memory. The ceiling is the faster of a large
+    matrix product and a large convolution, measured in the same run.
     """
     chosen = get_recipe(recipe or "paper")
     sizes = _sizes(batch_sizes or "1,32,128")
@@ -65,8 +65,7 @@ def command(
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
-    from alexnet_tf.bench.report import draw_layers, print_tables
-    from alexnet_tf.bench.run import run_benchmark
+    from alexnet_tf.bench.benchmark import draw_layers, print_tables, run_benchmark
     from alexnet_tf.console import Console
     from alexnet_tf.training.devices import configure_devices
 
@@ -81,10 +80,10 @@ def command(
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    """Returns the numbers in "1,32,128".
+    """Returns the numbers in a text such as "1,32,128".
 
     Raises:
-      InputError: It is something else.
+      InputError: A part is not a positive whole number.
     """
     try:
         sizes = tuple(int(part) for part in text.split(","))

@@ -90,7 +90,7 @@ def command(
     if train is not None and sample is not None and len(sample.readable):
         some = train.subset(sample.readable)
         # The colors' components of a sample do for a picture.
-        statistics = fit_statistics(some, chosen.resize_pixels, what="sampled", cache=False)
+        statistics, _ = fit_statistics(some, chosen.resize_pixels, split="sampled", cache=False)
         names = [truncate(name, _LONGEST_NAME) for name in display_names(opened.class_names)]
         style = text_style(names)
         draw_examples(some, names, chosen, statistics, path, seed=seed or 0, text_style=style)

@@ -23,9 +23,7 @@ Examples:
   python cli.py demo --model caffe.keras --in photos/"""
 
 
-@click.command(
-    epilog=_EXAMPLES, short_help="Open a local web page that classifies images."
-)
+@click.command(epilog=_EXAMPLES, short_help="Open a local web page that classifies images.")
 @run_option("The run whose network predicts.")
 @model_option()
 @option(

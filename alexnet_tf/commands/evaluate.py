@@ -1,4 +1,4 @@
-"""`evaluate`: top-1 and top-5 error of a run's model, or of an ensemble."""
+"""The `evaluate` command."""
 
 import contextlib
 import sys
@@ -23,8 +23,8 @@ from alexnet_tf.runs import has_seeds, is_run, newest_run, read_run, read_seeds,
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
-    from alexnet_tf.evaluation.ensemble_report import EnsembleEvaluation
-    from alexnet_tf.evaluation.report import Errors, Evaluation
+    from alexnet_tf.evaluation.ensemble import EnsembleEvaluation
+    from alexnet_tf.evaluation.metrics import Errors, Evaluation
 
 _EXAMPLES = """\b
 Examples:
@@ -37,8 +37,8 @@ Examples:
 
 @click.command(epilog=_EXAMPLES, short_help="Evaluate a trained network: top-1 and top-5 error.")
 @run_option(
-    "The run's folder. If given several times, or if it is a folder of train --seeds: each network "
-    "alone, and the ensemble that averages their predictions.",
+    "A run folder. Several, or a folder of train --seeds: each network alone, and the ensemble that"
+    " averages their predictions.",
     multiple=True,
 )
 @model_option(
@@ -85,8 +85,7 @@ def command(
 
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
-    from alexnet_tf.evaluation.ensemble import evaluate_ensemble
-    from alexnet_tf.evaluation.ensemble_report import EnsembleEvaluation
+    from alexnet_tf.evaluation.ensemble import EnsembleEvaluation, evaluate_ensemble
     from alexnet_tf.evaluation.evaluate import evaluate
 
     options: dict[str, Any] = {
@@ -96,47 +95,43 @@ def command(
         "batch_size": batch_size,
         "ten_crop": ten_crop,
     }
-    found: EnsembleEvaluation | Evaluation
+    result: EnsembleEvaluation | Evaluation
     reporter, console = ProgressReporter(), Console()
     with (
         # Preparing a data set prints to stdout, where only the result belongs.
         contextlib.redirect_stdout(sys.stderr),
         reporter.progress("evaluating") as on_progress,
     ):
-        if len(members) > 1 or _is_series(members[0]):
-            found = evaluate_ensemble(members, on_progress=on_progress, **options)
-            whole = found.ensemble
+        if len(members) > 1 or _is_seed_series(members[0]):
+            result = evaluate_ensemble(members, on_progress=on_progress, **options)
+            overall = result.ensemble
         else:
             (member,) = members
-            given: dict[str, Any] = {"model": member} if model else {"run": member}
-            found = whole = evaluate(**given, on_progress=on_progress, **options)
-    for name, reason in whole.left_out:
+            source: dict[str, Any] = {"model": member} if model else {"run": member}
+            result = overall = evaluate(**source, on_progress=on_progress, **options)
+    for name, reason in overall.left_out:
         reporter.warn(f"skipped {name}: {reason}")
     if as_json:
-        echo_json(found.to_json())
+        echo_json(result.to_json())
         return
-    console.message(f"{whole.model} on {whole.dataset}, {whole.split} images")
-    for number, evaluation in enumerate(getattr(found, "members", ()), 1):
+    console.message(f"{overall.model} on {overall.dataset}, {overall.split} images")
+    for number, evaluation in enumerate(getattr(result, "members", ()), 1):
         console.message(f"  {number}: {evaluation.model}")
     console.message()
-    if isinstance(found, EnsembleEvaluation):
-        _print_ensemble(found, console)
+    if isinstance(result, EnsembleEvaluation):
+        _print_ensemble(result, console)
     else:
-        _print_errors(found, console)
+        _print_errors(result, console)
 
 
-def _is_series(folder: str) -> bool:
-    """Returns whether a folder holds the runs of `train --seeds`, and is not a run itself."""
+def _is_seed_series(folder: str) -> bool:
+    """Return whether a folder holds the runs of `train --seeds`, and is not a run itself."""
     return has_seeds(folder) and not is_run(Path(folder))
 
 
 def _check_run(folder: str) -> None:
-    """Checks that a folder is a run, or holds the runs of `train --seeds`.
-
-    Raises:
-      InputError: It does not.
-    """
-    if not _is_series(folder):
+    """Raise an InputError if a folder is neither a run nor holds those of `train --seeds`."""
+    if not _is_seed_series(folder):
         read_run(folder)
         return
     for seed in read_seeds(folder)["seeds"]:
@@ -144,7 +139,7 @@ def _check_run(folder: str) -> None:
 
 
 def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
-    """Prints a table per kind of crop: each network, their ensemble, and the ensemble's gain."""
+    """Print a table per kind of crop: each network, the ensemble, and its gain."""
     from alexnet_tf.console import Column
 
     for crop in found.crops:
@@ -160,7 +155,7 @@ def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
 
 
 def _row(name: str, errors: "Errors") -> list[str]:
-    """Returns one network's row."""
+    """Return the row of one network."""
     return [
         name,
         _fraction(errors.top1_errors, errors.examples),
@@ -170,12 +165,12 @@ def _row(name: str, errors: "Errors") -> list[str]:
 
 
 def _gains(name: str, top1: float, top5: float) -> list[str]:
-    """Returns a row of error reductions."""
+    """Return a row of error reductions."""
     return [name, f"{100 * top1:+.2f} points", f"{100 * top5:+.2f} points", ""]
 
 
 def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
-    """Prints the errors of one network: center crop beside ten crops."""
+    """Print the errors of one network: center crop beside ten crops."""
     from alexnet_tf.console import Column
 
     kinds = [("center crop", evaluation.center_crop), ("ten crops", evaluation.ten_crop)]
@@ -192,10 +187,10 @@ def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
 
 
 def _fraction(errors: int, examples: int) -> str:
-    """Returns an error as a percentage with the counts behind it."""
+    """Return an error as a percentage with its counts."""
     return f"{100 * errors / examples:.2f}% ({errors:,} of {examples:,})"
 
 
 def _interval(low: float, high: float) -> str:
-    """Returns an interval in percent."""
+    """Return an interval in percent."""
     return f"{low:.2%} to {high:.2%}"

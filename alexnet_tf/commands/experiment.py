@@ -1,7 +1,6 @@
 """`experiment`: test the paper's claims."""
 
 import shlex
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from alexnet_tf.commands.options import DataSetName, UserPath, echo_json, json_o
 
 _OWN = "the experiment's"
 _COUNT = click.IntRange(min=1)
+_CHOICES = ("dataset", "seeds", "epochs", "limit_train", "limit_val", "precision")
 _EXAMPLES = """\b
 Examples:
   python cli.py experiment list
@@ -73,22 +73,18 @@ def command(name: str, as_json: bool, **options: Any) -> None:
     if name == "list":
         _list(as_json)
         return
-    from alexnet_tf.experiments.catalog import get_experiment
+    from alexnet_tf.console import Console, ProgressReporter
+    from alexnet_tf.experiments.claims import get_experiment
     from alexnet_tf.experiments.plan import new_plan
 
     experiment = get_experiment(name)
-    chosen = {
-        key: options[key]
-        for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "precision")
-    }
-    given = {key: value for key, value in chosen.items() if value is not None}
-    plan = new_plan(experiment, **given)
+    plan = new_plan(experiment, **{option: options[option] for option in _CHOICES})
     root = Path(options["out"] or f"saved_models/experiments/{name}")
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow(start_devices=False)
     from alexnet_tf.experiments.runner import run_experiment
-    from alexnet_tf.experiments.table import table
+    from alexnet_tf.experiments.table import print_results
 
     results = run_experiment(
         experiment,
@@ -100,56 +96,63 @@ def command(name: str, as_json: bool, **options: Any) -> None:
         quiet=options["quiet"],
     )
     if as_json:
-        echo_json(results)
+        echo_json(results.to_json())
         return
-    click.echo(table(results))
-    click.echo(f"written to {root}/: results.json, table.md, figure.png, runs/", err=True)
+    print_results(results, Console())
+    reporter = ProgressReporter()
+    reporter.message(f"written to {root}/: results.json, table.md, figure.png, runs/")
 
 
 def _command(name: str, options: dict[str, Any]) -> str:
-    """Returns the command to record, without this machine's folders."""
+    """Returns the command for the results, without the paths of this computer."""
     words = ["python", "cli.py", "experiment", name]
-    for key in ("dataset", "seeds", "epochs", "limit_train", "limit_val", "precision"):
+    for key in _CHOICES:
         if options[key] is not None:
             value = str(options[key])
-            known = Path(value).resolve().name if Path(value).is_dir() else value
-            words += ["--" + key.replace("_", "-"), known]
+            shown = Path(value).resolve().name if Path(value).is_dir() else value
+            words += ["--" + key.replace("_", "-"), shown]
     if options["data_dir"] is not None:
         words += ["--data-dir", "DIR"]
     return shlex.join(words)
 
 
 def _list(as_json: bool) -> None:
-    """Prints the experiments: claim, section, data, and the hours they took where recorded."""
-    from alexnet_tf.experiments.catalog import EXPERIMENTS
-    from alexnet_tf.experiments.stored import cost
+    """Prints the experiments: claim, section, data, and the hours that the stored runs took."""
+    from alexnet_tf.console import Console
+    from alexnet_tf.experiments.claims import EXPERIMENTS
+    from alexnet_tf.experiments.results import read_stored
+    from alexnet_tf.experiments.table import format_duration
 
-    rows: list[dict[str, Any]] = [
-        {
-            "name": experiment.name,
-            "claim": experiment.claim,
-            "section": experiment.section,
-            "paper": experiment.paper,
-            "dataset": experiment.dataset,
-            "train_examples": experiment.limit_train,
-            "seeds": experiment.seeds,
-            "variants": [variant.name for variant in experiment.variants],
-            "cost": cost(experiment.name),
-        }
-        for experiment in EXPERIMENTS.values()
-    ]
+    stored = read_stored()
+    rows: list[dict[str, Any]] = []
+    for experiment in EXPERIMENTS.values():
+        results = stored.get(experiment.name)
+        rows.append(
+            {
+                "name": experiment.name,
+                "claim": experiment.claim,
+                "section": experiment.section,
+                "paper_result": experiment.paper_result,
+                "dataset": experiment.dataset,
+                "train_examples": experiment.limit_train,
+                "seeds": experiment.seeds,
+                "variants": [variant.name for variant in experiment.variants],
+                "hours": None if results is None else results.seconds / 3600,
+                "machine": None if results is None else results.machine,
+            }
+        )
     if as_json:
         echo_json({"experiments": rows})
         return
+    cells: list[list[str] | None] = []
     for row in rows:
         seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
         images = "all" if row["train_examples"] is None else f"{row['train_examples']:,}"
         facts = [
             f"section {row['section']}" if row["section"] else "not in the paper",
-            f"the paper's number: {row['paper']}" if row["paper"] else "",
+            f"the paper's result: {row['paper_result']}" if row["paper_result"] else "",
             f"data: {row['dataset']}, {images} images, {seeds}",
-            "" if row["cost"] is None else "{:.2f} hours on {}".format(*row["cost"]),
+            f"{format_duration(3600 * row['hours'])} on {row['machine']}" if row["hours"] else "",
         ]
-        click.echo(row["name"])
-        for text in (row["claim"], "; ".join(fact for fact in facts if fact)):
-            click.echo(textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    "))
+        cells += [[row["name"], row["claim"]], ["", "; ".join(filter(None, facts))], None]
+    Console().table(["experiment", "claim"], cells[:-1])

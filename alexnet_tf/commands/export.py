@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +36,7 @@ Examples:
 @model_option()
 @option(
     "--format",
-    f"One of {', '.join(_FORMATS)}; may be given several times.",
+    f"One of {', '.join(_FORMATS)}; may be repeated.",
     default="saved_model and tflite",
     example="onnx",
     type=click.Choice(_FORMATS),
@@ -90,51 +90,28 @@ Examples:
     type=click.IntRange(min=1),
 )
 @json_option()
-def command(
-    run: str | None,
-    model: str | None,
-    format: tuple[str, ...],
-    quantize: str | None,
-    out: str | None,
-    name: str | None,
-    version: int | None,
-    dataset: str | None,
-    data_dir: str | None,
-    check_images: int | None,
-    as_json: bool,
-) -> None:
+def command(format: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Write a trained network as a SavedModel for TF Serving and as a TFLite file.
 
     Without options, exports the newest run under saved_models/ to saved_models/serving/. Every file
     is verified against the Keras model on validation images before it gets its final name.
     """
-    source = open_model(run, model)  # reports a wrong folder before TensorFlow loads
+    open_model(options["run"], options["model"])  # reports a wrong folder before TensorFlow loads
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
-    from alexnet_tf.export.export import CHECK_IMAGES, DEFAULT_NAME, DEFAULT_OUT, FORMATS, export
+    from alexnet_tf.export.export import FORMATS, ExportOptions, export
 
-    reporter = ProgressReporter()
-    formats = FORMATS if "all" in format else format or ("saved_model", "tflite")
+    given = {name: value for name, value in options.items() if value is not None}
+    if format:
+        given["formats"] = FORMATS if "all" in format else tuple(dict.fromkeys(format))
     with (
         # TFDS prints to stdout while it prepares a data set; stdout is for the result alone.
         contextlib.redirect_stdout(sys.stderr),
-        reporter.status("reading") as on_stage,
+        ProgressReporter().status("reading") as on_stage,
     ):
-        result = export(
-            source.run,
-            model=None if source.run is not None else source.path,
-            formats=tuple(dict.fromkeys(formats)),
-            quantize=quantize or "none",
-            out=out or DEFAULT_OUT,
-            name=name or DEFAULT_NAME,
-            version=version,
-            dataset=dataset,
-            data_dir=data_dir,
-            check_images=check_images or CHECK_IMAGES,
-            on_stage=on_stage,
-        )
+        result = export(ExportOptions(**given), on_stage)
     if as_json:
         echo_json(result.to_json())
         return
@@ -142,7 +119,7 @@ def command(
 
 
 def _print(result: "ExportResult", console: "Console") -> None:
-    """Prints how the files compare with the Keras model; largest differences in probability."""
+    """Print how the files compare with the Keras model; largest differences in probability."""
     from alexnet_tf.console import Column
 
     has_labels = result.checks[0].top1_errors is not None

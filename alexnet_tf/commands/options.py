@@ -1,4 +1,4 @@
-"""The form of every option: what it does, its default, an example; paths, names and JSON."""
+"""Options that several commands share, and how every option states its default and example."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ class UserPath(click.Path):
 
         Raises:
           click.BadParameter: It is empty (which would mean the working folder), is an address such
-            as gs://bucket/run, or is not what `click.Path` was told to take.
+            as gs://bucket/run, or does not meet the conditions of `click.Path`.
         """
         if not os.fspath(value):
             self.fail("the path is empty: is a shell variable unset?", param, ctx)
@@ -66,9 +66,6 @@ def option(name: str, help_text: str, *, default: str, example: str, **settings:
       default: The default in words: "the recipe's".
       example: A value, or "" for a flag.
       **settings: Arguments of `click.option`.
-
-    Returns:
-      The decorator.
     """
     shown = f"{name} {example}".strip()
     text = f"{help_text}  [default: {default}; e.g. {shown}]"
@@ -137,7 +134,7 @@ def data_dir_option() -> Decorator:
 
 
 def split_option(
-    help_text: str = "train, validation (also where it was held out from train) or test.",
+    help_text: str = "train, validation (also a held-out part of train) or test.",
     default: str = "the split that the run was validated on",
 ) -> Decorator:
     """Returns the option --split."""

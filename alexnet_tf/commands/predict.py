@@ -1,4 +1,4 @@
-"""`predict`: the most probable classes of images."""
+"""The `predict` command."""
 
 import sys
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from alexnet_tf.evaluation.predict import Prediction
 
 _BAR_WIDTH = 24
-_SOME_DAMAGED = 1  # exit code
+_EXIT_DAMAGED = 1  # exit code if an image cannot be read
 _EXAMPLES = """\b
 Examples:
   python cli.py predict photo.jpg
   python cli.py predict photos/ more/*.png --top 3 --ten-crop
   python cli.py predict --model saved_models/serving/alexnet.tflite --json photo.jpg
-  python cli.py predict --picture seen.png photos/"""
+  python cli.py predict --picture predictions.png photos/"""
 
 
 @click.command(epilog=_EXAMPLES, short_help="Classify images: the most probable classes.")
@@ -55,7 +55,7 @@ Examples:
     "Draw the images with their bars, the first 64 (as in the paper's figure 4): a .png, .pdf or "
     ".svg file.",
     default="none",
-    example="seen.png",
+    example="predictions.png",
     type=UserPath(dir_okay=False),
 )
 @json_option()
@@ -82,8 +82,7 @@ def command(
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.classifiers import open_classifier
-    from alexnet_tf.evaluation.predict import Damaged, predict
-    from alexnet_tf.evaluation.prediction_picture import MOST_IMAGES, draw_predictions
+    from alexnet_tf.evaluation.predict import MAX_DRAWN_IMAGES, Damaged, draw_predictions, predict
 
     classifier = open_classifier(source.path)
     found: list[dict[str, Any]] = []
@@ -92,12 +91,12 @@ def command(
     report_model(source, console, reporter)
     damaged: list[Damaged] = []
     contents = read_images(names, sys.stdin.buffer)
-    for prediction in predict(classifier, contents, top=top or 5, ten_crops=ten_crop):
+    for prediction in predict(classifier, contents, top=top or 5, ten_crop=ten_crop):
         if isinstance(prediction, Damaged):
             damaged.append(prediction)
             reporter.warn(f"skipped {prediction.image}: {prediction.reason}")
             continue
-        if picture is not None and len(drawn) < MOST_IMAGES:
+        if picture is not None and len(drawn) < MAX_DRAWN_IMAGES:
             drawn.append(prediction)
         if as_json:
             found.append(prediction.to_json())
@@ -115,16 +114,16 @@ def command(
         draw_predictions(drawn, picture)
         reporter.message(f"picture: {picture}")
     if damaged:
-        ctx.exit(_SOME_DAMAGED)
+        ctx.exit(_EXIT_DAMAGED)
 
 
 def _print(prediction: "Prediction", console: "Console") -> None:
-    """Prints one image's classes, their probabilities and a bar for each."""
+    """Print the most probable classes of an image, with bars."""
     from alexnet_tf.console import Column
 
     rows = [
-        (guess.name, f"{guess.probability:.2%}", console.bar(guess.probability, _BAR_WIDTH))
-        for guess in prediction.top
+        (top.name, f"{top.probability:.2%}", console.bar(top.probability, _BAR_WIDTH))
+        for top in prediction.top
     ]
     console.message(prediction.image)
     console.table(["class", Column("probability", is_number=True), ""], rows)

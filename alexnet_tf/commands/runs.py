@@ -55,7 +55,7 @@ def command(folder: str | None, remove: str | None, yes: bool, as_json: bool) ->
     root = Path(folder or SAVED_MODELS)
     rows = [_describe(path) for path in runs_by_age(root)]
     if as_json:
-        echo_json(rows)
+        echo_json({"runs": rows})
     else:
         _show(root, rows)
 

@@ -1,4 +1,4 @@
-"""`similar`: the images of a data set whose features are nearest to those of one image."""
+"""The `similar` command."""
 
 import contextlib
 import sys
@@ -24,10 +24,14 @@ from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import open_model
 
 if TYPE_CHECKING:
-    from alexnet_tf.console import Console
-    from alexnet_tf.evaluation.similarity import Neighbor
+    import numpy as np
 
-_MOST_DRAWN = 10
+    from alexnet_tf.console import Console, ProgressReporter
+    from alexnet_tf.evaluation.features import FeatureIndex
+    from alexnet_tf.evaluation.similarity import Neighbor
+    from alexnet_tf.runs import ModelSource
+
+_MAX_DRAWN_IMAGES = 10
 _EXAMPLES = """\b
 Examples:
   python cli.py similar photo.jpg
@@ -60,7 +64,7 @@ Examples:
 )
 @option(
     "--picture",
-    f"Draw the image and the {_MOST_DRAWN} nearest to it: a .png, .pdf or .svg file.",
+    f"Draw the image and the {_MAX_DRAWN_IMAGES} nearest to it: a .png, .pdf or .svg file.",
     default="none",
     example="similar.png",
     type=UserPath(dir_okay=False),
@@ -73,74 +77,90 @@ def command(image: str, **options: Any) -> None:
     stored beside the model until the model or the data changes.
     """
     content = _read(image)
-    opened = open_model(options["run"], options["model"])
-    source, split = options["in"], options["split"]
-    data_dir = options["data_dir"] or opened.data_dir
-    if source is None:
-        if opened.dataset is None:
+    source = open_model(options["run"], options["model"])
+    options["data_dir"] = options["data_dir"] or source.data_dir
+    if options["in"] is None:
+        if source.dataset is None:
             raise InputError("--model needs --in: a .keras file does not name a data set")
-        source, split = opened.dataset, split or "train"
+        options.update({"in": source.dataset, "split": options["split"] or "train"})
     if options["picture"] is not None:
         check_picture_name(options["picture"])
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
+    from alexnet_tf.evaluation.similarity import draw_similar
+
+    console, reporter = Console(quiet=bool(options["as_json"])), ProgressReporter()
+    options["distance"] = options["distance"] or "euclidean"
+    pixels, index, neighbors = _search(image, content, source, reporter, options)
+    if options["picture"] is not None:
+        draw_similar(pixels, index, neighbors[:_MAX_DRAWN_IMAGES], options["picture"])
+        reporter.message(f"picture: {options['picture']}")
+    report_model(source, console, reporter)
+    if options["as_json"]:
+        values = {
+            "image": image,
+            "model": str(source.path),
+            "dataset": index.dataset,
+            "split": index.split,
+            "images": len(index),
+            "distance": options["distance"],
+            "nearest": [neighbor.to_json() for neighbor in neighbors],
+        }
+        echo_json(values)
+        return
+    where = f"{index.dataset}, {index.split}" if index.split else index.dataset
+    console.message(f"nearest to {image} among the {len(index):,} images of {where}")
+    _print(neighbors, console)
+
+
+def _search(
+    image: str,
+    content: bytes,
+    source: "ModelSource",
+    reporter: "ProgressReporter",
+    options: dict[str, Any],
+) -> "tuple[np.ndarray, FeatureIndex, list[Neighbor]]":
+    """Return the resized image, the index of the data set, and the nearest images.
+
+    Raises:
+      InputError: The image is damaged, or the data set cannot be used.
+    """
     from alexnet_tf.evaluation.classifiers import preprocessing_of
-    from alexnet_tf.evaluation.feature_index import FeatureExtractor, open_index
-    from alexnet_tf.evaluation.predict import Damaged, SquareReader
+    from alexnet_tf.evaluation.features import FeatureExtractor, open_index
+    from alexnet_tf.evaluation.predict import Damaged, ImageReader
     from alexnet_tf.evaluation.similarity import nearest
     from alexnet_tf.model.persistence import load_model
 
-    console, reporter = Console(quiet=bool(options["as_json"])), ProgressReporter()
-    extractor = FeatureExtractor(load_model(opened.path))
-    square = SquareReader(preprocessing_of(extractor.model)).read(image, content)
-    if isinstance(square, Damaged):
-        raise InputError(f"{image}: {square.reason}")
-    _, pixels = square
+    extractor = FeatureExtractor(load_model(source.path))
+    decoded = ImageReader(preprocessing_of(extractor.model)).read(image, content)
+    if isinstance(decoded, Damaged):
+        raise InputError(f"{image}: {decoded.reason}")
+    pixels = decoded[1]
     with (
         # Preparing a data set prints to stdout, where only the result belongs.
         contextlib.redirect_stdout(sys.stderr),
         reporter.progress("computing features") as on_progress,
     ):
         index = open_index(
-            opened.path,
-            source,
+            source.path,
+            options["in"],
             extractor=extractor,
-            data_dir=data_dir,
-            split=split,
+            data_dir=options["data_dir"],
+            split=options["split"],
             on_progress=on_progress,
         )
-    distance = options["distance"] or "euclidean"
-    (found,) = nearest(index, extractor(pixels[None]), options["top"] or 10, distance)
-    if options["picture"] is not None:
-        from alexnet_tf.evaluation.similarity_picture import draw_similar
-
-        draw_similar(pixels, index, found[:_MOST_DRAWN], options["picture"])
-        reporter.message(f"picture: {options['picture']}")
-    report_model(opened, console, reporter)
-    if options["as_json"]:
-        values = {
-            "image": image,
-            "model": str(opened.path),
-            "dataset": index.dataset,
-            "split": index.split,
-            "images": len(index),
-            "distance": distance,
-            "nearest": [neighbor.to_json() for neighbor in found],
-        }
-        echo_json(values)
-        return
-    where = f"{index.dataset}, {index.split}" if index.split else index.dataset
-    console.message(f"nearest to {image} among the {len(index):,} images of {where}")
-    _print(found, console)
+    features = extractor(pixels[None])
+    (neighbors,) = nearest(index, features, options["top"] or 10, options["distance"])
+    return pixels, index, neighbors
 
 
 def _read(image: str) -> bytes:
-    """Returns the content of the image to compare with.
+    """Return the content of the image to compare with.
 
     Raises:
-      InputError: The file does not exist or cannot be read, or the name means several images.
+      InputError: The file is not found or cannot be read, or the name means several images.
     """
     names = find_images([image])
     if image != STANDARD_INPUT and names != [image] and len(names) != 1:
@@ -151,11 +171,11 @@ def _read(image: str) -> bytes:
     return content
 
 
-def _print(found: "list[Neighbor]", console: "Console") -> None:
-    """Prints the nearest images, the nearest first; with classes if the data set has them."""
+def _print(neighbors: "list[Neighbor]", console: "Console") -> None:
+    """Print the nearest images, with classes if the data set has them."""
     from alexnet_tf.console import Column
 
-    has_classes = any(neighbor.class_name is not None for neighbor in found)
+    has_classes = any(neighbor.class_name is not None for neighbor in neighbors)
     rows = [
         [
             str(rank),
@@ -163,7 +183,7 @@ def _print(found: "list[Neighbor]", console: "Console") -> None:
             *([neighbor.class_name or ""] if has_classes else []),
             neighbor.name,
         ]
-        for rank, neighbor in enumerate(found, 1)
+        for rank, neighbor in enumerate(neighbors, 1)
     ]
     numbers = Column("", is_number=True), Column("distance", is_number=True)
     console.table([*numbers, *(["class"] if has_classes else []), "image"], rows)

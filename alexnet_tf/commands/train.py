@@ -25,8 +25,8 @@ Examples:
 def command(**options: Any) -> None:
     """Train a network on a data set.
 
-    With no option: a small AlexNet on the built-in data set, in under three minutes on two cores.
-    The model, its curves and all that was used land in a folder under saved_models/.
+    Without options: a small AlexNet on the built-in data set, in under three minutes on two cores.
+    The model, its curves and all settings are saved in a folder under saved_models/.
     """
     if options["freeze"]:
         options["freeze"] = tuple(name.strip() for name in options["freeze"].split(","))
@@ -35,7 +35,7 @@ def command(**options: Any) -> None:
     prepare, given = options.pop("prepare"), []
     if not options["resume"] and is_raw(options["dataset"]):
         options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
-        # For the workers; the last value counts.
+        # For the workers: of a repeated option the last value counts.
         given = ["--dataset", options["dataset"], "--no-prepare"]
     workers = options.pop("workers")
     if workers is not None:
@@ -50,17 +50,17 @@ def command(**options: Any) -> None:
         from alexnet_tf.training.seeds import train_seeds
 
         train_seeds(**given_options)
-        return
-    from alexnet_tf.training.train import train
+    else:
+        from alexnet_tf.training.train import train
 
-    train(**given_options)
+        train(**given_options)
 
 
 def _seeds(options: dict[str, Any]) -> tuple[int, ...] | None:
-    """Returns the seeds to train one after another: () for those of the folder to go on with.
+    """Returns the seeds of a series, () for those of a series that resumes, None for a single run.
 
     Raises:
-      InputError: They are no numbers, or something else was given that they do not go with.
+      InputError: --seeds is not numbers, or was given with --seed or --workers.
     """
     folder, text = options["run_dir"], options["seeds"]
     if options["resume"] and folder is None and text is None:
@@ -74,31 +74,36 @@ def _seeds(options: dict[str, Any]) -> tuple[int, ...] | None:
     try:
         return () if text is None else tuple(int(number) for number in text.split(","))
     except ValueError:
-        raise InputError(f"--seeds takes numbers with commas, as 1,2,3. Received: {text}") from None
+        raise InputError(f"--seeds must be numbers such as 1,2,3. Received: {text}") from None
 
 
 def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
-    """Returns the prepared folder to train on, or the folder itself if it is not to be.
+    """Prepares a folder of images if wanted, and returns the folder to train on.
+
+    Args:
+      folder: A folder of images.
+      wanted: Whether to prepare it; None asks the user if there is a terminal.
+      quiet: Whether to print only errors, and to ask nothing.
 
     Raises:
-      InputError: It cannot be prepared, or not by all workers at once.
+      InputError: It cannot be prepared, or there are several workers.
     """
-    several = bool(os.environ.get("TF_CONFIG"))
-    if wanted and several:  # all at once would write to the same folder, or each to its own
+    has_workers = bool(os.environ.get("TF_CONFIG"))
+    if wanted and has_workers:  # all of them would write to the same folder
         raise InputError(
-            "--prepare does not go with several workers (TF_CONFIG): run "
+            "--prepare does not support several workers (TF_CONFIG): run "
             f"`{command_name()} prepare {shlex.quote(folder)}` first, and give all workers the "
             "folder that it writes as --dataset"
         )
     if wanted is None:
         wanted = (
-            not several
+            not has_workers
             and not quiet
             and sys.stdin.isatty()
             and sys.stderr.isatty()
             and click.confirm(
-                f"{folder} is not prepared: damaged files stay damaged, and every epoch decodes "
-                "and rescales each image. Prepare it now, once, into prepared/?",
+                f"{folder} is not prepared: damaged files are not repaired, and every epoch "
+                "decodes and rescales each image. Prepare it now, once, into prepared/?",
                 err=True,
             )
         )
@@ -111,7 +116,7 @@ def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
 
 
 def _without_workers(arguments: list[str]) -> list[str]:
-    """Returns the command line's words without --workers and its value."""
+    """Returns the command line's arguments without --workers and its value."""
     kept, words = [], iter(arguments)
     for word in words:
         if word == "--workers":
@@ -122,10 +127,10 @@ def _without_workers(arguments: list[str]) -> list[str]:
 
 
 def check(options: dict[str, Any]) -> None:
-    """Checks everything that needs no TensorFlow, so that a mistake is reported at once.
+    """Checks the options that can be checked without TensorFlow, which takes seconds to import.
 
     Args:
-      options: The options' values by name, None where not given.
+      options: The values by name, None where not given.
 
     Raises:
       InputError: An option cannot be used.
@@ -143,7 +148,7 @@ def check(options: dict[str, Any]) -> None:
     named = options["recipe"]
     recipe = get_recipe(named) if named else recipe_for(given.dataset or "shapes")
     recipe = given.apply_to(recipe)
-    # The network of a run that resumes, or of --weights, is not known yet.
+    # The network of a run that resumes, or that --weights brings, is not known yet.
     if given.parallelism == "towers" and not options["resume"] and not given.weights:
         check_towers(recipe.network)
     if given.freeze and not given.weights:

@@ -1,4 +1,4 @@
-"""The command-line options of `train`: those of `TrainOptions`, and those of the command alone."""
+"""The command-line options of `train`: those of `TrainOptions`, and a few more."""
 
 import dataclasses
 import types
@@ -18,7 +18,7 @@ _TYPES: dict[str, click.ParamType] = {
     "data_dir": UserPath(file_okay=False),
     "weights": UserPath(exists=True),
 }
-# Options of the command, which are not part of how a run is trained, by the option they follow.
+# Options that are not part of `TrainOptions`, by the option that they follow in the help text.
 _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
     "seed": [
         option(
@@ -58,14 +58,14 @@ _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
             "--prepare/--no-prepare",
             default=None,  # three values, unlike other flags
             help="Prepare a folder of images first, into prepared/, and train on that.  "
-            "[default: ask, if there is a terminal; e.g. --prepare]",
+            "[default: prompt at a terminal; e.g. --prepare]",
         ),
     ],
 }
 
 
 def train_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a click command the options of `train`, in the order of `TrainOptions`."""
+    """Adds the options of `train` to a click command, in the order of `TrainOptions`."""
     decorators: list[Decorator] = []
     for name, decorator in field_options(TrainOptions).items():
         decorators += [decorator, *_COMMAND_OPTIONS.get(name, [])]
@@ -78,7 +78,7 @@ def field_options(options: type) -> dict[str, Decorator]:
     """Returns a click option for each field of a dataclass of options, by field name.
 
     Args:
-      options: `TrainOptions`, or a dataclass whose fields have an `OptionInfo` too.
+      options: `TrainOptions`, or another dataclass whose fields have an `OptionInfo`.
     """
     infos, hints = option_infos(options), typing.get_type_hints(options)
     return {
@@ -120,5 +120,5 @@ def _param_type(info: OptionInfo, hint: Any) -> click.ParamType | None:
 
 
 def _whole(number: float | None) -> int | None:
-    """Returns a limit as click's integer ranges take it."""
+    """Returns a limit as an integer, as click's integer ranges require."""
     return None if number is None else int(number)

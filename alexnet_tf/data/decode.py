@@ -17,6 +17,8 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 # The only limit on an image's size, for every command: 256 MiB of 32-bit pixels.
 MAX_PIXELS = 2**26
+# Raised when files are decoded to other pixels: results that were cached become invalid.
+DECODING_VERSION = 2
 
 # What Pillow's readers raise for damaged files: they have no common base class.
 DECODER_ERRORS = (

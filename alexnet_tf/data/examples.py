@@ -36,7 +36,6 @@ class Examples(abc.ABC):
       labels: int64 [n], class numbers.
       channels: 3 (RGB) or 1 (gray), of the images that `load` returns.
       stored_statistics: A file with the statistics of exactly these examples, or None.
-      is_fast: Whether images are read as fast as from memory, so that caching them gains nothing.
       stored_shape: [height, width, channels] of all images, if their pixels lie in memory or in a
         memory-mapped file; None if images are decoded.
     """
@@ -44,7 +43,6 @@ class Examples(abc.ABC):
     labels: np.ndarray
     channels: int
     stored_statistics: Path | None = None
-    is_fast: bool = False
     stored_shape: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:

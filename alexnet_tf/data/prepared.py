@@ -56,7 +56,6 @@ class PreparedExamples(StoredExamples):
     Attributes:
       size: Side of the images in pixels.
       is_raw: Whether pixels are stored, not JPEG.
-      is_fast: Likewise: there is nothing to decode.
       stored_statistics: The file with the statistics of just these examples, or None.
     """
 
@@ -75,7 +74,7 @@ class PreparedExamples(StoredExamples):
         self.labels = index.label
         self.channels = channels
         self.size = size
-        self.is_raw = self.is_fast = is_raw
+        self.is_raw = is_raw
         self.stored_shape = (size, size, 3) if is_raw else None
         self.stored_statistics = stored_statistics
         self._shards = list(shards)

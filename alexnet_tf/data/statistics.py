@@ -1,28 +1,31 @@
 """Statistics of the training set: the mean image (section 2) and RGB principal components (4.1).
 
-They take one pass over the images before the first update. The pass also finds damaged images and
-keeps the decoded images if they fit in memory. The result is cached in the user's cache folder.
+They are computed while the training images are scanned, before the first update, and cached in the
+user's cache folder.
 """
 
 import dataclasses
 import logging
 import os
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from alexnet_tf.data.examples import ArrayExamples, Examples
-from alexnet_tf.data.reading import read_squares, refuse_bad
+from alexnet_tf.data.decode import DECODING_VERSION
+from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.scan import (
+    OnProgress,
+    Scan,
+    cache_folder,
+    fits_in_memory,
+    scan_images,
+    unscanned,
+)
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path
 
-KEEP_BYTES = 2**30
 _VERSION = 1  # of the file format
-_DECODING = 2  # raised when files are decoded to other pixels: cached results become invalid
-
-OnProgress = Callable[[int, int], None]
 _LOG = logging.getLogger(__name__)
 
 
@@ -37,43 +40,33 @@ class Statistics:
         smallest first. Zeros for gray images.
       rgb_eigenvectors: float64 [3, 3], the components in columns, rows R, G, B; in each column the
         entry of largest magnitude is positive.
-      bad: Names of the images that were skipped, with the reason.
-      good: int64, indices of the other images.
-      images: uint8 [n, pixels, pixels, channels], the good images, if they were decoded or resized
-        and fit in memory; else None.
-      is_final: False if an image could not be read for a reason that may pass (a permission, a
-        network file system). Such statistics are not cached.
     """
 
     mean_image: np.ndarray
     rgb_stds: np.ndarray
     rgb_eigenvectors: np.ndarray
-    bad: tuple[tuple[str, str], ...] = ()
-    good: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
-    images: np.ndarray | None = None
-    is_final: bool = True
 
-    def usable(self, examples: Examples) -> Examples:
-        """Return the examples that these statistics were computed from, without the bad ones.
+    @classmethod
+    def from_sums(cls, pixel_sum: np.ndarray, products: np.ndarray, images: int) -> "Statistics":
+        """Compute statistics from sums over images.
 
-        They are decoded and resized already if `images` is not None.
+        Args:
+          pixel_sum: float64 [pixels, pixels, channels], the sum of the images.
+          products: float64 [channels, channels], the sum of products of channels over all pixels.
+          images: The number of images.
         """
-        if self.images is not None:
-            return ArrayExamples(self.images, examples.labels[self.good], numbers=self.good)
-        return examples if len(self.good) == len(examples) else examples.subset(self.good)
+        mean = pixel_sum / images
+        stds, vectors = np.zeros(3), np.eye(3)
+        if mean.shape[-1] == 3:
+            rgb_mean = mean.mean(axis=(0, 1))
+            pixels = images * mean.shape[0] * mean.shape[1]
+            stds, vectors = principal_components(products / pixels - np.outer(rgb_mean, rgb_mean))
+        return cls(mean.astype(np.float32), stds, vectors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file atomically, without `images`."""
+        """Write an .npz file atomically."""
         with atomic_path(path) as temporary:
-            np.savez(
-                temporary,
-                version=_VERSION,
-                mean_image=self.mean_image,
-                rgb_stds=self.rgb_stds,
-                rgb_eigenvectors=self.rgb_eigenvectors,
-                bad=np.asarray(self.bad, np.str_).reshape(-1, 2),
-                good=self.good,
-            )
+            np.savez(temporary, version=_VERSION, **vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Statistics":
@@ -90,17 +83,32 @@ class Statistics:
             with np.load(path, allow_pickle=False) as file:
                 if int(file["version"]) != _VERSION:
                     raise InputError(f"{path} was written by another version")
-                return cls(
-                    mean_image=file["mean_image"],
-                    rgb_stds=file["rgb_stds"],
-                    rgb_eigenvectors=file["rgb_eigenvectors"],
-                    bad=tuple((str(name), str(reason)) for name, reason in file["bad"]),
-                    good=file["good"],
-                )
+                return cls(**{field.name: file[field.name] for field in dataclasses.fields(cls)})
         except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} is damaged: {error}") from None
+
+
+class _Sums:
+    """Sums over images, of whole numbers in float64: exact, whatever the order."""
+
+    def __init__(self, pixels: int, channels: int) -> None:
+        self._pixel_sum = np.zeros((pixels, pixels, channels), np.float64)
+        self._products = np.zeros((channels, channels), np.float64)
+        self._images = 0
+
+    def add(self, images: np.ndarray) -> None:
+        """Add images: uint8 [n, pixels, pixels, channels]."""
+        self._pixel_sum += images.sum(axis=0, dtype=np.float64)
+        for image in images:
+            values = image.reshape(-1, image.shape[-1]).astype(np.float64)
+            self._products += values.T @ values
+        self._images += len(images)
+
+    def statistics(self) -> Statistics:
+        """Return the statistics of all images added."""
+        return Statistics.from_sums(self._pixel_sum, self._products, self._images)
 
 
 def fit_statistics(
@@ -108,55 +116,49 @@ def fit_statistics(
     pixels: int,
     on_progress: OnProgress | None = None,
     *,
-    what: str = "training",
+    split: str = "training",
     cache: bool = True,
-    keep_bytes: int | None = None,
-) -> Statistics:
-    """Compute the statistics of a split in one pass.
-
-    Sums are of whole numbers in float64, so the result does not depend on the order of threads.
+) -> tuple[Statistics, Scan]:
+    """Scan the training images and compute their statistics, in one pass.
 
     Args:
-      examples: The split; for training without the held-out validation split.
+      examples: The training images, without the held-out validation split.
       pixels: Side that images are resized to.
       on_progress: Called after every chunk with the images done and the number of images.
-      what: Name of the split for messages.
-      cache: Whether the result may be read from and written to the user's cache folder.
-      keep_bytes: Images are kept in memory up to this size; None: 1 GiB.
+      split: Name of the split for messages.
+      cache: Whether the results may be read from and written to the user's cache folder.
 
     Returns:
-      The statistics.
+      The statistics of the usable images, and the scan that found these.
 
     Raises:
       InputError: More than 1% of the images cannot be used, or none can.
     """
-    if isinstance(examples, ArrayExamples) and examples.images.shape[1:3] == (pixels, pixels):
-        return _fit(examples, pixels, on_progress, what=what, keep=False)
-    stored = _stored(examples, pixels)
-    most = KEEP_BYTES if keep_bytes is None else keep_bytes
-    keep = len(examples) * pixels * pixels * examples.channels <= most
-    path = cache_path(examples, pixels) if cache else None
-    known = _cached(path)
     # Images that fit in memory are decoded for training anyway: no extra pass is needed.
-    if stored is not None and (not keep or examples.is_fast):
-        return stored
-    if known is not None and not keep:
-        return known
-    statistics = _fit(examples, pixels, on_progress, what=what, keep=keep)
-    if path is not None and statistics.is_final:
+    keeps_images = fits_in_memory(examples, pixels)
+    stored = _stored(examples, pixels)
+    if stored is not None and not keeps_images:
+        return stored, unscanned(examples)
+    path = cache_path(examples, pixels) if cache and not keeps_images else None
+    known = _cached(path)
+    if known is not None:
+        return known, scan_images(examples, pixels, on_progress, split=split)
+    sums = _Sums(pixels, examples.channels)
+    scan = scan_images(examples, pixels, on_progress, split=split, cache=cache, on_images=sums.add)
+    statistics = sums.statistics()
+    if path is not None and scan.is_final:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             statistics.save(path)
         except OSError as error:
             _LOG.warning("statistics are not cached: %s", error)
-    return statistics
+    return statistics, scan
 
 
 def cache_path(examples: Examples, pixels: int) -> Path:
     """Return the cache file of these examples' statistics at this size."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = f"{examples.fingerprint()}-{pixels}x{examples.channels}-{_DECODING}.npz"
-    return Path(root) / "alexnet_tf" / "statistics" / name
+    name = f"{examples.fingerprint()}-{pixels}x{examples.channels}-{DECODING_VERSION}.npz"
+    return cache_folder() / "statistics" / name
 
 
 def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,62 +180,18 @@ def _stored(examples: Examples, pixels: int) -> Statistics | None:
     """Return the statistics stored with the examples, if they are of this size."""
     if examples.stored_statistics is None:
         return None
-    try:
-        statistics = Statistics.load(examples.stored_statistics)
-    except (InputError, OSError):
-        return None  # computed from the images instead
-    fits = statistics.mean_image.shape == (pixels, pixels, examples.channels)
-    return statistics if fits and len(statistics.good) == len(examples) else None
+    statistics = _cached(examples.stored_statistics)
+    fits = statistics is not None and statistics.mean_image.shape == (
+        pixels,
+        pixels,
+        examples.channels,
+    )
+    return statistics if fits else None
 
 
 def _cached(path: Path | None) -> Statistics | None:
-    """Return cached statistics; None if the file is missing or damaged: it is replaced."""
+    """Return the statistics in a file; None if it is missing or damaged."""
     try:
         return Statistics.load(path) if path is not None else None
     except (InputError, OSError):
         return None
-
-
-def _fit(
-    examples: Examples, pixels: int, on_progress: OnProgress | None, *, what: str, keep: bool
-) -> Statistics:
-    """Read the images and compute their statistics; see `fit_statistics`."""
-    size, channels = len(examples), examples.channels
-    shape = (pixels, pixels, channels)
-    images = np.empty((size, *shape), np.uint8) if keep else None
-    total = np.zeros(shape, np.float64)
-    products = np.zeros((channels, channels), np.float64)
-    good: list[int] = []
-    bad: list[tuple[str, str]] = []
-    done = 0
-    is_final = True
-    for indices, chunk, failures in read_squares(examples, pixels):
-        if images is not None:
-            images[len(good) : len(good) + len(indices)] = chunk
-        total += chunk.sum(axis=0, dtype=np.float64)
-        for image in chunk:
-            values = image.reshape(-1, channels).astype(np.float64)
-            products += values.T @ values
-        good += indices
-        bad += [(examples.name(failure.index), failure.reason) for failure in failures]
-        is_final = is_final and all(failure.is_damage for failure in failures)
-        done += len(indices) + len(failures)
-        if on_progress is not None:
-            on_progress(done, size)
-    refuse_bad(bad, size, what)
-    mean = total / len(good)
-    stds, vectors = np.zeros(3), np.eye(3)
-    if channels == 3:
-        rgb_mean = mean.mean(axis=(0, 1))
-        stds, vectors = principal_components(
-            products / (len(good) * pixels * pixels) - np.outer(rgb_mean, rgb_mean)
-        )
-    return Statistics(
-        mean_image=mean.astype(np.float32),
-        rgb_stds=stds,
-        rgb_eigenvectors=vectors,
-        bad=tuple(bad),
-        good=np.asarray(good, np.int64),
-        images=None if images is None else images[: len(good)],
-        is_final=is_final,
-    )

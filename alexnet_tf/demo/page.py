@@ -15,7 +15,6 @@ from alexnet_tf.demo import load_gradio
 from alexnet_tf.demo.predictor import MAX_UPLOAD_BYTES, ActiveKernel, ImageResult, Predictor
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.similarity import Neighbor
-from alexnet_tf.evaluation.similarity_picture import short_name
 from alexnet_tf.figures.canvas import image_uri, is_small
 
 _CENTER, _TEN = "center crop", "ten crops averaged"
@@ -236,7 +235,7 @@ def _kernel(kernel: ActiveKernel) -> str:
 
 def _neighbor(pixels: np.ndarray, neighbor: Neighbor) -> str:
     """Return the tile of a similar image."""
-    name, distance = short_name(neighbor), f"{neighbor.distance:.2f}"
+    name, distance = neighbor.short_name, f"{neighbor.distance:.2f}"
     alt = f"{name}, at distance {distance}: {neighbor.name}"
     tile = f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
     return tile.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8

@@ -11,11 +11,10 @@ import tensorflow as tf
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
-from alexnet_tf.evaluation.feature_index import FeatureExtractor, FeatureIndex, open_index
+from alexnet_tf.evaluation.evaluate import PathLike, Progress
+from alexnet_tf.evaluation.features import FeatureExtractor, FeatureIndex, open_index
 from alexnet_tf.evaluation.predict import Damaged, TopPrediction, predict
-from alexnet_tf.evaluation.similarity import Neighbor, nearest
-from alexnet_tf.evaluation.similarity_picture import neighbor_pixels
-from alexnet_tf.evaluation.target import PathLike, Progress
+from alexnet_tf.evaluation.similarity import Neighbor, nearest, neighbor_pixels
 from alexnet_tf.figures.kernels import kernel_grid
 from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
@@ -114,7 +113,7 @@ class Predictor:
           InputError: The file is too large, damaged or not an image; the page shows the message.
         """
         named = [("the image", _content(Path(path)))]
-        (found,) = predict(self._classifier, named, ten_crops=ten_crops)
+        (found,) = predict(self._classifier, named, ten_crop=ten_crops)
         if isinstance(found, Damaged):
             raise InputError(f"This image cannot be read: {found.reason}.")
         return ImageResult(found.top, self._kernels_of(found.pixels), self._similar(found.pixels))

@@ -1,1 +1,1 @@
-"""Judging a network: exact top-k counts, center crop and ten crops."""
+"""Top-1 and top-5 error, ensembles, predictions and similar images of trained networks."""

@@ -1,4 +1,8 @@
-"""One face for a trained network, whatever file it lies in: .keras, SavedModel, .tflite, .onnx."""
+"""Open a trained network from a .keras, SavedModel, .tflite or .onnx file as a `Classifier`.
+
+A `.keras` file stores class names and preprocessing in its layers. The other files store them as
+text and JSON, so that each file can be used alone.
+"""
 
 import dataclasses
 import importlib
@@ -13,30 +17,65 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.images import center_crop
+from alexnet_tf.data.images import ten_crop as cut_ten_crops
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.preprocessing import (
-    CLASS_NAMES,
-    PREPROCESSING,
-    Preprocessing,
-    names_from_text,
-)
-from alexnet_tf.evaluation.target import resized_pixels
 from alexnet_tf.files import check_local_path
 from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
+from alexnet_tf.paper import TEN_CROPS
 from alexnet_tf.runs import is_run, model_file
 from alexnet_tf.system import available_cores, import_optional, quiet_stderr
+
+# Names in a SavedModel's assets, in a .tflite file's archive and in an .onnx file's metadata.
+CLASS_NAMES = "class_names.txt"
+PREPROCESSING = "preprocessing.json"
+_CENTER = 4  # index of the center crop among the ten, after the four corners
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """Steps from an image to the network's input. The network subtracts the mean itself.
+
+    Attributes:
+      resize_pixels: Side r of a resized image, cropped to r x r.
+      input_pixels: Side of the network's input, a crop of the resized image.
+      channels: 3 (RGB) or 1 (gray), 0..255.
+    """
+
+    resize_pixels: int
+    input_pixels: int
+    channels: int
+
+    def to_text(self) -> str:
+        """Return the JSON that exported files store."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str | bytes) -> "Preprocessing":
+        """Parse the JSON that `to_text` wrote.
+
+        Raises:
+          ValueError: The text is not such JSON.
+        """
+        values: Any = json.loads(text)
+        names = {field.name for field in dataclasses.fields(cls)}
+        is_valid = isinstance(values, dict) and values.keys() == names
+        if not is_valid or not all(isinstance(v, int) and v > 0 for v in values.values()):
+            raise ValueError(f"not a preprocessing: {values!r}")
+        return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A network ready to be asked.
+    """A trained network, ready to predict.
 
     Attributes:
-      name: The file it came from.
-      class_names: By class number.
-      preprocessing: What images go through first.
-      probabilities: float32 [b, n, n, c], RGB or gray, 0..255, to float32 [b, classes].
+      name: The file that it was read from.
+      class_names: Names ordered by class index.
+      preprocessing: Preprocessing of its input.
+      probabilities: Function from crops, float32 [b, n, n, c], RGB or gray, 0..255, to
+        probabilities, float32 [b, classes].
     """
 
     name: str
@@ -46,55 +85,37 @@ class Classifier:
 
 
 def open_classifier(path: str | os.PathLike[str]) -> Classifier:
-    """Opens a network from any file that training or `export` writes.
+    """Open a network from any file that training or `export` writes.
 
     Args:
-      path: A run's folder, a `.keras`, `.tflite` or `.onnx` file, a SavedModel's folder, or the
-        folder of its versions (the highest is taken).
+      path: A run folder, a `.keras`, `.tflite` or `.onnx` file, the folder of a SavedModel, or the
+        folder of its versions, of which the highest is opened.
 
     Raises:
-      InputError: It is none of these, is damaged, or carries no class names and preprocessing.
+      InputError: The file is not found, is damaged, has another format, or has no class names and
+        preprocessing.
     """
     check_local_path(path, "--model")
     path = Path(path)
     if path.is_dir():
         if is_run(path):
             return open_classifier(model_file(path))
-        return _from_saved_model(saved_model_folder(path))
+        return _from_saved_model(_saved_model_folder(path))
     if not path.is_file():
-        raise InputError(f"{path}: there is no such model")
-    openers = {".keras": _from_keras_file, ".tflite": _from_tflite, ".onnx": _from_onnx}
+        raise InputError(f"--model {path} not found")
+    if path.suffix == ".keras":
+        return from_model(load_model(path), os.fspath(path))
+    openers = {".tflite": _from_tflite, ".onnx": _from_onnx}
     if path.suffix not in openers:
         raise InputError(
-            f"{path}: no model by its name: expected a run's folder, a SavedModel's folder, or a "
-            f"file ending in {', '.join(openers)}"
+            f"{path} is not a model: give a run folder, the folder of a SavedModel, or a .keras, "
+            ".tflite or .onnx file"
         )
     return openers[path.suffix](path)
 
 
-def saved_model_folder(path: Path) -> Path:
-    """Returns the folder that holds saved_model.pb: this one, or its highest version.
-
-    Raises:
-      InputError: There is none.
-    """
-    if (path / "saved_model.pb").is_file():
-        return path
-    versions = [
-        v for v in path.iterdir() if v.name.isdecimal() and (v / "saved_model.pb").is_file()
-    ]
-    if not versions:
-        raise InputError(f"{path}: neither a run's folder nor a SavedModel's")
-    return max(versions, key=lambda version: int(version.name))
-
-
 def from_model(model: keras.Model, name: str) -> Classifier:
-    """Returns a Keras model of this package as a classifier.
-
-    Args:
-      model: From `build_model` or `load_model`.
-      name: What messages call it.
-    """
+    """Return a Keras model of this package as a classifier; `name` is its name in messages."""
     step = tf.function(
         lambda images: model(images, training=False),
         input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
@@ -107,97 +128,136 @@ def from_model(model: keras.Model, name: str) -> Classifier:
     )
 
 
+def crop_probabilities(
+    network: Callable[[tf.Tensor], Any], images: tf.Tensor, input_pixels: int, *, ten_crop: bool
+) -> tuple[tf.Tensor, ...]:
+    """Return a network's probabilities for the center crop and, if wanted, for ten crops.
+
+    Args:
+      network: Function from float32 [n, p, p, c], 0..255, to probabilities, float32 [n, classes].
+      images: uint8 [b, r, r, c], resized.
+      input_pixels: Side p of a crop.
+      ten_crop: Whether to return the average over ten crops too (section 4.1). The center crop is
+        one of the ten.
+
+    Returns:
+      float32 [b, classes] of the center crop; with `ten_crop` followed by the average.
+    """
+    if not ten_crop:
+        return (network(tf.cast(center_crop(images, input_pixels), tf.float32)),)
+    crops = tf.cast(cut_ten_crops(images, input_pixels), tf.float32)
+    probabilities = network(tf.reshape(crops, (-1, *crops.shape[2:])))
+    by_image = tf.reshape(probabilities, (-1, TEN_CROPS, probabilities.shape[-1]))
+    return by_image[:, _CENTER], tf.reduce_mean(by_image, axis=1)
+
+
+def resized_pixels(model: keras.Model) -> int:
+    """Return the side in pixels of the resized images that a model's crops are cut from."""
+    for layer in model.layers:
+        if layer.name == "mean" and layer.resize_pixels:
+            return int(layer.resize_pixels)
+    return int(model.input_shape[1])
+
+
 def preprocessing_of(model: keras.Model) -> Preprocessing:
-    """Returns what a Keras model of this package has in its layers."""
+    """Return the preprocessing of a Keras model."""
     pixels, channels = int(model.input_shape[1]), int(model.input_shape[3])
     return Preprocessing(resized_pixels(model), pixels, channels)
 
 
 def names_of(model: keras.Model) -> tuple[str, ...]:
-    """Returns a model's class names; numbers where it has none."""
+    """Return the class names of a Keras model; class indices if it has none."""
     classes = int(model.output_shape[-1])
-    return tuple(class_names(model) or (str(number) for number in range(classes)))
+    return tuple(class_names(model) or (str(index) for index in range(classes)))
 
 
-def _from_keras_file(path: Path) -> Classifier:
-    return from_model(load_model(path), os.fspath(path))
+def names_to_text(names: tuple[str, ...]) -> str:
+    """Return class names as the text of a file, one per line."""
+    return "".join(" ".join(name.split()) + "\n" for name in names)
+
+
+def _saved_model_folder(path: Path) -> Path:
+    """Return the folder that contains saved_model.pb: `path`, or its highest version."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    folders = [file.parent for file in path.glob("*/saved_model.pb")]
+    versions = [folder for folder in folders if folder.name.isdecimal()]
+    if not versions:
+        raise InputError(f"{path} is neither a run folder nor the folder of a SavedModel")
+    return max(versions, key=lambda version: int(version.name))
 
 
 def _from_saved_model(folder: Path) -> Classifier:
+    """Open the folder of a SavedModel."""
     try:
-        names = names_from_text((folder / "assets" / CLASS_NAMES).read_bytes())
+        names = (folder / "assets" / CLASS_NAMES).read_text(encoding="utf-8").splitlines()
         preprocessing = Preprocessing.from_text((folder / "assets" / PREPROCESSING).read_bytes())
         loaded: Any = tf.saved_model.load(folder)
-        predict = loaded.signatures["predict_images"]
+        if "predict_images" not in loaded.signatures:
+            raise KeyError("predict_images")
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        raise _not_ours(folder, error) from error
+        raise _unusable(folder, error) from error
 
     def probabilities(images: np.ndarray) -> np.ndarray:
+        # Reached through `loaded`, which owns the weights: a function does not keep it alive.
+        predict = loaded.signatures["predict_images"]
         return predict(images=tf.constant(images, tf.float32))["all_probabilities"].numpy()
 
-    classifier = Classifier(os.fspath(folder), names, preprocessing, probabilities)
-    # The loaded object owns the weights, and a signature alone does not keep it alive.
-    object.__setattr__(classifier, "_loaded", loaded)
-    return classifier
+    return Classifier(os.fspath(folder), tuple(names), preprocessing, probabilities)
 
 
 def _from_tflite(path: Path) -> Classifier:
-    interpreter_module = import_optional(
-        "ai_edge_litert.interpreter", "running .tflite files", "export"
-    )
+    """Open a .tflite file."""
+    litert = import_optional("ai_edge_litert.interpreter", "running .tflite files", "export")
     try:
         with zipfile.ZipFile(path) as archive:
-            names = names_from_text(archive.read(CLASS_NAMES))
+            names = archive.read(CLASS_NAMES).decode("utf-8").splitlines()
             preprocessing = Preprocessing.from_text(archive.read(PREPROCESSING))
-        interpreter = interpreter_module.Interpreter(
-            model_path=os.fspath(path), num_threads=available_cores()
-        )
+        interpreter = litert.Interpreter(model_path=os.fspath(path), num_threads=available_cores())
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
-        raise _not_ours(path, error) from error
-    given, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    rows = [0]  # of the batch that memory is laid out for
+        raise _unusable(path, error) from error
+    input_details = interpreter.get_input_details()[0]
+    output_details = interpreter.get_output_details()[0]
+    allocated = [0]  # batch size that memory is allocated for
 
     def probabilities(images: np.ndarray) -> np.ndarray:
         if not len(images):  # which TFLite does not support
-            return np.zeros((0, answer["shape"][-1]), np.float32)
-        if rows[0] != len(images):
-            interpreter.resize_tensor_input(given["index"], images.shape)
-            with quiet_stderr():  # it announces its delegate
+            return np.zeros((0, output_details["shape"][-1]), np.float32)
+        if allocated[0] != len(images):
+            interpreter.resize_tensor_input(input_details["index"], images.shape)
+            with quiet_stderr():  # TFLite prints the name of its delegate
                 interpreter.allocate_tensors()
-            rows[0] = len(images)
-        interpreter.set_tensor(given["index"], np.asarray(images, np.float32))
+            allocated[0] = len(images)
+        interpreter.set_tensor(input_details["index"], np.asarray(images, np.float32))
         interpreter.invoke()
-        return interpreter.get_tensor(answer["index"])
+        return interpreter.get_tensor(output_details["index"])
 
-    return Classifier(os.fspath(path), names, preprocessing, probabilities)
+    return Classifier(os.fspath(path), tuple(names), preprocessing, probabilities)
 
 
 def _from_onnx(path: Path) -> Classifier:
+    """Open an .onnx file."""
     runtime = import_optional("onnxruntime", "running .onnx files", "onnx")
-    damage: tuple[type[Exception], ...] = (KeyError, ValueError, *_onnx_errors())
+    # Its errors for files that it cannot load; they have no common base class.
+    state = vars(importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")).values()
+    errors = [e for e in state if isinstance(e, type) and issubclass(e, Exception)]
+    damage: tuple[type[Exception], ...] = (KeyError, ValueError, *errors)
     try:
         session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
         properties = session.get_modelmeta().custom_metadata_map
         names = tuple(json.loads(properties[CLASS_NAMES]))
         preprocessing = Preprocessing.from_text(properties[PREPROCESSING])
     except damage as error:
-        raise _not_ours(path, error) from error
-    given = session.get_inputs()[0].name
+        raise _unusable(path, error) from error
+    input_name = session.get_inputs()[0].name
 
     def probabilities(images: np.ndarray) -> np.ndarray:
-        return session.run(None, {given: np.asarray(images, np.float32)})[0]
+        return session.run(None, {input_name: np.asarray(images, np.float32)})[0]
 
     return Classifier(os.fspath(path), names, preprocessing, probabilities)
 
 
-def _onnx_errors() -> tuple[type[Exception], ...]:
-    """Returns what ONNX Runtime raises on files that it cannot load; they have no common base."""
-    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile")
-    return tuple(getattr(state, name) for name in (*names, "NotImplemented", "RuntimeException"))
-
-
-def _not_ours(path: Path, error: Exception) -> InputError:
-    """Returns the error for a file that cannot be read, or that `export` has not written."""
+def _unusable(path: Path, error: Exception) -> InputError:
+    """Return the error for a file that is damaged or was not written by `export`."""
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return InputError(f"{path}: cannot be used as a model that `export` wrote: {reason[:200]}")
+    return InputError(f"{path} is damaged or was not written by `export`: {reason[:200]}")

@@ -1,40 +1,94 @@
-"""Several networks whose predictions are averaged, as the paper's 5 and 7 (section 6)."""
+"""Evaluate several networks whose probabilities are averaged, as in the paper (section 6)."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.classes import match_classes
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.pipeline import evaluation_batches
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import evaluation_split
-from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.ensemble_report import EnsembleEvaluation
-from alexnet_tf.evaluation.evaluate import Total, crop_probabilities, images_in_step, judge
-from alexnet_tf.evaluation.report import Judgment
-from alexnet_tf.evaluation.target import (
+from alexnet_tf.evaluation.classifiers import crop_probabilities, resized_pixels
+from alexnet_tf.evaluation.evaluate import (
     EvaluationTarget,
     PathLike,
     Progress,
     check_classes,
+    images_per_step,
     open_target,
-    resized_pixels,
     same_dataset,
 )
-from alexnet_tf.model.inspection import class_names
+from alexnet_tf.evaluation.metrics import CropErrors, Evaluation, batch_totals
 from alexnet_tf.model.persistence import load_model
-from alexnet_tf.runs import has_seeds, is_run, model_file, read_run, read_seeds, seed_folder
+from alexnet_tf.runs import ModelSource, has_seeds, is_run, open_model, read_seeds, seed_folder
 
 Member: TypeAlias = str | os.PathLike[str] | keras.Model
-_Key = tuple[int, int]  # channels, and pixels that images are resized to
+_InputKey = tuple[int, int]  # channels, and the side of resized images
+
+
+class Gain(NamedTuple):
+    """How much averaging lowers an error, as a fraction of all images; negative if it raises it.
+
+    Attributes:
+      over_best: The error of the best network minus the ensemble's.
+      over_mean: The mean of the networks' errors minus the ensemble's.
+    """
+
+    over_best: float
+    over_mean: float
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsembleEvaluation:
+    """The errors of several networks and of their averaged probabilities on the same split.
+
+    Attributes:
+      members: Each network alone.
+      ensemble: All networks together.
+    """
+
+    members: tuple[Evaluation, ...]
+    ensemble: Evaluation
+
+    @property
+    def crops(self) -> tuple[str, ...]:
+        """The kinds of crop: "center_crop", and "ten_crop" if evaluated."""
+        return ("center_crop",) if self.ensemble.ten_crop is None else ("center_crop", "ten_crop")
+
+    def gain(self, crop: str, error: str = "top1_error") -> Gain:
+        """Return how much averaging lowers an error.
+
+        Args:
+          crop: One of `crops`.
+          error: "top1_error" or "top5_error".
+        """
+        alone = [getattr(getattr(member, crop), error) for member in self.members]
+        together = getattr(getattr(self.ensemble, crop), error)
+        return Gain(min(alone) - together, sum(alone) / len(alone) - together)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        ensemble = self.ensemble.to_json()
+        common = {name: ensemble.pop(name) for name in ("dataset", "split", "left_out")}
+        members = [member.to_json() for member in self.members]
+        return {
+            **common,
+            "members": [{k: v for k, v in m.items() if k not in common} for m in members],
+            "ensemble": ensemble,
+            "gain": {
+                crop: {e: self.gain(crop, e)._asdict() for e in ("top1_error", "top5_error")}
+                for crop in self.crops
+            },
+        }
 
 
 def evaluate_ensemble(
@@ -47,187 +101,166 @@ def evaluate_ensemble(
     ten_crop: bool = False,
     on_progress: Progress | None = None,
 ) -> EnsembleEvaluation:
-    """Judges several networks on a split, each alone and with their probabilities averaged.
+    """Evaluate several networks on a split, each alone and with their probabilities averaged.
 
-    They may differ in everything but their classes. All are held in memory; the images stream by
-    once, for all networks together.
+    They may differ in everything but their classes. All are held in memory, and each image is read
+    once for all of them.
 
     Args:
-      members: Runs' folders, folders that `train --seeds` made, .keras files or models; two
-        networks or more.
-      dataset: As of `evaluate`; None: that of the first member, which is then a run.
-      data_dir: As of `evaluate`.
-      split: As of `evaluate`. Where runs on this data set held out different images of train, or
-        only some held any out, none of them is new to all networks: None then means "test", and
-        "validation" is refused.
-      batch_size: Crops in a step, or None: up to 128.
-      ten_crop: Whether to judge ten crops too: averaged over crops and networks.
-      on_progress: As of `evaluate`.
-
-    Returns:
-      What was found.
+      members: At least two networks: run folders, folders of `train --seeds` (all their runs),
+        .keras files or Keras models.
+      dataset: As for `evaluate`; None: that of the first member, which must be a run.
+      data_dir: As for `evaluate`.
+      split: As for `evaluate`. If the runs on this data set have different held-out images, some
+        have trained on those of others: None then means "test", and "validation" is rejected.
+      batch_size: Crops per step; None: up to 128.
+      ten_crop: Whether to evaluate ten-crop averaging too: over all crops and networks.
+      on_progress: As for `evaluate`.
 
     Raises:
-      InputError: As of `evaluate`; fewer than two networks, or networks of different classes.
+      InputError: As for `evaluate`; or there is only one network, or the classes differ.
     """
-    found = [one for member in members for one in _expand(member)]
+    found = [network for member in members for network in _expand(member)]
     if len(found) < 2:
-        raise InputError("an ensemble takes two networks or more: name another --run or --model")
-    first = found[0]
-    is_file = not isinstance(first, keras.Model) and is_run(Path(first))
+        raise InputError("an ensemble needs at least two networks: add another --run or --model")
+    # As in `open_target`, the source of a Keras model is its name alone.
+    sources = [
+        ModelSource(Path(m.name)) if isinstance(m, keras.Model) else open_model(model=m)
+        for m in found
+    ]
     target = open_target(
-        first if is_file else None,
-        model=None if is_file else first,
+        model=found[0],
         dataset=dataset,
         data_dir=data_dir,
-        split=_fair_split(found, dataset, split),
+        split=_common_split(sources, dataset, split),
         batch_size=batch_size,
         on_progress=on_progress,
     )
     networks, names = [target.network], [target.name]
-    for member in found[1:]:
-        network, name = _load(member)
-        networks.append(_in_order_of_first(network, name, target))
-        names.append(name)
-    judgments = _judge_all(networks, _examples(networks, target), batch_size, ten_crop, on_progress)
-    *alone, together = judgments
+    for member, source in zip(found[1:], sources[1:], strict=True):
+        network = member if isinstance(member, keras.Model) else load_model(source.path)
+        names.append(os.fspath(source.path))
+        networks.append(_with_classes_of_first(network, target))
+    examples = _examples_by_input(networks, target)
+    *alone, together = _evaluate_all(networks, examples, batch_size, ten_crop, on_progress)
     return EnsembleEvaluation(
         tuple(
-            dataclasses.replace(target.evaluation(judgment), model=name)
-            for judgment, name in zip(alone, names, strict=True)
+            dataclasses.replace(target.evaluation(errors), model=name)
+            for errors, name in zip(alone, names, strict=True)
         ),
         dataclasses.replace(target.evaluation(together), model=f"average of {len(names)}"),
     )
 
 
 def _expand(member: Member) -> list[Member]:
-    """Returns the networks that a member stands for: several for a folder of runs by seeds."""
+    """Return the runs of a folder of `train --seeds`, or the member alone."""
     if isinstance(member, keras.Model):
         return [member]
     folder = Path(member)
-    if has_seeds(folder) and not is_run(folder):
-        return [seed_folder(folder, seed) for seed in read_seeds(folder)["seeds"]]
-    return [member]
+    if is_run(folder) or not has_seeds(folder):
+        return [member]
+    return [seed_folder(folder, seed) for seed in read_seeds(folder)["seeds"]]
 
 
-def _fair_split(
-    members: Sequence[Member], dataset: PathLike | None, split: str | None
+def _common_split(
+    sources: Sequence[ModelSource], dataset: PathLike | None, split: str | None
 ) -> str | None:
-    """Returns the split to judge on, or None: the first run's.
-
-    Only what trained on the data set judged on counts; with None for it, every run does.
+    """Return the split to evaluate on; None: that of the first run.
 
     Raises:
-      InputError: "validation", where runs held out different images, or only some held any out:
-        what one of them held out others have trained on.
+      InputError: `split` is "validation" and the runs have different held-out images.
     """
-    held: set[tuple[float, int] | None] = set()
-    for member in members:
-        if isinstance(member, keras.Model) or not is_run(Path(member)):
-            continue
-        record = read_run(Path(member))
-        if dataset is not None and not same_dataset(dataset, record.options.dataset):
-            continue
-        holds_out = record.dataset.holds_out
-        # None: it trained on all of train, so on whatever another held out.
-        held.add((record.recipe.hold_out, record.seed) if holds_out else None)
-    if len(held) < 2 or split not in (None, "validation"):
+    held_out: set[tuple[float, int] | None] = set()
+    for source in sources:
+        record = source.record
+        if record and (dataset is None or same_dataset(dataset, record.options.dataset)):
+            # None: it trained on all of train, also on the held-out images of other runs.
+            held = record.dataset.holds_out
+            held_out.add((record.recipe.hold_out, record.seed) if held else None)
+    if len(held_out) < 2 or split not in (None, "validation"):
         return split
     if split == "validation":
         raise InputError(
-            "--split validation: the runs did not hold out the same images, so what one held out "
-            "others have trained on; judge them on --split test or on another --dataset"
+            "--split validation: the runs have different held-out images, so that some have "
+            "trained on those of others; evaluate on --split test or on another --dataset"
         )
     return "test"
 
 
-def _load(member: Member) -> tuple[keras.Model, str]:
-    """Returns a member's network and what it is called."""
-    if isinstance(member, keras.Model):
-        return member, member.name
-    path = Path(member)
-    file = model_file(path) if is_run(path) else path
-    return load_model(file), os.fspath(file)
-
-
-def _in_order_of_first(network: keras.Model, name: str, target: EvaluationTarget) -> keras.Model:
-    """Returns a network with its outputs in the order of the first network's classes.
+def _with_classes_of_first(network: keras.Model, target: EvaluationTarget) -> keras.Model:
+    """Return a network with its outputs in the order of the first network's classes.
 
     Raises:
       InputError: It has other classes.
     """
-    check_classes(network, target.dataset)
-    ours, theirs = class_names(network), class_names(target.network)
-    if not ours or not theirs:
+    of_label, first_of_label = (check_classes(n, target.dataset) for n in (network, target.network))
+    order = of_label[np.argsort(first_of_label)]
+    if (order == np.arange(len(order))).all():
         return network
-    match = match_classes(ours, theirs)
-    if match is None:
-        raise InputError(f"{name} has other classes than {target.name}")
-    if (match == np.arange(len(match))).all():
-        return network
-    return keras.Model(network.input, keras.ops.take(network.output, match, axis=-1))
+    return keras.Model(network.input, keras.ops.take(network.output, order, axis=-1))
 
 
-def _examples(networks: Sequence[keras.Model], target: EvaluationTarget) -> dict[_Key, Examples]:
-    """Returns the split for every color and size that the networks take."""
-    found = {_key(target.network): target.examples}
-    for network in networks:
-        channels, pixels = key = _key(network)
+def _examples_by_input(
+    networks: Sequence[keras.Model], target: EvaluationTarget
+) -> dict[_InputKey, Examples]:
+    """Return the split's examples for every number of channels and size of the networks."""
+    found = {_input_key(target.network): target.examples}
+    for key in map(_input_key, networks):
         if key in found:
             continue
+        channels, pixels = key
         opened = open_dataset(target.dataset.name, data_dir=target.data_dir, channels=channels)
         examples = evaluation_split(opened, target.split, target.hold_out, target.seed)
         examples = examples.relabeled(check_classes(target.network, opened))
-        if not isinstance(examples, ArrayExamples):
-            statistics = fit_statistics(examples, pixels, what=target.split)
-            examples = statistics.usable(examples)
-        found[key] = examples
+        found[key] = scan_images(examples, pixels, split=target.split).examples
     return found
 
 
-def _key(network: keras.Model) -> _Key:
-    """Returns what images a network takes."""
+def _input_key(network: keras.Model) -> _InputKey:
+    """Return the number of channels and the size of the images that a network needs."""
     return int(network.input_shape[-1]), resized_pixels(network)
 
 
-def _judge_all(
+def _evaluate_all(
     networks: Sequence[keras.Model],
-    examples: dict[_Key, Examples],
+    examples: dict[_InputKey, Examples],
     batch_size: int | None,
     ten_crop: bool,
     on_progress: Progress | None,
-) -> list[Judgment]:
-    """Returns what each network comes to, and last what their average does."""
+) -> list[CropErrors]:
+    """Return the errors of each network, and at the end those of their average."""
     size = len(next(iter(examples.values())))
-    rows = images_in_step(size, batch_size, ten_crop)
-    # A graph for each: in one for all, they would run, and take memory, at the same time.
+    images = images_per_step(size, batch_size, ten_crop)
+    # One graph per network: in a common graph all would run, and need memory, at the same time.
     steps = [_probabilities(network, ten_crop) for network in networks]
-    ways = 2 if ten_crop else 1
-    totals = [[Total() for _ in range(ways)] for _ in range(len(networks) + 1)]
-    streams = [evaluation_batches(e, pixels, rows) for (_, pixels), e in examples.items()]
+    totals = np.zeros((len(networks) + 1, 2 if ten_crop else 1, 4))
+    streams = [evaluation_batches(e, pixels, images) for (_, pixels), e in examples.items()]
     for batches in zip(*streams, strict=True):
-        images = dict(zip(examples, (batch["image"] for batch in batches), strict=True))
-        answers = [
-            step(images[_key(network)]) for step, network in zip(steps, networks, strict=True)
+        by_input = dict(zip(examples, (batch["image"] for batch in batches), strict=True))
+        probabilities = [
+            step(by_input[_input_key(network)])
+            for step, network in zip(steps, networks, strict=True)
         ]
-        counts = _count(answers, batches[0]["label"], batches[0]["weight"])
-        for of_one, counted in zip(totals, counts, strict=True):
-            for total, count in zip(of_one, counted, strict=True):
-                total.add(count)
+        totals += _totals(probabilities, batches[0]["label"], batches[0]["weight"]).numpy()
         if on_progress is not None:
-            on_progress(totals[0][0].examples, size)
-    return [Judgment(*(total.errors() for total in of_one)) for of_one in totals]
+            on_progress(int(totals[0, 0, 2]), size)
+    return [CropErrors.from_totals(each) for each in totals]
 
 
 def _probabilities(network: keras.Model, ten_crop: bool) -> Any:
-    """Returns a compiled function of images, uint8 [b, r, r, c]; see `crop_probabilities`."""
+    """Return `crop_probabilities` of a network as a compiled function of images."""
+    forward, pixels = functools.partial(network, training=False), int(network.input_shape[1])
     return tf.function(
-        lambda images: crop_probabilities(network, images, ten_crop), reduce_retracing=True
+        lambda images: crop_probabilities(forward, images, pixels, ten_crop=ten_crop),
+        reduce_retracing=True,
     )
 
 
 @tf.function(reduce_retracing=True)
-def _count(answers: Any, labels: tf.Tensor, weights: tf.Tensor) -> Any:
-    """Returns the counts of each network and of their average, for each way of cropping."""
-    averages = [tf.add_n(list(ways)) / len(answers) for ways in zip(*answers, strict=True)]
-    return [[judge(p, labels, weights) for p in ways] for ways in (*answers, averages)]
+def _totals(probabilities: Any, labels: tf.Tensor, weights: tf.Tensor) -> Any:
+    """Return the totals of each network, then of their average: float64 [n + 1, crops, 4]."""
+    networks = len(probabilities)
+    averages = [tf.add_n(list(crop)) / networks for crop in zip(*probabilities, strict=True)]
+    return tf.stack(
+        [[batch_totals(p, labels, weights) for p in each] for each in (*probabilities, averages)]
+    )

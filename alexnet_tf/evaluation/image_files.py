@@ -25,7 +25,7 @@ def find_images(sources: Iterable[str]) -> list[str]:
       Paths, and "-" unchanged. The files of a folder or pattern are sorted.
 
     Raises:
-      InputError: A source does not exist or has no images.
+      InputError: A source is not found or has no images.
     """
     found: list[str] = []
     for source in sources:
@@ -33,25 +33,25 @@ def find_images(sources: Iterable[str]) -> list[str]:
         if source == STANDARD_INPUT:
             found.append(source)
         elif path.is_dir():
-            found += _below(path)
+            found += _images_in_folder(path)
         elif path.exists():
             found.append(str(path))
         else:
-            found += _matches(str(path))
+            found += _images_matching(str(path))
     if found.count(STANDARD_INPUT) > 1:
         raise InputError("standard input (-) can be read only once")
     return found
 
 
 def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, bytes | str]]:
-    """Read image files, one at a time.
+    """Read image files one at a time.
 
     Args:
       names: From `find_images`.
       stdin: The stream that "-" is read from: one image.
 
     Yields:
-      Pairs of a name and the file's bytes, or of a name and why the file could not be read.
+      Pairs of a name and the file's bytes, or of a name and why the file cannot be read.
     """
     for name in names:
         if name == STANDARD_INPUT:
@@ -63,12 +63,8 @@ def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, by
             yield name, error.strerror or str(error)
 
 
-def _below(folder: Path) -> list[str]:
-    """Return the images in a folder and in its subfolders.
-
-    Raises:
-      InputError: The folder has no images.
-    """
+def _images_in_folder(folder: Path) -> list[str]:
+    """Return the images in a folder and its subfolders."""
     images = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -78,12 +74,8 @@ def _below(folder: Path) -> list[str]:
     return images
 
 
-def _matches(pattern: str) -> list[str]:
-    """Return the images that match a pattern.
-
-    Raises:
-      InputError: No image matches.
-    """
+def _images_matching(pattern: str) -> list[str]:
+    """Return the images whose paths match a pattern."""
     if not glob.has_magic(pattern):
         raise InputError(f"{pattern}: file not found")
     # Not Path.glob: a pattern may begin with a slash or two dots.

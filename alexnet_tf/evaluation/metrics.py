@@ -1,149 +1,200 @@
-"""What a report counts: classes, confusions, calibration, and the images worth a look. NumPy."""
+"""Top-1 and top-5 errors: counted exactly in the graph, for training and evaluation."""
 
 import dataclasses
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
-from alexnet_tf.evaluation.answers import Answers
-from alexnet_tf.evaluation.topk import TOP_K
-
-CALIBRATION_BINS = 15  # as Guo et al. (2017) take
-
-
-class ClassErrors(NamedTuple):
-    """How often each class was not recognized.
-
-    Attributes:
-      examples: int64 [classes]: images of the class.
-      top1_errors: int64 [classes]: those whose class did not come first.
-      top5_errors: int64 [classes]: those whose class was not among the first five.
-    """
-
-    examples: np.ndarray
-    top1_errors: np.ndarray
-    top5_errors: np.ndarray
-
-    @property
-    def worst_first(self) -> np.ndarray:
-        """Class numbers by falling share of top-1 errors, those without images left out."""
-        present = np.flatnonzero(self.examples)
-        share = self.top1_errors[present] / self.examples[present]
-        return present[np.argsort(-share, kind="stable")]
+TOP_K = 5  # the paper reports top-1 and top-5
+Z_95 = 1.959963984540054  # 97.5% of a normal distribution lie below
+_SMALLEST_PROBABILITY = 1e-37  # whose logarithm is computed: near float32's smallest
 
 
-@dataclasses.dataclass(frozen=True)
-class Confusion:
-    """One class taken for another.
+def rank_of_label(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return how many classes have a higher score than the true one.
 
-    Attributes:
-      label: The true class.
-      predicted: The class that came first.
-      count: Images.
-      examples: Images of the true class.
-    """
-
-    label: int
-    predicted: int
-    count: int
-    examples: int
-
-
-class Calibration(NamedTuple):
-    """Whether a network is right as often as it says (Guo et al., 2017).
-
-    Attributes:
-      edges: float64 [bins + 1], 0..1; a bin holds what is above its lower edge, up to
-        its upper.
-      counts: int64 [bins]: images whose first class has such a probability.
-      confidences: float64 [bins]: its mean; NaN for a bin without images.
-      accuracies: float64 [bins]: share of these images that were right; likewise.
-      expected_error: Expected calibration error: the mean of |accuracy - confidence| over images;
-        NaN without images.
-    """
-
-    edges: np.ndarray
-    counts: np.ndarray
-    confidences: np.ndarray
-    accuracies: np.ndarray
-    expected_error: float
-
-
-def class_errors(answers: Answers, classes: int) -> ClassErrors:
-    """Counts each class's errors.
+    An image is correct at top-1 for rank 0 and at top-5 for ranks below 5. Equal scores are ordered
+    by class index, as argmax does, so that a network with equal scores for all classes is correct
+    for class 0 only.
 
     Args:
-      answers: Of any number of images.
-      classes: How many classes there are.
+      scores: float [b, classes]; probabilities or logits.
+      labels: int [b], in 0..classes-1.
+
+    Returns:
+      int32 [b], in 0..classes-1, or the largest int32 if a score is NaN: wrong at any k.
     """
+    labels = tf.cast(labels, tf.int32)
+    score = tf.gather(scores, labels, axis=1, batch_dims=1)[:, tf.newaxis]
+    classes = tf.range(tf.shape(scores)[1])[tf.newaxis, :]
+    ahead = (scores > score) | ((scores == score) & (classes < labels[:, tf.newaxis]))
+    rank = tf.math.count_nonzero(ahead, axis=1, dtype=tf.int32)
+    has_nan = tf.reduce_any(tf.math.is_nan(scores), axis=1)
+    return tf.where(has_nan, tf.int32.max, rank)
 
-    def count(chosen: np.ndarray) -> np.ndarray:
-        return np.bincount(answers.labels[chosen], minlength=classes)
 
-    return ClassErrors(
-        count(np.ones(len(answers), bool)),
-        count(answers.ranks >= 1),
-        count(answers.ranks >= TOP_K),
+def count_errors(
+    scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the top-1 and top-5 error counts of a batch, and its number of images.
+
+    Args:
+      scores: float [b, classes]; probabilities or logits.
+      labels: int [b].
+      weights: float [b], 0 for padding examples, which are not counted.
+
+    Returns:
+      Three int64 scalars.
+    """
+    rank = rank_of_label(scores, labels)
+    counted = weights > 0
+    return (
+        tf.math.count_nonzero((rank >= 1) & counted),
+        tf.math.count_nonzero((rank >= TOP_K) & counted),
+        tf.math.count_nonzero(counted),
     )
 
 
-def confusion_matrix(answers: Answers, classes: int) -> np.ndarray:
-    """Returns int64 [classes, classes]: images of class i (row) that were taken for j (column).
-
-    Images whose output was no number are in no cell. A thousand classes take 8 MB.
-    """
-    valid = answers.is_number
-    cells = answers.labels[valid] * classes + answers.predicted[valid]
-    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
-
-
-def worst_confusions(answers: Answers, count: int) -> list[Confusion]:
-    """Returns the commonest pairs of a true class and another that it was taken for.
-
-    Memory is bounded by the images, however many classes there are.
+def batch_totals(probabilities: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Return `count_errors` and the summed cross-entropy in nats of a batch: float64 [4].
 
     Args:
-      answers: Of any number of images.
-      count: Pairs at most; equal ones come by class number.
+      probabilities: float32 [b, classes].
+      labels: int64 [b].
+      weights: float32 [b], 0 for padding examples.
     """
-    wrong = answers.is_number & ~answers.is_right
-    pairs = np.stack([answers.labels[wrong], answers.predicted[wrong].astype(np.int64)], axis=1)
-    found, counts = np.unique(pairs, axis=0, return_counts=True)
-    examples = np.bincount(answers.labels) if len(answers) else np.zeros(0, np.int64)
-    order = np.argsort(-counts, kind="stable")[:count]
-    return [
-        Confusion(int(found[i, 0]), int(found[i, 1]), int(counts[i]), int(examples[found[i, 0]]))
-        for i in order
-    ]
+    of_label = tf.gather(probabilities, labels, axis=1, batch_dims=1)
+    losses = -tf.math.log(tf.maximum(tf.cast(of_label, tf.float64), _SMALLEST_PROBABILITY))
+    # Not multiplied by the weights: the loss of a padding example may be NaN.
+    losses = tf.where(weights > 0, losses, tf.zeros_like(losses))
+    counts = [tf.cast(n, tf.float64) for n in count_errors(probabilities, labels, weights)]
+    return tf.stack([*counts, tf.reduce_sum(losses)])
 
 
-def calibration(answers: Answers, bins: int = CALIBRATION_BINS) -> Calibration:
-    """Returns the reliability of the confidences, in bins of equal width.
+def wilson_interval(count: int, total: int) -> tuple[float, float]:
+    """Return Wilson's 95% score interval of a proportion (1927), within 0..1.
 
-    Images whose output was no number are left out.
+    With p = count / n: (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n). Unlike
+    p -+ z sqrt(p (1 - p) / n) it has a width if p is 0 or 1. For a total of 0 it is 0..1.
+
+    Raises:
+      ValueError: The count is not within 0..total.
     """
-    valid = answers.is_number
-    confidences = answers.confidences[valid].astype(np.float64)
-    right = answers.is_right[valid]
-    edges = np.linspace(0, 1, bins + 1)
-    places = np.clip(np.searchsorted(edges, confidences, side="left") - 1, 0, bins - 1)
-    counts = np.bincount(places, minlength=bins)
-    with np.errstate(invalid="ignore"):  # 0 / 0 in empty bins
-        means = np.bincount(places, confidences, minlength=bins) / counts
-        accuracies = np.bincount(places, right, minlength=bins) / counts
-    filled = counts > 0
-    gaps = np.abs(accuracies - means)[filled]
-    error = float(np.average(gaps, weights=counts[filled])) if filled.any() else float("nan")
-    return Calibration(edges, counts, means, accuracies, error)
+    if not 0 <= count <= total:
+        raise ValueError(f"the count must be within 0 and the total. Received: {count=}, {total=}")
+    if total == 0:
+        return 0.0, 1.0
+    p, divisor = count / total, 1 + Z_95 * Z_95 / total
+    center = (p + Z_95 * Z_95 / (2 * total)) / divisor
+    half = Z_95 * math.sqrt(p * (1 - p) / total + Z_95 * Z_95 / (4 * total * total)) / divisor
+    # These two ends are exact; rounding must not move them.
+    low = 0.0 if count == 0 else max(0.0, center - half)
+    return low, 1.0 if count == total else min(1.0, center + half)
 
 
-def confident_mistakes(answers: Answers, count: int) -> np.ndarray:
-    """Returns the images, by number, that were wrong at top-1 with the highest confidence."""
-    wrong = np.flatnonzero(answers.is_number & ~answers.is_right)
-    return wrong[np.argsort(-answers.confidences[wrong], kind="stable")][:count]
+@dataclasses.dataclass(frozen=True)
+class Errors:
+    """The errors of a network on a number of images.
+
+    Attributes:
+      examples: Number of images.
+      top1_errors: Images whose most probable class is wrong.
+      top5_errors: Images whose class is not among the five most probable.
+      loss: Mean cross-entropy in nats; NaN if an output is NaN.
+    """
+
+    examples: int
+    top1_errors: int
+    top5_errors: int
+    loss: float
+
+    @property
+    def top1_error(self) -> float:
+        """Top-1 error, 0..1."""
+        return self.top1_errors / self.examples
+
+    @property
+    def top5_error(self) -> float:
+        """Top-5 error, 0..1."""
+        return self.top5_errors / self.examples
+
+    @property
+    def top1_interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the top-1 error, 0..1."""
+        return wilson_interval(self.top1_errors, self.examples)
+
+    @property
+    def top5_interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the top-5 error, 0..1."""
+        return wilson_interval(self.top5_errors, self.examples)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; the loss is None if it is NaN or infinite."""
+        return {
+            "examples": self.examples,
+            "top1_errors": self.top1_errors,
+            "top5_errors": self.top5_errors,
+            "top1_error": self.top1_error,
+            "top5_error": self.top5_error,
+            "top1_interval": list(self.top1_interval),
+            "top5_interval": list(self.top5_interval),
+            "loss": self.loss if math.isfinite(self.loss) else None,
+        }
 
 
-def unsure_hits(answers: Answers, count: int) -> np.ndarray:
-    """Returns the images, by number, that were right at top-1 with the lowest confidence."""
-    right = np.flatnonzero(answers.is_right)
-    return right[np.argsort(answers.confidences[right], kind="stable")][:count]
+class CropErrors(NamedTuple):
+    """The errors of a network by kind of crop.
+
+    Attributes:
+      center_crop: Errors of the center crop (39.0% and 18.3% in the paper).
+      ten_crop: Errors of the average over ten crops (37.5% and 17.0%), or None if not computed.
+    """
+
+    center_crop: Errors
+    ten_crop: Errors | None = None
+
+    @classmethod
+    def from_totals(cls, totals: np.ndarray) -> "CropErrors":
+        """Return the errors from the sum of all batches' `batch_totals`: float64 [crops, 4]."""
+        return cls(
+            *(
+                Errors(int(examples), int(top1), int(top5), float(loss / examples))
+                for top1, top5, examples, loss in totals
+            )
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The errors of a model on a split of a data set.
+
+    Attributes:
+      model: The model's file, or its name if a Keras model was evaluated.
+      dataset: The data set's name or folder.
+      split: "train", "validation" (also for a held-out part of train) or "test".
+      center_crop: As in `CropErrors`.
+      ten_crop: As in `CropErrors`.
+      left_out: Names of damaged images, which were skipped, and why.
+    """
+
+    model: str
+    dataset: str
+    split: str
+    center_crop: Errors
+    ten_crop: Errors | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; `left_out` is the number of skipped images."""
+        values: dict[str, Any] = {
+            "model": self.model,
+            "dataset": self.dataset,
+            "split": self.split,
+            "left_out": len(self.left_out),
+            "center_crop": self.center_crop.to_json(),
+        }
+        if self.ten_crop is not None:
+            values["ten_crop"] = self.ten_crop.to_json()
+        return values

@@ -1,7 +1,10 @@
-"""Predict the most probable classes of image files."""
+"""Predict the most probable classes of image files, and draw them (figure 4 left of the paper)."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,24 +12,22 @@ import tensorflow as tf
 
 from alexnet_tf.data.decode import reason_not_decoded
 from alexnet_tf.data.graph_decode import decode_content
-from alexnet_tf.data.images import center_crop, resize_and_crop, ten_crop
+from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.classifiers import Classifier
-from alexnet_tf.evaluation.preprocessing import Preprocessing
-from alexnet_tf.evaluation.topk import TOP_K
+from alexnet_tf.evaluation.classifiers import Classifier, Preprocessing, crop_probabilities
+from alexnet_tf.evaluation.metrics import TOP_K
+from alexnet_tf.figures.canvas import save_figure
+from alexnet_tf.figures.text import display_name
+from alexnet_tf.figures.tiles import Tile, draw_tiles
+from alexnet_tf.files import check_picture_name
 from alexnet_tf.paper import TEN_CROPS
 
-_CROPS_IN_BATCH = 60
+MAX_DRAWN_IMAGES = 64
+_CROPS_PER_BATCH = 60
 
 
 class TopPrediction(NamedTuple):
-    """One of the most probable classes of an image.
-
-    Attributes:
-      number: The class number.
-      name: The class's name.
-      probability: 0..1.
-    """
+    """One of the most probable classes of an image: class index, name, probability in 0..1."""
 
     number: int
     name: str
@@ -39,8 +40,8 @@ class Prediction:
 
     Attributes:
       image: The file's name as given.
-      top: The most probable classes in descending order; equal ones by class number.
-      pixels: uint8 [p, p, c], the resized image that crops are taken from.
+      top: The most probable classes in descending order; equal ones by class index.
+      pixels: uint8 [r, r, c], the resized image that crops are cut from.
     """
 
     image: str
@@ -50,20 +51,13 @@ class Prediction:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, without the pixels."""
         keys = ("index", "class", "probability")
-        return {
-            "image": self.image,
-            "top": [dict(zip(keys, top, strict=True)) for top in self.top],
-        }
+        top = [dict(zip(keys, each, strict=True)) for each in self.top]
+        return {"image": self.image, "top": top}
 
 
 @dataclasses.dataclass(frozen=True)
 class Damaged:
-    """An image that could not be read or decoded.
-
-    Attributes:
-      image: The file's name as given.
-      reason: Why, in a few words.
-    """
+    """An image that cannot be read or decoded, and why."""
 
     image: str
     reason: str
@@ -74,103 +68,102 @@ def predict(
     images: Iterable[tuple[str, bytes | str]],
     *,
     top: int = TOP_K,
-    ten_crops: bool = False,
+    ten_crop: bool = False,
 ) -> Iterator[Prediction | Damaged]:
     """Classify image files, decoded and resized as in training.
 
     Args:
       classifier: From `open_classifier`.
       images: Pairs of a name and the bytes of a JPEG, PNG, WebP, GIF or BMP file; or of a name and,
-        as a string, why the file could not be read.
-      top: How many classes to return; at most the number of classes.
-      ten_crops: Whether to average over ten crops (section 4.1) instead of the center crop.
+        as a string, why the file cannot be read.
+      top: Number of classes, at least 1; at most the number of classes are returned.
+      ten_crop: Whether to average over ten crops (section 4.1) instead of the center crop.
 
     Yields:
-      For each image, in order, a prediction or why there is none.
+      For each image, in order, its prediction or why it cannot be read.
 
     Raises:
-      InputError: `top` is below 1.
+      InputError: `top` is below 1, or a probability is NaN or infinite.
     """
     if top < 1:
         raise InputError(f"--top must be at least 1. Received: {top}")
-    reader = SquareReader(classifier.preprocessing)
-    batch: list[tuple[str, np.ndarray] | Damaged] = []
-    batch_size = max(1, _CROPS_IN_BATCH // (TEN_CROPS if ten_crops else 1))
-    for name, content in images:
-        batch.append(reader.read(name, content))
-        if len(batch) == batch_size:
-            yield from _predict_batch(classifier, batch, top, ten_crops)
-            batch = []
-    yield from _predict_batch(classifier, batch, top, ten_crops)
+    reader, images = ImageReader(classifier.preprocessing), iter(images)
+    batch_size = _CROPS_PER_BATCH // (TEN_CROPS if ten_crop else 1)
+    while batch := [reader.read(*image) for image in itertools.islice(images, batch_size)]:
+        yield from _predict_batch(classifier, batch, top, ten_crop)
 
 
 def _predict_batch(
     classifier: Classifier,
     batch: list[tuple[str, np.ndarray] | Damaged],
     top: int,
-    ten_crops: bool,
+    ten_crop: bool,
 ) -> Iterator[Prediction | Damaged]:
     """Yield the predictions of a batch, in its order."""
-    squares = [entry[1] for entry in batch if not isinstance(entry, Damaged)]
-    predicted = iter(
-        crop_probabilities(classifier, np.stack(squares), ten_crops) if squares else ()
-    )
+    images = [entry[1] for entry in batch if not isinstance(entry, Damaged)]
+    predicted = iter(_probabilities(classifier, np.stack(images), ten_crop) if images else ())
     for entry in batch:
         if isinstance(entry, Damaged):
             yield entry
             continue
-        name, pixels = entry
         probabilities = next(predicted)
         order = np.argsort(-probabilities, kind="stable")[:top]
         classes = (
             TopPrediction(int(i), classifier.class_names[i], float(probabilities[i])) for i in order
         )
+        name, pixels = entry
         yield Prediction(name, tuple(classes), pixels)
 
 
-def crop_probabilities(classifier: Classifier, squares: np.ndarray, ten_crops: bool) -> np.ndarray:
-    """Return the class probabilities of resized images: float32 [b, classes].
-
-    Args:
-      classifier: From `open_classifier`.
-      squares: uint8 [b, r, r, c], r being the classifier's resize_pixels.
-      ten_crops: Whether to average over ten crops instead of the center crop.
-
-    Raises:
-      InputError: A probability is NaN or infinite.
-    """
-    pixels = classifier.preprocessing.input_pixels
-    if ten_crops:
-        crops = ten_crop(tf.constant(squares), pixels).numpy().astype(np.float32)
-        each = classifier.probabilities(crops.reshape(-1, *crops.shape[2:]))
-        probabilities = each.reshape(len(squares), TEN_CROPS, -1).mean(axis=1)
-    else:
-        probabilities = classifier.probabilities(center_crop(squares, pixels).astype(np.float32))
+def _probabilities(classifier: Classifier, images: np.ndarray, ten_crop: bool) -> np.ndarray:
+    """Return the probabilities, float32 [b, classes], of resized images, uint8 [b, r, r, c]."""
+    *_, probabilities = crop_probabilities(
+        lambda crops: classifier.probabilities(crops.numpy()),
+        tf.constant(images),
+        classifier.preprocessing.input_pixels,
+        ten_crop=ten_crop,
+    )
     if not np.isfinite(probabilities).all():
         raise InputError(f"{classifier.name}: the model's output is NaN or infinite")
-    return probabilities
+    return np.asarray(probabilities)
 
 
-class SquareReader:
-    """Decodes and resizes image files by the same operations as training and evaluation.
-
-    Args:
-      preprocessing: The classifier's preprocessing.
-    """
+class ImageReader:
+    """Decodes and resizes image files by the same operations as training and evaluation."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-        def square(content: tf.Tensor) -> tf.Tensor:
+        def resized(content: tf.Tensor) -> tf.Tensor:
             image = decode_content(content, preprocessing.channels)
             return resize_and_crop(image, preprocessing.resize_pixels)
 
-        self._square = square
+        self._resized = resized
 
     def read(self, name: str, content: bytes | str) -> tuple[str, np.ndarray] | Damaged:
-        """Return the name and the resized square uint8 [r, r, c], or why there is none."""
+        """Return the name and the resized image, uint8 [r, r, c], or why it cannot be read."""
         if isinstance(content, str):
             return Damaged(name, content)
         try:
-            return name, self._square(tf.constant(content)).numpy()
+            return name, self._resized(tf.constant(content)).numpy()
         except tf.errors.InvalidArgumentError:
             return Damaged(name, reason_not_decoded(content))
+
+
+def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike[str]) -> None:
+    """Draw images and below each the bars of its most probable classes.
+
+    Args:
+      predictions: At least one; only the first `MAX_DRAWN_IMAGES` are drawn.
+      path: A `.png`, `.pdf` or `.svg` file, written atomically.
+    """
+    check_picture_name(path)
+    tiles = [
+        Tile(
+            prediction.pixels,
+            display_name(Path(prediction.image).name, "image"),
+            [display_name(top.name, f"class {top.number}") for top in prediction.top],
+            [top.probability for top in prediction.top],
+        )
+        for prediction in predictions[:MAX_DRAWN_IMAGES]
+    ]
+    save_figure(draw_tiles(tiles), path)

@@ -1,13 +1,20 @@
 """Find the nearest images by features of the last hidden layer (section 6.1, figure 4 right)."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from sklearn.neighbors import NearestNeighbors
 
+from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.evaluation.feature_index import FeatureIndex
+from alexnet_tf.evaluation.features import FeatureIndex
+from alexnet_tf.figures.canvas import save_figure
+from alexnet_tf.figures.text import display_name, truncate
+from alexnet_tf.figures.tiles import MAX_CAPTION_COLUMNS, draw_neighbors
 
 DISTANCES = ("euclidean", "cosine")
 _CHUNK_BYTES = 2**27  # of features in memory at a time
@@ -17,8 +24,8 @@ class Neighbor(NamedTuple):
     """One of the images nearest to a query image.
 
     Attributes:
-      number: The image's number in the index.
-      name: The file's path, or the split and a number in it.
+      number: Index of the image in the `FeatureIndex`.
+      name: The file's path, or the split and the image's index in it.
       class_name: The image's class; None if the index has no classes.
       distance: At least 0; cosine distances are at most 2.
     """
@@ -28,14 +35,14 @@ class Neighbor(NamedTuple):
     class_name: str | None
     distance: float
 
+    @property
+    def short_name(self) -> str:
+        """The image's class, or its file's name if the index has no classes."""
+        return self.class_name or Path(self.name).name
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
-        return {
-            "index": self.number,
-            "image": self.name,
-            "class": self.class_name,
-            "distance": self.distance,
-        }
+        return dict(zip(("index", "image", "class", "distance"), self, strict=True))
 
 
 def nearest(
@@ -46,36 +53,46 @@ def nearest(
     Args:
       index: From `open_index`.
       features: float32 [q, units], features of the queries by the index's model.
-      top: How many images to return for each query; at most the size of the index.
+      top: Number of images for each query, at least 1; at most the size of the index are returned.
       distance: One of `DISTANCES`. The paper uses the Euclidean distance.
 
     Returns:
       For each query, the nearest images in ascending order of distance.
 
     Raises:
-      InputError: The distance is unknown, or `top` is below 1.
+      InputError: As for `nearest_rows`.
     """
-    numbers, distances = nearest_rows(index.features, features, top, distance)
+    names, labels = index.class_names, index.examples.labels
     return [
-        [_neighbor(index, int(n), float(d)) for n, d in zip(*row, strict=True)]
-        for row in zip(numbers, distances, strict=True)
+        [
+            Neighbor(
+                int(row),
+                index.examples.name(int(row)),
+                None if names is None else names[int(labels[row])],
+                float(d),
+            )
+            for row, d in zip(rows, distances, strict=True)
+        ]
+        for rows, distances in zip(
+            *nearest_rows(index.features, features, top, distance), strict=True
+        )
     ]
 
 
 def nearest_rows(
     features: np.ndarray, queries: np.ndarray, top: int = 10, distance: str = "euclidean"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest rows of a matrix that need not fit in memory.
+    """Return the nearest rows of a matrix that need not fit in memory.
 
     Args:
       features: float32 [n, units].
       queries: float32 [q, units].
-      top: How many rows to find for each query; k is at most n.
+      top: Number of rows for each query, at least 1; k is at most n.
       distance: One of `DISTANCES`.
 
     Returns:
-      Row numbers int64 [q, k] and distances float64 [q, k], in ascending order of distance, equal
-      ones by number.
+      Row indices int64 [q, k] and distances float64 [q, k], in ascending order of distance, equal
+      ones by index.
 
     Raises:
       InputError: The distance is unknown, or `top` is below 1.
@@ -83,35 +100,27 @@ def nearest_rows(
     choose(distance, DISTANCES, "--distance")
     if top < 1:
         raise InputError(f"--top must be at least 1. Received: {top}")
-    top = min(top, len(features))
-    rows = max(top, _CHUNK_BYTES // (4 * features.shape[1]))
-    found: list[np.ndarray] = []
-    distances: list[np.ndarray] = []
-    for start in range(0, len(features), rows):
-        part = np.asarray(features[start : start + rows])
+    chunk_rows = max(top, _CHUNK_BYTES // (4 * features.shape[1]))
+    rows = np.zeros((len(queries), 0), np.int64)
+    distances = np.zeros((len(queries), 0))
+    for start in range(0, len(features), chunk_rows):
+        chunk = np.asarray(features[start : start + chunk_rows])
         search = NearestNeighbors(
-            n_neighbors=min(top, len(part)), algorithm="brute", metric=distance
-        ).fit(part)
-        chunk_distances, numbers = search.kneighbors(queries)
-        found, distances = [*found, numbers + start], [*distances, chunk_distances]
-        if len(found) > 1:
-            found, distances = _merge(found, distances, top)
-    numbers = np.sort(found[0], axis=1)
+            n_neighbors=min(top, len(chunk)), algorithm="brute", metric=distance
+        ).fit(chunk)
+        chunk_distances, chunk_indices = search.kneighbors(queries)
+        distances = np.concatenate([distances, chunk_distances], axis=1)
+        rows = np.concatenate([rows, chunk_indices + start], axis=1)
+        order = np.argsort(distances, axis=1, kind="stable")[:, :top]
+        distances = np.take_along_axis(distances, order, 1)
+        rows = np.take_along_axis(rows, order, 1)
+    rows = np.sort(rows, axis=1)
     # scikit-learn's distances are rounded; computed exactly, an image is at 0 from itself.
     exact = np.stack(
-        [_exact(features[n], query, distance) for n, query in zip(numbers, queries, strict=True)]
+        [_exact(features[r], query, distance) for r, query in zip(rows, queries, strict=True)]
     )
     order = np.argsort(exact, axis=1, kind="stable")
-    return np.take_along_axis(numbers, order, 1), np.take_along_axis(exact, order, 1)
-
-
-def _merge(
-    found: Sequence[np.ndarray], distances: Sequence[np.ndarray], top: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the `top` nearest rows of several chunks as one chunk."""
-    numbers, joined = np.concatenate(found, axis=1), np.concatenate(distances, axis=1)
-    order = np.argsort(joined, axis=1, kind="stable")[:, :top]
-    return [np.take_along_axis(numbers, order, 1)], [np.take_along_axis(joined, order, 1)]
+    return np.take_along_axis(rows, order, 1), np.take_along_axis(exact, order, 1)
 
 
 def _exact(rows: np.ndarray, query: np.ndarray, distance: str) -> np.ndarray:
@@ -124,8 +133,33 @@ def _exact(rows: np.ndarray, query: np.ndarray, distance: str) -> np.ndarray:
     return 1 - np.divide(rows @ query, lengths, out=np.zeros(len(rows)), where=lengths > 0)
 
 
-def _neighbor(index: FeatureIndex, number: int, distance: float) -> Neighbor:
-    """Return a row of the index with its name and class."""
-    names = index.class_names
-    class_name = None if names is None else names[int(index.examples.labels[number])]
-    return Neighbor(number, index.examples.name(number), class_name, distance)
+def neighbor_pixels(index: FeatureIndex, neighbor: Neighbor, side: int) -> np.ndarray:
+    """Return an image of the index, resized and cropped: uint8 [side, side, c]."""
+    image = index.examples.load(tf.constant(neighbor.number, tf.int64))
+    return resize_and_crop(image, side).numpy()
+
+
+def draw_similar(
+    pixels: np.ndarray,
+    index: FeatureIndex,
+    neighbors: Sequence[Neighbor],
+    path: str | os.PathLike[str],
+) -> None:
+    """Draw an image beside the nearest ones, each with class or file name and the distance.
+
+    Args:
+      pixels: uint8 [r, r, c], the image.
+      index: The index of the neighbors.
+      neighbors: From `nearest`; at least one.
+      path: A `.png`, `.pdf` or `.svg` file, written atomically.
+    """
+    side = pixels.shape[0]
+    near = [(neighbor_pixels(index, n, side), _caption(n)) for n in neighbors]
+    save_figure(draw_neighbors([(pixels, "")], [near]), path)
+
+
+def _caption(neighbor: Neighbor) -> str:
+    """Return name and distance; a long name is shortened."""
+    distance = f" {neighbor.distance:.2f}"
+    name = display_name(neighbor.short_name, "image")
+    return truncate(name, MAX_CAPTION_COLUMNS - len(distance)) + distance

@@ -1,128 +1,261 @@
-"""What an experiment is: a claim, and named changes to a recipe that put it to the test."""
+"""What an experiment is: a claim, variants of a recipe that test it, and metrics to compare them.
+
+No TensorFlow.
+"""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from alexnet_tf.recipes import get_recipe
+from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.settings import Recipe
+
+TARGET_TRAINING_ERROR = 0.25  # of figure 1 of the paper
+PUBLISHED_CIFAR10_ERROR = 1 - 0.7761
+_PLATEAU_FRACTION = 0.98  # of the chance-level loss
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """What metrics are computed from.
+
+    Attributes:
+      history: One record per epoch.
+      num_classes: Number of classes.
+      diverged: Whether the loss or a weight became NaN, infinite or huge.
+      evaluation: Errors 0..1 of the trained model on the test images, "center_crop" and "ten_crop",
+        and the number of "examples"; empty where no metric needs the trained model.
+    """
+
+    history: list[EpochRecord]
+    num_classes: int
+    diverged: bool = False
+    evaluation: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A number computed from a run. Lower is better.
+
+    Attributes:
+      title: Its name in tables.
+      unit: "%" (of a fraction 0..1), "epochs", "runs" (1 or 0), or "".
+      measure: Computes it; None if the run diverged or never reached the target.
+      is_final: Whether later epochs cannot change the number, so that the run may end.
+      uses_training_set_only: Whether a learning rate may be selected by it.
+      needs_model: Whether it needs the trained model, instead of the history alone.
+    """
+
+    title: str
+    unit: str
+    measure: Callable[[FinishedRun], float | None]
+    is_final: Callable[[EpochRecord], bool] = lambda record: False
+    uses_training_set_only: bool = False
+    needs_model: bool = False
+
+
+def _last(field: str) -> Callable[[FinishedRun], float | None]:
+    """Returns the metric that is a field of the last epoch's record."""
+
+    def measure(run: FinishedRun) -> float | None:
+        return None if run.diverged or not run.history else getattr(run.history[-1], field)
+
+    return measure
+
+
+def epochs_until(errors: list[float], target: float) -> float | None:
+    """Returns after how many epochs the error reaches `target`, or None if it never does.
+
+    Errors between two epochs are interpolated linearly.
+
+    Args:
+      errors: Errors 0..1, one per epoch.
+      target: Error 0..1.
+    """
+    for epoch, error in enumerate(errors, 1):
+        if error <= target:
+            before = errors[epoch - 2] if epoch > 1 else error
+            fraction = (before - target) / (before - error) if before > error else 1.0
+            return epoch - 1 + fraction
+    return None
+
+
+def _epochs_to_training_error(run: FinishedRun) -> float | None:
+    return epochs_until([r.training_top1_error for r in run.history], TARGET_TRAINING_ERROR)
+
+
+def _epochs_to_published_accuracy(run: FinishedRun) -> float | None:
+    """Returns the first epoch after which the test error is below the published one, or None."""
+    for record in run.history:
+        error = record.validation_top1_error
+        if error is not None and error < PUBLISHED_CIFAR10_ERROR:
+            return float(record.epoch)
+    return None
+
+
+def _plateaued(run: FinishedRun) -> float:
+    """Returns 1 if the last epoch's loss is at chance level or the run diverged, otherwise 0."""
+    if run.diverged or not run.history:
+        return 1.0
+    chance_level_loss = math.log(run.num_classes)
+    return float(not run.history[-1].training_loss < _PLATEAU_FRACTION * chance_level_loss)
+
+
+METRICS = {
+    "test_error": Metric("test error", "%", _last("validation_top1_error")),
+    "training_error": Metric(
+        "training error", "%", _last("training_top1_error"), uses_training_set_only=True
+    ),
+    "training_loss": Metric(
+        "training loss", "", _last("training_loss"), uses_training_set_only=True
+    ),
+    "epochs_to_training_error": Metric(
+        f"epochs until {TARGET_TRAINING_ERROR:.0%} training error",
+        "epochs",
+        _epochs_to_training_error,
+        is_final=lambda record: record.training_top1_error <= TARGET_TRAINING_ERROR,
+        uses_training_set_only=True,
+    ),
+    "epochs_to_published_accuracy": Metric(
+        f"epochs until {1 - PUBLISHED_CIFAR10_ERROR:.2%} test accuracy",
+        "epochs",
+        _epochs_to_published_accuracy,
+    ),
+    "plateaued_at_chance_level": Metric(
+        "runs at chance level", "runs", _plateaued, uses_training_set_only=True
+    ),
+    "center_crop_error": Metric(
+        "test error", "%", lambda run: run.evaluation.get("center_crop"), needs_model=True
+    ),
+    "ten_crop_error": Metric(
+        "test error", "%", lambda run: run.evaluation.get("ten_crop"), needs_model=True
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One of the things compared.
+    """One of the networks or trainings that an experiment compares.
 
     Attributes:
-      name: For the table and the run folders.
-      changes: What `Recipe.replace` takes, and "network", a dict of what `Network.replace` takes.
-      runs_of: A variant whose runs this one judges by `metric`, instead of training its own.
-      metric: Instead of the experiment's first.
-      published: The number to be met or beaten, in the metric's unit; None: there is none.
+      name: Its name in tables and run folders.
+      changes: Arguments of `Recipe.replace`, and "network": arguments of `Network.replace`.
+      evaluates: The variant whose runs this one evaluates by `metric`; None: it trains its own.
+      metric: Name of the metric, in place of the experiment's first.
+      published: The published value of the metric, to be reached; None: there is none.
     """
 
     name: str
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    runs_of: str | None = None
+    evaluates: str | None = None
     metric: str | None = None
     published: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two variants of which a claim says that one is better.
+    """Two variants of which the claim says that one is better.
 
     Attributes:
-      better: The name of the one that the claim says is better.
-      worse: The name of the other.
-      paper: By how much in the paper, in points, or times with the experiment's `ratio`; None: it
-        gives no number.
-      more: Whether the paper says that it is more than that.
+      better: Name of the variant that should be better.
+      worse: Name of the other.
+      paper: The paper's difference in points, or its factor if the experiment `compares_ratio`;
+        None: the paper gives none.
+      more_than: Whether the paper says "more than" that.
     """
 
     better: str
     worse: str
     paper: float | None = None
-    more: bool = False
+    more_than: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A claim, and how it is put to the test.
+    """A claim and how it is tested.
 
     Attributes:
-      name: What `experiment` takes.
+      name: The argument of the command `experiment`.
       claim: One sentence.
-      section: Of the paper, "" where the claim is not the paper's.
-      paper: The paper's number, in words.
-      recipe: What the variants change.
       variants: What is compared.
-      metrics: Names in `measures.METRICS`; the first is what the claim is judged by. Lower is
-        better in all of them.
-      expected: What the claim says is better than what.
-      alike_within: Where the claim is that all variants are alike: how many points their means may
-        lie apart. With one `expected` pair: how far the worse may be behind; it may be ahead.
-      ratio: Whether a pair is compared by how many times as much, instead of by a difference.
+      recipe: Name of the recipe that the variants change.
+      section: The paper's section; "" for claims that are not the paper's.
+      paper_result: The paper's result, in words.
+      metrics: Names in `METRICS`; the claim is about the first.
+      expected: Which variants should be better than which.
+      equal_within: For the claim that all variants are equally good: how many points their means
+        may differ by. With one pair in `expected`: by how many points `worse` may be worse.
+      compares_ratio: Whether pairs are compared by ratio, instead of by difference.
       dataset: As `train` takes it.
-      limit_train: Training images, drawn by seed; None: all.
-      limit_val: Test images; None: all.
+      limit_train: Number of training images, drawn by seed; None: all.
+      limit_val: Number of test images; None: all.
       epochs: None: the recipe's.
-      seeds: How many: 0, 1, 2 ... The variants share a seed's images, order and crops.
-      changes: To the recipe, in all variants.
-      rates: Learning rates to try with the first seed for each variant, which then keeps its best;
-        none: the recipe's. Only with metrics of the training set.
-      how: What is ours in the test, a sentence.
-      reason: Why the claim may not hold here, a sentence.
+      seeds: Number of seeds, from 0. All variants share a seed's images, order and crops.
+      changes: To the recipe of all variants, as `Variant.changes`.
+      learning_rates: Tried by every variant with seed 0; the other seeds use the best. Empty: the
+        recipe's. Needs a metric that uses the training set only.
+      setting: How the test differs from the paper's, in sentences.
+      limitation: Why the claim may not hold in this setting, in sentences.
     """
 
     name: str
     claim: str
-    section: str
-    paper: str
-    recipe: str
     variants: tuple[Variant, ...]
-    metrics: tuple[str, ...] = ("test_error",)
+    recipe: str = "cifar10-small"
+    section: str = ""
+    paper_result: str = ""
+    metrics: tuple[str, ...] = ("test_error", "training_error")
     expected: tuple[Pair, ...] = ()
-    alike_within: float | None = None
-    ratio: bool = False
+    equal_within: float | None = None
+    compares_ratio: bool = False
     dataset: str = "cifar10"
     limit_train: int | None = 10_000
     limit_val: int | None = None
     epochs: int | None = None
     seeds: int = 3
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    rates: tuple[float, ...] = ()
-    how: str = ""
-    reason: str = ""
+    learning_rates: tuple[float, ...] = ()
+    setting: str = ""
+    limitation: str = ""
 
-    def variant(self, name: str) -> Variant:
-        """Returns the variant of that name."""
-        return next(variant for variant in self.variants if variant.name == name)
+    @property
+    def metric(self) -> Metric:
+        """The metric that the claim is about."""
+        return METRICS[self.metrics[0]]
 
-    def trained(self) -> tuple[Variant, ...]:
-        """Returns the variants that train."""
-        return tuple(variant for variant in self.variants if variant.runs_of is None)
+    @property
+    def all_metrics(self) -> tuple[str, ...]:
+        """Names of the metrics of the experiment and of its variants."""
+        own = (variant.metric for variant in self.variants if variant.metric)
+        return tuple(dict.fromkeys((*self.metrics, *own)))
 
-    def runs_of(self, variant: Variant) -> Variant:
-        """Returns the variant whose runs this one judges: itself, but for those that share."""
-        return variant if variant.runs_of is None else self.variant(variant.runs_of)
+    @property
+    def needs_models(self) -> bool:
+        """Whether a metric needs the trained models."""
+        return any(METRICS[name].needs_model for name in self.all_metrics)
 
-    def recipe_of(
-        self, variant: Variant, *, epochs: int | None = None, rate: float | None = None
+    @property
+    def trained_variants(self) -> tuple[Variant, ...]:
+        """The variants that train their own runs."""
+        return tuple(variant for variant in self.variants if variant.evaluates is None)
+
+    def recipe_for(
+        self, variant: Variant, *, epochs: int | None = None, learning_rate: float | None = None
     ) -> Recipe:
-        """Returns what a variant trains with.
+        """Returns the recipe that a variant trains with.
 
         Args:
-          variant: One that trains.
-          epochs: Instead of the experiment's.
-          rate: Instead of the recipe's.
+          variant: A variant that trains.
+          epochs: In place of the experiment's.
+          learning_rate: In place of the recipe's.
         """
         recipe = get_recipe(self.recipe)
-        network = recipe.network
-        fields: dict[str, Any] = {}
+        network, fields = recipe.network, {}
         for changes in (self.changes, variant.changes):
-            given = dict(changes)
-            network = network.replace(**given.pop("network", {}))
-            fields.update(given)
+            network = network.replace(**changes.get("network", {}))
+            fields.update({name: value for name, value in changes.items() if name != "network"})
         recipe = recipe.replace(network=network).replace(**fields)
-        wanted = {"epochs": epochs or self.epochs, "learning_rate": rate}
-        return recipe.replace(**{name: value for name, value in wanted.items() if value})
+        chosen = {"epochs": epochs or self.epochs, "learning_rate": learning_rate}
+        return recipe.replace(**{name: value for name, value in chosen.items() if value})

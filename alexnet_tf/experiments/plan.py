@@ -1,18 +1,29 @@
-"""The plan of an experiment: data set, seeds, epochs, and the runs they give. No TensorFlow."""
+"""What an experiment's folder records before its results: the plan, the runs, and their provenance.
+
+No TensorFlow.
+"""
 
 import dataclasses
+import functools
 import json
-from collections.abc import Iterator
+import platform
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
 from alexnet_tf.experiments.definition import Experiment, Variant
-from alexnet_tf.experiments.measures import judges
+from alexnet_tf.files import write_json
 from alexnet_tf.settings import Recipe
+from alexnet_tf.system import available_cores
 
-_DIVERGED = "diverged.json"
+VERSION = 2  # of the format of plan.json and results.json
+PROVENANCE = "provenance.json"  # in an experiment's folder: by run folder
+_DIVERGED = "diverged.json"  # in a run folder
+_SOURCES = Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,13 +31,9 @@ class Plan:
     """An experiment with the user's choices.
 
     Attributes:
-      experiment: The experiment's name.
-      dataset: The data set, as `train` takes it.
-      seeds: Number of seeds.
       epochs: Epochs of every variant; None: each variant's recipe's.
       limit_train: Number of training images, or None for all.
       limit_val: Number of images to evaluate on, or None for all.
-      precision: "auto", "float32" or "bfloat16".
       shortened: The sentence that says what the user reduced, or "".
       images: Fingerprint of the images, whatever the data set is called; None: not computed yet.
     """
@@ -41,10 +48,6 @@ class Plan:
     shortened: str = ""
     images: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain values."""
-        return dataclasses.asdict(self)
-
 
 def new_plan(
     experiment: Experiment,
@@ -54,17 +57,28 @@ def new_plan(
     epochs: int | None = None,
     limit_train: int | None = None,
     limit_val: int | None = None,
-    precision: str = "auto",
+    precision: str | None = None,
 ) -> Plan:
     """Returns the experiment's own plan with the given values in place of its own.
 
     Raises:
       InputError: A limit was given for images that are all evaluated.
     """
-    if limit_val is not None and judges(experiment):
+    if limit_val is not None and experiment.needs_models:
         raise InputError(
             f"--limit-val: {experiment.name} evaluates its networks on all images: leave it out"
         )
+    own_epochs = max(experiment.recipe_for(each).epochs for each in experiment.trained_variants)
+    fewer = [
+        f"{given:,} {name} instead of {'all' if own is None else f'{own:,}'}"
+        for name, own, given in (
+            ("seeds", experiment.seeds, seeds),
+            ("epochs", own_epochs, epochs),
+            ("training images", experiment.limit_train, limit_train),
+            ("images to evaluate on", experiment.limit_val, limit_val),
+        )
+        if given is not None and (own is None or given < own)
+    ]
     return Plan(
         experiment=experiment.name,
         dataset=dataset or experiment.dataset,
@@ -72,78 +86,71 @@ def new_plan(
         epochs=epochs or experiment.epochs,
         limit_train=limit_train or experiment.limit_train,
         limit_val=limit_val or experiment.limit_val,
-        precision=precision,
-        shortened=_shortened(
-            ("seeds", experiment.seeds, seeds),
-            ("epochs", _own_epochs(experiment), epochs),
-            ("training images", experiment.limit_train, limit_train),
-            ("images to evaluate on", experiment.limit_val, limit_val),
-        ),
+        precision=precision or "auto",
+        shortened=f"Shortened: {', '.join(fewer)}." if fewer else "",
     )
 
 
-def _own_epochs(experiment: Experiment) -> int:
-    """Returns the most epochs that a variant trains for by itself."""
-    return max(experiment.recipe_of(variant).epochs for variant in experiment.trained())
-
-
-def _shortened(*choices: tuple[str, int | None, int | None]) -> str:
-    """Returns the sentence that says what is fewer than in the experiment, or "".
-
-    Args:
-      *choices: A name, the experiment's own number (None: all) and the given one (None: its own).
-    """
-    fewer = [
-        f"{given:,} {name} instead of {'all' if own is None else f'{own:,}'}"
-        for name, own, given in choices
-        if given is not None and (own is None or given < own)
-    ]
-    return f"Shortened: {', '.join(fewer)}." if fewer else ""
-
-
 def read_plan(path: Path) -> Plan:
-    """Returns the plan in a file.
+    """Returns the plan in a file, which has the fields of `Plan` and the version of the format.
 
     Raises:
-      InputError: The file is damaged.
+      InputError: The file is damaged, or was written by another version of this package.
     """
-    try:
-        plan = Plan(**json.loads(path.read_text(encoding="utf-8")))
+    values = read_versioned(path, "give another --out")
+    with damage_reported(path, "give another --out"):
+        plan = Plan(**values)
         for name in ("seeds", "epochs", "limit_train", "limit_val"):
             if not isinstance(getattr(plan, name), int | None):
-                raise TypeError(f"{name} is no whole number: {getattr(plan, name)!r}")
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}): name another --out") from None
+                raise TypeError(f"{name} is not a whole number: {getattr(plan, name)!r}")
     return plan
 
 
-def check_same(stored: Plan, asked: Plan, folder: Path) -> Plan:
-    """Returns the plan to resume in a folder: only the number of seeds may be new.
+@contextmanager
+def damage_reported(path: Path, remedy: str) -> Iterator[None]:
+    """Turns errors in reading a JSON file into an InputError that names it and the remedy."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged ({error}): {remedy}") from None
 
-    Args:
-      stored: Of the folder.
-      asked: The command's.
-      folder: For the message.
+
+def read_versioned(path: Path, remedy: str) -> dict[str, Any]:
+    """Returns the object in a JSON file without its version, which must be this package's.
 
     Raises:
-      InputError: They are not one experiment's.
+      InputError: The file is damaged, or was written by another version of this package.
     """
-    for field in dataclasses.fields(Plan):
-        name = field.name
-        if name in ("seeds", "shortened", "images"):
-            continue
-        had, wanted = getattr(stored, name), getattr(asked, name)
-        if had != wanted:
-            called = name.replace("_", " ")
+    with damage_reported(path, remedy):
+        values = dict(json.loads(path.read_text(encoding="utf-8")))
+    if values.pop("version", 1) != VERSION:
+        raise InputError(f"{path} was written by another version of this package: {remedy}")
+    return values
+
+
+def check_resumable(stored: Plan, given: Plan, folder: Path) -> Plan:
+    """Returns the plan with which a folder is resumed: only the number of seeds may differ.
+
+    Args:
+      stored: The folder's plan.
+      given: The command's plan.
+      folder: The experiment's folder, for the message.
+
+    Raises:
+      InputError: The plans differ.
+    """
+    for name in ("experiment", "dataset", "epochs", "limit_train", "limit_val", "precision"):
+        old, new = getattr(stored, name), getattr(given, name)
+        if old != new:
             raise InputError(
-                f"{folder} holds this experiment with {called} {had}, not {wanted}:"
-                " give the same command to resume, or another --out"
+                f"{folder} has this experiment with {name.replace('_', ' ')} {old}, not {new}: "
+                "give the same command to resume, or another --out"
             )
-    if None not in (stored.images, asked.images) and stored.images != asked.images:
+    if None not in (stored.images, given.images) and stored.images != given.images:
         raise InputError(
-            f"{folder} holds this experiment on other images of {asked.dataset}: name another --out"
+            f"{folder} has this experiment on other images of {given.dataset}: give another --out"
         )
-    return dataclasses.replace(asked, images=asked.images or stored.images)
+    return dataclasses.replace(given, images=given.images or stored.images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,48 +158,108 @@ class Job:
     """One run of an experiment.
 
     Attributes:
-      variant: That trains.
-      seed: Of everything random.
-      recipe: What it trains with.
-      tried: Whether it is one of the runs that look for a learning rate.
-      folder: Its run folder.
+      learning_rate: The one tried or selected; None: the recipe's.
+      recipe: What the variant trains with, the learning rate included.
+      folder: The run folder.
     """
 
     variant: Variant
     seed: int
+    learning_rate: float | None
     recipe: Recipe
-    tried: bool
     folder: Path
 
     @property
-    def finished(self) -> bool:
-        """Whether there is nothing left to do."""
-        if (self.folder / _DIVERGED).exists():
-            return True
-        return runs.is_run(self.folder) and runs.read_run(self.folder).finished is not None
+    def title(self) -> str:
+        """Variant, seed and learning rate, for messages."""
+        rate = "" if self.learning_rate is None else f", learning rate {self.learning_rate:g}"
+        return f"{self.variant.name}, seed {self.seed}{rate}"
 
     @property
     def diverged_file(self) -> Path:
-        """Where it is noted that the loss was no number."""
+        """The file that exists if the run diverged."""
         return self.folder / _DIVERGED
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run is trained to its end or diverged."""
+        if self.diverged_file.exists():
+            return True
+        return runs.is_run(self.folder) and runs.read_run(self.folder).finished is not None
 
-def job(
-    experiment: Experiment, plan: Plan, root: Path, variant: Variant, seed: int, rate: float | None
+
+def new_job(
+    experiment: Experiment,
+    plan: Plan,
+    root: Path,
+    variant: Variant,
+    seed: int,
+    learning_rate: float | None = None,
 ) -> Job:
-    """Returns one run: `rate` is one to try or the one chosen, None is the recipe's."""
-    recipe = experiment.recipe_of(variant, epochs=plan.epochs, rate=rate)
-    name = variant.name.replace(" ", "-").replace(",", "")
-    name += f"-seed-{seed}" + ("" if rate is None else f"-rate-{rate:g}")
-    return Job(variant, seed, recipe, rate is not None and seed == 0, root / "runs" / name)
+    """Returns one run of the experiment in the folder `root`; arguments as in `Job`."""
+    recipe = experiment.recipe_for(variant, epochs=plan.epochs, learning_rate=learning_rate)
+    name = variant.name.replace(" ", "-").replace(",", "") + f"-seed-{seed}"
+    name += "" if learning_rate is None else f"-rate-{learning_rate:g}"
+    return Job(variant, seed, learning_rate, recipe, root / "runs" / name)
 
 
-def all_jobs(experiment: Experiment, plan: Plan, root: Path) -> Iterator[Job]:
-    """Yields as many runs as there will be, for sums; which rate is chosen is not known yet."""
-    for seed in range(plan.seeds):
-        for variant in experiment.trained():
-            rates: tuple[float | None, ...] = (None,)
-            if experiment.rates:
-                rates = experiment.rates if seed == 0 else experiment.rates[:1]
-            for rate in rates:
-                yield job(experiment, plan, root, variant, seed, rate)
+def first_jobs(experiment: Experiment, plan: Plan, root: Path, variant: Variant) -> list[Job]:
+    """Returns a variant's runs with seed 0: one for each learning rate tried."""
+    rates = experiment.learning_rates or (None,)
+    return [new_job(experiment, plan, root, variant, 0, rate) for rate in rates]
+
+
+class Provenance(NamedTuple):
+    """What a run's numbers depend on besides its recipe, seed and images.
+
+    Attributes:
+      commit: Commit of the package, with "+" if files were changed; None: not in a repository.
+      cores: Number of cores that the process may use, which changes the order of summation.
+    """
+
+    commit: str | None
+    cores: int
+
+    def machine(self, devices: Sequence[str]) -> str:
+        """Returns what a run on these devices was computed on: "2 x86_64 cores", or "2 GPUs"."""
+        gpus = sum("GPU" in device for device in devices)
+        count, kind = (gpus, "GPU") if gpus else (self.cores, f"{platform.machine()} core")
+        return f"{count} {kind}{'s' if count > 1 else ''}"
+
+
+@functools.cache
+def current_provenance() -> Provenance:
+    """Returns this process's provenance at the first call: its code does not change later."""
+    return Provenance(_commit(), available_cores())
+
+
+def read_provenance(root: Path) -> dict[str, Provenance]:
+    """Returns the provenance of an experiment's runs, by folder name."""
+    path = root / PROVENANCE
+    if not path.is_file():
+        return {}
+    with damage_reported(path, "give another --out"):
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Provenance(**values) for name, values in known.items()}
+
+
+def record_provenance(root: Path, folder: str) -> None:
+    """Records that a run is started by this process."""
+    known = {**read_provenance(root), folder: current_provenance()}
+    write_json(root / PROVENANCE, {name: each._asdict() for name, each in known.items()})
+
+
+def _commit() -> str | None:
+    """Returns `Provenance.commit` as the files are now."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(_SOURCES), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        # A package that is installed into someone else's repository has no commit.
+        git("ls-files", "--error-unmatch", "alexnet_tf/__init__.py")
+        name = git("rev-parse", "--short=9", "HEAD")
+        return name + ("+" if git("status", "--porcelain", "--", "alexnet_tf") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

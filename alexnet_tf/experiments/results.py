@@ -1,5 +1,6 @@
-"""results.json: every raw number of an experiment, read from its run folders."""
+"""results.json: every number of an experiment. No TensorFlow."""
 
+import dataclasses
 import json
 import math
 import statistics
@@ -9,15 +10,23 @@ from typing import Any
 
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError
-from alexnet_tf.experiments.conditions import machine, read_begun
-from alexnet_tf.experiments.definition import Experiment, Variant
-from alexnet_tf.experiments.measures import METRICS, Run
-from alexnet_tf.experiments.plan import Job, Plan, job
-from alexnet_tf.run_record import EpochRecord, RunRecord
+from alexnet_tf.experiments.claims import get_experiment
+from alexnet_tf.experiments.definition import METRICS, Experiment, FinishedRun
+from alexnet_tf.experiments.plan import (
+    VERSION,
+    Job,
+    Plan,
+    damage_reported,
+    first_jobs,
+    new_job,
+    read_provenance,
+    read_versioned,
+)
+from alexnet_tf.run_record import RunRecord
 
-PLAN, RESULTS, TABLE, FIGURE = "plan.json", "results.json", "table.md", "figure.png"
-JUDGED = "judged.json"
-_KEPT = (
+EVALUATION = "evaluation.json"  # in a run folder: errors of the trained model
+STORED = Path(__file__).parent / "stored"  # results of the authors' runs
+_HISTORY_FIELDS = (
     "epoch",
     "learning_rate",
     "training_loss",
@@ -25,173 +34,267 @@ _KEPT = (
     "validation_loss",
     "validation_top1_error",
 )
-_DIGITS = 6
 
 
-def read_measured(job: Job) -> Run:
-    """Returns a finished run as its folder has it."""
-    history, classes = _history(job.folder), 0
-    if runs.is_run(job.folder):
-        classes = len(runs.read_run(job.folder).class_names)
-    diverged, judged = job.diverged_file.exists(), _read_judged(job.folder / JUDGED)
-    return Run(history, classes, diverged=diverged, judged=judged)
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """One run.
 
-
-def _read_judged(path: Path) -> dict[str, Any]:
-    """Returns how a run's model was judged; {}: not yet."""
-    if not path.exists():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} is damaged ({error}): remove {path.parent}, it is trained again then"
-        ) from None
-
-
-def _history(folder: Path) -> list[EpochRecord]:
-    return runs.read_history(folder) if (folder / runs.HISTORY).exists() else []
-
-
-def best_of(experiment: Experiment, tried: list[Job]) -> Job:
-    """Returns the best of the runs with one seed and several learning rates.
-
-    Among runs that never got where they should, the one with the lowest training error in the end.
+    Attributes:
+      selected: Whether it counts; False if its learning rate was tried and is not the best.
+      values: Metrics by name, as `Metric.measure` returns them.
+      parameters: Trainable ones; None if the run diverged before its first epoch ended.
+      images_per_second: Median training speed of the epochs.
+      history: Losses and top-1 errors of each epoch.
     """
 
-    def rank(one: Job) -> tuple[float, float]:
-        measured = read_measured(one)
-        value = METRICS[experiment.metrics[0]].measure(measured)
-        error = math.inf
-        if measured.history and not measured.diverged:
-            error = measured.history[-1].training_top1_error
+    variant: str
+    seed: int
+    learning_rate: float
+    selected: bool
+    diverged: bool
+    values: dict[str, float | None]
+    parameters: int | None
+    seconds: float
+    images_per_second: float | None
+    history: list[dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A metric over a variant's selected runs.
+
+    Attributes:
+      metric: Its name: the variant's own, or the experiment's.
+      values: One per seed, as `Metric.measure` returns it.
+      mean: None unless all seeds have a value; `min` and `max` are of those that have.
+    """
+
+    metric: str
+    values: list[float | None]
+    mean: float | None
+    min: float | None
+    max: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class VariantResult:
+    """A variant's selected runs; `metrics` are by the experiment's names."""
+
+    name: str
+    learning_rate: float
+    parameters: int | None
+    diverged_runs: int
+    metrics: dict[str, Summary]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentData:
+    """What the runs were trained and evaluated on."""
+
+    name: str
+    train_examples: int
+    evaluated_examples: int
+    evaluated_split: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Everything in results.json.
+
+    Attributes:
+      commit: The package's commit, or None; all of them if runs were made at several.
+      command: The command that repeats the experiment.
+      started: Local time of the first run, ISO 8601; `finished` is of the last.
+      seconds: Time of all runs, validation included.
+      machine: Number of cores or GPUs, also if there were several machines.
+      runs: All runs, also those that are not selected.
+    """
+
+    experiment: str
+    metrics: list[str]
+    data: ExperimentData
+    plan: Plan
+    variants: list[VariantResult]
+    commit: str | None
+    command: str
+    started: str
+    finished: str
+    seconds: float
+    precision: str
+    devices: list[str]
+    machine: str
+    versions: dict[str, str]
+    runs: list[RunResult]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values, with the version of the format."""
+        return {"version": VERSION, **dataclasses.asdict(self)}
+
+
+def read_results(path: Path) -> Results:
+    """Returns the results in a file.
+
+    Raises:
+      InputError: The file is missing or damaged, was written by another version of this package, or
+        names an unknown experiment.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} not found: let the experiment finish")
+    remedy = "run the experiment again"
+    values = read_versioned(path, remedy)
+    with damage_reported(path, remedy):
+        get_experiment(values["experiment"])
+        for variant in values["variants"]:
+            variant["metrics"] = {k: Summary(**v) for k, v in variant["metrics"].items()}
+        values["data"] = ExperimentData(**values["data"])
+        values["plan"] = Plan(**values["plan"])
+        values["variants"] = [VariantResult(**variant) for variant in values["variants"]]
+        values["runs"] = [RunResult(**run) for run in values["runs"]]
+        return Results(**values)
+
+
+def read_stored(folder: Path = STORED) -> dict[str, Results]:
+    """Returns the stored results, by experiment."""
+    return {path.stem: read_results(path) for path in sorted(folder.glob("*.json"))}
+
+
+def read_finished(job: Job) -> FinishedRun:
+    """Returns a finished run as it is in its folder, or raises InputError if a file is damaged."""
+    path, evaluation = job.folder / EVALUATION, {}
+    if path.is_file():
+        with damage_reported(path, f"remove {job.folder} to train this run again"):
+            evaluation = dict(json.loads(path.read_text(encoding="utf-8")))
+    has_history = (job.folder / runs.HISTORY).exists()
+    return FinishedRun(
+        history=runs.read_history(job.folder) if has_history else [],
+        num_classes=len(runs.read_run(job.folder).class_names) if runs.is_run(job.folder) else 0,
+        diverged=job.diverged_file.exists(),
+        evaluation=evaluation,
+    )
+
+
+def best_job(experiment: Experiment, jobs: list[Job]) -> Job:
+    """Returns the best run; if none reaches the target, that of the lowest last training error."""
+
+    def rank(job: Job) -> tuple[float, float]:
+        run = read_finished(job)
+        value = experiment.metric.measure(run)
+        has_error = run.history and not run.diverged
+        error = run.history[-1].training_top1_error if has_error else math.inf
         return math.inf if value is None else value, error
 
-    return min(tried, key=rank)
+    return min(jobs, key=rank)
 
 
-def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> dict[str, Any]:
-    """Returns what results.json holds; all runs must be finished.
-
-    Args:
-      experiment: The experiment.
-      plan: As it was run.
-      root: Its folder.
-      command: What goes on with it or does it again.
-    """
-    found: list[dict[str, Any]] = []
+def collect(experiment: Experiment, plan: Plan, root: Path, command: str) -> Results:
+    """Returns the results of an experiment in the folder `root` whose runs are all finished."""
+    results: list[RunResult] = []
     records: list[RunRecord] = []
-    measured: list[Run] = []
-    begun, machines = read_begun(root), []
-    for variant in experiment.trained():
-        rates: tuple[float | None, ...] = experiment.rates or (None,)
-        jobs = [job(experiment, plan, root, variant, 0, rate) for rate in rates]
-        chosen = best_of(experiment, jobs)
-        rate = chosen.recipe.learning_rate if experiment.rates else None
-        jobs += [job(experiment, plan, root, variant, s, rate) for s in range(1, plan.seeds)]
-        for one in jobs:
-            counts = not one.tried or one == chosen
-            measured.append(read_measured(one))
-            found.append(_run(experiment, variant, one, counts, measured[-1]))
-            if runs.is_run(one.folder):
-                records.append(runs.read_run(one.folder))
-                if one.folder.name in begun:
-                    cores = begun[one.folder.name].cores
-                    machines.append(machine(list(records[-1].devices), cores))
-    data = records[0].dataset
-    judged = next((one.judged for one in measured if one.judged), {})
-    return {
-        "experiment": experiment.name,
-        "metrics": list(experiment.metrics),
-        "data": {
-            "name": data.name,
-            "train_examples": data.train_examples,
-            "judged_examples": judged.get("examples", data.validation_examples),
-            "judged_split": data.validation_split,
-        },
-        "plan": plan.to_json(),
-        "variants": summaries(experiment, found),
-        "commit": _all(run.commit or "none" for run in begun.values()) or None,
-        "command": command,
-        "started": min(record.started for record in records),
-        "finished": max(record.finished or "" for record in records),
-        "seconds": round(sum(run["seconds"] for run in found), 1),
-        "precision": _all(record.precision for record in records),
-        "devices": list(dict.fromkeys(name for record in records for name in record.devices)),
-        "machine": _all(machines),
-        "versions": {
-            name: _all(record.versions[name] for record in records) for name in records[0].versions
-        },
-        "runs": found,
-    }
-
-
-def _run(
-    experiment: Experiment, variant: Variant, one: Job, counts: bool, measured: Run
-) -> dict[str, Any]:
-    """Returns one run's entry."""
-    record = runs.read_run(one.folder) if runs.is_run(one.folder) else None
-    names = dict.fromkeys(
-        [
-            *experiment.metrics,
-            *(v.metric for v in experiment.variants if v.metric),
+    evaluation: dict[str, float] = {}
+    machines: list[str] = []
+    provenance = read_provenance(root)
+    for variant in experiment.trained_variants:
+        tried = first_jobs(experiment, plan, root, variant)
+        best = best_job(experiment, tried)
+        later = [
+            new_job(experiment, plan, root, variant, seed, best.learning_rate)
+            for seed in range(1, plan.seeds)
         ]
+        for job in (*tried, *later):
+            run = read_finished(job)
+            evaluation = evaluation or run.evaluation
+            record = runs.read_run(job.folder) if runs.is_run(job.folder) else None
+            selected = job == best or job in later
+            results.append(_run_result(experiment, job, selected, run, record))
+            if record is not None:
+                records.append(record)
+                if job.folder.name in provenance:
+                    machines.append(provenance[job.folder.name].machine(record.devices))
+    data = records[0].dataset
+    return Results(
+        experiment=experiment.name,
+        metrics=list(experiment.metrics),
+        data=ExperimentData(
+            name=data.name,
+            train_examples=data.train_examples,
+            evaluated_examples=int(evaluation.get("examples", data.validation_examples)),
+            evaluated_split=data.validation_split,
+        ),
+        plan=plan,
+        variants=summaries(experiment, results),
+        commit=_distinct(run.commit or "none" for run in provenance.values()) or None,
+        command=command,
+        started=min(record.started for record in records),
+        finished=max(record.finished or "" for record in records),
+        seconds=round(sum(run.seconds for run in results), 1),
+        precision=_distinct(record.precision for record in records),
+        devices=list(dict.fromkeys(name for record in records for name in record.devices)),
+        machine=_distinct(machines),
+        versions={
+            name: _distinct(record.versions[name] for record in records)
+            for name in records[0].versions
+        },
+        runs=results,
     )
-    return {
-        "variant": variant.name,
-        "seed": one.seed,
-        "learning_rate": one.recipe.learning_rate,
-        "counts": counts,
-        "diverged": measured.diverged,
-        "values": {name: METRICS[name].measure(measured) for name in names},
-        "parameters": None if record is None else record.parameters,
-        "seconds": round(0.0 if record is None else record.seconds, 1),
-        "images_per_second": _median([r.images_per_second for r in measured.history]),
-        "history": [
-            {name: _rounded(getattr(entry, name)) for name in _KEPT} for entry in measured.history
+
+
+def _run_result(
+    experiment: Experiment, job: Job, selected: bool, run: FinishedRun, record: RunRecord | None
+) -> RunResult:
+    """Returns one run's entry; numbers of its history are rounded to six decimals."""
+    speeds = [epoch.images_per_second for epoch in run.history]
+
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 6)
+
+    return RunResult(
+        variant=job.variant.name,
+        seed=job.seed,
+        learning_rate=job.recipe.learning_rate,
+        selected=selected,
+        diverged=run.diverged,
+        values={name: METRICS[name].measure(run) for name in experiment.all_metrics},
+        parameters=None if record is None else record.parameters,
+        seconds=round(0.0 if record is None else record.seconds, 1),
+        images_per_second=round(statistics.median(speeds), 1) if speeds else None,
+        history=[
+            {name: rounded(getattr(epoch, name)) for name in _HISTORY_FIELDS}
+            for epoch in run.history
         ],
-    }
+    )
 
 
-def summaries(experiment: Experiment, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns for each variant what its counting runs came to, by metric."""
+def summaries(experiment: Experiment, results: list[RunResult]) -> list[VariantResult]:
+    """Returns each variant's metrics over the selected runs."""
     rows = []
     for variant in experiment.variants:
-        source = experiment.runs_of(variant).name
-        mine = [run for run in found if run["variant"] == source and run["counts"]]
-        names = list(experiment.metrics)
-        shown = {}
-        for place, name in enumerate(names):
-            measured = variant.metric if variant.metric and place == 0 else name
-            values = [run["values"][measured] for run in mine]
-            have = [value for value in values if value is not None]
-            shown[name] = {
-                "metric": measured,
-                "values": values,
-                "mean": statistics.mean(have) if len(have) == len(values) and have else None,
-                "least": min(have, default=None),
-                "most": max(have, default=None),
-            }
+        trained = variant.evaluates or variant.name
+        selected = [run for run in results if run.variant == trained and run.selected]
+        metrics = {}
+        for name in experiment.metrics:
+            own = variant.metric if variant.metric and name == experiment.metrics[0] else name
+            values = [run.values[own] for run in selected]
+            known = [value for value in values if value is not None]
+            metrics[name] = Summary(
+                metric=own,
+                values=values,
+                mean=statistics.mean(known) if known and len(known) == len(values) else None,
+                min=min(known, default=None),
+                max=max(known, default=None),
+            )
         rows.append(
-            {
-                "name": variant.name,
-                "learning_rate": mine[0]["learning_rate"] if mine else None,
-                "parameters": mine[0]["parameters"] if mine else None,
-                "diverged": sum(run["diverged"] for run in mine),
-                "metrics": shown,
-            }
+            VariantResult(
+                name=variant.name,
+                learning_rate=selected[0].learning_rate,
+                parameters=selected[0].parameters,
+                diverged_runs=sum(run.diverged for run in selected),
+                metrics=metrics,
+            )
         )
     return rows
 
 
-def _all(texts: Iterable[str]) -> str:
-    """Returns each text once: runs may have been made in pieces, on several machines."""
+def _distinct(texts: Iterable[str]) -> str:
+    """Returns each text once: an experiment may be run in parts, on several machines."""
     return ", ".join(dict.fromkeys(texts))
-
-
-def _median(values: list[float]) -> float | None:
-    return round(statistics.median(values), 1) if values else None
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, _DIGITS) if isinstance(value, float) else value

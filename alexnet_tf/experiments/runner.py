@@ -1,44 +1,36 @@
-"""Runs an experiment: every variant and seed through `train`, in one folder that can be resumed."""
+"""Runs an experiment: every variant and seed through `train`, in a folder that can be resumed."""
 
 import dataclasses
 import gc
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from alexnet_tf import runs
+from alexnet_tf.console import ProgressReporter, format_duration
 from alexnet_tf.data.examples import fingerprint_of
 from alexnet_tf.data.sources import open_dataset
-from alexnet_tf.data.splits import TrainingSplits, split_dataset
+from alexnet_tf.data.splits import split_dataset
 from alexnet_tf.errors import DivergedError, InputError, TrainingStopped
 from alexnet_tf.evaluation.evaluate import evaluate
-from alexnet_tf.experiments.conditions import note_begun
-from alexnet_tf.experiments.definition import Experiment, Variant
+from alexnet_tf.experiments.definition import METRICS, Experiment
 from alexnet_tf.experiments.figure import draw_figure
-from alexnet_tf.experiments.measures import METRICS, judges
 from alexnet_tf.experiments.plan import (
+    VERSION,
     Job,
     Plan,
-    all_jobs,
-    check_same,
-    job,
+    check_resumable,
+    first_jobs,
+    new_job,
     read_plan,
+    record_provenance,
 )
-from alexnet_tf.experiments.progress import RunsBar, Teller
-from alexnet_tf.experiments.results import (
-    FIGURE,
-    JUDGED,
-    PLAN,
-    RESULTS,
-    TABLE,
-    best_of,
-    collect,
-    read_measured,
-)
-from alexnet_tf.experiments.table import table
+from alexnet_tf.experiments.results import EVALUATION, Results, best_job, collect, read_finished
+from alexnet_tf.experiments.table import format_value, markdown
 from alexnet_tf.files import check_local_path, write_json, write_text
 from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.training.train import train
@@ -53,221 +45,219 @@ def run_experiment(
     keep_models: bool = False,
     command: str = "",
     quiet: bool = False,
-) -> dict[str, Any]:
-    """Runs what is left of an experiment.
+) -> Results:
+    """Runs the unfinished runs of an experiment and writes its results.
 
     Args:
-      experiment: What to run.
-      plan: With what; in a folder that has begun it must be the same but for the seeds.
-      root: The experiment's folder. It gets plan.json, runs/, and at the end results.json,
-        table.md and figure.png.
-      data_dir: TFDS folder, or None.
+      experiment: The experiment.
+      plan: The user's choices; in a folder with results only the number of seeds may change.
+      root: The experiment's folder. It gets plan.json, provenance.json, runs/, and at the end
+        results.json, table.md and figure.png.
+      data_dir: TFDS's data folder, or None for its default.
       keep_models: Whether to keep the models and checkpoints of finished runs.
-      command: What the user gave, for the record.
-      quiet: Show nothing.
+      command: The command that repeats the experiment, for the results.
+      quiet: Whether to show no progress.
 
     Returns:
-      What is in results.json.
+      What results.json holds.
 
     Raises:
-      InputError: Something cannot be used; other settings are in the folder.
-      TrainingStopped: Stopped by Ctrl-C or SIGTERM; the same command goes on.
+      InputError: The input cannot be used, or the folder has other settings.
+      TrainingStopped: Stopped by Ctrl-C or SIGTERM; the same command resumes.
     """
     check_local_path(root, "--out")
-    teller = Teller(quiet)
-    runner = _Runner(experiment, root, data_dir, keep_models, teller)
     try:
-        plan = runner.settle(plan)
-        runner.run(plan)
+        plan = _confirm_plan(experiment, plan, root, data_dir)
+        _Runner(experiment, plan, root, data_dir, keep_models).run(ProgressReporter(quiet))
     except (TrainingStopped, KeyboardInterrupt):
         raise TrainingStopped(
-            f"stopped; what is done is kept in {root}. The same command goes on"
+            f"stopped; finished epochs are kept in {root}: give the same command to resume"
         ) from None
     results = collect(experiment, plan, root, command)
-    write_json(root / RESULTS, results)
-    write_text(root / TABLE, table(results) + "\n")
-    draw_figure(results, root / FIGURE)
+    write_json(root / "results.json", results.to_json())
+    write_text(root / "table.md", markdown(results) + "\n")
+    draw_figure(results, root / "figure.png")
     return results
 
 
+def _confirm_plan(experiment: Experiment, plan: Plan, root: Path, data_dir: str | None) -> Plan:
+    """Returns the plan with its images' fingerprint, and writes it to the experiment's folder.
+
+    Raises:
+      InputError: The data set cannot be used, or the folder has another plan.
+    """
+    path = root / "plan.json"
+    stored = read_plan(path) if path.is_file() else None
+    if stored is not None:
+        check_resumable(stored, plan, root)  # before the images are read
+    recipes = [experiment.recipe_for(variant) for variant in experiment.trained_variants]
+    data = open_dataset(plan.dataset, data_dir=data_dir, channels=recipes[0].network.channels)
+    splits = split_dataset(data, hold_out=recipes[0].hold_out, seed=0)
+    if splits.validation is None:
+        raise InputError(
+            f"{plan.dataset} has neither a test nor a validation split to evaluate on: give "
+            "another --dataset"
+        )
+    images = fingerprint_of(splits.train.fingerprint(), splits.validation.fingerprint())
+    plan = dataclasses.replace(plan, images=images)
+    if stored is not None:
+        plan = check_resumable(stored, plan, root)
+    examples = min(len(splits.train), plan.limit_train or len(splits.train))
+    batch = max(recipe.batch_size for recipe in recipes)
+    if examples < batch:
+        more = "a larger --limit-train" if examples < len(splits.train) else "a larger data set"
+        raise InputError(
+            f"{examples} training images of {plan.dataset} are fewer than a batch of {batch}: give "
+            f"{more}"
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"version": VERSION, **dataclasses.asdict(plan)})
+    return plan
+
+
 class _Runner:
-    """Runs the jobs of one experiment in its folder."""
+    """Runs an experiment's runs; arguments as in `run_experiment`."""
 
     def __init__(
         self,
         experiment: Experiment,
+        plan: Plan,
         root: Path,
         data_dir: str | None,
         keep_models: bool,
-        teller: Teller,
     ) -> None:
-        self._experiment = experiment
-        self._root = root
+        self._experiment, self._plan, self._root = experiment, plan, root
         self._data_dir = data_dir
         self._keep_models = keep_models
-        self._teller = teller
-        self._metric = METRICS[experiment.metrics[0]]
-        self._judges = judges(experiment)
 
-    def settle(self, asked: Plan) -> Plan:
-        """Returns the plan to run, which must be that of the folder except for the seeds."""
-        path = self._root / PLAN
-        stored = read_plan(path) if path.is_file() else None
-        if stored is not None:
-            check_same(stored, asked, self._root)  # before the images are read
-        splits = self._splits(asked)
-        if splits.validation is None:
-            raise InputError(
-                f"{asked.dataset} has neither a test nor a validation split to judge on: "
-                "name another --dataset"
-            )
-        both = fingerprint_of(splits.train.fingerprint(), splits.validation.fingerprint())
-        plan = dataclasses.replace(asked, images=both)
-        if stored is not None:
-            plan = check_same(stored, plan, self._root)
-        else:
-            images = min(len(splits.train), plan.limit_train or len(splits.train))
-            largest = max(job.recipe.batch_size for job in self._all_jobs(plan))
-            if images < largest:
-                more = "a larger --limit-train" if images < len(splits.train) else "a larger set"
-                raise InputError(
-                    f"{images} training images of {plan.dataset} are fewer than a batch of "
-                    f"{largest}: give {more}"
-                )
-        self._root.mkdir(parents=True, exist_ok=True)
-        write_json(path, plan.to_json())
-        return plan
+    def run(self, reporter: ProgressReporter) -> None:
+        """Runs all that are not finished."""
+        variants = self._experiment.trained_variants
+        tried = [first_jobs(self._experiment, self._plan, self._root, each) for each in variants]
+        later = self._plan.seeds - 1
+        runs_in_all = sum(len(jobs) + later for jobs in tried)
+        self._epochs = sum((len(jobs) + later) * jobs[0].recipe.epochs for jobs in tried)
+        self._done = self._trained = 0  # epochs, of all runs and in this process
+        self._started = time.monotonic()
+        with reporter.progress(self._experiment.name, self._epochs, unit="epochs") as self._bar:
+            for number, (job, max_epochs) in enumerate(self._jobs(tried), 1):
+                title = f"{number}/{runs_in_all} {job.title}"
+                self._bar.update(self._done, description=title)
+                self._run_job(job, max_epochs)
+                self._done += job.recipe.epochs
+                name = job.variant.metric or self._experiment.metrics[0]
+                value = METRICS[name].measure(read_finished(job))
+                shown = format_value(value, METRICS[name].unit)
+                reporter.message(f"{title}: {METRICS[name].title} {shown}")
 
-    def run(self, plan: Plan) -> None:
-        """Runs all that is not finished."""
-        jobs = self._all_jobs(plan)
-        epochs = sum(job.recipe.epochs for job in jobs)
-        with self._teller.bar(len(jobs), epochs) as bar:
-            rates: dict[str, float | None] = {}
-            for seed in range(plan.seeds):
-                for variant in self._experiment.trained():
-                    if seed == 0 and self._experiment.rates:
-                        rates[variant.name] = self._search(plan, variant, bar)
-                        continue
-                    rate = rates.get(variant.name)
-                    self._do(plan, self._job(plan, variant, seed, rate), bar)
-
-    def _job(self, plan: Plan, variant: Variant, seed: int, rate: float | None) -> Job:
-        return job(self._experiment, plan, self._root, variant, seed, rate)
-
-    def _all_jobs(self, plan: Plan) -> list[Job]:
-        return list(all_jobs(self._experiment, plan, self._root))
-
-    def _search(self, plan: Plan, variant: Variant, bar: RunsBar) -> float:
-        """Tries the rates with the first seed and returns the best."""
-        tried = [self._job(plan, variant, 0, rate) for rate in self._experiment.rates]
-        best = None
-        for one in tried:
-            # For a count of epochs a run that is already longer than the best has lost.
-            self._do(plan, one, bar, epochs=best if self._metric.unit == "epochs" else None)
-            value = self._metric.measure(read_measured(one))
-            best = value if best is None or (value is not None and value < best) else best
-        return best_of(self._experiment, tried).recipe.learning_rate
-
-    def _do(self, plan: Plan, job: Job, bar: RunsBar, epochs: float | None = None) -> None:
-        """Runs one job, unless it is finished.
+    def _jobs(self, tried: list[list[Job]]) -> Iterator[tuple[Job, float | None]]:
+        """Yields the runs, each with the epochs after which it may end.
 
         Args:
-          plan: The experiment's.
-          job: The run.
-          bar: Shows it.
-          epochs: Where it may end at the latest.
+          tried: Each variant's runs with the first seed; the others have the best learning rate.
         """
-        what = f"{job.variant.name}, seed {job.seed}"
-        what += f", rate {job.recipe.learning_rate:g}" if self._experiment.rates else ""
-        bar.start(what, job.recipe.epochs)
-        self._check_recipe(job)
-        if not job.finished:
+        metric = self._experiment.metric
+        for jobs in tried:
+            best = None
+            for job in jobs:
+                # Where epochs are counted, a run that is already longer than the best has lost.
+                yield job, best if metric.unit == "epochs" else None
+                value = metric.measure(read_finished(job))
+                best = min((v for v in (best, value) if v is not None), default=None)
+        selected = [best_job(self._experiment, jobs) for jobs in tried]
+        for seed in range(1, self._plan.seeds):
+            for job in selected:
+                first = (self._experiment, self._plan, self._root, job.variant)
+                yield new_job(*first, seed, job.learning_rate), None
 
-            def watch(record: EpochRecord) -> bool:
-                bar.epoch(record)
-                late = epochs is not None and record.epoch >= epochs
-                return late or self._metric.done(record)
+    def _run_job(self, job: Job, max_epochs: float | None) -> None:
+        """Trains and evaluates a run, unless it is finished."""
+        self._check_recipe(job)
+        if not job.is_finished:
+
+            def on_epoch(record: EpochRecord) -> bool:
+                self._show(record)
+                is_late = max_epochs is not None and record.epoch >= max_epochs
+                return is_late or self._experiment.metric.is_final(record)
 
             try:
-                self._train(plan, job, watch)
+                self._train(job, on_epoch)
             except DivergedError as error:
                 write_json(job.diverged_file, {"diverged": str(error)})
-            clear()
-        self._judge(job)
+            _free_memory()
+        self._evaluate(job)
         if not self._keep_models:
-            strip(job.folder)
-        metric = METRICS[job.variant.metric or self._experiment.metrics[0]]
-        bar.finish(what, metric, metric.measure(read_measured(job)))
+            _remove_models(job.folder)
 
-    def _check_recipe(self, job: Job) -> None:
-        """Refuses a run that began with another recipe, as after a change of the code."""
-        if not runs.is_run(job.folder):
-            return
-        began = runs.read_run(job.folder).recipe
-        if began.replace(description=job.recipe.description) != job.recipe:  # wording may change
-            raise InputError(
-                f"{job.folder} was trained with another recipe than the experiment now has: "
-                "give another --out"
-            )
-
-    def _train(self, plan: Plan, job: Job, watch: Callable[[EpochRecord], bool]) -> None:
-        if runs.is_run(job.folder):
-            train(
-                data_dir=self._data_dir,
-                run_dir=job.folder,
-                resume=True,
-                precision=plan.precision,
-                quiet=True,
-                on_epoch=watch,
-            )
-            return
-        if job.folder.is_dir():  # killed before it had anything to go on from
-            shutil.rmtree(job.folder)
-        note_begun(self._root, job.folder.name)
-        train(
-            plan.dataset,
-            data_dir=self._data_dir,
-            recipe=job.recipe,
-            seed=job.seed,
-            precision=plan.precision,
-            limit_train=plan.limit_train,
-            limit_val=plan.limit_val,
-            run_dir=job.folder,
-            quiet=True,
-            on_epoch=watch,
+    def _show(self, record: EpochRecord) -> None:
+        """Moves the progress bar; the time left is the longest, since runs may end early."""
+        self._trained += 1
+        done = self._done + record.epoch
+        per_epoch = (time.monotonic() - self._started) / self._trained
+        left = format_duration((self._epochs - done) * per_epoch)
+        self._bar.update(
+            done, note=f"{record.images_per_second:,.0f} images/s, at most {left} left"
         )
 
-    def _judge(self, job: Job) -> None:
-        """Judges a trained model by the center crop and ten crops, where that is asked for."""
-        judged_file = job.folder / JUDGED
-        if not self._judges or job.diverged_file.exists() or judged_file.exists():
+    def _check_recipe(self, job: Job) -> None:
+        """Rejects a run that was started with another recipe, as after a change of the code."""
+        if not runs.is_run(job.folder):
+            return
+        recipe = runs.read_run(job.folder).recipe
+        if recipe.replace(description=job.recipe.description) != job.recipe:
+            raise InputError(
+                f"{job.folder} was trained with another recipe than the experiment now has: give "
+                "another --out"
+            )
+
+    def _train(self, job: Job, on_epoch: Callable[[EpochRecord], bool]) -> None:
+        """Trains or resumes a run."""
+        common: dict[str, Any] = {
+            "data_dir": self._data_dir,
+            "run_dir": job.folder,
+            "precision": self._plan.precision,
+            "quiet": True,
+            "on_epoch": on_epoch,
+        }
+        if runs.is_run(job.folder):
+            train(resume=True, **common)
+            return
+        if job.folder.is_dir():  # killed before there was anything to resume
+            shutil.rmtree(job.folder)
+        record_provenance(self._root, job.folder.name)
+        train(
+            self._plan.dataset,
+            recipe=job.recipe,
+            seed=job.seed,
+            limit_train=self._plan.limit_train,
+            limit_val=self._plan.limit_val,
+            **common,
+        )
+
+    def _evaluate(self, job: Job) -> None:
+        """Evaluates a trained model by the center crop and ten crops, if a metric needs it."""
+        path = job.folder / EVALUATION
+        if not self._experiment.needs_models or job.diverged_file.exists() or path.exists():
             return
         found = evaluate(job.folder, data_dir=self._data_dir, ten_crop=True)
         assert found.ten_crop is not None
-        judged = {
+        errors = {
             "center_crop": found.center_crop.top1_error,
             "ten_crop": found.ten_crop.top1_error,
             "examples": found.center_crop.examples,
         }
-        write_json(judged_file, judged)
-        clear()
-
-    def _splits(self, plan: Plan) -> TrainingSplits:
-        """Returns what the first seed trains on and is judged on, before any limit."""
-        recipe = self._experiment.recipe_of(self._experiment.trained()[0])
-        data = open_dataset(plan.dataset, data_dir=self._data_dir, channels=recipe.network.channels)
-        return split_dataset(data, hold_out=recipe.hold_out, seed=0)
+        write_json(path, errors)
+        _free_memory()
 
 
-def clear() -> None:
+def _free_memory() -> None:
     """Frees the graph and the weights of the previous run."""
     keras.backend.clear_session()
     gc.collect()
 
 
-def strip(folder: Path) -> None:
-    """Removes a run's models, checkpoints and statistics, and keeps what it tells."""
+def _remove_models(folder: Path) -> None:
+    """Removes a run's models, checkpoints and statistics, and keeps its records."""
     shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)
     for name in (runs.BEST, runs.LAST, runs.STATISTICS):
         (folder / name).unlink(missing_ok=True)

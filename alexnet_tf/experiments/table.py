@@ -1,14 +1,17 @@
-"""table.md: the claim beside what was measured, made of results.json alone. No TensorFlow."""
+"""An experiment's results in words: Markdown for table.md, tables and paragraphs for a terminal."""
 
 import statistics
-from typing import Any
+import textwrap
 
-from alexnet_tf.experiments.catalog import get_experiment
-from alexnet_tf.experiments.definition import Experiment, Pair
-from alexnet_tf.experiments.measures import METRICS
+from alexnet_tf.console import Column, Console
+from alexnet_tf.experiments.claims import get_experiment
+from alexnet_tf.experiments.definition import METRICS, Experiment, Pair
+from alexnet_tf.experiments.results import Results, Summary
+
+_RATE = "learning rate"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Returns 30 as "30 seconds", 754 as "13 minutes", 7500 as "2.1 hours"."""
     if seconds < 90:
         return f"{seconds:.0f} seconds"
@@ -16,9 +19,9 @@ def duration(seconds: float) -> str:
 
 
 def format_value(value: float | None, unit: str) -> str:
-    """Returns 0.2239 as "22.39%", 7.25 epochs as "7.2", 1 run as "yes", and None as "never"."""
+    """Returns 0.2239 as "22.39%", 7.25 epochs as "7.2", 1 run as "yes", None as what happened."""
     if value is None:
-        return "never"
+        return "not reached" if unit == "epochs" else "diverged"
     if unit == "runs":
         return "yes" if value else "no"
     if unit == "%":
@@ -26,213 +29,215 @@ def format_value(value: float | None, unit: str) -> str:
     return f"{value:.1f}" if unit == "epochs" else f"{value:.3f}"
 
 
-def table(results: dict[str, Any]) -> str:
-    """Returns the claim, what was measured with its spread, and what to make of it, as Markdown.
+def markdown(results: Results) -> str:
+    """Returns the claim, a table of what was measured, and the conclusion, as Markdown."""
+    claim, *rest = _paragraphs(results)
+    headings, *rows = _cells(results)
+    lines = [f"| {' | '.join(row)} |" for row in (headings, *rows)]
+    lines.insert(1, "|---" * len(headings) + "|")
+    return "\n\n".join([f"**{results.experiment}.** {claim}", "\n".join(lines), *rest])
 
-    Args:
-      results: What results.json holds.
-    """
-    experiment = get_experiment(results["experiment"])
+
+def print_results(results: Results, console: Console) -> None:
+    """Prints the same as `markdown` for a terminal, wrapped at spaces."""
+    claim, *rest = _paragraphs(results)
+    headings, *rows = _cells(results)
+    _print_paragraph(f"{results.experiment}: {claim}", console)
+    console.message()
+    # A number's title may wrap; other cells are wrapped only where the table is too wide.
+    console.table([Column(title, title == _RATE) for title in headings], rows)
+    for paragraph in rest:
+        console.message()
+        _print_paragraph(paragraph, console)
+
+
+def _print_paragraph(text: str, console: Console) -> None:
+    """Prints a paragraph, wrapped at spaces: terminals break words."""
+    width = console.rich.width
+    console.message(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))
+
+
+def _paragraphs(results: Results) -> tuple[str, str, str]:
+    """Returns the claim, the conclusion, and how the results were made."""
+    experiment = get_experiment(results.experiment)
+    claim = experiment.claim
+    if experiment.section:
+        paper = f": {experiment.paper_result}" if experiment.paper_result else ""
+        claim += f" (Section {experiment.section}{paper}.)"
+    sentences, is_confirmed = verdict(experiment, results)
+    if not is_confirmed:
+        shortened = "The experiment was shortened. " if results.plan.shortened else ""
+        sentences.append(f"Possible reason: {shortened}{experiment.limitation}")
+    data, seeds = results.data, results.plan.seeds
+    setting = (
+        f"{data.train_examples:,} training and {data.evaluated_examples:,} {data.evaluated_split} "
+        f"images of {data.name}, at most {max(len(run.history) for run in results.runs)} epochs, "
+        f"{'seed 0' if seeds == 1 else f'seeds 0 to {seeds - 1}'}, {results.precision}, commit "
+        f"{results.commit}, {format_duration(results.seconds)} on {results.machine}: "
+        f"`{results.command}`"
+    )
+    settings = filter(None, (results.plan.shortened, experiment.setting, setting))
+    return claim, " ".join(sentences), " ".join(settings)
+
+
+def _cells(results: Results) -> list[list[str]]:
+    """Returns the table of variants and metrics by row, headings first."""
+    experiment = get_experiment(results.experiment)
     metrics = [METRICS[name] for name in experiment.metrics]
-    rates = bool(experiment.rates)
-    split = results["data"]["judged_split"]
-    shown = (metric.title.replace("test", split) for metric in metrics)
-    titles = ["variant", *(["rate"] if rates else []), *shown]
-    lines = [
-        f"**{experiment.name}.** {experiment.claim}{_source(experiment)}",
-        "",
-        f"| {' | '.join(titles)} |",
-        "|---" * len(titles) + "|",
-    ]
-    for row in results["variants"]:
-        cells = [row["name"], *([f"{row['learning_rate']:g}"] if rates else [])]
+    split = results.data.evaluated_split
+    rates = [_RATE] if experiment.learning_rates else []
+    cells = [["variant", *rates, *(metric.title.replace("test", split) for metric in metrics)]]
+    for row in results.variants:
+        cells.append([row.name, *(f"{row.learning_rate:g}" for _ in rates)])
         for name, metric in zip(experiment.metrics, metrics, strict=True):
-            cells.append(spread(row["metrics"][name], metric.unit, row["diverged"]))
-        lines.append(f"| {' | '.join(cells)} |")
-    found, reasons = verdict(experiment, results)
-    lines += ["", " ".join([*found, *reasons, experiment.how]).strip(), ""]
-    lines.append(_origin(results))
-    return "\n".join(lines)
+            cells[-1].append(spread(row.metrics[name], metric.unit, row.diverged_runs))
+    return cells
 
 
-def spread(measured: dict[str, Any], unit: str, diverged: int = 0) -> str:
-    """Returns the mean and, of several seeds, the least and the most: "22.1% (21.5% to 22.9%)".
+def spread(summary: Summary, unit: str, diverged_runs: int = 0) -> str:
+    """Returns the mean and, for several seeds, the range: "22.10% (21.50% to 22.90%)".
 
     Args:
-      measured: A variant's values of a metric.
-      unit: The metric's.
-      diverged: In how many of the seeds the loss was no number in the end.
+      summary: A variant's values.
+      unit: The metric's unit.
+      diverged_runs: How many of the runs diverged.
     """
-    values = measured["values"]
-    have = [value for value in values if value is not None]
-    if len(have) < len(values):
-        never = len(values) - len(have)
-        what = "diverged" if diverged == never else "never or diverged" if diverged else "never"
-        missing = f"{what} in {never} of {len(values)}"
-        if not have:
-            return missing
-        shown = ", ".join(format_value(value, unit) for value in have)
-        return f"{shown}; {missing}"
+    values = [value for value in summary.values if value is not None]
+    missing = len(summary.values) - len(values)
+    if missing:
+        reason = "not reached or diverged" if diverged_runs else "not reached"
+        reason = "diverged" if diverged_runs == missing else reason
+        shown = ", ".join(format_value(value, unit) for value in values)
+        return f"{shown}; ".lstrip("; ") + f"{reason} in {missing} of {len(summary.values)}"
     if unit == "runs":
-        return f"{sum(have):.0f} of {len(have)}"
-    text = format_value(measured["mean"], unit)
+        return f"{sum(values):.0f} of {len(values)}"
+    text = format_value(summary.mean, unit)
     if len(values) > 1:
-        least, most = format_value(measured["least"], unit), format_value(measured["most"], unit)
-        text += f" ({least} to {most})"
+        text += f" ({format_value(min(values), unit)} to {format_value(max(values), unit)})"
     return text
 
 
-def verdict(experiment: Experiment, results: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Returns whether the claim is seen with a sentence for each comparison, and why it may not be.
+def verdict(experiment: Experiment, results: Results) -> tuple[list[str], bool]:
+    """Returns sentences that say whether the claim is confirmed, and whether it is.
 
-    Pairs are compared seed by seed: a claim's direction is seen if it is in every seed, its size if
-    the mean over the seeds is at least the paper's.
+    Pairs are compared seed by seed: the direction of a claim is confirmed if every seed shows it,
+    its size if the mean over the seeds is at least the paper's.
     """
-    rows = {row["name"]: row["metrics"][experiment.metrics[0]] for row in results["variants"]}
-    reason = [experiment.reason] if experiment.reason else []
-    if results["plan"]["shortened"]:
-        reason.insert(0, "The experiment was shortened.")
-    if experiment.alike_within is not None:
-        sentence, alike = _alike(experiment, rows)
-        if alike:
-            return ["The claim holds here:", sentence], []
-        return ["The claim is not seen here:", sentence], reason
+    rows = {row.name: row.metrics[experiment.metrics[0]] for row in results.variants}
+    if experiment.equal_within is not None:
+        sentence, is_confirmed = _compare_means(experiment, rows)
+        not_ = "" if is_confirmed else "not "
+        return [f"The claim is {not_}confirmed:", sentence], is_confirmed
+    if any(variant.published is not None for variant in experiment.variants):
+        return _compare_published(experiment, rows)
     if not experiment.expected:
-        metric = METRICS[experiment.metrics[0]]
-        published, met = _against_published(experiment, rows, metric.unit)
-        if not published:
-            means = {name: row["mean"] for name, row in rows.items() if row["mean"] is not None}
-            if not means:
-                return [f"No variant has a {metric.title} in all seeds."], []
-            best = min(means, key=lambda name: means[name])
-            lowest = format_value(means[best], metric.unit)
-            return [f"The lowest {metric.title} on average: {best}, {lowest}."], []
-        return published, ([] if met else reason)
+        means = {name: row.mean for name, row in rows.items() if row.mean is not None}
+        title, unit = experiment.metric.title, experiment.metric.unit
+        if not means:
+            return [f"No variant has a {title} for every seed."], True
+        best = min(means, key=means.__getitem__)
+        return [f"The lowest mean {title}: {best}, {format_value(means[best], unit)}."], True
     compared = [_compare(experiment, pair, rows) for pair in experiment.expected]
     sentences = [sentence for sentence, _, _ in compared]
-    ahead = [is_ahead for _, is_ahead, _ in compared]
-    if results["plan"]["seeds"] == 1:
-        sentences.append("One seed decides little.")
-    if all(is_enough for _, _, is_enough in compared):
-        return ["The claim holds here:", *sentences], []
-    if all(ahead):
-        return ["The claim's direction is seen here, its size is not:", *sentences], reason
-    if any(ahead):
-        return ["Not all of it is seen here:", *sentences], reason
-    return ["The claim is not seen here:", *sentences], reason
-
-
-def _compare(experiment: Experiment, pair: Pair, rows: dict[str, Any]) -> tuple[str, bool, bool]:
-    """Returns a sentence, whether the pair's better is ahead in all seeds, and by enough."""
-    pairs = list(zip(rows[pair.better]["values"], rows[pair.worse]["values"], strict=True))
-    wins = sum(_below(a, b) for a, b in pairs)
-    losses = sum(_below(b, a) for a, b in pairs)
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    unit = " times" if experiment.ratio else " points"
-    margins = [b / a if experiment.ratio else 100 * (b - a) for a, b in known]
-    if not experiment.ratio and METRICS[experiment.metrics[0]].unit != "%":
-        margins = []
-    measured = ""
-    if margins and len(pairs) not in (wins, losses):
-        shown = ", ".join(f"{m:.1f}" if experiment.ratio else f"{m:+.2f}" for m in margins)
-        measured = f" ({'ratios' if experiment.ratio else 'differences'} by seed: {shown}{unit})"
-    elif margins:
-        form = "{:.1f}" if experiment.ratio else "{:.2f}"
-        lost = losses == len(pairs)
-        shown_as = [1 / m if lost else m for m in margins] if experiment.ratio else list(margins)
-        shown_as = [abs(m) for m in shown_as]
-        mean = form.format(statistics.mean(shown_as))
-        measured = f" by {mean}{unit}{_range(shown_as, form)}"
-    if measured and len(known) < len(pairs):
-        measured += f" in the {len(known)} where both have a number"
-    of_paper = unit.removesuffix("s") if pair.paper == 1 else unit
-    more = "more than " if pair.more else ""
-    paper = "" if pair.paper is None else f"; in the paper by {more}{pair.paper:g}{of_paper}"
-    if losses == len(pairs):
-        opposite = paper.replace(" by ", " ahead by ")
-        sentence = f"{pair.better} behind {pair.worse} in {_seeds(pairs)}{measured}{opposite}."
+    if results.plan.seeds == 1:
+        sentences.append("One seed is weak evidence.")
+    is_better = [better for _, better, _ in compared]
+    is_confirmed = all(enough for _, _, enough in compared)
+    if is_confirmed:
+        heading = "The claim is confirmed:"
+    elif all(is_better):
+        heading = "The claim's direction is confirmed, its size is not:"
     else:
-        where = _seeds(pairs) if wins == len(pairs) else f"{wins} of {len(pairs)} seeds"
-        sentence = f"{pair.better} ahead of {pair.worse} in {where}{measured}{paper}."
-    is_ahead = wins == len(pairs)
-    # A seed in which the other never got there is no number to compare, but no less.
-    far = pair.paper is None or not margins or round(statistics.mean(margins), 2) >= pair.paper
-    return sentence, is_ahead, is_ahead and far
+        heading = f"The claim is {'partly' if any(is_better) else 'not'} confirmed:"
+    return [heading, *sentences], is_confirmed
 
 
-def _alike(experiment: Experiment, rows: dict[str, Any]) -> tuple[str, bool]:
-    """Returns a sentence on how far two variants' means lie apart, and whether that is alike."""
-    within = experiment.alike_within or 0.0
-    means = {name: row["mean"] for name, row in rows.items()}
-    if None in means.values():
-        return "Not all runs have a number.", False
-    best, last = sorted(means, key=lambda name: means[name])
-    pairs = list(zip(rows[best]["values"], rows[last]["values"], strict=True))
-    wins = sum(_below(a, b) for a, b in pairs)
-    apart = 100 * (means[last] - means[best])
-    where = _seeds(pairs) if wins == len(pairs) else f"{wins} of {len(pairs)} seeds"
-    sentence = f"{best} ahead of {last} in {where}, by {apart:.2f} points on average; "
+def _compare(
+    experiment: Experiment, pair: Pair, rows: dict[str, Summary]
+) -> tuple[str, bool, bool]:
+    """Returns a sentence, and whether `better` is better in all seeds, and by enough."""
+    pairs = list(zip(rows[pair.better].values, rows[pair.worse].values, strict=True))
+    is_ratio, count = experiment.compares_ratio, len(pairs)
+    wins = sum(_is_lower(a, b) for a, b in pairs)
+    is_worse = sum(_is_lower(b, a) for a, b in pairs) == count
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    margins: list[float] = []
+    if is_ratio or experiment.metric.unit == "%":
+        margins = [b / a if is_ratio else 100 * (b - a) for a, b in known]
+
+    def size(number: str) -> str:
+        return f"a factor of {number}" if is_ratio else f"{number} point" + "s" * (number != "1")
+
+    measured = ""
+    if margins and not is_worse and wins < count:
+        shown = ", ".join(f"{m:.1f}" if is_ratio else f"{m:+.2f}" for m in margins)
+        measured = f" ({'factors' if is_ratio else 'points'} by seed: {shown})"
+    elif margins:
+        digits = ".1f" if is_ratio else ".2f"
+        sizes = [1 / m for m in margins] if is_ratio and is_worse else [abs(m) for m in margins]
+        measured = f", by {size(f'{statistics.mean(sizes):{digits}}')}"
+        least, most = f"{min(sizes):{digits}}", f"{max(sizes):{digits}}"
+        measured += "" if least == most else f" ({least} to {most})"
+    if measured and len(known) < count:
+        measured += f" in the {len(known)} where both have a value"
+    if pair.paper is not None:
+        more_than = "more than " if pair.more_than else ""
+        it_is = "it is better " if is_worse else ""
+        measured += f"; in the paper {it_is}by {more_than}{size(f'{pair.paper:g}')}"
+    where = _seeds(count if is_worse else wins, count)
+    word = "worse" if is_worse else "better"
+    sentence = f"{pair.better} is {word} than {pair.worse} in {where}{measured}."
+    is_better = wins == count
+    # Seeds in which `worse` never reached the target have no number, but are no argument against.
+    enough = not margins or pair.paper is None or round(statistics.mean(margins), 2) >= pair.paper
+    return sentence, is_better, is_better and enough
+
+
+def _compare_means(experiment: Experiment, rows: dict[str, Summary]) -> tuple[str, bool]:
+    """Returns a sentence on the difference of two variants' means, and whether it is small."""
+    within = experiment.equal_within or 0.0
+    means = {name: row.mean for name, row in rows.items() if row.mean is not None}
+    if len(means) < len(rows):
+        return "Not all runs have a value.", False
+    best, last = sorted(means, key=means.__getitem__)
+    pairs = list(zip(rows[best].values, rows[last].values, strict=True))
+    where = _seeds(sum(_is_lower(a, b) for a, b in pairs), len(pairs))
+    points = 100 * (means[last] - means[best])
+    sentence = f"{best} is better than {last} in {where}, by {points:.2f} points on average; "
+    allowed = f"{within:g} point{'' if within == 1 else 's'}"
     if not experiment.expected:
-        return sentence + f"up to {within:g} counts as alike.", apart <= within
-    behind = experiment.expected[0].worse
-    alike = apart <= within or behind == best
-    return sentence + f"{behind} may be up to {within:g} behind.", alike
+        return sentence + f"up to {allowed} counts as equal.", points <= within
+    worse = experiment.expected[0].worse
+    return sentence + f"{worse} may be up to {allowed} worse.", points <= within or worse == best
 
 
-def _against_published(
-    experiment: Experiment, rows: dict[str, Any], unit: str
-) -> tuple[list[str], bool]:
-    """Returns a sentence for each variant that has a published number, and whether all meet it."""
-    sentences, met = [], True
+def _compare_published(experiment: Experiment, rows: dict[str, Summary]) -> tuple[list[str], bool]:
+    """Returns a sentence for each variant with a published number, and whether all reach it."""
+    sentences, all_reached = [], True
+    unit = experiment.metric.unit
     for variant in experiment.variants:
         if variant.published is None:
             continue
-        values = rows[variant.name]["values"]
-        # As exactly as it was published, which is to four digits at most.
-        good = sum(
-            value is not None and round(value - variant.published, 4) <= 0 for value in values
+        row = rows[variant.name]
+        # Published numbers have four digits at most.
+        reached = sum(v is not None and round(v - variant.published, 4) <= 0 for v in row.values)
+        all_reached = all_reached and reached == len(row.values)
+        published = f"{variant.name}: published" if len(rows) > 1 else "Published"
+        seeds = f" in {reached or 'any'} of {len(row.values)} seeds" if len(row.values) > 1 else ""
+        sentences.append(
+            f"{published} {experiment.metric.title} {format_value(variant.published, unit)}, "
+            f"measured {format_value(row.mean, unit)}: {'' if reached else 'not '}reached{seeds}."
         )
-        met = met and good == len(values)
-        where = "" if len(values) == 1 else f" in {good or 'any'} of {len(values)} seeds"
-        outcome = "met or beaten" if good else "not met"
-        of = f" for {variant.name}" if len(rows) > 1 else ""
-        numbers = f"To be met{of}: {format_value(variant.published, unit)}, here "
-        numbers += format_value(rows[variant.name]["mean"], unit)
-        sentences.append(f"{numbers}: {outcome}{where}.")
-    return sentences, met
+    return sentences, all_reached
 
 
-def _below(a: float | None, b: float | None) -> bool:
-    """Returns whether `a` is less; None is never, more than all."""
+def _is_lower(a: float | None, b: float | None) -> bool:
+    """Returns whether `a` is lower; None is higher than all numbers."""
     return a is not None and (b is None or a < b)
 
 
-def _seeds(pairs: list[Any]) -> str:
-    return "the one seed" if len(pairs) == 1 else f"all {len(pairs)} seeds"
-
-
-def _range(values: list[float], form: str) -> str:
-    least, most = form.format(min(values)), form.format(max(values))
-    return "" if least == most else f" ({least} to {most})"
-
-
-def _source(experiment: Experiment) -> str:
-    if not experiment.section:
-        return ""
-    number = f": {experiment.paper}" if experiment.paper else ""
-    return f" (Section {experiment.section}{number}.)"
-
-
-def _origin(results: dict[str, Any]) -> str:
-    """Returns where the numbers come from: data, seeds, precision, commit, time, command."""
-    data, plan = results["data"], results["plan"]
-    epochs = max(len(run["history"]) for run in results["runs"])
-    seeds = "seed 0" if plan["seeds"] == 1 else f"seeds 0 to {plan['seeds'] - 1}"
-    text = (
-        f"{data['train_examples']:,} training and {data['judged_examples']:,} "
-        f"{data['judged_split']} images of {data['name']}, at most {epochs} epochs, {seeds}, "
-        f"{results['precision']}, commit {results['commit']}, {duration(results['seconds'])} on "
-        f"{results['machine']}: "
-        f"`{results['command']}`"
-    )
-    return f"{plan['shortened']} {text}".strip()
+def _seeds(wins: int, count: int) -> str:
+    """Returns "all 3 seeds", "1 of 3 seeds" or "the only seed"."""
+    if wins == count:
+        return "the only seed" if count == 1 else f"all {count} seeds"
+    return f"{wins} of {count} seeds"

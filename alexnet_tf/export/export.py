@@ -1,10 +1,12 @@
-"""Exports a run or a model to files, each verified before it gets its final name."""
+"""Export a run or a model to files, each verified before it gets its final name."""
 
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.classifiers import from_model, open_classifier
@@ -17,27 +19,73 @@ from alexnet_tf.export.saved_model import (
     write_warm_up,
 )
 from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
-from alexnet_tf.export.verify import (
-    Verification,
-    VerificationData,
-    VerificationImages,
-    Verifier,
-)
+from alexnet_tf.export.verify import Verification, VerificationImages, Verifier, load_images
 from alexnet_tf.files import atomic_path, check_local_path, check_utf8_path
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.runs import open_model
 from alexnet_tf.system import import_optional
 
 FORMATS = ("saved_model", "tflite", "onnx")
-DEFAULT_NAME = "alexnet"
-DEFAULT_OUT = Path("saved_models", "serving")
-CHECK_IMAGES = 100
 _CALIBRATION_IMAGES = 200
 _WARM_UP_IMAGES = 1
 # In float32 only the order of additions may differ. A larger difference is a bug in the conversion.
 _MAX_DIFFERENCE = 1e-4
 
 PathLike = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and how.
+
+    Attributes:
+      run: The run folder; None without `model`: the newest run under saved_models/.
+      model: A `.keras` file instead of a run.
+      formats: Any of `FORMATS`.
+      quantize: Precision of the TFLite file, one of `tflite.QUANTIZATIONS`. The file name of a
+        quantized model is `<name>-<quantize>.tflite`.
+      out: Folder to write to: `<name>/<version>/`, `<name>.tflite`, `<name>.onnx`.
+      name: Name of the served model.
+      version: Version of the SavedModel; None: one more than the highest existing version.
+      dataset: Images to verify on and to calibrate int8 with, a name or folder as for `train`;
+        None: the run's own data set, or synthetic images for a model without a run.
+      data_dir: Folder of prepared TFDS data sets; None: the run's, or TFDS's default.
+      check_images: Number of images to verify on.
+    """
+
+    run: PathLike | None = None
+    model: PathLike | None = None
+    formats: Sequence[str] = ("saved_model", "tflite")
+    quantize: str = "none"
+    out: PathLike = Path("saved_models", "serving")
+    name: str = "alexnet"
+    version: int | None = None
+    dataset: PathLike | None = None
+    data_dir: PathLike | None = None
+    check_images: int = 100
+
+    def check(self) -> None:
+        """Check what needs neither the model nor a file system.
+
+        Raises:
+          InputError: A value is not valid.
+        """
+        for each in self.formats:
+            choose(each, FORMATS, "--format")
+        choose(self.quantize, QUANTIZATIONS, "--quantize")
+        if self.quantize != "none" and "tflite" not in self.formats:
+            raise InputError(
+                f"--quantize {self.quantize} applies to the .tflite file: add --format tflite"
+            )
+        # The name becomes a folder and a part of the server's URL.
+        letters = self.name.replace("-", "").replace("_", "").replace(".", "")
+        if not (letters.isascii() and letters.isalnum()) or self.name.startswith("."):
+            raise InputError(
+                f"--name {self.name!r} is not a valid model name: use letters, digits, '-', '_' "
+                "and '.' only"
+            )
+        check_local_path(self.out, "--out")
+        check_utf8_path(self.out, "--out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,102 +103,75 @@ class ExportResult:
     checks: tuple[Verification, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns JSON values."""
-        checks = [check.to_json() for check in self.checks]
-        return {"model": self.model, "images": self.images, "checks": checks}
+        """Return JSON values."""
+        return dataclasses.asdict(self)
 
 
 def export(
-    run: PathLike | None = None,
-    *,
-    model: PathLike | None = None,
-    formats: Sequence[str] = ("saved_model", "tflite"),
-    quantize: str = "none",
-    out: PathLike = DEFAULT_OUT,
-    name: str = DEFAULT_NAME,
-    version: int | None = None,
-    dataset: PathLike | None = None,
-    data_dir: PathLike | None = None,
-    check_images: int = CHECK_IMAGES,
-    on_stage: Callable[[str], None] | None = None,
+    options: ExportOptions, on_stage: Callable[[str], None] = lambda _: None
 ) -> ExportResult:
-    """Exports a network in several formats and verifies each against the Keras model.
+    """Export a network in several formats and verify each against the Keras model.
 
     Args:
-      run: The run's folder; None without `model`: the newest run under saved_models/.
-      model: A `.keras` file in place of a run.
-      formats: Any of `FORMATS`.
-      quantize: Precision of the TFLite file, one of `tflite.QUANTIZATIONS`. The file name of a
-        quantized model is `<name>-<quantize>.tflite`.
-      out: Folder to write to: `<name>/<version>/`, `<name>.tflite`, `<name>.onnx`.
-      name: Name of the served model.
-      version: Version of the SavedModel; None: one more than the highest existing version.
-      dataset: Images to verify on and to calibrate int8 with, a name or folder as for `train`;
-        None: the run's own data set, or synthetic images for a model without a run.
-      data_dir: Folder of prepared TFDS data sets, or None: that of the run, or the default of TFDS.
-      check_images: Number of images to verify on.
+      options: What to export, and how.
       on_stage: Called with a description of each stage.
 
-    Returns:
-      The exported files and how they compare with the Keras model.
-
     Raises:
-      InputError: An argument is not valid, or an optional dependency is not installed; no file has
+      InputError: An option is not valid, or an optional dependency is not installed; no file has
         been written.
       RuntimeError: The predictions of a float32 file differ from those of the Keras model; the file
         has been removed.
     """
-    stage = on_stage or (lambda _: None)
-    for each in formats:
-        choose(each, FORMATS, "--format")
-    choose(quantize, QUANTIZATIONS, "--quantize")
-    if quantize != "none" and "tflite" not in formats:
-        raise InputError(f"--quantize {quantize} applies to the .tflite file: add --format tflite")
-    _check_name(name)
-    check_local_path(out, "--out")
-    check_utf8_path(out, "--out")
-    base = Path(out) / name
-    opened = open_model(run, model)
-    model = opened.path
-    _check_dependencies(formats)
-    if "saved_model" in formats:
-        check_version(base, version)
-    network = load_model(model)
-    reference = from_model(network, os.fspath(model))
-    data = VerificationData(opened, dataset, data_dir, reference.preprocessing)
-    calibration = data.training_crops(_CALIBRATION_IMAGES) if quantize == "int8" else None
-    stage("running the Keras model")
-    images = data.validation_images(check_images, reference.class_names)
+    options.check()
+    source = open_model(options.run, options.model)
+    _import_dependencies(options.formats)
+    base = Path(options.out, options.name)
+    if "saved_model" in options.formats:
+        check_version(base, options.version)
+    network = load_model(source.path)
+    reference = from_model(network, os.fspath(source.path))
+    images = load_images(
+        source,
+        reference,
+        options.dataset,
+        options.data_dir,
+        options.check_images,
+        _CALIBRATION_IMAGES if options.quantize == "int8" else 0,
+    )
+    on_stage("running the Keras model")
     verifier = Verifier(reference, images)
-    checks = [verifier.compare("Keras", reference, Path(model))]
+    checks = [verifier.compare("Keras", reference, source.path)]
     make_readable_folders(base.parent)
-    if "saved_model" in formats:
-        stage("writing the SavedModel")
-        checks.append(_export_saved_model(network, base, version, images, verifier))
-    if "tflite" in formats:
-        precision = "float32" if quantize == "none" else quantize
-        stage(f"converting to TFLite, {precision}")
-        content = to_tflite(network, quantize, calibration)
-        suffix = "" if quantize == "none" else f"-{quantize}"
-        path = base.with_name(f"{name}{suffix}.tflite")
-        is_exact = quantize == "none"
+    if "saved_model" in options.formats:
+        on_stage("writing the SavedModel")
+        checks.append(_export_saved_model(network, base, options.version, images, verifier))
+    if "tflite" in options.formats:
+        is_exact = options.quantize == "none"
+        precision = "float32" if is_exact else options.quantize
+        on_stage(f"converting to TFLite, {precision}")
+        content = to_tflite(network, options.quantize, images.training_crops)
+        path = base.with_name(options.name + ("" if is_exact else f"-{precision}") + ".tflite")
         checks.append(_export_file(f"TFLite {precision}", content, path, verifier, is_exact))
-    if "onnx" in formats:
-        stage("converting to ONNX")
-        path = base.with_name(f"{name}.onnx")
+    if "onnx" in options.formats:
+        on_stage("converting to ONNX")
+        path = base.with_name(f"{options.name}.onnx")
         checks.append(_export_file("ONNX", to_onnx(network), path, verifier, is_exact=True))
-    return ExportResult(os.fspath(model), images.origin, tuple(checks))
+    return ExportResult(os.fspath(source.path), images.origin, tuple(checks))
 
 
 def _export_saved_model(
-    network: Any, base: Path, version: int | None, images: VerificationImages, verifier: Verifier
+    network: keras.Model,
+    base: Path,
+    version: int | None,
+    images: VerificationImages,
+    verifier: Verifier,
 ) -> Verification:
-    """Writes the SavedModel with warm-up requests; verifies it before it gets its final name."""
+    """Write the SavedModel with warm-up requests; verify it before it gets its final name."""
     verified: list[Verification] = []
     pixels = int(network.input_shape[1])
 
     def finish(folder: Path) -> None:
-        write_warm_up(folder, base.name, images.squares[:_WARM_UP_IMAGES], pixels)
+        write_warm_up(folder, base.name, images.resized[:_WARM_UP_IMAGES], pixels)
         verified.append(_verify("SavedModel", folder, verifier, is_exact=True))
 
     path = write_saved_model(network, base, version, finish)
@@ -160,7 +181,7 @@ def _export_saved_model(
 def _export_file(
     form: str, content: bytes, path: Path, verifier: Verifier, is_exact: bool
 ) -> Verification:
-    """Writes a file that all users may read; verifies it before it gets its final name."""
+    """Write a file that all users may read; verify it before it gets its final name."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
         make_readable(temporary)
@@ -169,25 +190,25 @@ def _export_file(
 
 
 def _verify(form: str, path: Path, verifier: Verifier, is_exact: bool) -> Verification:
-    """Returns how a file compares with the Keras model.
+    """Return how a file compares with the Keras model.
 
     Raises:
       RuntimeError: `is_exact`, and the probabilities differ by more than rounding.
     """
     verification = verifier.compare(form, open_classifier(path), path)
     difference = verification.largest_difference
-    if is_exact and not difference <= _MAX_DIFFERENCE:  # NaN is refused, too
+    if is_exact and not difference <= _MAX_DIFFERENCE:  # also rejects NaN
         raise RuntimeError(
             f"{form}: probabilities differ from the Keras model's by {difference:.2g}"
         )
     return verification
 
 
-def _check_dependencies(formats: Sequence[str]) -> None:
-    """Imports the optional dependencies of the formats before any file is written.
+def _import_dependencies(formats: Sequence[str]) -> None:
+    """Import the optional dependencies of the formats before any file is written.
 
     Raises:
-      InputError: One is not installed.
+      InputError: A dependency is not installed.
     """
     if "saved_model" in formats:
         import_optional("tensorflow_serving.apis", "writing warm-up requests", "export")
@@ -196,17 +217,3 @@ def _check_dependencies(formats: Sequence[str]) -> None:
     if "onnx" in formats:
         import_optional("tf2onnx", "writing .onnx files", "onnx")
         import_optional("onnxruntime", "verifying .onnx files", "onnx")
-
-
-def _check_name(name: str) -> None:
-    """Checks a name that becomes a folder and a part of the server's URL.
-
-    Raises:
-      InputError: It is empty, starts with `.`, or has characters other than letters, digits, `.`,
-        `_` and `-`.
-    """
-    plain = name.replace("-", "").replace("_", "").replace(".", "")
-    if not (plain.isascii() and plain.isalnum()) or name.startswith("."):
-        raise InputError(
-            f"--name {name!r} is not a valid model name: use letters, digits, '-', '_' and '.' only"
-        )

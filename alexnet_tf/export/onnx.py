@@ -1,4 +1,4 @@
-"""Converts a network to ONNX, for ONNX Runtime and other tools."""
+"""Convert a network to ONNX, for ONNX Runtime and other tools."""
 
 import json
 import logging
@@ -6,24 +6,25 @@ import logging
 import keras
 import tensorflow as tf
 
-from alexnet_tf.evaluation.classifiers import names_of, preprocessing_of
-from alexnet_tf.evaluation.preprocessing import CLASS_NAMES, PREPROCESSING
+from alexnet_tf.evaluation.classifiers import (
+    CLASS_NAMES,
+    PREPROCESSING,
+    names_of,
+    preprocessing_of,
+)
 from alexnet_tf.system import import_optional, quiet_stderr
 
 _OPSET = 17
 
 
 def to_onnx(model: keras.Model) -> bytes:
-    """Converts a network to an ONNX model.
+    """Convert a network to the content of an `.onnx` file.
 
     Its input is `images` float32 [b, n, n, c], RGB or gray, 0..255; its output is `probabilities`
     float32 [b, classes]. Class names and preprocessing are stored as metadata.
 
     Args:
       model: From `build_model` or `load_model`.
-
-    Returns:
-      The content of an `.onnx` file.
 
     Raises:
       InputError: tf2onnx is not installed.
@@ -39,11 +40,8 @@ def to_onnx(model: keras.Model) -> bytes:
         converted, _ = tf2onnx.convert.from_function(
             tf.function(network), input_signature=[spec], opset=_OPSET
         )
-    properties = {
-        CLASS_NAMES: json.dumps(names_of(model), ensure_ascii=False),
-        PREPROCESSING: preprocessing_of(model).to_text(),
-    }
-    for key, value in properties.items():
-        entry = converted.metadata_props.add()
-        entry.key, entry.value = key, value
+    names = json.dumps(names_of(model), ensure_ascii=False)
+    preprocessing = preprocessing_of(model).to_text()
+    for key, value in ((CLASS_NAMES, names), (PREPROCESSING, preprocessing)):
+        converted.metadata_props.add(key=key, value=value)
     return converted.SerializeToString()

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from alexnet_tf.data.prepared import INDEX_COLUMNS, MARKER, STATISTICS, VERSION, WORK, recorded_name
-from alexnet_tf.data.statistics import Statistics, principal_components
+from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, write_json, write_text
 from alexnet_tf.prepare.items import Problem, Source
@@ -112,14 +112,7 @@ def _collect(
 def _write_statistics(folder: Path, size: int, images: int) -> None:
     """Writes the training images' mean and principal components."""
     pixel_sum, products = training_sums(folder / WORK, size)
-    mean = pixel_sum / images
-    rgb_mean = mean.mean(axis=(0, 1))
-    covariance = products / (images * size * size) - np.outer(rgb_mean, rgb_mean)
-    stds, vectors = principal_components(covariance)
-    statistics = Statistics(
-        mean.astype(np.float32), stds, vectors, good=np.arange(images, dtype=np.int64)
-    )
-    statistics.save(folder / STATISTICS)
+    Statistics.from_sums(pixel_sum, products, images).save(folder / STATISTICS)
 
 
 def _write_tfds(

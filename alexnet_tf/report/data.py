@@ -10,18 +10,23 @@ import keras
 import numpy as np
 
 from alexnet_tf import runs
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
-from alexnet_tf.data.statistics import fit_statistics
+from alexnet_tf.data.scan import scan_images
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.answers import Answers
-from alexnet_tf.evaluation.evaluate import evaluate_examples
-from alexnet_tf.evaluation.feature_index import FeatureExtractor
-from alexnet_tf.evaluation.metrics import Calibration, ClassErrors, calibration, class_errors
-from alexnet_tf.evaluation.report import Evaluation
+from alexnet_tf.evaluation.classifiers import resized_pixels
+from alexnet_tf.evaluation.error_analysis import (
+    Calibration,
+    ClassErrors,
+    LabeledPredictions,
+    calibration,
+    class_errors,
+)
+from alexnet_tf.evaluation.evaluate import EvaluationTarget, evaluate_examples, open_target
+from alexnet_tf.evaluation.features import FeatureExtractor
+from alexnet_tf.evaluation.metrics import Evaluation
 from alexnet_tf.evaluation.similarity import nearest_rows
-from alexnet_tf.evaluation.target import EvaluationTarget, open_target, resized_pixels
 from alexnet_tf.figures.text import display_names
 from alexnet_tf.imagenet import readable
 from alexnet_tf.model.inspection import class_names, first_kernels
@@ -42,8 +47,6 @@ ProgressFactory = Callable[[str], AbstractContextManager[Callable[[int, int], No
 
 # Neighbors are searched among at most so many training images, of at most so many bytes.
 _MAX_TRAINING_IMAGES, _MAX_TRAINING_BYTES = 5000, 2**28
-# Decoded images are kept up to this size: those of a large split would take gigabytes.
-_MAX_KEPT_BYTES = 2**26
 _MAX_POINTS = 1500  # of the projection
 _QUERIES, _NEIGHBORS = 6, 6  # figure 4 (right) has five test images with six neighbors each
 
@@ -160,13 +163,12 @@ class ReportData:
                 batch_size=self._batch_size,
                 on_progress=on_progress,
                 loaded=self.network,
-                keep_bytes=_MAX_KEPT_BYTES,
             )
 
     @functools.cached_property
-    def _evaluated(self) -> tuple[Evaluation, Answers]:
+    def _evaluated(self) -> tuple[Evaluation, LabeledPredictions]:
         """The errors and the predictions, from one pass over the images."""
-        target, parts = self.target, list[Answers]()
+        target, parts = self.target, list[LabeledPredictions]()
         with self._progress("evaluating") as on_progress:
             found = evaluate_examples(
                 target.network,
@@ -174,9 +176,9 @@ class ReportData:
                 batch_size=self._batch_size,
                 ten_crop=self._ten_crop,
                 on_progress=on_progress,
-                on_answers=parts.append,
+                on_predictions=parts.append,
             )
-        return target.evaluation(found), Answers.join(parts)
+        return target.evaluation(found), LabeledPredictions.concatenate(parts)
 
     @property
     def is_evaluated(self) -> bool:
@@ -189,7 +191,7 @@ class ReportData:
         return self._evaluated[0]
 
     @property
-    def predictions(self) -> Answers:
+    def predictions(self) -> LabeledPredictions:
         """The predictions of all images of the split."""
         return self._evaluated[1]
 
@@ -255,10 +257,8 @@ class ReportData:
         fit = _MAX_TRAINING_BYTES // (self.resize_pixels**2 * training.channels)
         count = min(_MAX_TRAINING_IMAGES, max(_NEIGHBORS, fit))
         sample = random_sample(training, count, self.seed)
-        if not isinstance(sample, ArrayExamples):
-            with self._progress("reading training images") as on_progress:
-                checked = fit_statistics(sample, self.resize_pixels, on_progress, keep_bytes=0)
-                sample = checked.usable(sample)
+        with self._progress("reading training images") as on_progress:
+            sample = scan_images(sample, self.resize_pixels, on_progress).examples
         labels = self.target.examples.labels
         chosen = sample_classes(labels, _QUERIES)
         queries = self.target.examples.subset(chosen)

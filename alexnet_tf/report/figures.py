@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from alexnet_tf.evaluation.intervals import wilson_interval
-from alexnet_tf.evaluation.metrics import (
-    confident_mistakes,
+from alexnet_tf.evaluation.error_analysis import (
     confusion_matrix,
-    unsure_hits,
+    least_confident_correct,
+    most_confident_errors,
     worst_confusions,
 )
+from alexnet_tf.evaluation.metrics import wilson_interval
 from alexnet_tf.figures.canvas import Theme
 from alexnet_tf.figures.curves import draw_curves
 from alexnet_tf.figures.features import draw_activations, draw_projection
@@ -64,12 +64,12 @@ def make_tiles(data: ReportData, indices: np.ndarray, names: Sequence[str]) -> l
 
 def mistakes(data: ReportData) -> np.ndarray:
     """Returns the indices of the most confident mistakes."""
-    return confident_mistakes(data.predictions, _TILES)
+    return most_confident_errors(data.predictions, _TILES)
 
 
 def unsure(data: ReportData) -> np.ndarray:
     """Returns the indices of the least confident correct predictions."""
-    return unsure_hits(data.predictions, _TILES)
+    return least_confident_correct(data.predictions, _TILES)
 
 
 def _kernels(data: ReportData, theme: Theme) -> Figure:

@@ -12,10 +12,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from alexnet_tf import __version__
-from alexnet_tf.evaluation.intervals import wilson_interval
-from alexnet_tf.evaluation.metrics import worst_confusions
-from alexnet_tf.evaluation.report import Errors
-from alexnet_tf.evaluation.topk import TOP_K
+from alexnet_tf.evaluation.error_analysis import worst_confusions
+from alexnet_tf.evaluation.metrics import TOP_K, Errors, wilson_interval
 from alexnet_tf.figures.canvas import DARK, LIGHT, image_uri, is_small
 from alexnet_tf.figures.kernels import kernel_grid
 from alexnet_tf.figures.tiles import Tile

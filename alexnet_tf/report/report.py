@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.evaluation.report import Evaluation
+from alexnet_tf.evaluation.metrics import Evaluation
 from alexnet_tf.figures.canvas import DARK, LIGHT, data_uri, png_bytes, save_figure
 from alexnet_tf.files import PICTURE_ENDINGS, check_local_path, write_text
 from alexnet_tf.report.data import ProgressFactory, ReportData

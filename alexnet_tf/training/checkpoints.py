@@ -1,10 +1,11 @@
 """Checkpoints: one safetensors file each, written atomically and verified when read.
 
-`epoch-0003-step-00001234.safetensors` (3 epochs done, 1,234 updates) holds the model's weights, the
-velocities and, as JSON in its header, the state of the run. Beside it lies the same name with
-`.sha256`, in the format that `sha256sum -c` reads; a checkpoint counts once that is there.
+`epoch-0003-step-00001234.safetensors` (3 epochs done, 1,234 updates) holds weights, slots and, as
+JSON in its header, the state of the run. A file of the same name with `.sha256` holds its checksum,
+in the format of `sha256sum -c`; without that file a checkpoint does not count.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,23 +17,61 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, write_text
 
-KEPT = 2  # the newest and the one before it
+_KEPT = 2  # the newest and the one before it
+# What a killed process may lose. An epoch of ImageNet, or of a large network on a CPU, takes
+# longer.
+_DEFAULT_EVERY = "10m"
 
 
 class DamagedCheckpointError(Exception):
     """A checkpoint file is damaged."""
 
 
-def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -> Path:
+@dataclasses.dataclass(frozen=True)
+class CheckpointEvery:
+    """How often to save inside an epoch, in updates or seconds; each epoch ends with a checkpoint.
+
+    Attributes:
+      steps: Updates between checkpoints, or None.
+      seconds: Seconds between checkpoints, or None.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> "CheckpointEvery":
+        """Reads "500" (updates) or "10m" (minutes, the default).
+
+        Raises:
+          InputError: The text is neither, or the number is not above 0.
+        """
+        text = _DEFAULT_EVERY if text is None else text
+        try:
+            if text.endswith("m"):
+                every = cls(seconds=60 * float(text[:-1]))
+            else:
+                every = cls(steps=int(text))
+        except ValueError:
+            every = cls(steps=0)
+        if not (every.steps or every.seconds or 0) > 0:
+            raise InputError(
+                f"--checkpoint-every must be updates (500) or minutes (10m). Received: {text!r}"
+            )
+        return every
+
+
+def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any], run: str) -> Path:
     """Writes a checkpoint and removes all but the last two.
 
     Args:
       folder: The folder of checkpoints; created if it does not exist.
-      tensors: By name.
-      state: Plain values, "epoch" (epochs done), "step" (updates done) and "run" (the run's id)
-        among them.
+      tensors: Arrays by name.
+      state: Plain values, among them "epoch" (epochs done) and "step" (updates done).
+      run: The run's id.
 
     Returns:
       The checkpoint's path.
@@ -41,12 +80,12 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any]) -
     path = folder / _name(state)
     with atomic_path(path) as temporary:
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-        _save(contiguous, {"state": json.dumps(state)}, temporary)
+        _save(contiguous, {"state": json.dumps({**state, "run": run})}, temporary)
         digest = _sha256(temporary)
-        # What stands at this name must not be beside another file's checksum at any moment.
+        # An existing file of this name must not stand beside the new file's checksum.
         _checksum_file(path).unlink(missing_ok=True)
     write_text(_checksum_file(path), f"{digest}  {path.name}\n")
-    kept = _complete(folder)[:KEPT]
+    kept = _complete(folder)[:_KEPT]
     for old in folder.glob("epoch-*.safetensors"):
         if old not in kept:
             remove(old)
@@ -79,10 +118,10 @@ def read_newest(
 
     Args:
       folder: The folder of checkpoints.
-      run: The run's id; a checkpoint of another run counts as damaged. None: any run's is read.
+      run: The run's id; a checkpoint of another run counts as damaged. None: of any run.
 
     Returns:
-      Tensors, state, and a line about each damaged checkpoint; None if there is no checkpoint.
+      Tensors, state, and a warning about each damaged checkpoint; None if there is no checkpoint.
 
     Raises:
       DamagedCheckpointError: There are checkpoints and all of them are damaged.
@@ -95,13 +134,13 @@ def read_newest(
             damaged[path] = str(error)
             continue
         return tensors, state, [_set_aside(bad, why) for bad, why in damaged.items()]
-    if damaged:  # all stay where they are: it may be the run's record that is wrong
+    if damaged:  # nothing is renamed: it may be the run's record that is wrong
         raise DamagedCheckpointError("; ".join(damaged.values()))
     return None
 
 
 def _set_aside(path: Path, why: str) -> str:
-    """Renames a damaged checkpoint and returns the line about it."""
+    """Renames a damaged checkpoint and returns the warning about it."""
     aside = path.with_suffix(".damaged")
     path.replace(aside)
     _checksum_file(path).unlink()
@@ -109,11 +148,11 @@ def _set_aside(path: Path, why: str) -> str:
 
 
 def _save(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) -> None:
-    """Writes a safetensors file; raises OSError, as any writing does, when the disk refuses."""
+    """Writes a safetensors file; raises OSError if the system refuses, for example a full disk."""
     try:
         save_file(tensors, path, metadata=metadata)
     except SafetensorError as error:
-        # The library says what the system said, but only in words.
+        # The library has the system's error number only in its message.
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
             raise
@@ -137,31 +176,31 @@ def _read(path: Path, run: str | None) -> tuple[dict[str, np.ndarray], dict[str,
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise DamagedCheckpointError(f"{path} is damaged: {error}") from None
-    # Whole files, checksums and all, can lie in the wrong place.
+    # An intact file with its checksum can still be in the wrong place.
     if path.name != _name(state):
         raise DamagedCheckpointError(f"{path} is damaged: inside it is {_name(state)}")
-    if run is not None and state.get("run", run) != run:
-        raise DamagedCheckpointError(f"{path} is another run's ({state.get('run')}, not {run})")
+    owner = state.pop("run", run)
+    if run is not None and owner != run:
+        raise DamagedCheckpointError(f"{path} is another run's ({owner}, not {run})")
     return tensors, state
 
 
 def _complete(folder: Path) -> list[Path]:
     """Returns the checkpoints that have their checksum, newest first."""
-    paths = sorted(folder.glob("epoch-*.safetensors"), key=_numbers, reverse=True)
+
+    def numbers(path: Path) -> list[int]:  # the epoch and the step: as text 10000 is before 9999
+        return [int(number) for number in re.findall("[0-9]+", path.stem)]
+
+    paths = sorted(folder.glob("epoch-*.safetensors"), key=numbers, reverse=True)
     return [path for path in paths if _checksum_file(path).is_file()]
 
 
-def _numbers(path: Path) -> list[int]:
-    """Returns the epoch and the step in a checkpoint's name: as text 10000 is before 9999."""
-    return [int(number) for number in re.findall("[0-9]+", path.stem)]
-
-
 def _checksum_file(path: Path) -> Path:
-    """Returns where a checkpoint's checksum lies."""
+    """Returns the path of a checkpoint's checksum."""
     return path.with_name(path.name + ".sha256")
 
 
-def _sha256(path: str | os.PathLike[str]) -> str:
+def _sha256(path: Path) -> str:
     """Returns a file's SHA-256 in hexadecimal digits."""
-    with Path(path).open("rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Workers that train together, as TF_CONFIG says, and a local cluster of them. No TensorFlow."""
+"""This worker's index by TF_CONFIG, and a cluster of local processes. No TensorFlow."""
 
 import json
 import os
@@ -10,13 +10,13 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-_GRACE_SECONDS = 150  # after the first process has failed; more than a lost worker's time-out
+_GRACE_SECONDS = 150  # after the first process has failed; longer than WORKER_TIMEOUT_SECONDS
 
 
 def worker_index() -> int:
-    """Returns which worker this process is by TF_CONFIG, 0 if there is none or it is damaged.
+    """Returns this worker's index by TF_CONFIG; 0 if TF_CONFIG is missing or damaged.
 
-    Worker 0 is the chief, which writes the run's folder.
+    Worker 0 is the chief, which writes the run folder.
     """
     try:
         return int(json.loads(os.environ.get("TF_CONFIG") or "")["task"]["index"])
@@ -25,17 +25,16 @@ def worker_index() -> int:
 
 
 def run_local_cluster(arguments: Sequence[str], workers: int) -> int:
-    """Runs `alexnet-tf` with these arguments in several processes that train together.
+    """Runs `alexnet-tf` in several processes that train together over the loopback interface.
 
-    They talk over the loopback interface as machines would over a network. Signals go on to all of
-    them; the chief, worker 0, has the screen.
+    SIGINT and SIGTERM are passed on to all processes. Only the chief, worker 0, writes to stdout.
 
     Args:
-      arguments: The command line's words, without --workers.
-      workers: How many processes.
+      arguments: The arguments of the command line, without --workers.
+      workers: Number of processes.
 
     Returns:
-      The exit code: the first one that is not 0.
+      The first exit code that is not 0, or 0.
     """
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     processes = []
@@ -44,7 +43,7 @@ def run_local_cluster(arguments: Sequence[str], workers: int) -> int:
         environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
         command = [sys.executable, "-m", "alexnet_tf", *arguments]
         processes.append(
-            # A session of their own, so that Ctrl-C reaches them once, from here.
+            # A session of their own, so that Ctrl-C reaches them once, through this process.
             subprocess.Popen(
                 command,
                 env=environment,
@@ -53,13 +52,13 @@ def run_local_cluster(arguments: Sequence[str], workers: int) -> int:
             )
         )
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         for process in processes:
             if process.poll() is None:
                 process.send_signal(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, pass_on) for number in numbers]
+    before = [signal.signal(number, forward) for number in numbers]
     try:
         return _wait(processes)
     finally:
@@ -68,7 +67,7 @@ def run_local_cluster(arguments: Sequence[str], workers: int) -> int:
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
-    """Waits for all processes; ends those that outlive a failed one for too long."""
+    """Waits for all processes; kills those that outlive a failed one for too long."""
     failed_at: float | None = None
     code = 0
     while any(process.poll() is None for process in processes):
@@ -85,7 +84,7 @@ def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports that nobody listens on."""
+    """Returns free ports of the loopback interface."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -1,4 +1,4 @@
-"""What a run computes on: precision, devices and distribution strategy."""
+"""Where a run computes: devices, distribution strategy and precision."""
 
 import dataclasses
 import json
@@ -9,13 +9,10 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.errors import InputError, choose
+from alexnet_tf.train_options import PARALLELISMS, PRECISIONS, STRATEGIES
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-_HALF_PRECISIONS = ("bfloat16", "float16")
-WORKER_TIMEOUT_SECONDS = 120  # how long workers wait for one that does not answer
-STRATEGIES = ("auto", "single", "mirrored", "multiworker")
-PARALLELISMS = ("data", "towers")
-# What a collective operation raises when a worker does not answer.
+WORKER_TIMEOUT_SECONDS = 120  # how long workers wait for one that does not respond
+# Errors of a collective operation when a worker does not respond.
 FAILED_WORKER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.DeadlineExceededError,
@@ -33,11 +30,11 @@ class DeviceConfiguration:
       strategy: The tf.distribute strategy; TensorFlow's default one for a single device.
       strategy_name: "single", "mirrored", "multiworker", or "towers": half the network on each of
         two devices.
-      devices: Names for the screen.
+      devices: Names of the devices.
       precision: "float32"; "bfloat16" (float32 weights and updates, bfloat16 layers); or "float16",
         likewise, with a scaled loss.
-      worker: Which of the workers this process is, from 0; worker 0 is the chief, which writes.
-      workers: Processes that train together.
+      worker: Index of this worker; worker 0 is the chief, which writes.
+      workers: Number of processes that train together.
     """
 
     strategy: tf.distribute.Strategy
@@ -49,27 +46,27 @@ class DeviceConfiguration:
 
     @property
     def dtype_policy(self) -> str:
-        """The Keras policy of the network that is trained."""
-        return f"mixed_{self.precision}" if self.precision in _HALF_PRECISIONS else "float32"
+        """The Keras dtype policy of the network."""
+        return "float32" if self.precision == "float32" else f"mixed_{self.precision}"
 
     @property
     def replicas(self) -> int:
-        """Parts that a global batch is cut into."""
+        """Number of parts that a global batch is divided into."""
         return self.strategy.num_replicas_in_sync
 
     def sum_over_workers(self, values: list[float]) -> list[float]:
         """Returns the sums over all workers; every worker must call it, and waits for the others.
 
         Args:
-          values: This worker's; whole numbers up to 2**53 are summed exactly.
+          values: This worker's values; integers up to 2**53 are summed exactly.
         """
         if self.workers == 1:
             return values
 
         @tf.function
-        def reduce(mine: tf.Tensor) -> tf.Tensor:
-            # Each replica of a worker gives an equal part, so that the parts add up to the whole.
-            parts = self.strategy.run(lambda: mine * self.workers / self.replicas)
+        def reduce(own: tf.Tensor) -> tf.Tensor:
+            # Each replica of a worker contributes an equal part of the worker's value.
+            parts = self.strategy.run(lambda: own * self.workers / self.replicas)
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
 
         return list(reduce(tf.constant(values, tf.float64)).numpy())
@@ -86,12 +83,12 @@ def configure_devices(
     Args:
       strategy: One of `STRATEGIES`. "auto": several workers if TF_CONFIG is set, mirrored if there
         are several devices, else single.
-      devices: GPUs by number ("0,1"). Without GPUs, how many logical CPU devices to make ("2").
-      precision: One of `PRECISIONS`. "auto": bfloat16 where the device computes in it.
+      devices: GPUs by number ("0,1"). Without GPUs, the number of logical CPU devices ("2").
+      precision: One of `PRECISIONS`. "auto": half precision if the device is faster in it.
       parallelism: One of `PARALLELISMS`. "towers" needs exactly two devices.
 
     Raises:
-      InputError: An unknown value, or a device that is not there.
+      InputError: A value is unknown, or a device does not exist.
     """
     choose(strategy, STRATEGIES, "--strategy")
     choose(precision, PRECISIONS, "--precision")
@@ -115,7 +112,7 @@ def configure_devices(
 
 
 def _towers(strategy: str, devices: str | None, precision: str) -> DeviceConfiguration:
-    """Takes two devices, one for each tower.
+    """Chooses two devices, one for each tower.
 
     Raises:
       InputError: There are not exactly two, or a strategy divides the batch as well.
@@ -126,15 +123,17 @@ def _towers(strategy: str, devices: str | None, precision: str) -> DeviceConfigu
             "leave out --strategy and --workers (TF_CONFIG)"
         )
     if precision == "float16":
-        raise InputError("--parallelism towers does not go with --precision float16: take bfloat16")
+        raise InputError(
+            "--parallelism towers does not support --precision float16: use bfloat16 or float32"
+        )
     names = _device_names(devices)
     if len(names) != 2:
         raise InputError(
-            "--parallelism towers needs two devices: name two GPUs by --devices 0,1, or without "
-            f"GPUs make two logical CPU devices by --devices 2. Here: {', '.join(names)}"
+            "--parallelism towers needs two devices: name two GPUs with --devices 0,1, or without "
+            f"GPUs create two logical CPU devices with --devices 2 (found: {', '.join(names)})"
         )
     resolved = _precision(precision)
-    if resolved == "float16":  # what "auto" takes on GPUs that have no bfloat16
+    if resolved == "float16":  # chosen by "auto" on GPUs without bfloat16
         resolved = "float32"
     return DeviceConfiguration(tf.distribute.get_strategy(), "towers", tuple(names), resolved)
 
@@ -143,7 +142,7 @@ def _multiworker(precision: str) -> DeviceConfiguration:
     """Joins the cluster that TF_CONFIG describes.
 
     Raises:
-      InputError: TF_CONFIG is missing, is not what TensorFlow takes, or has more than workers.
+      InputError: TF_CONFIG is missing or damaged, or has jobs other than workers.
     """
     example = (
         '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
@@ -160,8 +159,8 @@ def _multiworker(precision: str) -> DeviceConfiguration:
     if jobs != {"worker"}:
         others = ", ".join(sorted(map(str, jobs - {"worker"})))
         raise InputError(
-            f'TF_CONFIG may have the job "worker" alone, of which the first is the chief, such as '
-            f"{example}; it has {others} too"
+            'TF_CONFIG must have no job except "worker" (worker 0 is the chief), such as '
+            f"{example}. Received also: {others}"
         )
     options = tf.distribute.experimental.CommunicationOptions(
         timeout_seconds=WORKER_TIMEOUT_SECONDS
@@ -178,25 +177,30 @@ def _multiworker(precision: str) -> DeviceConfiguration:
 
 
 def _device_names(devices: str | None) -> list[str]:
-    """Returns the devices asked for, all GPUs if there are any, else the processor."""
+    """Returns the chosen devices; without a choice all GPUs, or the CPU.
+
+    Raises:
+      InputError: The text is not numbers, or a device does not exist.
+    """
     gpus = tf.config.list_physical_devices("GPU")
     try:
         numbers = None if devices is None else [int(d) for d in devices.split(",")]
     except ValueError:
-        raise InputError(f"--devices takes numbers such as 0,1. Received: {devices!r}") from None
+        raise InputError(f"--devices must be numbers such as 0,1. Received: {devices!r}") from None
     if numbers is not None and len(set(numbers)) < len(numbers):
-        raise InputError(f"--devices {devices}: each device can be named once")
+        raise InputError(f"--devices {devices}: name each device once")
     if gpus:
         present = list(range(len(gpus)))
         for number in numbers or []:
             if number not in present:
-                raise InputError(f"--devices {devices}: there is no GPU {number}, only {present}")
+                found = ", ".join(map(str, present))
+                raise InputError(f"--devices: GPU {number} does not exist (found: {found})")
         return [f"/GPU:{number}" for number in numbers or present]
     count = 1
     if numbers is not None:
         count = numbers[0] if len(numbers) == 1 else len(numbers)
     if count < 1:
-        raise InputError(f"--devices needs at least one device. Received: {devices!r}")
+        raise InputError(f"--devices must be at least 1. Received: {devices!r}")
     if count > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         logical = [tf.config.LogicalDeviceConfiguration()] * count
@@ -206,23 +210,23 @@ def _device_names(devices: str | None) -> list[str]:
                 tf.config.set_logical_device_configuration(cpu, logical)
             except RuntimeError:
                 raise InputError(
-                    f"--devices {devices}: the processor can be made several devices only before "
-                    "TensorFlow's first operation"
+                    f"--devices {devices}: logical CPU devices must be created before TensorFlow's "
+                    "first operation"
                 ) from None
     return [f"/CPU:{number}" for number in range(count)]
 
 
-def _precision(asked: str) -> str:
-    """Resolves "auto": half precision only where it is faster."""
-    if asked != "auto":
-        return asked
+def _precision(given: str) -> str:
+    """Resolves "auto": half precision only if the device is faster in it."""
+    if given != "auto":
+        return given
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         capability = details.get("compute_capability", (0, 0))
         if capability >= (8, 0):
             return "bfloat16"
-        return "float16" if capability >= (7, 0) else "float32"  # 7.0: the first matrix units
+        return "float16" if capability >= (7, 0) else "float32"  # 7.0: the first tensor cores
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Fine-tuning: a run that starts from trained weights, its classifier new (as in section 6)."""
+"""Fine-tuning: a run that starts from trained weights, with a new classifier (section 6)."""
 
 import os
 from collections.abc import Sequence
@@ -9,16 +9,15 @@ import numpy as np
 
 from alexnet_tf.data.classes import match_classes
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.evaluation.target import resized_pixels
+from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.model.inspection import class_names
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.transfer import copy_weights, network_of
 from alexnet_tf.runs import model_file
 from alexnet_tf.training.run_settings import RunSettings, check_unicode
 
-# A new classifier has ten times the learning rate of the trained layers: it has the recipe's, and
-# they have a tenth of it.
-RATE_FACTOR = 10.0
+# A new classifier has the recipe's learning rate, and the trained layers have a tenth of it.
+_CLASSIFIER_FACTOR = 10.0
 _FIXED = ("activation", "norm", "pooling")  # the weights were trained with them
 
 
@@ -29,7 +28,7 @@ class StartingWeights:
       path: A `.keras` file, or a run folder: its best model.
 
     Raises:
-      InputError: It cannot be read as a model of this package.
+      InputError: The file is not a model of this package.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -37,8 +36,8 @@ class StartingWeights:
         self.path = model_file(given) if given.is_dir() else given
         if self.path.suffix != ".keras":
             raise InputError(
-                f"--weights {given} is not a .keras file or a run folder; import-weights converts "
-                "other formats"
+                f"--weights {given} is not a .keras file or a run folder: convert other formats "
+                "with import-weights"
             )
         check_unicode("--weights", str(self.path.absolute()))
         self._model: keras.Model = load_model(self.path)
@@ -48,9 +47,6 @@ class StartingWeights:
 
         The learning rate becomes a tenth of the recipe's, unless one was given.
 
-        Args:
-          given: The settings that the options give.
-
         Raises:
           InputError: An option changes the network, or a layer to freeze does not exist.
         """
@@ -58,7 +54,7 @@ class StartingWeights:
         for name in _FIXED:
             if getattr(options, name) is not None:
                 raise InputError(
-                    f"--{name} changes the network that --weights brings: give only one of them"
+                    f"--{name} and --weights both set the network: give only one of them"
                 )
         network = network_of(self._model)
         if options.dropout is not None:
@@ -73,8 +69,8 @@ class StartingWeights:
             frozen_layers=options.freeze or (),
         )
         if options.learning_rate is None:
-            recipe = recipe.replace(learning_rate=recipe.learning_rate / RATE_FACTOR)
-        # The absolute path: a run killed before its first checkpoint starts from it again.
+            recipe = recipe.replace(learning_rate=recipe.learning_rate / _CLASSIFIER_FACTOR)
+        # The absolute path: a run killed before its first checkpoint restarts from it.
         options = options.replace(weights=str(self.path.absolute()))
         return given.replace(options=options, recipe=recipe)
 
@@ -84,19 +80,15 @@ class StartingWeights:
         return network == settings.recipe.network
 
     def match(self, names: Sequence[str]) -> np.ndarray | None:
-        """Returns the weights' class number for each class of a data set.
+        """Returns the weights' class number for each class of a data set, int64 [classes].
 
-        Args:
-          names: The data set's class names.
-
-        Returns:
-          int64 [classes], or None if the weights' classifier has other classes and is replaced.
+        Returns None if the weights' classifier has other classes; it is then replaced.
         """
-        ours = class_names(self._model)
-        return None if ours is None else match_classes(ours, names)
+        own = class_names(self._model)
+        return None if own is None else match_classes(own, names)
 
     def classifier_message(self, names: Sequence[str]) -> str:
-        """Returns the line that says whether the trained classifier is kept or replaced."""
+        """Returns a message: whether the trained classifier is kept or replaced."""
         if self.match(names) is not None:
             return f"keeping the trained classifier of {self.path}: it has the same classes"
         outputs = int(self._model.output_shape[-1])
@@ -105,9 +97,9 @@ class StartingWeights:
             f"for the {len(names)} classes of the data set"
         )
 
-    def with_classifier_rate(self, settings: RunSettings, names: Sequence[str]) -> RunSettings:
-        """Returns settings with the learning rate factor that a new classifier gets."""
-        factor = RATE_FACTOR if self.match(names) is None else 1.0
+    def with_classifier_factor(self, settings: RunSettings, names: Sequence[str]) -> RunSettings:
+        """Returns settings with the learning rate factor of the classifier."""
+        factor = _CLASSIFIER_FACTOR if self.match(names) is None else 1.0
         recipe = settings.recipe.replace(classifier_learning_rate_factor=factor)
         return settings.replace(recipe=recipe)
 

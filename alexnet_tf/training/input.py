@@ -1,4 +1,4 @@
-"""What the updates of an epoch are made on: batches, divided as the machine is."""
+"""The batches of an epoch, distributed over the devices of a run."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -16,36 +16,19 @@ from alexnet_tf.training.devices import DeviceConfiguration
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingData:
-    """The examples of a run.
-
-    Attributes:
-      train: Training examples.
-      validation: Validation examples, or None.
-      selects_best: Whether validation selects the best epoch and reduces the learning rate.
-      statistics: Of the training examples.
-    """
-
-    train: Examples
-    validation: Examples | None
-    selects_best: bool
-    statistics: Statistics
-
-
-@dataclasses.dataclass(frozen=True)
 class TrainingInput:
     """The training examples on their way to the devices.
 
     Attributes:
-      machine: Where they go.
-      train: The examples.
-      recipe: How they are augmented, and the size of the global batch.
-      statistics: Of the training set.
-      seed: Of order and augmentation.
-      class_weights: What a class counts for in the loss, float32 by class number; None: all alike.
+      devices: Where the run computes.
+      train: The training examples.
+      recipe: Their augmentation, and the size of the global batch.
+      statistics: Statistics of the training examples.
+      seed: Seed of order and augmentation.
+      class_weights: float32 [classes], the weight of each class in the loss; None: 1 for all.
     """
 
-    machine: DeviceConfiguration
+    devices: DeviceConfiguration
     train: Examples
     recipe: Recipe
     statistics: Statistics
@@ -58,7 +41,7 @@ class TrainingInput:
         Args:
           epoch: From 0.
           lighting: Whether PCA lighting is on.
-          skip_batches: Global batches that were seen before a resume.
+          skip_batches: Global batches to skip at the start, after a resume inside the epoch.
         """
 
         def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -76,23 +59,23 @@ class TrainingInput:
                 replicas=context.num_replicas_in_sync // workers,
                 lighting=lighting,
                 class_weights=self.class_weights,
-                # On a CPU the input's threads do it on the way; a GPU has time for it.
-                reflect=not any("GPU" in device for device in self.machine.devices),
+                # On a CPU the input's threads flip images on the way; a GPU has time for it.
+                reflect=not any("GPU" in device for device in self.devices.devices),
             )
 
-        if self.machine.strategy_name in ("single", "towers"):
+        if self.devices.strategy_name in ("single", "towers"):
             return iter(dataset(tf.distribute.InputContext()))
-        return iter(self.machine.strategy.distribute_datasets_from_function(dataset))
+        return iter(self.devices.strategy.distribute_datasets_from_function(dataset))
 
     def preview(self, count: int, mean: Any = None) -> np.ndarray:
         """Returns the run's first images as the network sees them, augmented.
 
         Args:
-          count: How many, at most.
-          mean: What the network subtracts; needed where lighting has a divisor.
+          count: Number of images, at most.
+          mean: The mean that the network subtracts; required if lighting has a divisor.
 
         Returns:
-          uint8 [n, p, p, c]: lighting that leaves 0..255 is clipped, for showing.
+          uint8 [n, p, p, c]: values beyond 0..255 after PCA lighting are clipped.
         """
         batches = training_batches(
             self.train,

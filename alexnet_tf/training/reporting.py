@@ -1,16 +1,28 @@
-"""What a run prints on stderr: settings, progress, one line per epoch, the end."""
+"""What a run prints on stderr: settings, progress, one line per epoch, the result."""
 
 import shlex
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+import tensorflow as tf
 
 from alexnet_tf.console import ProgressReporter, format_rate
-from alexnet_tf.run_record import EpochRecord
+from alexnet_tf.data.overview import imbalance
+from alexnet_tf.run_record import EpochRecord, RunRecord
 from alexnet_tf.system import command_name
+
+if TYPE_CHECKING:
+    from alexnet_tf.training.open_run import Run
 
 _HEADER = (
     f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'top-1 err':>10} {'top-5 err':>10} "
     f"{'rate':>8} {'images/s':>9} {'waiting':>8}"
 )
+_IMBALANCED = 2.0  # ratio of class sizes from which the settings table shows it
+_MAX_STEPS_PER_CALL = 50
 
 
 class TrainingReporter(ProgressReporter):
@@ -22,11 +34,13 @@ class TrainingReporter(ProgressReporter):
 
     def __init__(self, quiet: bool = False) -> None:
         super().__init__(quiet)
-        self._after_epoch: list[str] = []
+        self._after_epoch: list[tuple[Callable[[str], None], str]] = []
 
-    def header(self) -> None:
-        """Prints the names of the columns of `epoch`."""
+    def history(self, history: Sequence[EpochRecord], epochs: int) -> None:
+        """Prints the names of the columns, and the lines of the epochs before a resume."""
         self.message(_HEADER)
+        for record in history:
+            self.epoch(record, epochs)
 
     def epoch(self, record: EpochRecord, epochs: int) -> None:
         """Prints an epoch's line, and then the messages that `after_epoch` collected."""
@@ -40,13 +54,13 @@ class TrainingReporter(ProgressReporter):
             f"{top1:>10} {top5:>10} {record.learning_rate:>8.2g} "
             f"{record.images_per_second:>9,.0f} {record.waiting_fraction:>8.1%}"
         )
-        for text in self._after_epoch:
-            self.message(text)
+        for show, text in self._after_epoch:
+            show(text)
         self._after_epoch.clear()
 
-    def after_epoch(self, text: str) -> None:
+    def after_epoch(self, text: str, is_warning: bool = False) -> None:
         """Keeps a message until the line of the epoch that caused it is printed."""
-        self._after_epoch.append(text)
+        self._after_epoch.append((self.warn if is_warning else self.message, text))
 
     def stopping(self) -> None:
         """Prints that a stop request was received."""
@@ -67,13 +81,121 @@ class TrainingReporter(ProgressReporter):
 def epoch_note(
     images_per_second: float, seconds_left: float, loss: float, top1_error: float
 ) -> str:
-    """Returns the text behind an epoch's progress bar.
+    """Returns the text after an epoch's progress bar.
 
     Args:
       images_per_second: Training speed of the epoch.
-      seconds_left: Of the whole run, validation included.
+      seconds_left: Time left of the whole run, validation included.
       loss: Mean training loss of the epoch so far.
       top1_error: Fraction of wrong training examples of the epoch so far.
     """
-    rate = format_rate(images_per_second, seconds_left)
-    return f"{rate}  loss {loss:.3f}  top-1 error {top1_error:.1%}"
+    speed = format_rate(images_per_second, seconds_left)
+    return f"{speed}  loss {loss:.3f}  top-1 error {top1_error:.1%}"
+
+
+class StepClock:
+    """Measures the speed of an epoch, without the first call, which may compile, if others follow.
+
+    Args:
+      examples: Examples of the epoch seen before a resume.
+    """
+
+    def __init__(self, examples: int = 0) -> None:
+        # (seconds, steps, examples) at the start, after the first call and after the last one.
+        self._start = self._first = self._last = (time.monotonic(), 0, examples)
+
+    def tick(self, steps: int, examples: int) -> None:
+        """Records a call of `steps` updates, after which the epoch has seen `examples`."""
+        was_first = self._last is self._start
+        self._last = (time.monotonic(), self._last[1] + steps, examples)
+        if was_first:
+            self._first = self._last
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return self._last[0] - self._start[0]
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Seconds per update."""
+        seconds, steps, _ = self._measured()
+        return seconds / max(steps, 1)
+
+    @property
+    def images_per_second(self) -> float:
+        """Images per second."""
+        seconds, _, examples = self._measured()
+        return examples / max(seconds, 1e-9)
+
+    def steps_in(self, seconds: float) -> int:
+        """Returns how many updates a call of that length makes: 1 until the speed is known."""
+        if self._last is self._first:
+            return 1
+        return max(1, min(_MAX_STEPS_PER_CALL, int(seconds / self.seconds_per_step)))
+
+    def _measured(self) -> tuple[float, int, int]:
+        """Returns the seconds, steps and examples that count."""
+        since = self._start if self._last is self._first else self._first
+        return self._last[0] - since[0], self._last[1] - since[1], self._last[2] - since[2]
+
+
+def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
+    """Returns the rows of the settings table: names and values."""
+    settings, recipe, devices, splits = run.settings, run.settings.recipe, run.devices, run.splits
+    validation = "no validation"
+    if splits.validation is not None:
+        validation = f"{len(splits.validation):,} {splits.validation_name}"
+        validation += "" if splits.decides else " (reported only)"
+    warm_up = f", warm-up {recipe.warm_up_epochs:g} epochs" if recipe.warm_up_epochs else ""
+    changed = ", ".join(f"{name} {value}" for name, value in settings.options.overrides().items())
+    device = f"{', '.join(devices.devices)} ({devices.strategy_name}"
+    if devices.replicas > 1:
+        device += f", {recipe.batch_size // devices.replicas} images per device"
+    if devices.strategy_name == "towers":
+        device = f"tower one on {devices.devices[0]}, tower two on {devices.devices[1]} ("
+        device += f"all {recipe.batch_size} images on both"
+    return {
+        "recipe": f"{recipe.name}: {recipe.description}" + (f"; with {changed}" if changed else ""),
+        "network": f"{recipe.network.input_size} x {recipe.network.input_size} input, "
+        f"{trainable_parameters(model):,} parameters",
+        "data": f"{run.data.name}: {len(splits.train):,} training, {validation} images, "
+        f"{len(run.data.class_names)} classes{_imbalance(run)}",
+        "training": f"{settings.epochs} epochs, batch {recipe.batch_size}, learning rate "
+        f"{recipe.learning_rate:g} ({recipe.schedule.kind}{warm_up}), init {recipe.init}",
+        "device": device + ")",
+        "precision": devices.precision,
+        "seed": str(settings.seed),
+        "results": f"{run.path}/",
+    }
+
+
+def _imbalance(run: "Run") -> str:
+    """Returns a note on imbalanced classes and the option for them, or "" if they are balanced."""
+    if run.settings.options.class_weights == "balanced":
+        return ", weighted equally (--class-weights balanced)"
+    ratio = imbalance(run.splits.train.labels, len(run.data.class_names))
+    if ratio is None:
+        return ", some without training examples"
+    if ratio < _IMBALANCED:
+        return ""
+    return f", the largest {ratio:.1f} times the smallest (see --class-weights balanced)"
+
+
+def result_line(record: RunRecord, selects_best: bool) -> str:
+    """Returns the result of a finished run; `selects_best`: whether validation selected it."""
+    best = record.best
+    assert best is not None
+    if best.validation_top1_error is None or best.validation_top5_error is None:
+        return f"last epoch {best.epoch}: training loss {best.training_loss:.4f}"
+    return (
+        f"{'best' if selects_best else 'last'} epoch {best.epoch}: "
+        f"{record.dataset.validation_split} top-1 error {best.validation_top1_error:.2%} "
+        f"({best.validation_top1_errors} of {best.validation_examples}), "
+        f"top-5 error {best.validation_top5_error:.2%}"
+    )
+
+
+def trainable_parameters(model: keras.Model) -> int:
+    """Returns the number of trainable parameters."""
+    return sum(int(tf.size(v)) for v in model.trainable_variables)

@@ -1,32 +1,46 @@
-"""A run's folder: made, locked, and kept in order while the run writes to it."""
+"""The folder of a run: creating and locking it, saving checkpoints, models and results."""
 
+import contextlib
 import datetime
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import keras
+import numpy as np
+
 from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
-from alexnet_tf.files import atomic_path, check_local_path, write_text
+from alexnet_tf.figures.canvas import save_figure
+from alexnet_tf.figures.curves import draw_curves
+from alexnet_tf.files import atomic_path, check_local_path, sha256, write_text
+from alexnet_tf.model.persistence import save_model
 from alexnet_tf.run_record import EpochRecord, RunRecord, history_text
 from alexnet_tf.system import try_lock
+from alexnet_tf.training import checkpoints
 from alexnet_tf.training.cluster import worker_index
+from alexnet_tf.training.state import TrainState
+from alexnet_tf.training.tensorboard import TensorBoardWriter
+
+_DRAW_SECONDS = 20
+PREVIEW_INPUTS = 8  # augmented images that TensorBoard shows
 
 
 class RunFolder:
-    """The folder of a run that is being trained. Only one process may have it.
+    """The folder of a run that is training, locked so that only one process trains in it.
 
-    The lock is the system's, on an open file: a process that dies leaves none behind.
+    The lock is the operating system's, on an open file: it ends with the process.
 
     Args:
-      path: The folder; made if it is not there.
-      new: Whether a run is to begin in it, which needs it empty.
+      path: The folder; created if it does not exist.
+      new: Whether a run starts in it, which requires an empty folder.
 
     Raises:
-      FolderTakenError: Another process trains in it, or has begun a run in it.
+      FolderTakenError: Another process trains in it, or has started a run in it.
     """
 
     def __init__(self, path: Path, new: bool = False) -> None:
@@ -35,17 +49,12 @@ class RunFolder:
         self._lock = _lock(path / runs.LOCK)
         if new and not runs.is_free(path):
             self.close()
-            raise FolderTakenError(f"another run has begun in {path}: name another --run-dir")
+            raise FolderTakenError(f"another run has started in {path}: name another --run-dir")
         for leftover in [*path.glob(".*.writing*"), *path.glob(f"{runs.CHECKPOINTS}/.*.writing*")]:
             leftover.unlink(missing_ok=True)
 
-    @property
-    def checkpoints(self) -> Path:
-        """Where checkpoints lie."""
-        return self.path / runs.CHECKPOINTS
-
     def write_run(self, record: RunRecord) -> None:
-        """Writes run.json; from then on the folder is this run's, by its "id"."""
+        """Writes run.json; from then on the folder belongs to this run, by its id."""
         self._lock.seek(0)
         if self._lock.read() != record.id:
             self._lock.truncate(0)
@@ -55,14 +64,14 @@ class RunFolder:
         runs.write_run(self.path, record)
 
     def write_history(self, history: list[EpochRecord]) -> None:
-        """Writes history.jsonl, a line an epoch."""
+        """Writes history.jsonl, one line per epoch."""
         write_text(self.path / runs.HISTORY, history_text(history))
 
     def repair_history(self, history: list[EpochRecord]) -> str | None:
-        """Makes history.jsonl what the checkpoint says, and returns what was wrong with it, if any.
+        """Makes history.jsonl agree with the checkpoint; returns a warning if it was damaged.
 
-        A run killed after a checkpoint lacks its last line, and one that takes an older checkpoint
-        has lines too many: both are in order.
+        It is not damaged if the last line is missing (killed after a checkpoint), or if it has more
+        lines than an older checkpoint.
         """
         path = self.path / runs.HISTORY
         found = path.read_bytes() if path.is_file() else b""
@@ -73,31 +82,22 @@ class RunFolder:
         without_last = history_text(history[:-1]).encode()
         if found == without_last or found.startswith(expected):
             return None
-        return f"{path} is damaged: it is not what the checkpoint says; written again from that"
-
-    def copy_last_to_best(self) -> None:
-        """Makes best.keras what last.keras is, without writing it twice where links work."""
-        last = self.path / runs.LAST
-        with atomic_path(self.path / runs.BEST) as temporary:
-            try:
-                os.link(last, temporary)
-            except OSError:
-                shutil.copyfile(last, temporary)
+        return f"{path} is damaged: it differs from the checkpoint; restored from the checkpoint"
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         self._lock.close()
 
 
-def begin(path: Path, named: bool) -> RunFolder:
-    """Makes the folder of a new run, which may have been taken since `new_run_path` chose it.
+def create_run_folder(path: Path, named: bool) -> RunFolder:
+    """Creates the folder of a new run; another run may have taken it since `new_run_path`.
 
     Args:
       path: From `new_run_path`.
-      named: Whether the user named it; else the next free one will do.
+      named: Whether the user named it; otherwise a number is appended to the name if necessary.
 
     Raises:
-      FolderTakenError: It is taken, and named.
+      FolderTakenError: The folder already exists, and the user named it.
     """
     for candidate in _numbered(path):
         try:
@@ -108,22 +108,15 @@ def begin(path: Path, named: bool) -> RunFolder:
     raise AssertionError("the numbers do not end")
 
 
-def _numbered(path: Path) -> Iterator[Path]:
-    """Returns the path, and then with -2, -3, ... at its end."""
-    yield path
-    for number in itertools.count(2):
-        yield path.with_name(f"{path.name}-{number}")
-
-
 def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
-    """Returns where a new run goes, without making it.
+    """Returns the folder of a new run, without creating it.
 
     Args:
-      run_dir: The folder itself, or None for `saved_models/<recipe>-<time>`.
-      recipe_name: For the name.
+      run_dir: The folder, or None for `saved_models/<recipe>-<time>`.
+      recipe_name: Part of the name.
 
     Raises:
-      InputError: The folder has something in it, is a file, or cannot be written to.
+      InputError: The folder is not empty, is a file, or cannot be written to.
     """
     if run_dir is None:
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -133,17 +126,24 @@ def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
         check_local_path(run_dir, "--run-dir")
         path = Path(run_dir)
     if worker_index() != 0:
-        return path  # the chief looks at the folder, and may have begun to write
+        return path  # the chief checks the folder, and may have started to write
     if path.exists() and not path.is_dir():
         raise InputError(f"--run-dir {path} is a file: name a folder")
     if not runs.is_free(path):
         raise InputError(
-            f"--run-dir {path} is not empty: add --resume to go on with it, or name another"
+            f"--run-dir {path} is not empty: add --resume to resume its run, or name another"
         )
     existing = next(p for p in [path, *path.absolute().parents] if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(f"cannot write to {existing}: choose another --run-dir")
     return path
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    """Yields the path, and then the path with -2, -3, ... at its end."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.name}-{number}")
 
 
 def _lock(path: Path) -> IO[str]:
@@ -158,3 +158,118 @@ def _lock(path: Path) -> IO[str]:
         file.close()
         raise FolderTakenError(f"another process is training in {path.parent}: wait for it")
     return file
+
+
+class Saver:
+    """Saves a run in its folder.
+
+    Of several workers only the chief has a folder; for the others every method does nothing.
+
+    Args:
+      folder: The run's folder, or None.
+      record: The run's record, without results.
+      every: How often to save inside an epoch.
+      board: The TensorBoard writer, or None.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        record: RunRecord,
+        every: checkpoints.CheckpointEvery,
+        board: TensorBoardWriter | None = None,
+    ) -> None:
+        self._folder = folder
+        self._record = record
+        self._every = every
+        self._board = board
+        self._saved_at = time.monotonic()
+        if folder is not None:
+            folder.write_run(record)
+
+    def steps_until_due(self, step: int) -> int | None:
+        """Returns the updates until a checkpoint is due by count, or None."""
+        return None if self._every.steps is None else self._every.steps - step % self._every.steps
+
+    def is_due(self, step: int) -> bool:
+        """Returns whether a checkpoint inside the epoch is due after `step` updates."""
+        if self._every.steps is not None:
+            return step % self._every.steps == 0
+        if self._every.seconds is not None:
+            return time.monotonic() - self._saved_at >= self._every.seconds
+        return False
+
+    def profiling(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context manager that profiles one call into the graph for TensorBoard."""
+        return contextlib.nullcontext() if self._board is None else self._board.profiling()
+
+    def checkpoint(self, tensors: dict[str, np.ndarray], state: TrainState) -> None:
+        """Saves a checkpoint of weights and slots, all finite, and the state."""
+        if self._folder is not None:
+            checkpoints.write(
+                self._folder.path / runs.CHECKPOINTS, tensors, state.to_json(), self._record.id
+            )
+        self._saved_at = time.monotonic()
+
+    def newest_checkpoint(self) -> Path | None:
+        """Returns the newest checkpoint, or None if there is none yet."""
+        if self._folder is None:
+            return None
+        return checkpoints.newest(self._folder.path / runs.CHECKPOINTS)
+
+    def remove_newest_checkpoint(self) -> None:
+        """Removes the newest checkpoint, whose weights are unusable."""
+        path = self.newest_checkpoint()
+        if path is not None:
+            checkpoints.remove(path)
+
+    def epoch(self, model: keras.Model, history: list[EpochRecord], improved: bool) -> None:
+        """Saves the models and the history of an epoch whose checkpoint is saved.
+
+        If interrupted, resuming repeats the epoch's validation.
+
+        Args:
+          model: The network after the epoch.
+          history: One record per epoch.
+          improved: Whether the epoch is the best so far.
+        """
+        if self._folder is None:
+            return
+        last = self._folder.path / runs.LAST
+        save_model(model, last)
+        if improved:
+            with atomic_path(self._folder.path / runs.BEST) as best:
+                try:
+                    os.link(last, best)  # written once where links work
+                except OSError:
+                    shutil.copyfile(last, best)
+        self._folder.write_history(history)
+        if self._board is not None:
+            self._board.write(history, model)
+        # Drawing takes as long as an epoch of a small network, so it is not done after each.
+        curves = self._folder.path / runs.CURVES
+        if not curves.exists() or time.time() - curves.stat().st_mtime > _DRAW_SECONDS:
+            self._draw(self._folder, history)
+
+    def finish(self, tensors: dict[str, np.ndarray], state: TrainState) -> RunRecord:
+        """Saves the state after the last validation and returns the record with the results."""
+        last = state.history[-1]
+        record = self._record.replace(
+            seconds=state.seconds,
+            best=state.history[state.best.epoch - 1] if state.best else last,
+            last=last,
+            stalled=state.stalled,
+            history_sha256=sha256(history_text(state.history).encode()),
+            finished=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        )
+        if self._folder is not None:
+            self.checkpoint(tensors, state)
+            self._draw(self._folder, state.history)
+            self._folder.write_run(record)
+        return record
+
+    def _draw(self, folder: RunFolder, history: list[EpochRecord]) -> None:
+        """Draws the curves of the history."""
+        title = f"{self._record.recipe.name} on {self._record.dataset.name}"
+        classes = len(self._record.class_names)
+        save_figure(draw_curves(history, title, num_classes=classes), folder.path / runs.CURVES)

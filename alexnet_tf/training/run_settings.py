@@ -1,4 +1,4 @@
-"""What decides a run's numbers: its options and the recipe that they give, new or resumed."""
+"""The settings that determine a run's results: its options and the recipe they give."""
 
 import dataclasses
 import os
@@ -10,10 +10,11 @@ from alexnet_tf.files import expanded, printable
 from alexnet_tf.options import flag_name
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.run_record import RunRecord
-from alexnet_tf.settings import Recipe
+from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
 from alexnet_tf.train_options import TrainOptions
 
-# What trained weights bring with them, whatever the recipe says.
+_RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
+# Set by --weights, whatever the recipe has.
 _SET_BY_WEIGHTS = (
     "network",
     "resize_pixels",
@@ -25,12 +26,11 @@ _SET_BY_WEIGHTS = (
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """What decides a run's numbers, apart from the devices.
+    """The settings that determine a run's results, apart from the devices.
 
     Attributes:
       options: The options given, with absolute paths and the defaults of `resolved_options`.
-      recipe: The recipe with every option applied. Its epochs are those that the schedule is scaled
-        to.
+      recipe: The recipe with every option applied; its schedule is scaled to its epochs.
       epochs: Epochs to train for; a resumed run may train for more than the recipe's.
     """
 
@@ -57,7 +57,7 @@ def new_settings(options: TrainOptions) -> RunSettings:
     """Returns the settings of a new run.
 
     Raises:
-      InputError: An unknown recipe, a value out of range, or a path that cannot be recorded.
+      InputError: The recipe is unknown, a value is out of range, or a path cannot be recorded.
     """
     options = resolved_options(options)
     recipe = options.apply_to(base_recipe(options))
@@ -71,7 +71,7 @@ def resolved_options(options: TrainOptions) -> TrainOptions:
       InputError: A path cannot be recorded.
     """
     changes: dict[str, Any] = {
-        "dataset": absolute_dataset(options.dataset or "shapes"),
+        "dataset": _absolute_dataset(options.dataset or "shapes"),
         "seed": options.seed or 0,
         "precision": options.precision or "auto",
         "class_weights": options.class_weights or "none",
@@ -89,7 +89,7 @@ def resolved_options(options: TrainOptions) -> TrainOptions:
 
 
 def base_recipe(options: TrainOptions) -> Recipe:
-    """Returns the recipe that was named or given, or the data set's own, before any option.
+    """Returns the given recipe, or the data set's own, before any option is applied.
 
     Raises:
       InputError: The recipe is unknown.
@@ -104,66 +104,81 @@ def base_recipe(options: TrainOptions) -> Recipe:
 def resumed_settings(record: RunRecord, given: TrainOptions) -> RunSettings:
     """Returns the settings of a run that resumes: the recorded ones, perhaps with more epochs.
 
-    Options of the process, such as the devices, may be new. Everything else that is given must be
-    as it was.
+    Raises:
+      InputError: As `check_resume`.
+    """
+    check_resume(given, record.options, record.recipe, record.epochs)
+    data_dir = record.options.data_dir
+    if given.data_dir is not None:
+        data_dir = os.path.realpath(expanded(given.data_dir))
+    return RunSettings(
+        record.options.replace(data_dir=data_dir), record.recipe, given.epochs or record.epochs
+    )
+
+
+def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe, epochs: int) -> None:
+    """Checks that a run may be resumed with these options.
+
+    Options of the process, such as the devices, may differ, and the number of epochs may grow.
+    Everything else that is given must be as it was: the value that the run began with, or the
+    recipe's where the run was given none.
 
     Args:
-      record: The run's record.
       given: The options given now.
+      began: The options that the run began with.
+      recipe: The run's recipe, with those options applied.
+      epochs: The run's number of epochs.
 
     Raises:
       InputError: An option or the recipe differs from the run's; the message names both values.
     """
     if given.dataset is not None:
-        given = given.replace(dataset=absolute_dataset(given.dataset))
-    given.check_resumes(record.options, record.recipe)
-    _check_recipe(record, given.recipe)
-    if given.epochs is not None and given.epochs < record.epochs:
+        given = given.replace(dataset=_absolute_dataset(given.dataset))
+    for name, value in given.given("run", "recipe").items():
+        if name in ("recipe", "epochs") or (name == "precision" and value == "auto"):
+            continue
+        before = getattr(began, name)
+        if before is None and name in _RECIPE_FIELDS | {*NETWORK_OVERRIDES}:
+            before = getattr(recipe.network if name in NETWORK_OVERRIDES else recipe, name)
+        if value != before:
+            raise InputError(
+                f"{flag_name(name)} {value} differs from the run's {before}: resume without it, or "
+                "start a new run in another folder"
+            )
+    if given.recipe is not None:
+        _check_recipe(given.recipe, began, recipe)
+    if given.epochs is not None and given.epochs < epochs:
         raise InputError(
-            f"--epochs {given.epochs} is less than the run's {record.epochs}: a resumed run may "
-            "only train for more"
+            f"--epochs {given.epochs} is less than the run's {epochs}: a resumed run may only "
+            "train for more"
         )
-    data_dir = record.options.data_dir
-    if given.data_dir is not None:
-        data_dir = os.path.realpath(expanded(given.data_dir))
-    return RunSettings(
-        record.options.replace(data_dir=data_dir),
-        record.recipe,
-        given.epochs or record.epochs,
-    )
 
 
-def _check_recipe(record: RunRecord, given: str | Recipe | None) -> None:
-    """Checks that the recipe given to a resumed run is the run's.
-
-    Raises:
-      InputError: It has another name, or the same name and other values; the message names them.
-    """
+def _check_recipe(given: str | Recipe, began: TrainOptions, recipe: Recipe) -> None:
+    """Raises InputError if the given recipe has another name or other values than the run's."""
     name = given.name if isinstance(given, Recipe) else given
-    if name is not None and name != record.recipe.name:
+    if name != recipe.name:
         raise InputError(
-            f"--recipe {name} differs from the run's {record.recipe.name}: resume without it, or "
-            "start a new run in another folder"
+            f"--recipe {name} differs from the run's {recipe.name}: resume without it, or start a "
+            "new run in another folder"
         )
     if not isinstance(given, Recipe):
         return
-    expected = record.options.apply_to(given)
-    set_by_weights = _SET_BY_WEIGHTS if record.options.weights is not None else ()
-    ignored = {"description", *set_by_weights}
+    expected = began.apply_to(given)
+    ignored = {"description", *(_SET_BY_WEIGHTS if began.weights is not None else ())}
     different = [
-        field.name
-        for field in dataclasses.fields(Recipe)
-        if field.name not in ignored
-        and getattr(expected, field.name) != getattr(record.recipe, field.name)
+        name
+        for name in (field.name for field in dataclasses.fields(Recipe))
+        if name not in ignored and getattr(expected, name) != getattr(recipe, name)
     ]
     if different:
         raise InputError(
-            f"the recipe {name} differs from the run's in {', '.join(different)}: resume without "
-            "it, or start a new run in another folder"
+            f"the recipe {recipe.name} differs from the run's in {', '.join(different)}: resume "
+            "without it, or start a new run in another folder"
         )
 
 
-def absolute_dataset(dataset: str) -> str:
+def _absolute_dataset(dataset: str) -> str:
     """Returns a folder's absolute path, or a TFDS name as it is."""
     path = expanded(dataset)
     return str(path.resolve()) if means_folder(dataset) and path.exists() else dataset

@@ -1,119 +1,155 @@
-"""Learning rate schedules: plateau (section 5), the 2012 run, steps, cosine, constant."""
+"""The learning rate of every variable at every update: schedule, biases, layers and warm-up."""
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Sequence
+
+import numpy as np
 
 from alexnet_tf import paper
 from alexnet_tf.settings import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
-class EpochRates:
-    """Learning rates and switches of one epoch.
+class LearningRates:
+    """The learning rates of one update.
 
     Attributes:
-      learning_rate: Learning rate of the kernels.
-      bias_learning_rate: Learning rate of the biases.
-      layers: Learning rates of the kernels of single layers, by layer name.
-      frozen: Layers that are not updated.
-      factors: Factors of the learning rates of single layers, kernel and bias, by layer name.
-      lighting: Whether PCA lighting is on.
+      kernels: Learning rate of the kernels, apart from exceptions for single layers.
+      variables: float32 [variables], the learning rate of each variable; 0 freezes it.
     """
 
-    learning_rate: float
-    bias_learning_rate: float
-    layers: dict[str, float] = dataclasses.field(default_factory=dict)
-    frozen: tuple[str, ...] = ()
-    factors: dict[str, float] = dataclasses.field(default_factory=dict)
-    lighting: bool = True
+    kernels: float
+    variables: np.ndarray
 
 
-class RateSchedule:
-    """Computes the learning rates of each epoch, and keeps the state of the plateau rule.
+@dataclasses.dataclass
+class PlateauState:
+    """State of the plateau rule.
+
+    Attributes:
+      reductions: How often the learning rate was reduced.
+      best_errors: The lowest number of validation errors so far, or None.
+      epochs_without_gain: Epochs since then, or since the last reduction.
+    """
+
+    reductions: int = 0
+    best_errors: int | None = None
+    epochs_without_gain: int = 0
+
+
+class LearningRateSchedule:
+    """Computes the learning rates of every update.
+
+    The kinds of schedule are "constant", "plateau" (section 5 of the paper), "steps", "cosine" and
+    "2012" (the released training code).
 
     Args:
-      recipe: Its initial learning rate, kind of schedule, and the epochs that it is scaled to.
+      recipe: Its learning rates, and the epochs that the schedule is scaled to.
+      steps_per_epoch: Updates in an epoch.
+      variables: Paths of the trainable variables, such as "conv1/kernel".
+      plateau: State of the plateau rule, which `observe` changes; None starts anew.
+
+    Raises:
+      ValueError: A layer that the recipe names has no variable.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        steps_per_epoch: int,
+        variables: Sequence[str],
+        plateau: PlateauState | None = None,
+    ) -> None:
+        self.plateau = plateau or PlateauState()
         self._recipe = recipe
-        self._schedule = recipe.schedule
-        self._reductions = 0
-        self._best_errors: int | None = None
-        self._epochs_without_gain = 0
+        self._steps_per_epoch = steps_per_epoch
+        self._warm_up_steps = round(recipe.warm_up_epochs * steps_per_epoch)
+        # "conv1/kernel" -> ("conv1", "kernel"); the model's name may stand before them.
+        self._variables = [(path.split("/")[-2], path.split("/")[-1]) for path in variables]
+        self._classifier = self._variables[-1][0]
+        layers = list(dict.fromkeys(layer for layer, _ in self._variables))
+        for name in recipe.frozen_layers:
+            if name not in layers:
+                raise ValueError(f"layer {name!r} has no weights to freeze (found: {layers})")
 
-    def rates(self, epoch: int) -> EpochRates:
-        """Returns the learning rates of an epoch, counted from 0."""
-        first = self._recipe.learning_rate
-        kind = self._schedule.kind
-        if kind == "2012":
-            falls = sum(epoch >= self._scaled(e) for e in paper.RUN_LEARNING_RATE_EPOCHS)
-        elif kind == "steps":
-            falls = sum(epoch >= round(s * self._recipe.epochs) for s in self._schedule.at_epochs)
-        else:
-            falls = self._reductions
-        rate = first * self._schedule.factor**falls
-        if kind == "cosine":  # a run that trains for longer keeps the last learning rate
-            share = min(epoch, self._recipe.epochs - 1) / self._recipe.epochs
-            rate = first * (1 + math.cos(math.pi * share)) / 2
-        factor = self._recipe.bias_learning_rate_factor
-        rates = EpochRates(
-            rate,
-            rate if factor is None else factor * first,
-            frozen=self._recipe.frozen_layers,
-            factors=self._classifier_factor(),
-        )
-        if kind != "2012" or epoch < self._scaled(paper.RUN_LIGHTING_OFF_EPOCH):
-            return rates
-        if epoch < self._scaled(paper.RUN_CONV1_FROZEN_EPOCH):
-            conv1 = first * paper.RUN_CONV1_LEARNING_RATE / paper.LEARNING_RATE
-            return dataclasses.replace(rates, layers={"conv1": conv1}, lighting=False)
-        frozen = tuple({"conv1", *rates.frozen})
-        return dataclasses.replace(rates, frozen=frozen, lighting=False)
+    def at(self, update: int) -> LearningRates:
+        """Returns the learning rates of an update, counted from 0.
 
-    def _classifier_factor(self) -> dict[str, float]:
-        """Returns the last layer's factor by its name, or nothing if it is 1."""
-        network, factor = self._recipe.network, self._recipe.classifier_learning_rate_factor
-        if factor == 1:
-            return {}
-        return {f"fc{len(network.convolutions) + len(network.hidden_units) + 1}": factor}
+        Warm-up multiplies all of them: they rise linearly to the schedule's values (Goyal et al.,
+        2017, section 2.2).
+        """
+        epoch, one = update // self._steps_per_epoch, np.float32(1)
+        kernels = self._kernel_learning_rate(epoch)
+        multipliers = [self._multiplier(layer, name, epoch) for layer, name in self._variables]
+        variables = np.float32(kernels) * np.array(multipliers, np.float32)
+        if update < self._warm_up_steps:
+            # In float32 and by the reciprocal, as TensorFlow computed it in earlier versions: a
+            # seed keeps its results.
+            reciprocal = one / np.float32(self._warm_up_steps)
+            variables *= np.minimum(one, np.float32(update + 1) * reciprocal)
+            kernels *= (update + 1) / self._warm_up_steps
+        return LearningRates(kernels, variables)
+
+    def has_lighting(self, epoch: int) -> bool:
+        """Returns whether PCA lighting is on: the 2012 run turned it off near its end."""
+        if self._recipe.schedule.kind != "2012":
+            return True
+        return epoch < self._scaled(paper.RUN_LIGHTING_OFF_EPOCH)
 
     def observe(self, top1_errors: int) -> bool:
-        """Records an epoch's validation errors and returns whether to reduce the learning rate.
+        """Records an epoch's validation errors and returns whether the learning rate is reduced.
 
         Args:
           top1_errors: Number of wrong validation examples after the epoch.
         """
-        if self._schedule.kind != "plateau":
+        schedule, plateau = self._recipe.schedule, self.plateau
+        if schedule.kind != "plateau":
             return False
-        if self._best_errors is None or top1_errors < self._best_errors:
-            self._best_errors = top1_errors
-            self._epochs_without_gain = 0
+        if plateau.best_errors is None or top1_errors < plateau.best_errors:
+            plateau.best_errors, plateau.epochs_without_gain = top1_errors, 0
             return False
-        self._epochs_without_gain += 1
+        plateau.epochs_without_gain += 1
         if (
-            self._epochs_without_gain < self._schedule.patience_epochs
-            or self._reductions >= self._schedule.reductions
+            plateau.epochs_without_gain < schedule.patience_epochs
+            or plateau.reductions >= schedule.reductions
         ):
             return False
-        self._reductions += 1
-        self._epochs_without_gain = 0
+        plateau.reductions += 1
+        plateau.epochs_without_gain = 0
         return True
 
-    def state(self) -> dict[str, Any]:
-        """Returns what `restore` needs, as plain values."""
-        return {
-            "reductions": self._reductions,
-            "best_errors": self._best_errors,
-            "epochs_without_gain": self._epochs_without_gain,
-        }
+    def _kernel_learning_rate(self, epoch: int) -> float:
+        """Returns the schedule's learning rate in an epoch, without warm-up."""
+        initial, schedule = self._recipe.learning_rate, self._recipe.schedule
+        epochs = self._recipe.epochs
+        if schedule.kind == "cosine":  # a run that trains for longer keeps the last learning rate
+            return initial * (1 + math.cos(math.pi * min(epoch, epochs - 1) / epochs)) / 2
+        if schedule.kind == "2012":
+            reductions = sum(epoch >= self._scaled(e) for e in paper.RUN_LEARNING_RATE_EPOCHS)
+        elif schedule.kind == "steps":
+            reductions = sum(epoch >= round(part * epochs) for part in schedule.at_epochs)
+        else:
+            reductions = self.plateau.reductions
+        return initial * schedule.factor**reductions
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restores what `state()` returned."""
-        self._reductions = state["reductions"]
-        self._best_errors = state["best_errors"]
-        self._epochs_without_gain = state["epochs_without_gain"]
+    def _multiplier(self, layer: str, name: str, epoch: int) -> float:
+        """Returns a variable's learning rate as a multiple of the kernels'; 0 freezes it."""
+        recipe = self._recipe
+        initial = recipe.learning_rate
+        kernels = learning_rate = self._kernel_learning_rate(epoch)
+        if layer in recipe.frozen_layers:
+            return 0.0
+        if layer == "conv1" and not self.has_lighting(epoch):
+            if epoch >= self._scaled(paper.RUN_CONV1_FROZEN_EPOCH):
+                return 0.0
+            learning_rate = initial * paper.RUN_CONV1_LEARNING_RATE / paper.LEARNING_RATE
+        if name == "bias":
+            factor = recipe.bias_learning_rate_factor
+            learning_rate = kernels if factor is None else factor * initial
+        if layer == self._classifier:
+            learning_rate = recipe.classifier_learning_rate_factor * learning_rate
+        return learning_rate / kernels
 
     def _scaled(self, epoch: int) -> int:
         """Returns an epoch of the 2012 run, scaled to the recipe's epochs."""

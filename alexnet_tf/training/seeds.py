@@ -1,6 +1,7 @@
 """`train --seeds`: a seed series, one run after another that differ only in their seed."""
 
 import contextlib
+import dataclasses
 import gc
 import shlex
 from collections.abc import Sequence
@@ -16,8 +17,60 @@ from alexnet_tf.train_options import TrainOptions
 from alexnet_tf.training.cluster import worker_index
 from alexnet_tf.training.reporting import TrainingReporter
 from alexnet_tf.training.run_folder import new_run_path
-from alexnet_tf.training.run_settings import base_recipe, new_settings, resolved_options
+from alexnet_tf.training.run_settings import (
+    base_recipe,
+    check_resume,
+    new_settings,
+    resolved_options,
+)
 from alexnet_tf.training.train import OnEpoch, TrainingResult, train
+
+
+@dataclasses.dataclass(frozen=True)
+class _Series:
+    """A seed series: seeds.json.
+
+    Attributes:
+      folder: The folder of the series.
+      seeds: The seeds, in order.
+      options: The options that each run starts with.
+      epochs: Epochs of every run if a resume asked for more than the runs start with, or None.
+    """
+
+    folder: Path
+    seeds: tuple[int, ...]
+    options: TrainOptions
+    epochs: int | None = None
+
+    def write(self) -> None:
+        """Writes seeds.json; a recipe that is not a name is recorded in full."""
+        recipe = self.options.recipe
+        record = {
+            "seeds": list(self.seeds),
+            "options": self.options.to_json(),
+            "recipe": recipe.to_json() if isinstance(recipe, Recipe) else None,
+            "epochs": self.epochs,
+        }
+        write_json(self.folder / runs.SEEDS, record)
+
+    def remove(self) -> None:
+        """Removes seeds.json, and the folder if nothing else is in it."""
+        (self.folder / runs.SEEDS).unlink()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    @classmethod
+    def read(cls, folder: Path) -> "_Series":
+        """Reads seeds.json.
+
+        Raises:
+          InputError: The folder is not one of a seed series, or its seeds.json is damaged.
+        """
+        record = runs.read_seeds(folder)
+        options = TrainOptions.from_json(record["options"])
+        if record.get("recipe") is not None:
+            options = options.replace(recipe=Recipe.from_json(record["recipe"]))
+        return cls(folder, tuple(record["seeds"]), options, record.get("epochs"))
 
 
 def train_seeds(
@@ -28,21 +81,20 @@ def train_seeds(
     on_epoch: OnEpoch | None = None,
     **options: Any,
 ) -> list[TrainingResult]:
-    """Trains a run for each seed, one after another: each is what `train(seed=...)` would give.
+    """Trains one run per seed, one after another; each equals `train(seed=...)`.
 
-    The folder holds seed-1/, seed-2/ ..., which are ordinary runs, and seeds.json with the seeds
-    and the options of the runs that have not started yet.
+    The folder holds the runs seed-1/, seed-2/ ..., and seeds.json with their seeds and options.
 
     Args:
-      seeds: Different seeds, at least one; may be left out when resuming.
+      seeds: Different seeds, at least one; optional when resuming.
       run_dir: The folder of the series; None: `saved_models/<recipe>-<time>`.
       resume: Keep finished runs, resume the one that was stopped, and start the rest. More epochs
-        apply to all runs; options of the process may be new; everything else must be as it was.
-      on_epoch: As of `train`.
+        apply to all runs; options of the process may differ; everything else must be as it was.
+      on_epoch: As in `train`.
       **options: Any field of `TrainOptions` except `seed`.
 
     Returns:
-      The result of each run, in the order of the seeds.
+      The result of each run, in order.
 
     Raises:
       InputError: An option cannot be used.
@@ -54,140 +106,96 @@ def train_seeds(
         raise InputError(
             "--seeds is for one machine: with several workers train each seed by itself"
         )
-    if resume:
-        if run_dir is None:
-            raise InputError("--resume of a seed series needs its folder: --run-dir")
-        folder = Path(run_dir)
-        seeds, began, epochs = _resume(folder, seeds, given)
-    else:
-        _check(seeds)
-        folder = new_run_path(run_dir, base_recipe(given).name)
-        began, epochs = resolved_options(given), None
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder, seeds, began, epochs)
-    # Options of the process may be new at a resume; a run that starts takes the rest as it was.
-    process = began.given("process") | given.given("process")
+    series = _resume(run_dir, seeds, given) if resume else _start(run_dir, seeds, given)
+    # Options of the process may change when resuming; the others are those of the series.
+    process = series.options.given("process") | given.given("process")
     reporter = TrainingReporter(given.quiet)
     results = []
-    for number, seed in enumerate(seeds, 1):
-        path = runs.seed_folder(folder, seed)
-        reporter.message(f"seed {seed}, run {number} of {len(seeds)}: {path}")
-        result = _finished(path, epochs) if resume else None
+    for number, seed in enumerate(series.seeds, 1):
+        path = runs.seed_folder(series.folder, seed)
+        reporter.message(f"seed {seed}, run {number} of {len(series.seeds)}: {path}")
+        result = _finished(path, series.epochs) if resume else None
         if result is None:
-            resumes = runs.is_run(path)
             try:
-                if not resumes:
-                    start = {**began.given(), **process, "seed": seed}
-                    result = train(run_dir=path, on_epoch=on_epoch, **start)
-                # A schedule is scaled to the epochs that a run starts with; more come by a resume.
-                if resumes or epochs is not None:
-                    rest = process if epochs is None else {**process, "epochs": epochs}
-                    result = train(run_dir=path, resume=True, on_epoch=on_epoch, **rest)
+                result = _train_seed(series, seed, process, on_epoch)
             except InputError:
-                if number == 1 and not resume:  # nothing has started: nothing stays
-                    (folder / runs.SEEDS).unlink()
-                    with contextlib.suppress(OSError):  # others' files in it
-                        folder.rmdir()
+                if number == 1 and not resume:  # nothing has started, so nothing is left behind
+                    series.remove()
                 raise
             except TrainingStopped as stopped:
                 raise TrainingStopped(
                     f"{stopped}\nAll seeds: {command_name()} train --resume --run-dir "
-                    f"{shlex.quote(str(folder))}"
+                    f"{shlex.quote(str(series.folder))}"
                 ) from None
-            gc.collect()  # the parts of a network refer to each other, and would stay
-        assert result is not None
+            gc.collect()  # the parts of a network refer to each other, and would stay in memory
         results.append(result)
     reporter.message(
-        f"\n{len(seeds)} runs in {folder}/; their averaged predictions:\n"
-        f"  {command_name()} evaluate --run {shlex.quote(str(folder))}"
+        f"\n{len(series.seeds)} runs in {series.folder}/; their averaged predictions:\n"
+        f"  {command_name()} evaluate --run {shlex.quote(str(series.folder))}"
     )
     return results
 
 
-def _resume(
-    folder: Path, seeds: Sequence[int], given: TrainOptions
-) -> tuple[list[int], TrainOptions, int | None]:
-    """Reads and checks a series that resumes.
-
-    Runs of one seed series may differ only in their seed: what `train --resume` refuses for a run
-    is refused for the series.
-
-    Args:
-      folder: The series' folder.
-      seeds: The seeds given now, or () for the recorded ones.
-      given: The options given now.
-
-    Returns:
-      The seeds, the options that the runs start with, and the epochs that all are to have, or None.
+def _start(run_dir: str | Path | None, seeds: Sequence[int], given: TrainOptions) -> _Series:
+    """Creates the folder of a new series and writes its seeds.json.
 
     Raises:
-      InputError: An option or the seeds differ from the recorded ones.
+      InputError: The seeds are missing, repeated or negative, or the folder cannot be used.
     """
-    recorded, began, epochs = _read(folder)
-    if seeds and list(seeds) != recorded:
-        raise InputError(f"--seeds {list(seeds)} differs from the {recorded} of {folder}")
-    if given.weights or given.freeze:
-        raise InputError("--weights and --freeze start new runs: leave them out to resume")
-    recipe = new_settings(began.replace(weights=None, freeze=None)).recipe
-    wanted = given if given.dataset is None else resolved_options(given)
-    if given.dataset is not None:
-        wanted = given.replace(dataset=wanted.dataset)
-    wanted.check_resumes(began, recipe)
-    name = given.recipe.name if isinstance(given.recipe, Recipe) else given.recipe
-    if name is not None and name != recipe.name:
-        raise InputError(f"--recipe {name} differs from the series' {recipe.name}")
-    if isinstance(given.recipe, Recipe) and began.apply_to(given.recipe) != recipe:
-        raise InputError(f"the recipe {name} differs from the series': resume without it")
-    if given.epochs is not None:
-        if given.epochs < (epochs or recipe.epochs):
-            raise InputError(
-                f"--epochs {given.epochs} is less than the series' {epochs or recipe.epochs}: a "
-                "resumed series may only train for more"
-            )
-        epochs = given.epochs
-        _write(folder, recorded, began, epochs)
-    return recorded, began, epochs
-
-
-def _check(seeds: Sequence[int]) -> None:
-    """Raises InputError if the seeds are missing, repeated or negative."""
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise InputError(
             f"--seeds must be different numbers from 0, such as 1,2,3. Received: {seeds}"
         )
+    folder = new_run_path(run_dir, base_recipe(given).name)
+    series = _Series(folder, tuple(seeds), resolved_options(given))
+    folder.mkdir(parents=True, exist_ok=True)
+    series.write()
+    return series
 
 
-def _write(folder: Path, seeds: Sequence[int], options: TrainOptions, epochs: int | None) -> None:
-    """Writes seeds.json: the seeds, the options of the runs, and a recipe that is not a name."""
-    recipe = options.recipe.to_json() if isinstance(options.recipe, Recipe) else None
-    record = {
-        "seeds": list(seeds),
-        "options": options.to_json(),
-        "recipe": recipe,
-        "epochs": epochs,
-    }
-    write_json(folder / runs.SEEDS, record)
-
-
-def _read(folder: Path) -> tuple[list[int], TrainOptions, int | None]:
-    """Returns what `_write` wrote.
+def _resume(run_dir: str | Path | None, seeds: Sequence[int], given: TrainOptions) -> _Series:
+    """Reads a series that resumes, with the given number of epochs.
 
     Raises:
-      InputError: The folder is not one of a seed series, or its seeds.json is damaged.
+      InputError: An option or the seeds differ from the recorded ones.
     """
-    record = runs.read_seeds(folder)
-    options = TrainOptions.from_json(record["options"])
-    if record.get("recipe") is not None:
-        options = options.replace(recipe=Recipe.from_json(record["recipe"]))
-    return record["seeds"], options, record.get("epochs")
+    if run_dir is None:
+        raise InputError("--resume of a seed series needs its folder: --run-dir")
+    series = _Series.read(Path(run_dir))
+    if seeds and tuple(seeds) != series.seeds:
+        raise InputError(
+            f"--seeds {list(seeds)} differs from the {list(series.seeds)} of {series.folder}"
+        )
+    if given.weights or given.freeze:
+        raise InputError("--weights and --freeze start new runs: leave them out to resume")
+    recipe = new_settings(series.options.replace(weights=None, freeze=None)).recipe
+    check_resume(given, series.options, recipe, series.epochs or recipe.epochs)
+    if given.epochs is not None:
+        series = dataclasses.replace(series, epochs=given.epochs)
+        series.write()
+    return series
+
+
+def _train_seed(
+    series: _Series, seed: int, process: dict[str, Any], on_epoch: OnEpoch | None
+) -> TrainingResult:
+    """Starts or resumes one run of a series and returns its result."""
+    path = runs.seed_folder(series.folder, seed)
+    result = None
+    if not runs.is_run(path):
+        start = {**series.options.given(), **process, "seed": seed}
+        result = train(run_dir=path, on_epoch=on_epoch, **start)
+    # A schedule is scaled to the epochs that a run starts with; a resume adds more.
+    if result is None or series.epochs is not None:
+        more: dict[str, Any] = {} if series.epochs is None else {"epochs": series.epochs}
+        result = train(run_dir=path, resume=True, on_epoch=on_epoch, **process, **more)
+    return result
 
 
 def _finished(path: Path, epochs: int | None) -> TrainingResult | None:
-    """Returns the result of a run that has nothing left to train, or None.
+    """Returns the result of a run that has trained `epochs`, or its own number of epochs if None.
 
-    Args:
-      path: The run folder.
-      epochs: The epochs that it is to have; None: as many as it was started with.
+    Returns None if the run has epochs left to train.
     """
     if not runs.is_run(path):
         return None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from alexnet_tf.run_record import EpochRecord
+from alexnet_tf.training.schedule import PlateauState
 
 
 @dataclasses.dataclass
@@ -52,7 +53,7 @@ class Totals:
 
 @dataclasses.dataclass(frozen=True)
 class BestEpoch:
-    """The best epoch so far: fewest validation errors, then the lowest validation loss.
+    """The best epoch so far: fewest top-1 errors in validation, then lowest loss.
 
     Attributes:
       epoch: The epoch's number, from 1.
@@ -67,19 +68,19 @@ class BestEpoch:
 
 @dataclasses.dataclass
 class TrainState:
-    """Where a run is.
+    """What a run has done.
 
     Attributes:
       epoch: Epochs finished, validation included.
       step: Updates made.
-      updates_in_epoch: Updates made in the epoch that is not finished.
-      totals: Sums over that epoch's examples so far.
-      epoch_seconds: Training time of that epoch so far.
-      images_per_second: Training speed of that epoch so far.
-      schedule: State of the learning rate schedule.
-      best: The best epoch, or None.
-      history: A record per finished epoch.
-      seconds: Time of the finished epochs, validation included.
+      updates_in_epoch: Updates made in the current epoch.
+      totals: Sums of the current epoch.
+      epoch_seconds: Training time of the current epoch.
+      images_per_second: Training speed of the current epoch.
+      schedule: State of the plateau rule.
+      best: The best epoch so far, or None.
+      history: One record per finished epoch.
+      seconds: Time of all finished epochs, validation included.
       stalled: The warning that the loss plateaued at chance level, or None.
     """
 
@@ -89,11 +90,18 @@ class TrainState:
     totals: Totals = dataclasses.field(default_factory=Totals)
     epoch_seconds: float = 0.0
     images_per_second: float = 0.0
-    schedule: dict[str, Any] = dataclasses.field(default_factory=dict)
+    schedule: PlateauState = dataclasses.field(default_factory=PlateauState)
     best: BestEpoch | None = None
     history: list[EpochRecord] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
     stalled: str | None = None
+
+    def update_best(self, top1_errors: int, loss: float) -> bool:
+        """Returns whether the current epoch is the best so far, and makes it so."""
+        if self.best is not None and (top1_errors, loss) >= (self.best.top1_errors, self.best.loss):
+            return False
+        self.best = BestEpoch(self.epoch + 1, top1_errors, loss)
+        return True
 
     def finish_epoch(self, record: EpochRecord, seconds: float) -> None:
         """Adds an epoch's record and starts the next epoch.
@@ -108,22 +116,19 @@ class TrainState:
         self.updates_in_epoch, self.totals = 0, Totals()
         self.epoch_seconds = self.images_per_second = 0.0
 
-    def is_better(self, top1_errors: int, loss: float) -> bool:
-        """Returns whether validation results are better than those of the best epoch."""
-        return self.best is None or (top1_errors, loss) < (self.best.top1_errors, self.best.loss)
-
     def to_json(self) -> dict[str, Any]:
         """Returns plain values by name."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainState":
-        """Returns what `to_json` gave."""
+        """Returns the state that `to_json` converted."""
         best = values["best"]
         return cls(
             **{
                 **values,
                 "totals": Totals(**values["totals"]),
+                "schedule": PlateauState(**values["schedule"]),
                 "best": None if best is None else BestEpoch(**best),
                 "history": [EpochRecord.from_json(record) for record in values["history"]],
             }

@@ -1,4 +1,4 @@
-"""`train --tensorboard`: what TensorBoard shows of a run."""
+"""`train --tensorboard`: curves, kernels, histograms, inputs, graph and profile of a run."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,16 +21,16 @@ _DOTS_PER_INCH = 80
 
 
 def check_tensorboard() -> None:
-    """Raises InputError, with what to install, if the package is missing."""
+    """Raises InputError, with the command that installs it, if TensorBoard is missing."""
     import_optional("tensorboard", "--tensorboard", "tensorboard")
 
 
 class TensorBoardWriter:
-    """Writes into the run's folder: curves, kernels, histograms, inputs, the graph, a profile.
+    """Writes TensorBoard's files into the run folder.
 
     Args:
-      run_dir: The run's folder.
-      epochs_done: Epochs that are already there; what was written after them is hidden.
+      run_dir: The run folder.
+      epochs_done: Number of epochs that are written already; later ones are hidden.
     """
 
     def __init__(self, run_dir: Path, epochs_done: int) -> None:
@@ -40,11 +40,11 @@ class TensorBoardWriter:
         self._calls = 0
 
     def begin(self, model: keras.Model, inputs: np.ndarray) -> None:
-        """Writes what there is before the first update.
+        """Writes the graph, inputs and initial weights.
 
         Args:
-          model: The network that is trained.
-          inputs: uint8 [n, p, p, c]: augmented images, as the network will see them.
+          model: The network.
+          inputs: uint8 [n, p, p, c], augmented images.
         """
 
         @tf.function
@@ -60,11 +60,11 @@ class TensorBoardWriter:
         self._writer.flush()
 
     def write(self, history: list[EpochRecord], model: keras.Model) -> None:
-        """Writes the records that have not been written yet, the step being the epoch.
+        """Writes the records that are not written yet, and the weights; a step is an epoch.
 
         Args:
-          history: A record an epoch.
-          model: As it is after the last of them.
+          history: One record per epoch.
+          model: The network after the last epoch.
         """
         with self._writer.as_default():
             for record in history[self._epochs_done :]:
@@ -79,38 +79,32 @@ class TensorBoardWriter:
 
     @contextlib.contextmanager
     def profiling(self) -> Iterator[None]:
-        """Profiles the updates made inside the block, if they are the ones to profile.
-
-        Those of one call into the graph are: the second, and once in a run.
-        """
+        """Profiles the updates made inside the block, in the second call of a run only."""
         self._calls += 1
         if self._calls != _PROFILED_CALL or (self._folder / "plugins" / "profile").exists():
             yield
             return
-        # What Python does meanwhile is no part of the updates, and would fill the profile.
+        # Python's work is not part of the updates, and would fill the profile.
         options = tf.profiler.experimental.ProfilerOptions(python_tracer_level=0)
         with tf.profiler.experimental.Profile(str(self._folder), options):
             yield
 
     def _weights(self, model: keras.Model, step: int) -> None:
-        """Writes conv1's kernels as a picture, and a histogram for each weight."""
+        """Writes an image of conv1's kernels and a histogram of each variable."""
         kernels, groups = first_kernels(model)
         png = png_bytes(draw_kernels(kernels, groups), _DOTS_PER_INCH)
-        picture = tf.io.decode_png(png, channels=3)[tf.newaxis]
-        tf.summary.image("conv1's kernels", picture, step=step)
+        image = tf.io.decode_png(png, channels=3)[tf.newaxis]
+        tf.summary.image("conv1's kernels", image, step=step)
         for variable in model.trainable_variables:
             _histogram(f"weights/{variable.path}", variable.numpy(), step)
 
 
 def _histogram(tag: str, values: np.ndarray, step: int) -> None:
-    """Writes a histogram.
-
-    TensorBoard's own functions hold thirty numbers for every weight while they count: 9 GB for fc6.
-    """
+    """Writes a histogram; TensorBoard's own functions need 9 GB of memory for fc6."""
     from tensorboard.plugins.histogram import metadata
 
     finite = values[np.isfinite(values)]
     counts, edges = np.histogram(finite, _BUCKETS)
     buckets = np.stack([edges[:-1], edges[1:], counts], axis=1)
-    about = metadata.create_summary_metadata(display_name=None, description=None)
-    tf.summary.write(tag, tf.constant(buckets, tf.float64), step=step, metadata=about)
+    description = metadata.create_summary_metadata(display_name=None, description=None)
+    tf.summary.write(tag, tf.constant(buckets, tf.float64), step=step, metadata=description)

@@ -1,9 +1,9 @@
-"""The network as the paper trained it: half of the maps and units on each of two devices.
+"""The network as the paper trained it: half of the channels and units on each of two devices.
 
-Each tower has its own half of every kernel, on its device. They see each other's maps only where
-the arrows of the paper's figure 2 cross: before conv3 and before the fully connected layers; and
-each other's gradients only there. A network whose response normalization looks over the border
-between the towers, as the paper's text has it, sends those few border maps too.
+Each tower has its own half of every kernel, on its device. Feature maps, and their gradients, pass
+between the devices only where the arrows of the paper's figure 2 cross: before conv3 and before the
+fully connected layers. If the window of local response normalization crosses the border between the
+towers, as in the paper's text, the channels beside the border pass too.
 """
 
 import contextlib
@@ -20,23 +20,22 @@ from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.layers.local_response_normalization import LocalResponseNormalization
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import DeviceConfiguration
-from alexnet_tf.training.loss_scale import LossScale
-from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.optimizers import PaperMomentum
+from alexnet_tf.training.step import LossScale, TrainingStep
 
-Pair = list[Any]  # of each tower, one
+Pair = list[Any]  # one entry per tower
 
 
 @dataclasses.dataclass
 class _Stage:
-    """Layers between two crossings.
+    """The layers between two crossings.
 
     Attributes:
-      name: Of the first layer.
-      reach: How many of the other tower's maps, from the border on, each tower gets; 0: none.
-      layers: Of each tower, in order.
-      halved: For each layer, whether it has one tower's half of the maps or all of them.
-      overlap: Maps of the other tower that are dropped after the first layer.
+      name: Name of the first layer.
+      reach: Number of the other tower's channels, from the border on, that each tower receives.
+      overlap: Number of the other tower's channels that are dropped after the first layer.
+      layers: Each tower's layers, in order.
+      halved: For each layer, whether it has one tower's half of the channels, or all of them.
     """
 
     name: str
@@ -46,7 +45,7 @@ class _Stage:
     halved: list[bool] = dataclasses.field(default_factory=list)
 
     def variables(self, tower: int) -> list[keras.Variable]:
-        """Returns what a tower learns here."""
+        """Returns a tower's trainable variables."""
         return [v for layer in self.layers[tower] for v in layer.trainable_variables]
 
     def run(self, tower: int, x: tf.Tensor, seed: int, step: Any) -> tf.Tensor:
@@ -61,14 +60,14 @@ class _Stage:
 
 
 class TowerStep(TrainingStep):
-    """`TrainingStep` on two devices, a tower on each.
+    """`TrainingStep` on two devices, one tower on each.
 
     Args:
-      model: The whole network, from `build_model`, which `check_towers` takes.
-      optimizer: The whole network's.
-      devices: Two, by name.
-      seed: Of the dropout masks.
-      lighting_divisor: Of `apply_lighting`, while lighting is on.
+      model: The whole network, from `build_model`; `check_towers` accepts it.
+      optimizer: The whole network's optimizer; each tower gets a copy.
+      devices: Names of two devices.
+      seed: Seed of the dropout masks.
+      lighting_divisor: As in `TrainingStep`.
     """
 
     def __init__(
@@ -98,11 +97,11 @@ class TowerStep(TrainingStep):
                 half = type(optimizer).from_config(optimizer.get_config())
                 half.build(variables)
             self._halves.append(half)
-        self._optimizers = [optimizer, *self._halves]
-        self.from_model()
+        self._optimizers = self._halves
+        self._load()
 
-    def from_model(self) -> None:
-        """Takes over the weights and velocities that were put into the model and the optimizer."""
+    def _load(self) -> None:
+        """Splits weights and slots of the model and the optimizer between the towers."""
         for whole, halves in self._pairs():
             sizes = [half.shape[-1] for half in halves]
             for half, value in zip(halves, tf.split(whole.value, sizes, -1), strict=True):
@@ -110,18 +109,18 @@ class TowerStep(TrainingStep):
         for half in self._halves:
             half.iterations.assign(self._optimizer.iterations.numpy())
 
-    def to_model(self) -> None:
-        """Puts the weights and velocities as they are now into the model and the optimizer."""
+    def _store(self) -> None:
+        """Joins the towers' weights and slots in the model and the optimizer."""
         for whole, halves in self._pairs():
             whole.assign(tf.concat([half.value for half in halves], -1))
 
     def _pairs(self) -> Iterator[tuple[keras.Variable, Pair]]:
-        """Gives everything that is learnt, whole and halved."""
+        """Yields each weight and slot, whole and as the two halves."""
         yield from zip(
             self._model.trainable_variables, zip(*self._variables, strict=True), strict=True
         )
-        for name, wholes in self._optimizer.slots().items():
-            halves = [half.slots()[name] for half in self._halves]
+        for name, wholes in self._optimizer.slots.items():
+            halves = [half.slots[name] for half in self._halves]
             yield from zip(wholes, zip(*halves, strict=True), strict=True)
 
     def _update(
@@ -129,18 +128,18 @@ class TowerStep(TrainingStep):
     ) -> tf.Tensor:
         """Makes an update of both towers and returns the logits in float32.
 
-        The backward pass is made stage by stage, each under its device: TensorFlow leaves what it
-        derives by itself on the first one.
+        The backward pass is made stage by stage, each under its device: TensorFlow places the
+        gradients that it derives by itself on the first device.
         """
-        passed: list[tuple[Pair, Pair, Pair]] = []  # of each stage: inputs, outputs, tapes
+        passed: list[tuple[Pair, Pair, Pair]] = []  # inputs, outputs and tapes of each stage
         x: Pair = [images, images]
         for stage in self._stages:
             with tf.name_scope(f"crossing_{stage.name}"):
                 x = _cross(x, stage.reach, self._devices)
             outputs, tapes = [], []
-            for tower, place in self._places():
+            for tower, scope in self._device_scopes():
                 step = tf.convert_to_tensor(self._halves[tower].iterations)
-                with place, tf.GradientTape() as tape:
+                with scope, tf.GradientTape() as tape:
                     tape.watch(x[tower])
                     outputs.append(stage.run(tower, x[tower], self._seed, step))
                 tapes.append(tape)
@@ -156,47 +155,47 @@ class TowerStep(TrainingStep):
         for stage, (inputs, outputs, tapes) in zip(
             reversed(self._stages), reversed(passed), strict=True
         ):
-            learnt = stage is not self._stages[0]  # nobody asks for the image's gradient
+            has_upstream = stage is not self._stages[0]  # the image needs no gradient
             below = []
-            for tower, place in self._places():
+            for tower, scope in self._device_scopes():
                 variables = stage.variables(tower)
-                sources = [*variables, inputs[tower]] if learnt else variables
-                with place:
+                sources = [*variables, inputs[tower]] if has_upstream else variables
+                with scope:
                     found = tapes[tower].gradient(outputs[tower], sources, upstream[tower])
                 gradients[tower] = found[: len(variables)] + gradients[tower]
                 below.append(found[-1])
-            if learnt:
+            if has_upstream:
                 with tf.name_scope(f"crossing_{stage.name}_gradient"):
                     upstream = _cross_back(below, stage.reach, self._devices)
-        for tower, place in self._places():
-            with place:
+        for tower, scope in self._device_scopes():
+            with scope:
                 self._halves[tower].apply(gradients[tower], self._variables[tower])
         self._optimizer.iterations.assign_add(1)
         return logits
 
-    def _places(self) -> Iterator[tuple[int, contextlib.AbstractContextManager[Any]]]:
-        """Gives each tower and the scope that puts operations on its device."""
+    def _device_scopes(self) -> Iterator[tuple[int, contextlib.AbstractContextManager[Any]]]:
+        """Yields each tower's number and the scope that places operations on its device."""
         for tower, device in enumerate(self._devices):
             yield tower, tf.device(device)
 
 
-def step_for(
-    machine: DeviceConfiguration,
+def make_step(
+    devices: DeviceConfiguration,
     model: keras.Model,
     optimizer: PaperMomentum,
     recipe: Recipe,
     seed: int,
 ) -> TrainingStep:
-    """Returns the training step for a machine: in towers, or on its replicas."""
+    """Returns the training step for a device configuration: in towers, or on its replicas."""
     divisor = recipe.lighting_divisor
-    if machine.strategy_name == "towers":
-        return TowerStep(model, optimizer, machine.devices, seed=seed, lighting_divisor=divisor)
-    with machine.strategy.scope():
-        loss_scale = LossScale() if machine.precision == "float16" else None
+    if devices.strategy_name == "towers":
+        return TowerStep(model, optimizer, devices.devices, seed=seed, lighting_divisor=divisor)
+    with devices.strategy.scope():
+        loss_scale = LossScale() if devices.precision == "float16" else None
     return TrainingStep(
         model,
         optimizer,
-        machine.strategy,
+        devices.strategy,
         seed=seed,
         lighting_divisor=divisor,
         loss_scale=loss_scale,
@@ -204,7 +203,7 @@ def step_for(
 
 
 def _cross(x: Pair, reach: int, devices: Sequence[str]) -> Pair:
-    """Returns what each tower sees: its own maps and, in their order, `reach` of the other's."""
+    """Returns each tower's input: its own channels and, in their order, `reach` of the other's."""
     sent = list(x)
     if reach:
         with tf.device(devices[0]):
@@ -219,33 +218,33 @@ def _cross(x: Pair, reach: int, devices: Sequence[str]) -> Pair:
 
 
 def _cross_back(gradients: Pair, reach: int, devices: Sequence[str]) -> Pair:
-    """Returns the gradients of what went into `_cross`, from those of what came out."""
+    """Returns the gradients of the inputs of `_cross` from those of its outputs."""
     if not reach:
         return gradients
     own, sent = [None, None], [None, None]
-    maps = gradients[0].shape[-1] - reach
+    channels = gradients[0].shape[-1] - reach
     with tf.device(devices[0]):
-        own[0], sent[0] = tf.split(gradients[0], [maps, reach], -1)
+        own[0], sent[0] = tf.split(gradients[0], [channels, reach], -1)
     with tf.device(devices[1]):
-        sent[1], own[1] = tf.split(gradients[1], [reach, maps], -1)
+        sent[1], own[1] = tf.split(gradients[1], [reach, channels], -1)
     zeros = [[0, 0]] * (len(gradients[0].shape) - 1)
     with tf.device(devices[0]):
-        first = own[0] + tf.pad(sent[1], [*zeros, [maps - reach, 0]])
+        first = own[0] + tf.pad(sent[1], [*zeros, [channels - reach, 0]])
     with tf.device(devices[1]):
-        return [first, own[1] + tf.pad(sent[0], [*zeros, [0, maps - reach]])]
+        return [first, own[1] + tf.pad(sent[0], [*zeros, [0, channels - reach]])]
 
 
 def _stages(model: keras.Model, devices: Sequence[str]) -> Iterator[_Stage]:
-    """Gives the network's stages, with each tower's layers made on its device."""
-    halved = False  # whether what a layer gets is one tower's half
+    """Yields the network's stages, with each tower's layers created on its device."""
+    halved = False  # whether a layer's input is one tower's half
     stage = _Stage("image")
     for layer in model.layers[1:]:
-        maps = layer.input.shape[-1] // (TOWERS if halved else 1)
-        reach = _reach(layer, maps) if halved else 0
+        channels = layer.input.shape[-1] // (TOWERS if halved else 1)
+        reach = _reach(layer, channels) if halved else 0
         if reach:
             yield stage
             stage = _Stage(layer.name, reach)
-            maps += reach
+            channels += reach
             if isinstance(layer, LocalResponseNormalization):
                 stage.overlap = reach
             else:
@@ -255,30 +254,30 @@ def _stages(model: keras.Model, devices: Sequence[str]) -> Iterator[_Stage]:
         for tower, device in enumerate(devices):
             with tf.device(device):
                 half = _half(layer, tower)
-                half.build((*layer.input.shape[:-1], maps))
-                if not has_units:  # the mean, which does not change
+                half.build((*layer.input.shape[:-1], channels))
+                if not has_units:  # the mean image, which does not change
                     half.set_weights(layer.get_weights())
             stage.layers[tower].append(half)
         halved = halved or has_units
     yield stage
 
 
-def _reach(layer: keras.layers.Layer, maps: int) -> int:
-    """Returns how many of the other tower's maps a layer needs."""
+def _reach(layer: keras.layers.Layer, channels: int) -> int:
+    """Returns how many of the other tower's channels a layer needs."""
     if isinstance(layer, LocalResponseNormalization):
         return layer.depth_radius if layer.groups == 1 else 0
     if isinstance(layer, GroupedConv2D):
-        return maps if layer.groups == 1 else 0
-    return maps if isinstance(layer, keras.layers.Flatten | keras.layers.Dense) else 0
+        return channels if layer.groups == 1 else 0
+    return channels if isinstance(layer, keras.layers.Flatten | keras.layers.Dense) else 0
 
 
 def _half(layer: keras.layers.Layer, tower: int) -> keras.layers.Layer:
-    """Returns a tower's half of a layer; weights start as zeros and are copied later."""
+    """Returns a tower's half of a layer; its weights are zeros and are copied later."""
     config = layer.get_config()
     if isinstance(layer, GroupedConv2D | LocalResponseNormalization):
         config["groups"] = max(1, layer.groups // TOWERS)
     for width in {"filters", "units"} & config.keys():
-        first = config[width] - config[width] // TOWERS  # of an odd number of classes one more
+        first = config[width] - config[width] // TOWERS  # one class more if their number is odd
         config[width] = config[width] // TOWERS if tower else first
         config.update(kernel_initializer="zeros", bias_initializer="zeros")
     return type(layer).from_config(config)

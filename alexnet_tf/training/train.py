@@ -3,29 +3,27 @@
 import contextlib
 import dataclasses
 import shlex
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from alexnet_tf import runs
-from alexnet_tf.data.reading import UNREADABLE, first_unreadable
+from alexnet_tf.data.scan import UNREADABLE, first_unreadable
 from alexnet_tf.errors import TrainingError, TrainingStopped
 from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.settings import Recipe
 from alexnet_tf.system import command_name
 from alexnet_tf.train_options import TrainOptions
-from alexnet_tf.training.devices import (
-    FAILED_WORKER_ERRORS,
-)
-from alexnet_tf.training.open_run import Run, build_trainer, open_run
-from alexnet_tf.training.record import new_record, result_line
-from alexnet_tf.training.reporting import TrainingReporter
-from alexnet_tf.training.resume import restore
-from alexnet_tf.training.run_folder import RunFolder, begin
-from alexnet_tf.training.saver import PREVIEW_INPUTS, CheckpointEvery, Saver
-from alexnet_tf.training.stopping import StoppedError, StopRequest, stop_on_signals
+from alexnet_tf.training.checkpoints import CheckpointEvery
+from alexnet_tf.training.devices import FAILED_WORKER_ERRORS
+from alexnet_tf.training.open_run import Run, open_run
+from alexnet_tf.training.reporting import TrainingReporter, result_line, settings_rows
+from alexnet_tf.training.run_folder import PREVIEW_INPUTS, RunFolder, Saver, create_run_folder
 from alexnet_tf.training.tensorboard import TensorBoardWriter, check_tensorboard
-from alexnet_tf.training.trainer import Trainer
+from alexnet_tf.training.trainer import StoppedError, StopRequested, Trainer
 
 OnEpoch = Callable[[EpochRecord], bool]
 
@@ -36,7 +34,7 @@ class TrainingResult:
 
     Attributes:
       run_dir: The run folder.
-      history: A record per epoch, as in history.jsonl.
+      history: One record per epoch, as in history.jsonl.
       best_epoch: Number of the best epoch, from 1; the last one without validation.
       stalled: The warning that the loss plateaued at chance level, or None.
     """
@@ -78,56 +76,77 @@ def train(
       TrainingStopped: SIGINT or SIGTERM was received; the state is saved.
     """
     given = TrainOptions(dataset=dataset, recipe=recipe, **options)
-    reporter = TrainingReporter(given.quiet)
     every = CheckpointEvery.parse(given.checkpoint_every)
     if given.tensorboard:
         check_tensorboard()
-    run = open_run(given, run_dir, resume, reporter)
-    trainer = build_trainer(run)
+    run = open_run(given, run_dir, resume, TrainingReporter(given.quiet))
+    trainer, reporter = run.build_trainer(), run.reporter
     with _errors_explained(run), _run_folder(run, named=run_dir is not None) as folder:
-        run.reporter.settings(run.settings_rows(trainer))
+        reporter.settings(settings_rows(run, trainer.model))
         if resume:
             _restore(run, trainer, folder)
-        record = new_record(
-            run.identity, run.settings, run.data, run.splits, run.devices, trainer.model
-        )
-        saver = Saver(folder, record, every, _board(given, folder, trainer))
+        board = _tensorboard(given, folder, trainer)
+        saver = Saver(folder, run.new_record(trainer.model), every, board)
         if folder is not None:
             run.statistics.save(run.path / runs.STATISTICS)
-        run.reporter.header()
-        for past in trainer.state.history:
-            run.reporter.epoch(past, run.settings.epochs)
-        with stop_on_signals(run.reporter.stopping) as stop:
-            _train_epochs(run, trainer, saver, stop, on_epoch)
-        record = saver.finish(trainer.tensors(), trainer.state)
-    run.reporter.finished(run.path, result_line(record, run.splits.decides))
-    best = record.best
+        reporter.history(trainer.state.history, run.settings.epochs)
+        with stop_on_signals(reporter.stopping) as stop:
+            for _ in trainer.epochs():
+                trainer.train_epoch(saver, stop)
+                record, improved = trainer.validate(saver, stop)
+                saver.epoch(trainer.model, trainer.state.history, improved)
+                reporter.epoch(record, run.settings.epochs)
+                if on_epoch is not None and on_epoch(record):
+                    break
+                trainer.check_stop(stop)
+        finished = saver.finish(trainer.tensors(), trainer.state)
+    reporter.finished(run.path, result_line(finished, run.splits.decides))
+    best = finished.best
     assert best is not None
-    return TrainingResult(run.path, trainer.state.history, best.epoch, record.stalled)
+    return TrainingResult(run.path, trainer.state.history, best.epoch, finished.stalled)
 
 
-def _train_epochs(
-    run: Run, trainer: Trainer, saver: Saver, stop: StopRequest, on_epoch: OnEpoch | None
-) -> None:
-    """Trains, validates, saves and reports each epoch that is left."""
-    for _ in trainer.epochs():
-        trainer.train_epoch(saver, stop)
-        record, improved = trainer.validate(saver, stop)
-        saver.epoch(trainer.model, trainer.state.history, improved)
-        run.reporter.epoch(record, run.settings.epochs)
-        trainer.check_learning(record)
-        if on_epoch is not None and on_epoch(record):
-            return
-        trainer.check_stop(stop)
+@contextlib.contextmanager
+def stop_on_signals(on_request: Callable[[], None]) -> Iterator[StopRequested]:
+    """Handles SIGINT and SIGTERM while the block runs; a second signal raises KeyboardInterrupt.
+
+    In a thread other than the main one, signals are not handled.
+
+    Args:
+      on_request: Called at the first signal.
+
+    Yields:
+      A function that returns whether a signal was received.
+    """
+    requested = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        if requested:
+            raise KeyboardInterrupt
+        requested = True
+        on_request()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, on_signal) for number in numbers]
+    try:
+        yield lambda: requested
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def _run_folder(run: Run, named: bool) -> Iterator[RunFolder | None]:
-    """Gives the locked run folder; None for workers other than the chief, which write nothing."""
+    """Yields the locked run folder; None for workers other than the chief, which write nothing."""
     if run.devices.worker != 0:
         yield None
         return
-    folder = RunFolder(run.path) if run.recorded is not None else begin(run.path, named)
+    resumes = run.recorded is not None
+    folder = RunFolder(run.path) if resumes else create_run_folder(run.path, named)
     run.path = folder.path
     try:
         yield folder
@@ -137,17 +156,16 @@ def _run_folder(run: Run, named: bool) -> Iterator[RunFolder | None]:
 
 def _restore(run: Run, trainer: Trainer, folder: RunFolder | None) -> None:
     """Restores the newest checkpoint and makes history.jsonl agree with it."""
-    assert run.recorded is not None
-    restore(trainer, run.path, run.recorded, run.devices, run.reporter)
-    complaint = folder.repair_history(trainer.state.history) if folder is not None else None
-    if complaint is not None:
-        run.reporter.warn(complaint)
+    run.restore(trainer)
+    warning = folder.repair_history(trainer.state.history) if folder is not None else None
+    if warning is not None:
+        run.reporter.warn(warning)
 
 
-def _board(
+def _tensorboard(
     given: TrainOptions, folder: RunFolder | None, trainer: Trainer
 ) -> TensorBoardWriter | None:
-    """Returns the TensorBoard writer, if one was asked for."""
+    """Returns the TensorBoard writer if --tensorboard was given."""
     if folder is None or not given.tensorboard:
         return None
     board = TensorBoardWriter(folder.path, len(trainer.state.history))
@@ -158,7 +176,7 @@ def _board(
 
 @contextlib.contextmanager
 def _errors_explained(run: Run) -> Iterator[None]:
-    """Turns errors that end a run into ones that name the cause and the command that resumes."""
+    """Adds the cause and the command that resumes to errors that end a run."""
 
     def command() -> str:
         return f"{command_name()} train --resume --run-dir {shlex.quote(str(run.path))}"

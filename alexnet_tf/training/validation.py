@@ -1,25 +1,26 @@
-"""Evaluating the network between epochs, by all workers together."""
+"""Validation by all workers together, and the check that a run learns at all."""
 
-import math
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.evaluation.evaluate import evaluate_examples
-from alexnet_tf.evaluation.report import Errors
-from alexnet_tf.evaluation.target import Progress
+from alexnet_tf.evaluation.metrics import Errors
+from alexnet_tf.run_record import EpochRecord
+from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import DeviceConfiguration
 
-_CHECKED_IMAGES = 32
+_PLATEAU_FRACTION = 0.99  # of the chance-level loss
+_PLATEAU_STEPS = 300
 
 
 def validate(
     model: keras.Model,
     examples: Examples,
     devices: DeviceConfiguration,
-    on_progress: Progress | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Errors:
     """Evaluates the model on center crops, each worker on a part of the examples.
 
@@ -27,8 +28,8 @@ def validate(
 
     Args:
       model: The network.
-      examples: All validation examples.
-      devices: Which part of them this worker evaluates.
+      examples: All examples.
+      devices: The worker, and the number of workers.
       on_progress: Called after each batch with the examples done and this worker's number of them.
     """
     if devices.workers == 1:
@@ -44,15 +45,28 @@ def validate(
     return Errors(int(count), int(top1), int(top5), loss / count)
 
 
-def validation_fields(errors: Errors | None) -> dict[str, Any]:
-    """Returns the validation fields of an `EpochRecord`; None for each without validation."""
-    names = ("loss", "top1_error", "top5_error", "top1_errors", "examples")
-    return {f"validation_{n}": None if errors is None else getattr(errors, n) for n in names}
+def chance_level_loss(labels: np.ndarray, balanced: bool = False) -> float:
+    """Returns the cross-entropy, in nats, of always predicting the class frequencies.
+
+    Args:
+      labels: int64 [n], the labels of the training set.
+      balanced: Whether the loss weights all classes equally: predicting them as equally frequent
+        then gives ln(classes).
+    """
+    frequencies = np.unique(labels, return_counts=True)[1] / len(labels)
+    if balanced:
+        return float(np.log(len(frequencies)))
+    return float(-(frequencies * np.log(frequencies)).sum())
 
 
-def has_finite_predictions(
-    model: keras.Model, examples: Examples, devices: DeviceConfiguration
-) -> bool:
-    """Returns whether the loss of a few examples is finite: finite weights can be too large."""
-    few = np.arange(min(_CHECKED_IMAGES, len(examples)))
-    return math.isfinite(validate(model, examples.subset(few), devices).loss)
+def stall_message(record: EpochRecord, chance_level: float, recipe: Recipe) -> str | None:
+    """Returns the warning for a loss that plateaued at chance level, in nats, or None."""
+    if record.step < _PLATEAU_STEPS or record.training_loss < _PLATEAU_FRACTION * chance_level:
+        return None
+    advice = "a lower --learning-rate"
+    if recipe.init != "stable":
+        advice = f"--init stable, or {advice}"
+    return (
+        f"stalled: after {record.step} updates the loss, {record.training_loss:.3f}, is still at "
+        f"chance level ({chance_level:.3f}). Try {advice}"
+    )

@@ -1,12 +1,11 @@
-"""The turns that contenders take, with two that only wait."""
+"""Comparisons: the turns that contenders take, and the ratios of their speeds."""
 
 import importlib
 import sys
-from pathlib import Path
 
 import pytest
+from benchmark_scripts import BENCHMARKS
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPT = """
 import sys, time
 from contenders import serve
@@ -30,7 +29,7 @@ def load(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_contenders_take_turns_and_a_missing_one_is_named(load, tmp_path, capfd):
+def test_contenders_take_turns_and_missing_ones_are_skipped(load, tmp_path, capfd):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     names = ["slow", "absent", "fast"]
@@ -40,10 +39,10 @@ def test_contenders_take_turns_and_a_missing_one_is_named(load, tmp_path, capfd)
     assert len(runs["slow"].seconds_per_step) == 3
     assert runs["fast"].memory > 2**20
     error = capfd.readouterr().err
-    assert "absent: left out, a_package_that_is_not_there is not installed" in error
+    assert "absent: skipped, a_package_that_is_not_there is not installed" in error
 
 
-def test_ratios_are_against_the_best_peer(load):
+def test_ratios_compare_with_the_best_peer(load):
     speeds = {"ours bfloat16": 60.0, "ours float32": 30.0, "Keras groups=2 float32": 10.0}
     speeds |= {"PyTorch eager float32": 15.0, "PyTorch compiled bfloat16": 20.0}
     memory = dict.fromkeys(speeds, 100) | {"PyTorch eager float32": 50}

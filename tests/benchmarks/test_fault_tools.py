@@ -1,21 +1,17 @@
-"""The benchmark of faults: what it takes for intact, for the same, and for an interrupted write."""
+"""Tools of the benchmark of faults: interrupted writes, intact checkpoints, equal runs."""
 
 import hashlib
-import importlib.util
 import os
 import time
-from pathlib import Path
 
 import pytest
+from benchmark_scripts import load_script
 from run_records import epoch_record, run_record
 
 from alexnet_tf import runs
 from alexnet_tf.run_record import history_text
 
-ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("tools", ROOT / "benchmarks" / "fault_tools.py")
-tools = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(tools)
+tools = load_script("fault_tools")
 
 
 @pytest.fixture
@@ -35,23 +31,23 @@ def run(tmp_path):
         ("curves.png", "in a step, or between steps"),
     ],
 )
-def test_what_a_kill_hit_is_told_by_what_it_left(run, left, what):
+def test_interrupted_operation_is_recognized_by_temporary_files(run, left, what):
     (run / left).write_text("")
-    assert tools.what_is_left(run) == what
+    assert tools.interrupted_operation(run) == what
 
 
-def test_a_checkpoint_is_intact_if_its_checksum_is_that_of_its_bytes(run):
+def test_checkpoint_is_intact_if_it_matches_its_checksum(run):
     path = run / "checkpoints" / "epoch-0001-step-00000003.safetensors"
     path.write_bytes(b"weights")
     checksum = path.with_name(path.name + ".sha256")
     checksum.write_text(f"{hashlib.sha256(b'weights').hexdigest()}  {path.name}\n")
-    assert tools.what_is_left(run) == "in a step, or between steps"
+    assert tools.interrupted_operation(run) == "in a step, or between steps"
     assert tools.is_intact(checksum)
     path.write_bytes(b"weighty")
     assert not tools.is_intact(checksum)
 
 
-def test_curves_are_compared_without_their_times(run):
+def test_curves_have_no_times(run):
     record = epoch_record(1, training_loss=0.5, seconds=3.0)
     (run / runs.HISTORY).write_text(history_text([record]))
     (kept,) = tools.curves(run)
@@ -59,7 +55,7 @@ def test_curves_are_compared_without_their_times(run):
     assert not {"seconds", "images_per_second", "waiting_fraction"} & kept.keys()
 
 
-def test_a_process_is_forked_killed_and_leaves_its_last_line(tmp_path):
+def test_process_is_forked_and_killed_and_has_a_last_line(tmp_path):
     def speak():
         os.write(2, b"first\nlast\n")
         time.sleep(60)

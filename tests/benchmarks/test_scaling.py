@@ -1,26 +1,22 @@
-"""The arithmetic of scaling, and that docs/scaling.md shows what it gives."""
+"""The estimates of scaling, and the tables of docs/scaling.md."""
 
 import dataclasses
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
+from benchmark_scripts import load_script
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("scaling", ROOT / "benchmarks" / "scaling.py")
-scaling = importlib.util.module_from_spec(SPEC)
-sys.modules["scaling"] = scaling
-SPEC.loader.exec_module(scaling)
+scaling = load_script("scaling")
 
 
-def test_the_document_has_the_tables_as_they_are_computed():
+def test_document_has_the_computed_tables():
     text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     shown = text.split("<!-- benchmarks/scaling.py -->")[1].split("<!-- end -->")[0]
     assert shown.strip() == scaling.tables(scaling.Cluster())
 
 
-def test_a_step_by_hand():
+def test_estimate_matches_a_step_computed_by_hand():
     cluster = scaling.Cluster(
         images_per_second=1000,
         update_seconds=0.01,
@@ -30,7 +26,7 @@ def test_a_step_by_hand():
     )
     size = 4 * 60_965_224
     assert size == pytest.approx(244e6, rel=1e-3)
-    # 4 GPUs in 2 machines at 8 Gbit/s = 1 GB/s: each of the two rings carries the gradient once.
+    # 4 GPUs in 2 machines at 8 Gbit/s = 1 GB/s: each of the two rings carries the gradients once.
     found = scaling.estimate(cluster, 4, 8, images=100)
     assert found.compute_seconds == pytest.approx(0.11)
     assert found.reduce_seconds == pytest.approx(2 * size / 1e9)
@@ -41,7 +37,7 @@ def test_a_step_by_hand():
     assert half.reduce_seconds == pytest.approx(found.reduce_seconds / 2)
 
 
-def test_one_gpu_sums_nothing_and_the_input_is_counted_by_cores():
+def test_one_gpu_needs_no_sum_and_input_scales_with_cores():
     assert scaling.estimate(scaling.Cluster(), 1, 10).efficiency == 1
     eight_cores = dataclasses.replace(scaling.Cluster(), cores_per_gpu=8)
     assert scaling.input_limit(eight_cores, 2.0) == 4000

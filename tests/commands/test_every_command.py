@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import alexnet_tf as an
-from alexnet_tf.bench.run import Benchmark
+from alexnet_tf.bench.benchmark import Benchmark
 from alexnet_tf.cli import COMMANDS, cli, main
 from alexnet_tf.model.persistence import check_finite
 from alexnet_tf.runs import read_run, write_run
@@ -34,6 +34,7 @@ NAN_COMMANDS = {
 }
 JSON_COMMANDS = {
     "evaluate": "evaluate --run good",
+    "runs": "runs",
     "report": "report --run good --only curves",
     "summary": "summary --recipe lenet",
     "predict": "predict photos --model good",
@@ -136,14 +137,14 @@ def test_every_command_with_json_is_tested_here():
 def test_json_output_is_one_object_of_strict_json(name, home, capsys, monkeypatch):
     if name == "bench":
         nan = Benchmark("lenet", (), (), (), (), 1, float("nan"))
-        monkeypatch.setattr("alexnet_tf.bench.run.run_benchmark", lambda *_: nan)
+        monkeypatch.setattr("alexnet_tf.bench.benchmark.run_benchmark", lambda *_: nan)
     code, out, _ = outcome([*JSON_COMMANDS[name].split(), "--json"], capsys)
     assert (code, out.count("\n")) == (0, 1)
     assert isinstance(strict(out), dict)
 
 
 def test_evaluation_with_nan_metrics_has_null_in_its_json(home, capsys, monkeypatch):
-    from alexnet_tf.evaluation.report import Errors
+    from alexnet_tf.evaluation.metrics import Errors
 
     nan = property(lambda self: (float("nan"), float("inf")))
     monkeypatch.setattr(Errors, "top1_interval", nan)

@@ -62,7 +62,7 @@ def test_runs_lists_data_epochs_error_and_size_newest_first(two_runs, capsys):
 
 def test_runs_json_has_one_object_per_run(two_runs, capsys):
     code, out, _ = call(["--json"], capsys)
-    second, first = json.loads(out)
+    second, first = json.loads(out)["runs"]
     assert code == 0
     assert first["validation_top1_error"] == 0.125 and first["is_finished"]
     assert second["validation_top1_error"] is None and not second["is_finished"]
@@ -80,7 +80,7 @@ def test_runs_shows_a_damaged_run_and_goes_through_the_others(two_runs, capsys):
 def test_runs_without_a_run_prints_how_to_train(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "train one first" in call([], capsys)[1]
-    assert json.loads(call(["--json"], capsys)[1]) == []
+    assert json.loads(call(["--json"], capsys)[1]) == {"runs": []}
 
 
 def test_remove_deletes_the_named_run_alone(two_runs, capsys):

@@ -10,8 +10,7 @@ from PIL import Image
 from run_records import record_on
 
 from alexnet_tf.cli import main
-from alexnet_tf.evaluation.similarity import Neighbor
-from alexnet_tf.evaluation.similarity_picture import _caption
+from alexnet_tf.evaluation.similarity import Neighbor, _caption
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
 from alexnet_tf.runs import write_run
@@ -44,13 +43,13 @@ def home(tmp_path, monkeypatch):
 
 
 def outcome(words, capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         main(["similar", *words])
     out, err = capsys.readouterr()
-    return left.value.code, out, err
+    return exited.value.code, out, err
 
 
-def test_the_nearest_of_the_newest_runs_own_training_images_as_table_json_and_picture(home, capsys):
+def test_similar_searches_the_newest_runs_training_images(home, capsys):
     image = "photos/green/2.png"
     code, out, err = outcome([image, "--json", "--picture", "seen.png"], capsys)
     assert (code, out.count("\n"), err) == (0, 1, "picture: seen.png\n")
@@ -59,7 +58,7 @@ def test_the_nearest_of_the_newest_runs_own_training_images_as_table_json_and_pi
     first, *others = values["nearest"]
     assert (first["image"], first["class"]) == (str(home / image), "green")
     assert first["distance"] < 1e-2 < others[0]["distance"]
-    assert [n["class"] for n in values["nearest"][:4]] == ["green"] * 4  # told apart by color
+    assert [n["class"] for n in values["nearest"][:4]] == ["green"] * 4  # each class has its color
     with Image.open("seen.png") as picture:
         assert picture.width > picture.height > 100
     code, out, _ = outcome([image, "--top", "3", "--distance", "cosine"], capsys)
@@ -68,35 +67,35 @@ def test_the_nearest_of_the_newest_runs_own_training_images_as_table_json_and_pi
     assert out.count(".png") == 4 and out.count("green") == 7
 
 
-def test_names_that_are_not_utf_8_are_found_and_printed_escaped(home, capsys):
-    asked = os.fsdecode(b"loose/caf\xe9.png")
+def test_similar_prints_names_that_are_not_utf_8_escaped(home, capsys):
+    name = os.fsdecode(b"loose/caf\xe9.png")
     shutil.copytree("photos/red", "loose")
-    os.rename("loose/1.png", asked)  # noqa: PTH104
+    os.rename("loose/1.png", name)  # noqa: PTH104
     words = ["--model", "saved_models/first/best.keras", "--in", "loose", "--picture", "seen.png"]
-    code, out, _ = outcome([asked, *words], capsys)
+    code, out, _ = outcome([name, *words], capsys)
     assert code == 0
     assert out.count(r"loose/caf\xe9.png") == 2
-    code, out, _ = outcome([asked, *words, "--json"], capsys)
+    code, out, _ = outcome([name, *words, "--json"], capsys)
     assert code == 0
     values = json.loads(out)
-    assert values["image"] == values["nearest"][0]["image"] == asked
+    assert values["image"] == values["nearest"][0]["image"] == name
 
 
-def test_a_turned_photo_is_its_own_nearest_at_distance_0(home, capsys):
+def test_similar_finds_a_photo_with_exif_orientation_at_distance_0(home, capsys):
     exif = Image.Exif()
     exif[0x0112] = 6
     image = Image.open(home / "photos" / "red" / "0.png")
-    image.paste((0, 0, 0), (0, 0, 16, 5))  # no symmetry, so that a turn changes the picture
-    image.save(home / "photos" / "red" / "turned.jpg", exif=exif, quality=95)
-    words = ["similar", "photos/red/turned.jpg", "--in", "photos/", "--top", "1", "--json"]
+    image.paste((0, 0, 0), (0, 0, 16, 5))  # no symmetry, so that a rotation changes the image
+    image.save(home / "photos" / "red" / "rotated.jpg", exif=exif, quality=95)
+    words = ["similar", "photos/red/rotated.jpg", "--in", "photos/", "--top", "1", "--json"]
     with pytest.raises(SystemExit):
         main(words)
     (nearest,) = json.loads(capsys.readouterr().out)["nearest"]
-    assert nearest["image"].endswith("turned.jpg")
+    assert nearest["image"].endswith("rotated.jpg")
     assert nearest["distance"] == pytest.approx(0, abs=1e-3)
 
 
-def test_a_model_and_a_folder_without_classes(home, capsys):
+def test_similar_with_a_model_and_a_folder_without_classes(home, capsys):
     shutil.copytree("photos/red", "loose")
     words = ["--model", "saved_models/first/best.keras", "--in", "loose", "--json"]
     code, out, _ = outcome(["photos/red/0.png", *words], capsys)
@@ -126,14 +125,14 @@ def test_a_model_and_a_folder_without_classes(home, capsys):
         ("photos/red/0.png --picture seen.txt", "seen.txt"),
     ],
 )
-def test_bad_input_is_one_line(words, expected, home, capsys):
+def test_similar_reports_bad_input_in_one_line(words, expected, home, capsys):
     (home / "cut.png").write_bytes((home / "photos/red/0.png").read_bytes()[:50])
     code, out, err = outcome(words.split(), capsys)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert expected in err
 
 
-def test_in_a_picture_it_is_the_name_that_is_cut_and_not_the_distance():
+def test_caption_shortens_the_name_and_keeps_the_distance():
     near = Neighbor(0, "IMG_20210304_123456.jpg", None, 41.071)
     assert _caption(near) == "IMG_20210… 41.07"
     assert _caption(near._replace(class_name="cat")) == "cat 41.07"

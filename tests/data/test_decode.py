@@ -11,9 +11,9 @@ from alexnet_tf.data import decode
 from alexnet_tf.data.decode import UnusableImageError, decode_image, is_plain
 from alexnet_tf.data.examples import FileExamples, decode_content
 from alexnet_tf.data.repair import repair
-from alexnet_tf.data.statistics import fit_statistics
-from alexnet_tf.evaluation.predict import Damaged, SquareReader
-from alexnet_tf.evaluation.preprocessing import Preprocessing
+from alexnet_tf.data.scan import scan_images
+from alexnet_tf.evaluation.classifiers import Preprocessing
+from alexnet_tf.evaluation.predict import Damaged, ImageReader
 
 SIDE = 32
 
@@ -114,7 +114,7 @@ def by_file(content, tmp_path):
 
 def by_predict(content, tmp_path):
     """As predict, similar and the demo read an image."""
-    reader = SquareReader(Preprocessing(input_pixels=SIDE, resize_pixels=SIDE, channels=3))
+    reader = ImageReader(Preprocessing(input_pixels=SIDE, resize_pixels=SIDE, channels=3))
     read = reader.read("image", content)
     if isinstance(read, Damaged):
         raise UnusableImageError(read.reason)
@@ -181,9 +181,9 @@ def test_read_errors_that_pass_are_not_cached(tmp_path, monkeypatch):
     paths[7].write_bytes(DAMAGED["text"])
     paths[8].rename(tmp_path / "away.png")  # gone for a while, as on a network file system
     examples = FileExamples(paths, np.zeros(120))
-    monkeypatch.setattr("alexnet_tf.data.reading.MAX_BAD_FRACTION", 0.1)
-    seen = dict(fit_statistics(examples, SIDE).bad)
+    monkeypatch.setattr("alexnet_tf.data.scan.MAX_DAMAGED_FRACTION", 0.1)
+    seen = dict(scan_images(examples, SIDE).damaged)
     assert seen.keys() == {str(paths[7]), str(paths[8])}
     (tmp_path / "away.png").rename(paths[8])
-    again = dict(fit_statistics(FileExamples(paths, np.zeros(120)), SIDE).bad)
+    again = dict(scan_images(FileExamples(paths, np.zeros(120)), SIDE).damaged)
     assert again.keys() == {str(paths[7])}

@@ -113,8 +113,8 @@ def test_records_and_arrays_are_the_same_in_the_same_order(tmp_path, monkeypatch
 
 def test_statistics_of_records(tmp_path):
     examples = open_dataset("varied_toys", data_dir=tmp_path).splits["train"]
-    statistics = fit_statistics(examples, 6)
-    np.testing.assert_array_equal(statistics.usable(examples).labels, examples.labels)
+    statistics, scan = fit_statistics(examples, 6)
+    np.testing.assert_array_equal(scan.examples.labels, examples.labels)
     assert statistics.mean_image.shape == (6, 6, 3)
 
 

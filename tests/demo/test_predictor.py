@@ -16,7 +16,7 @@ def test_classes_equal_those_of_predict(predictor, model, photos, ten_crops):
     path = photos / "red" / "1.png"
     found = predictor.predict(path, ten_crops)
     content = [("x", path.read_bytes())]
-    (expected,) = predict(from_model(model, "m"), content, ten_crops=ten_crops)
+    (expected,) = predict(from_model(model, "m"), content, ten_crop=ten_crops)
     assert found.top == expected.top
     assert len(found.top) == 3
 

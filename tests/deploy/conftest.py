@@ -1,3 +1,3 @@
 """Uses the small model and the images of the export tests."""
 
-from tests.export.conftest import jpegs, model, squares  # noqa: F401
+from tests.export.conftest import jpegs, model, resized  # noqa: F401

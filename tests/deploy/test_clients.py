@@ -41,9 +41,9 @@ rest_client, grpc_client = script("rest_client"), script("grpc_client")
 
 
 @pytest.fixture(scope="module")
-def base(model, squares, tmp_path_factory):
+def base(model, resized, tmp_path_factory):
     base = tmp_path_factory.mktemp("serving") / "alexnet"
-    write_saved_model(model, base, finish=lambda f: write_warm_up(f, "alexnet", squares[:1], 32))
+    write_saved_model(model, base, finish=lambda f: write_warm_up(f, "alexnet", resized[:1], 32))
     return base
 
 

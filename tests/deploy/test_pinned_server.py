@@ -75,8 +75,8 @@ def encode(image, file_format, **options):
 @pytest.mark.skipif(
     not os.environ.get("PINNED_SERVER"), reason="set PINNED_SERVER=1: it downloads TensorFlow"
 )
-def test_graph_runs_in_the_pinned_tensorflow(pinned_python, model, squares, tmp_path):
-    photos = [Image.fromarray(square).resize((93, 64)) for square in squares[:4]]
+def test_graph_runs_in_the_pinned_tensorflow(pinned_python, model, resized, tmp_path):
+    photos = [Image.fromarray(image).resize((93, 64)) for image in resized[:4]]
     exif = Image.Exif()
     exif[0x112] = 6
     photos[1].putalpha(photos[1].convert("L"))
@@ -98,9 +98,9 @@ def test_graph_runs_in_the_pinned_tensorflow(pinned_python, model, squares, tmp_
     results = json.loads(done.stdout)
     assert results["version"] == pinned_version()
     named = [(str(number), content) for number, content in enumerate(contents)]
-    for signature, ten_crops in (("serving_default", False), ("ten_crop", True)):
+    for signature, ten_crop in (("serving_default", False), ("ten_crop", True)):
         found, empty = results["outputs"][signature]
-        expected = list(predict(from_model(model, "m"), named, ten_crops=ten_crops))
+        expected = list(predict(from_model(model, "m"), named, ten_crop=ten_crop))
         assert found["classes"] == [[top.name for top in each.top] for each in expected]
         np.testing.assert_allclose(
             found["probabilities"],

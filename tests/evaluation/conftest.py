@@ -14,7 +14,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def small_model():
-    """A network with two hidden layers, as AlexNet has them."""
+    """A network with two hidden layers, like AlexNet."""
     network = Network(
         convolutions=(Convolution(6, 3, strides=2, then=("activation", "pool")),),
         hidden_units=(24, 12),
@@ -35,7 +35,7 @@ def small_model_file(small_model, tmp_path):
 
 @pytest.fixture
 def colored(tmp_path):
-    """A folder of 24 small images in three classes, told apart by color."""
+    """A folder of 24 small images in three classes, one color each."""
     random = np.random.default_rng(0)
     for label, color in enumerate(("blue", "green", "red")):
         folder = tmp_path / "colored" / color

@@ -1,4 +1,4 @@
-"""Networks whose predictions are averaged, against averages made in NumPy."""
+"""Averaged predictions of several networks, against averages in NumPy."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ SMALL = Network(
     mean=(120.0, 110.0, 100.0),
     scale=(1 / 200,),  # so that no probability is 0
 )
-# Another size of input, and gray: both see the same images.
+# Gray, with another size of input.
 OTHER = SMALL.replace(input_size=11, channels=1, mean=(100.0,))
 
 
@@ -45,7 +45,7 @@ def networks():
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """21 images of 13 x 13 pixels in a train and a test split: what resizing leaves as it is."""
+    """21 images in a train and a test split, of 13 x 13 pixels: resizing does not change them."""
     root = tmp_path_factory.mktemp("ensemble") / "photos"
     random = np.random.default_rng(0)
     for split in ("train", "test"):
@@ -68,13 +68,14 @@ def by_hand(networks, photos):
     images = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(np.float32)
     labels = np.array([NAMES.index(path.parent.name) for path in paths])
     gray = np.round(images @ np.array([0.299, 0.587, 0.114]))[..., None].astype(np.float32)
-    answers = []
+    probabilities = []
     for network in networks:
         side, channels = network.input_shape[1], network.input_shape[3]
-        at = (13 - side) // 2
-        seen = (gray if channels == 1 else images)[:, at : at + side, at : at + side]
-        answers.append(keras.ops.convert_to_numpy(network(seen, training=False)))
-    return np.stack(answers), labels
+        start = (13 - side) // 2
+        source = gray if channels == 1 else images
+        crops = source[:, start : start + side, start : start + side]
+        probabilities.append(keras.ops.convert_to_numpy(network(crops, training=False)))
+    return np.stack(probabilities), labels
 
 
 def counts(probabilities, labels):
@@ -84,37 +85,37 @@ def counts(probabilities, labels):
     return (int((rank >= 1).sum()), int((rank >= 5).sum())), loss
 
 
-def assert_same(ours, theirs):
-    """The same counts; losses may differ in the last digits."""
-    assert dataclasses.replace(ours, loss=0.0) == dataclasses.replace(theirs, loss=0.0)
-    assert ours.loss == pytest.approx(theirs.loss, rel=1e-6)
+def assert_same(errors, expected):
+    """Checks for equal counts, and losses that differ in the last digits only."""
+    assert dataclasses.replace(errors, loss=0.0) == dataclasses.replace(expected, loss=0.0)
+    assert errors.loss == pytest.approx(expected.loss, rel=1e-6)
 
 
-def test_the_average_is_numpys_and_each_network_is_what_evaluate_says(networks, photos):
-    seen = []
+def test_ensemble_matches_numpy_and_its_members_match_evaluate(networks, photos):
+    calls = []
     found = an.evaluate_ensemble(
-        networks, dataset=photos, split="test", batch_size=6, on_progress=lambda *c: seen.append(c)
+        networks, dataset=photos, split="test", batch_size=6, on_progress=lambda *c: calls.append(c)
     )
-    answers, labels = by_hand(networks, photos)
-    for ours, network, probabilities in zip(found.members, networks, answers, strict=True):
-        expected, loss = counts(probabilities, labels)
+    probabilities, labels = by_hand(networks, photos)
+    for ours, network, alone in zip(found.members, networks, probabilities, strict=True):
+        expected, loss = counts(alone, labels)
         assert (ours.center_crop.top1_errors, ours.center_crop.top5_errors) == expected
         assert ours.center_crop.loss == pytest.approx(loss, rel=1e-5)
-        alone = evaluate(model=network, dataset=photos, split="test")
-        assert_same(ours.center_crop, alone.center_crop)
-    together, loss = counts(answers.mean(axis=0), labels)
+        single = evaluate(model=network, dataset=photos, split="test")
+        assert_same(ours.center_crop, single.center_crop)
+    together, loss = counts(probabilities.mean(axis=0), labels)
     errors = found.ensemble.center_crop
     assert (errors.examples, errors.top1_errors, errors.top5_errors) == (21, *together)
     assert errors.loss == pytest.approx(loss, rel=1e-5)
     assert found.ensemble.ten_crop is None
-    assert seen[-1] == (21, 21)
+    assert calls[-1] == (21, 21)
     alone = [member.center_crop.top1_errors for member in found.members]
     gain = found.gain("center_crop")
     assert gain.over_best == pytest.approx((min(alone) - together[0]) / 21)
     assert gain.over_mean == pytest.approx((np.mean(alone) - together[0]) / 21)
 
 
-def test_a_network_with_itself_is_itself_with_ten_crops_too(networks, photos):
+def test_ensemble_of_a_network_with_itself_equals_the_network(networks, photos):
     found = an.evaluate_ensemble(networks[:1] * 2, dataset=photos, ten_crop=True)
     alone = evaluate(model=networks[0], dataset=photos, ten_crop=True)
     for crop in found.crops:
@@ -124,18 +125,18 @@ def test_a_network_with_itself_is_itself_with_ten_crops_too(networks, photos):
     assert found.crops == ("center_crop", "ten_crop")
 
 
-def test_networks_with_classes_in_another_order_are_averaged_by_name(networks, photos):
-    turned = build(SMALL, 3, NAMES[::-1])
-    for ours, theirs in zip(turned.layers, networks[2].layers, strict=True):
+def test_ensemble_matches_classes_in_another_order_by_name(networks, photos):
+    reversed_model = build(SMALL, 3, NAMES[::-1])
+    for ours, theirs in zip(reversed_model.layers, networks[2].layers, strict=True):
         is_classifier = isinstance(theirs, keras.layers.Dense)
         ours.set_weights([w[..., ::-1] if is_classifier else w for w in theirs.get_weights()])
     expected = an.evaluate_ensemble([networks[0], networks[2]], dataset=photos)
-    found = an.evaluate_ensemble([networks[0], turned], dataset=photos)
+    found = an.evaluate_ensemble([networks[0], reversed_model], dataset=photos)
     assert found.ensemble.center_crop == expected.ensemble.center_crop
 
 
-def test_what_no_ensemble_can_be_made_of_is_refused(networks, photos, tmp_path):
-    with pytest.raises(InputError, match="two networks or more"):
+def test_ensemble_rejects_bad_members(networks, photos, tmp_path):
+    with pytest.raises(InputError, match="at least two networks"):
         an.evaluate_ensemble(networks[:1], dataset=photos)
     with pytest.raises(InputError, match="name the data set"):
         an.evaluate_ensemble(networks)
@@ -144,22 +145,24 @@ def test_what_no_ensemble_can_be_made_of_is_refused(networks, photos, tmp_path):
         an.evaluate_ensemble([networks[0], others], dataset=photos)
     with pytest.raises(InputError, match="6 classes"):
         an.evaluate_ensemble([networks[0], build(SMALL, 4, NAMES[:6])], dataset=photos)
-    with pytest.raises(InputError, match="model file not found"):
+    with pytest.raises(InputError, match=r"none\.keras not found"):
         an.evaluate_ensemble([networks[0], tmp_path / "none.keras"], dataset=photos)
 
 
 def add_run(
-    folder, network, dataset, seed, hold_out=0.2, watched="train (held out)", data_dir=None
+    folder, network, dataset, seed, hold_out=0.2, validation_split="train (held out)", data_dir=None
 ):
     folder.mkdir(parents=True)
     save_model(network, folder / "best.keras")
-    record = record_on(dataset, data_dir=data_dir, split=watched, seed=seed, hold_out=hold_out)
+    record = record_on(
+        dataset, data_dir=data_dir, split=validation_split, seed=seed, hold_out=hold_out
+    )
     write_run(folder, record)
 
 
 @pytest.fixture
 def series(networks, photos, tmp_path, monkeypatch):
-    """Two runs by seeds that held out a part of train each, as `train --seeds` leaves them."""
+    """A folder of `train --seeds` with two runs that have different held-out parts of train."""
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2):
         add_run(tmp_path / "both" / f"seed-{seed}", networks[seed - 1], photos, seed)
@@ -168,24 +171,24 @@ def series(networks, photos, tmp_path, monkeypatch):
 
 
 def outcome(words, capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         main(words)
     out, err = capsys.readouterr()
-    return left.value.code, out, err
+    return exited.value.code, out, err
 
 
-def test_what_one_run_held_out_and_others_trained_on_does_not_judge(series, capsys):
+def test_ensemble_is_not_evaluated_on_what_one_run_held_out(series, capsys):
     code, out, err = outcome(["evaluate", "--run", "both", "--split", "validation"], capsys)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "--split test" in err
     assert an.evaluate_ensemble([series]).ensemble.split == "test"
 
 
-@pytest.mark.parametrize("watched", ["test", ""])
-def test_what_a_run_held_out_and_one_on_all_of_train_trained_on_does_not_judge(
-    series, networks, photos, watched
+@pytest.mark.parametrize("validation_split", ["test", ""])
+def test_ensemble_is_not_evaluated_on_held_out_images_of_another_run(
+    series, networks, photos, validation_split
 ):
-    add_run(series.parent / "whole", networks[2], photos, 3, 0.0, watched)
+    add_run(series.parent / "whole", networks[2], photos, 3, 0.0, validation_split)
     members = [series / "seed-1", series.parent / "whole"]
     assert an.evaluate_ensemble(members).ensemble.split == "test"
     for order in (members, members[::-1]):
@@ -193,22 +196,22 @@ def test_what_a_run_held_out_and_one_on_all_of_train_trained_on_does_not_judge(
             an.evaluate_ensemble(order, split="validation")
 
 
-def test_on_another_data_set_the_runs_held_out_nothing(series, photos):
+def test_ensemble_uses_the_validation_split_of_another_data_set(series, photos):
     shutil.copytree(photos / "train", series.parent / "others" / "train")
     shutil.copytree(photos / "test", series.parent / "others" / "val")
     others = series.parent / "others"
     for split in (None, "validation"):
         found = an.evaluate_ensemble([series], dataset=others, split=split)
         assert (found.ensemble.split, found.ensemble.dataset) == ("validation", str(others))
-    with pytest.raises(InputError, match="--split test"):  # named, it is still their own
+    with pytest.raises(InputError, match="--split test"):  # their own data set, by name
         an.evaluate_ensemble([series], dataset=photos, split="validation")
 
 
-def test_further_sizes_come_from_the_runs_own_data_dir(networks, photos, tmp_path, monkeypatch):
-    asked = []
+def test_ensemble_reads_other_sizes_from_the_runs_data_dir(networks, photos, tmp_path, monkeypatch):
+    data_dirs = []
 
     def opened(name, *, data_dir=None, channels=3):
-        asked.append(data_dir)
+        data_dirs.append(data_dir)
         return open_dataset(name, channels=channels)
 
     monkeypatch.setattr(ensemble, "open_dataset", opened)
@@ -217,10 +220,10 @@ def test_further_sizes_come_from_the_runs_own_data_dir(networks, photos, tmp_pat
         add_run(run, networks[seed - 1], photos, 1, data_dir="prepared")
     an.evaluate_ensemble([tmp_path / "seed-1", tmp_path / "seed-2"])
     an.evaluate_ensemble([tmp_path / "seed-1", tmp_path / "seed-2"], data_dir="given")
-    assert asked == ["prepared", "given"]
+    assert data_dirs == ["prepared", "given"]
 
 
-def test_json_names_each_network_the_ensemble_and_the_gain(series, networks, capsys):
+def test_ensemble_json_has_each_network_the_ensemble_and_the_gain(series, networks, capsys):
     runs = ["--run", "both/seed-1", "--run", "both/seed-2"]
     code, out, err = outcome(["evaluate", *runs, "--ten-crop", "--json"], capsys)
     assert (code, err, out.count("\n")) == (0, "", 1)
@@ -235,7 +238,7 @@ def test_json_names_each_network_the_ensemble_and_the_gain(series, networks, cap
     assert found.to_json() == {**values, "members": found.to_json()["members"]}
 
 
-def test_the_table_has_each_network_their_average_and_what_it_saves(series, capsys):
+def test_ensemble_table_has_each_network_the_average_and_the_gain(series, capsys):
     model = ["--model", "both/seed-1/best.keras"]
     code, out, _ = outcome(["evaluate", "--run", "both", *model], capsys)
     assert code == 0

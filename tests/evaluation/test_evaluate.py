@@ -1,4 +1,4 @@
-"""Judging by center crop and ten crops, against slices counted by hand."""
+"""Evaluation by center crop and ten crops, against slices counted in NumPy."""
 
 import keras
 import numpy as np
@@ -6,9 +6,9 @@ import pytest
 
 from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.answers import Answers
+from alexnet_tf.evaluation.classifiers import resized_pixels
+from alexnet_tf.evaluation.error_analysis import LabeledPredictions
 from alexnet_tf.evaluation.evaluate import evaluate, evaluate_examples
-from alexnet_tf.evaluation.target import resized_pixels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.settings import Convolution, Network
 
@@ -27,7 +27,7 @@ def examples():
 
 @pytest.fixture(scope="module")
 def model():
-    """A linear classifier that sees every pixel."""
+    """A linear classifier of all pixels."""
     image = keras.Input((PIXELS, PIXELS, 3))
     weights = keras.initializers.RandomNormal(stddev=1e-3, seed=5)
     flat = keras.layers.Flatten()(image)
@@ -58,7 +58,7 @@ def check(errors, expected):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 23, 500])
-def test_both_crops_are_what_slicing_gives_whatever_the_batch(model, examples, batch_size):
+def test_evaluate_examples_matches_slicing_for_any_batch_size(model, examples, batch_size):
     crops = [crop.astype(np.float32) for crop in slices(examples.images)]
     each = np.stack([model.predict_on_batch(crop) for crop in crops])
     found = evaluate_examples(model, examples, RESIZED, batch_size, ten_crop=True)
@@ -70,17 +70,17 @@ def test_both_crops_are_what_slicing_gives_whatever_the_batch(model, examples, b
     check(alone.center_crop, by_hand(each[4], examples.labels))
 
 
-def test_a_model_whose_weights_changed_is_judged_anew(model, examples):
+def test_evaluate_examples_uses_changed_weights(model, examples):
     changed = keras.models.clone_model(model)
     changed.set_weights(model.get_weights())
     before = evaluate_examples(changed, examples, RESIZED).center_crop
-    changed.layers[-1].bias.assign([50.0] + [0.0] * (CLASSES - 1))  # always says class 0
+    changed.layers[-1].bias.assign([50.0] + [0.0] * (CLASSES - 1))  # always predicts class 0
     after = evaluate_examples(changed, examples, RESIZED).center_crop
     assert after != before
     assert after.top1_errors == int((examples.labels != 0).sum())
 
 
-def test_outputs_that_are_no_numbers_are_errors_and_the_loss_is_none(model, examples):
+def test_evaluate_examples_counts_nan_outputs_as_errors(model, examples):
     broken = keras.models.clone_model(model)
     broken.layers[-1].bias.assign([float("nan")] * CLASSES)
     errors = evaluate_examples(broken, examples, RESIZED).center_crop
@@ -90,36 +90,36 @@ def test_outputs_that_are_no_numbers_are_errors_and_the_loss_is_none(model, exam
 
 
 @pytest.mark.parametrize("ten_crop", [False, True])
-def test_what_each_image_was_answered_adds_up_to_the_errors(model, examples, ten_crop):
+def test_on_predictions_receives_the_predictions_behind_the_errors(model, examples, ten_crop):
     parts = []
     found = evaluate_examples(
-        model, examples, RESIZED, 20, ten_crop=ten_crop, on_answers=parts.append
+        model, examples, RESIZED, 20, ten_crop=ten_crop, on_predictions=parts.append
     )
-    said = Answers.join(parts)
-    np.testing.assert_array_equal(said.labels, examples.labels)  # in order, without padding
-    assert (said.ranks >= 1).sum() == found.center_crop.top1_errors
-    assert (said.ranks >= 5).sum() == found.center_crop.top5_errors
-    loss = -np.log(said.label_probabilities.astype(np.float64)).mean()
+    predicted = LabeledPredictions.concatenate(parts)
+    np.testing.assert_array_equal(predicted.labels, examples.labels)  # in order, without padding
+    assert (predicted.ranks >= 1).sum() == found.center_crop.top1_errors
+    assert (predicted.ranks >= 5).sum() == found.center_crop.top5_errors
+    loss = -np.log(predicted.label_probabilities.astype(np.float64)).mean()
     assert loss == pytest.approx(found.center_crop.loss)
 
 
-def test_progress_ends_at_all_the_images(model, examples):
-    seen = []
-    evaluate_examples(model, examples, RESIZED, 10, on_progress=lambda *call: seen.append(call))
-    assert seen == [(10, 23), (20, 23), (23, 23)]
+def test_on_progress_ends_at_the_number_of_images(model, examples):
+    calls = []
+    evaluate_examples(model, examples, RESIZED, 10, on_progress=lambda *call: calls.append(call))
+    assert calls == [(10, 23), (20, 23), (23, 23)]
 
 
-def test_the_model_says_what_images_are_resized_to(model):
-    ours = build_model(NETWORK, classes=2, resize_pixels=RESIZED)
-    assert resized_pixels(ours) == RESIZED
+def test_resized_pixels_is_read_from_the_model(model):
+    built = build_model(NETWORK, classes=2, resize_pixels=RESIZED)
+    assert resized_pixels(built) == RESIZED
     assert resized_pixels(model) == PIXELS
 
 
-def test_a_model_alone_needs_a_data_set(model):
+def test_evaluate_rejects_a_model_without_a_data_set(model):
     with pytest.raises(InputError, match="name the data set"):
         evaluate(model=model)
 
 
-def test_a_run_and_a_model_are_one_too_many(model):
+def test_evaluate_rejects_a_run_with_a_model(model):
     with pytest.raises(InputError, match="not both"):
         evaluate("run", model=model, dataset="shapes")

@@ -1,4 +1,4 @@
-"""From what the user names to image files."""
+"""Image files named by file, folder or pattern."""
 
 import io
 
@@ -27,7 +27,7 @@ def test_sources_keep_their_order(folder):
     assert find_images(given) == [
         "photos/deep/er/c.gif",
         "-",
-        "photos/notes.txt",  # named outright: the user's word for it
+        "photos/notes.txt",  # a file given by name need not look like an image
         "photos/a.png",
         "photos/b.JPG",
     ]

@@ -1,4 +1,4 @@
-"""Prediction: top classes, ten crops, damaged files, the command, the picture."""
+"""`predict`: top classes, ten crops, damaged files, the command, the picture."""
 
 import io
 import json
@@ -12,8 +12,7 @@ from PIL import Image, ImageOps
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model, open_classifier
-from alexnet_tf.evaluation.predict import Damaged, predict
-from alexnet_tf.evaluation.prediction_picture import draw_predictions
+from alexnet_tf.evaluation.predict import Damaged, draw_predictions, predict
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
 from alexnet_tf.settings import Convolution, Network
@@ -52,19 +51,19 @@ def test_prediction_uses_the_center_crop_and_sorts_classes(model):
     (found,) = predict(from_model(model, "m"), [("a.png", content)], top=2)
     expected = model(pixels[None, 2:14, 2:14].astype("float32")).numpy()[0]
     order = np.argsort(-expected)[:2]
-    assert [guess.number for guess in found.top] == order.tolist()
-    assert [guess.name for guess in found.top] == [NAMES[i] for i in order]
-    np.testing.assert_allclose([g.probability for g in found.top], expected[order], atol=1e-6)
+    assert [top.number for top in found.top] == order.tolist()
+    assert [top.name for top in found.top] == [NAMES[i] for i in order]
+    np.testing.assert_allclose([t.probability for t in found.top], expected[order], atol=1e-6)
     np.testing.assert_array_equal(found.pixels, pixels)
 
 
 def test_ten_crops_are_averaged(model):
     content, pixels = encoded(1)
-    (found,) = predict(from_model(model, "m"), [("a.png", content)], top=9, ten_crops=True)
+    (found,) = predict(from_model(model, "m"), [("a.png", content)], top=9, ten_crop=True)
     corners = [(y, x) for y in (0, 4) for x in (0, 4)] + [(2, 2)]
     crops = np.stack([pixels[y : y + 12, x : x + 12] for y, x in corners]).astype("float32")
     expected = model(np.concatenate([crops, crops[:, :, ::-1]])).numpy().mean(axis=0)
-    got = {guess.number: guess.probability for guess in found.top}
+    got = {top.number: top.probability for top in found.top}
     np.testing.assert_allclose([got[i] for i in range(3)], expected, atol=1e-6)
 
 
@@ -72,7 +71,7 @@ def test_equal_probabilities_are_sorted_by_class_number(model):
     even = types.SimpleNamespace(**vars(from_model(model, "m")))
     even.probabilities = lambda images: np.full((len(images), 3), 1 / 3, np.float32)
     (found,) = predict(even, [("a.png", encoded()[0])])
-    assert [guess.number for guess in found.top] == [0, 1, 2]
+    assert [top.number for top in found.top] == [0, 1, 2]
 
 
 def test_predictions_of_several_batches_keep_the_order_of_all_images(model):
@@ -81,9 +80,9 @@ def test_predictions_of_several_batches_keep_the_order_of_all_images(model):
     images[70] = ("70.png", b"")
     images[99] = ("99.png", "Permission denied")
     found = list(predict(from_model(model, "m"), images))
-    assert [answer.image for answer in found] == [name for name, _ in images]
-    damaged = [answer for answer in found if isinstance(answer, Damaged)]
-    assert [answer.image for answer in damaged] == ["3.png", "70.png", "99.png"]
+    assert [prediction.image for prediction in found] == [name for name, _ in images]
+    damaged = [prediction for prediction in found if isinstance(prediction, Damaged)]
+    assert [prediction.image for prediction in damaged] == ["3.png", "70.png", "99.png"]
     assert damaged[2].reason == "Permission denied"
 
 
@@ -91,7 +90,7 @@ def test_gray_and_rgb_networks_take_gray_and_rgb_files(model):
     for network in (model, small_model(channels=1)):
         for mode in ("RGB", "L"):
             (found,) = predict(from_model(network, "m"), [("a", encoded(0, (20, 30), mode)[0])])
-            assert sum(guess.probability for guess in found.top) == pytest.approx(1, abs=1e-5)
+            assert sum(top.probability for top in found.top) == pytest.approx(1, abs=1e-5)
 
 
 def test_top_below_one_is_rejected(model):
@@ -122,9 +121,9 @@ def files(model, tmp_path, monkeypatch):
 
 
 def ran(arguments, capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         main(["predict", "--model", "m.keras", *arguments])
-    return (left.value.code, *capsys.readouterr())
+    return (exited.value.code, *capsys.readouterr())
 
 
 def test_command_prints_one_json_object(files, capsys):

@@ -1,4 +1,4 @@
-"""Nearest rows against distances in NumPy, whatever the chunks."""
+"""Nearest rows against distances in NumPy, for any chunk size."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation import similarity
-from alexnet_tf.evaluation.feature_index import FeatureIndex
+from alexnet_tf.evaluation.features import FeatureIndex
 from alexnet_tf.evaluation.similarity import nearest, nearest_rows
 
 
@@ -33,11 +33,11 @@ def by_hand(features, queries, distance):
 def test_nearest_rows_match_numpy_in_any_chunks(rows, queries, top, chunk_rows, distance, seed):
     random = np.random.default_rng(seed)
     features = random.normal(size=(rows, 7)).astype(np.float32)
-    asked = random.normal(size=(queries, 7)).astype(np.float32)
+    query_rows = random.normal(size=(queries, 7)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(similarity, "_CHUNK_BYTES", 4 * 7 * chunk_rows)
-        numbers, distances = nearest_rows(features, asked, top, distance)
-    expected = by_hand(features, asked, distance)
+        numbers, distances = nearest_rows(features, query_rows, top, distance)
+    expected = by_hand(features, query_rows, distance)
     order = np.argsort(expected, axis=1, kind="stable")[:, :top]
     np.testing.assert_array_equal(numbers, order)
     np.testing.assert_allclose(distances, np.take_along_axis(expected, order, 1), atol=1e-9)

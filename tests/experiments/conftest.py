@@ -4,30 +4,30 @@ from PIL import Image
 from run_records import epoch_record, run_record
 
 from alexnet_tf import recipes, runs
-from alexnet_tf.experiments import catalog
-from alexnet_tf.experiments import conditions as conditions_module
-from alexnet_tf.experiments.conditions import Conditions
+from alexnet_tf.experiments import claims
+from alexnet_tf.experiments import plan as plan_module
 from alexnet_tf.experiments.definition import Experiment, Pair, Variant
+from alexnet_tf.experiments.plan import Provenance
 from alexnet_tf.run_record import DatasetRecord, history_text
 from alexnet_tf.settings import Convolution
 from alexnet_tf.train_options import TrainOptions
 
 
 @pytest.fixture(autouse=True)
-def begin_under(monkeypatch):
-    """Sets the conditions that runs start under, without a commit at first."""
+def set_provenance(monkeypatch):
+    """Sets the provenance of runs that start, without a commit at first."""
 
-    def begin(commit, cores=2):
-        now = Conditions(commit, "here", cores)
-        monkeypatch.setattr(conditions_module, "conditions", lambda: now)
+    def set_to(commit, cores=2):
+        provenance = Provenance(commit, cores)
+        monkeypatch.setattr(plan_module, "current_provenance", lambda: provenance)
 
-    begin(None)
-    return begin
+    set_to(None)
+    return set_to
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of small images in three classes, told apart by color."""
+    """A folder of small images in three classes of different colors."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 30), ("val", 9)):
         for label, color in enumerate(("blue", "green", "red")):
@@ -55,18 +55,17 @@ def tiny(monkeypatch):
         name="tiny",
         claim="One is better than two.",
         section="3.1",
-        paper="six times",
+        paper_result="six times",
         recipe="tiny",
         variants=(Variant("one"), Variant("two", {"norm": "none"})),
-        metrics=("test_error", "training_error"),
         expected=(Pair("one", "two"),),
         limit_train=None,
         epochs=2,
         seeds=1,
-        how="In milliseconds.",
-        reason="It is small.",
+        setting="In milliseconds.",
+        limitation="It is small.",
     )
-    monkeypatch.setitem(catalog.EXPERIMENTS, "tiny", experiment)
+    monkeypatch.setitem(claims.EXPERIMENTS, "tiny", experiment)
     return experiment
 
 
@@ -84,17 +83,17 @@ def entry(epoch, training, test=0.5):
 
 @pytest.fixture
 def scripted(monkeypatch, no_collection):
-    """Stands for `train`: writes what a run leaves, with errors from a function of the run."""
+    """Replaces `train`: writes a run's files, with errors from a function of recipe and seed."""
 
     class Scripted:
         def __init__(self):
             self.runs = []
             self.errors = lambda recipe, seed: [0.4, 0.3]
-            self.before = lambda folder: None
+            self.before_run = lambda folder: None
 
         def __call__(self, dataset=None, *, run_dir, on_epoch, recipe=None, seed=0, **options):
             self.runs.append((run_dir.name, options))
-            self.before(run_dir)
+            self.before_run(run_dir)
             run_dir.mkdir(parents=True, exist_ok=True)
             history = []
             for epoch, error in enumerate(self.errors(recipe, seed), 1):

@@ -41,7 +41,7 @@ def model_file(model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def squares():
+def resized():
     """uint8 [24, 36, 36, 3], as smooth as photos."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (24, 4, 4, 3), np.uint8)
@@ -51,11 +51,11 @@ def squares():
 
 
 @pytest.fixture(scope="session")
-def jpegs(squares):
+def jpegs(resized):
     """JPEG files of several sizes, none of them the network's."""
     contents = []
-    for number, square in enumerate(squares[:4]):
+    for number, image in enumerate(resized[:4]):
         file = io.BytesIO()
-        Image.fromarray(square).resize((50 + 20 * number, 60)).save(file, "JPEG")
+        Image.fromarray(image).resize((50 + 20 * number, 60)).save(file, "JPEG")
         contents.append(file.getvalue())
     return contents

@@ -1,4 +1,4 @@
-"""The `export` command and function: files, table, permissions, refused arguments."""
+"""The `export` command and function: files, table, permissions, rejected options."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.export import export as export_module
-from alexnet_tf.export.export import export
+from alexnet_tf.export.export import ExportOptions, export
 from alexnet_tf.export.verify import VerificationImages, Verifier
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.training.train import train
@@ -23,15 +23,19 @@ from tests.export.conftest import NAMES, small_network
 
 
 @pytest.fixture(scope="module")
-def photos(squares, tmp_path_factory):
+def photos(resized, tmp_path_factory):
     """A folder data set with the model's classes in another order, that of the folder names."""
     root = tmp_path_factory.mktemp("photos")
-    for number, square in enumerate(squares):
+    for number, image in enumerate(resized):
         split = "train" if number % 2 else "val"
         folder = root / split / NAMES[number // 2 % len(NAMES)]
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(square).save(folder / f"{number:02}.png")
+        Image.fromarray(image).save(folder / f"{number:02}.png")
     return root
+
+
+def export_with(**options):
+    return export(ExportOptions(**options))
 
 
 def run_export(arguments, capsys):
@@ -42,7 +46,7 @@ def run_export(arguments, capsys):
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_verifier_disables_tf32_and_restores_the_setting(model, squares, before, tmp_path):
+def test_verifier_disables_tf32_and_restores_the_setting(model, resized, before, tmp_path):
     enabled = tf.config.experimental.tensor_float_32_execution_enabled
     reference, during = from_model(model, "m"), []
 
@@ -50,12 +54,12 @@ def test_verifier_disables_tf32_and_restores_the_setting(model, squares, before,
         during.append((len(images), enabled()))
         return reference.probabilities(images)
 
-    crops = squares[:, 2:34, 2:34].astype(np.float32)
+    crops = resized[:, 2:34, 2:34].astype(np.float32)
     recorded = dataclasses.replace(reference, probabilities=record_setting)
     original = enabled()
     tf.config.experimental.enable_tensor_float_32_execution(before)
     try:
-        images = VerificationImages("", squares, crops, None)
+        images = VerificationImages("", resized, crops, None, crops[:0])
         Verifier(recorded, images).compare("Keras", recorded, tmp_path)
         after = enabled()
     finally:
@@ -93,18 +97,18 @@ def test_export_writes_and_verifies_all_formats(model_file, photos, tmp_path, ca
     assert (tmp_path / "serving/small-int8.tflite").is_file()
 
 
-def test_int8_without_training_images_is_refused(model_file, tmp_path, monkeypatch):
+def test_int8_without_training_images_is_rejected(model_file, tmp_path, monkeypatch):
     synthetic = types.SimpleNamespace(splits={}, name="shapes", class_names=())
     monkeypatch.setattr("alexnet_tf.export.verify.open_dataset", lambda *_, **__: synthetic)
     with pytest.raises(InputError, match="--dataset"):
-        export(model=model_file, formats=["tflite"], quantize="int8", out=tmp_path / "out")
+        export_with(model=model_file, formats=["tflite"], quantize="int8", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_all_users_can_read_exports_made_under_umask_077(model_file, photos, tmp_path):
     out, before = tmp_path / "new" / "serving", os.umask(0o077)
     try:
-        export(
+        export_with(
             model=model_file,
             dataset=photos,
             formats=["saved_model", "tflite", "onnx"],
@@ -124,7 +128,7 @@ def test_all_users_can_read_exports_made_under_umask_077(model_file, photos, tmp
 def test_export_keeps_the_permissions_of_existing_folders(model_file, photos, tmp_path):
     out = tmp_path / "private"
     out.mkdir(mode=0o700)
-    export(model=model_file, dataset=photos, formats=["tflite"], out=out, check_images=2)
+    export_with(model=model_file, dataset=photos, formats=["tflite"], out=out, check_images=2)
     assert out.stat().st_mode & 0o777 == 0o700
 
 
@@ -140,17 +144,17 @@ def test_export_keeps_the_permissions_of_existing_folders(model_file, photos, tm
         ({"formats": ["onnx"], "quantize": "float16"}, "--format tflite"),
     ],
 )
-def test_invalid_arguments_are_refused(model_file, photos, tmp_path, options, word):
+def test_export_rejects_invalid_options(model_file, photos, tmp_path, options, word):
     arguments = {"model": model_file, "dataset": photos, "out": tmp_path / "out", **options}
     with pytest.raises(InputError, match=word):
-        export(**arguments)
+        export_with(**arguments)
     assert not (tmp_path / "out").exists()
 
 
 def test_missing_dependency_is_reported_before_writing(model_file, photos, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ai_edge_litert", None)
     with pytest.raises(InputError, match=r"alexnet-tf\[export\]"):
-        export(model=model_file, dataset=photos, out=tmp_path / "out")
+        export_with(model=model_file, dataset=photos, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -166,16 +170,16 @@ def test_file_with_different_predictions_is_removed(model_file, photos, tmp_path
     monkeypatch.setattr(export_module, "open_classifier", open_wrong)
     for form in ("saved_model", "tflite"):
         with pytest.raises(RuntimeError, match=r"differ .* 0\.01"):
-            export(model=model_file, dataset=photos, formats=[form], out=tmp_path / "out")
+            export_with(model=model_file, dataset=photos, formats=[form], out=tmp_path / "out")
     assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
 
 
-def test_verifier_counts_agreements_and_errors(model, squares, tmp_path):
+def test_verifier_counts_agreements_and_errors(model, resized, tmp_path):
     reference = from_model(model, "m")
-    crops = squares[:, 2:34, 2:34].astype(np.float32)
+    crops = resized[:, 2:34, 2:34].astype(np.float32)
     right = reference.probabilities(crops).argmax(axis=1)
     labels = (right + (np.arange(24) < 5)) % len(NAMES)  # five errors of the model
-    verifier = Verifier(reference, VerificationImages("", squares, crops, labels))
+    verifier = Verifier(reference, VerificationImages("", resized, crops, labels, crops[:0]))
     rolled = types.SimpleNamespace(
         name="", probabilities=lambda x: np.roll(reference.probabilities(x), 1, axis=1)
     )
@@ -192,7 +196,9 @@ def test_run_is_verified_and_calibrated_on_its_own_images(photos, tmp_path, monk
     recipe = get_recipe("shapes")
     recipe = recipe.replace(network=small_network(), epochs=1, batch_size=4, resize_pixels=36)
     train(str(photos), run_dir=tmp_path / "run", recipe=recipe, precision="float32", quiet=True)
-    result = export(tmp_path / "run", formats=["tflite"], quantize="int8", out=tmp_path / "out")
+    result = export_with(
+        run=tmp_path / "run", formats=["tflite"], quantize="int8", out=tmp_path / "out"
+    )
     assert result.images == f"{photos}, validation images"
     keras, tflite = result.checks
     assert keras.images == tflite.images == 12

@@ -14,8 +14,12 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from alexnet_tf.data.decode import MAX_PIXELS
-from alexnet_tf.export.image_decoding import decode_squares, decode_upright
-from alexnet_tf.export.image_headers import checked_pixels, exif_orientation
+from alexnet_tf.export.image_decoding import (
+    checked_pixels,
+    decode_and_resize,
+    decode_upright,
+    exif_orientation,
+)
 
 CONTENT = tf.TensorSpec((), tf.string)
 decode = tf.function(lambda content: decode_upright(content, 3), input_signature=[CONTENT])
@@ -175,7 +179,7 @@ def test_other_formats_equal_pillow(photo, file_format, options):
 
 
 def test_gray_network_gets_luminance(photo):
-    gray = decode_squares(tf.constant([encode(photo, "PNG")]), 1, 30)
+    gray = decode_and_resize(tf.constant([encode(photo, "PNG")]), 1, 30)
     np.testing.assert_allclose(
         gray[0, ..., 0], np.asarray(photo.convert("L").crop((7, 0, 37, 30))), atol=1
     )
@@ -280,7 +284,7 @@ def test_animated_gif_of_pillow_is_measured_and_decoded(photo):
 
 
 @pytest.mark.parametrize("content", [b"", b"B", b"RIFF", b"RIFF1234WAVE", b"text", b"\xff\xd8\xff"])
-def test_other_files_are_refused(content):
+def test_other_files_are_rejected(content):
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"damaged|JPEG"):
         pixels(content)
 
@@ -289,18 +293,20 @@ def test_other_files_are_refused(content):
 def test_truncated_files_raise_invalid_argument(photo, file_format):
     image = photo.quantize(16) if file_format == "GIF" else photo
     content = encode(image, file_format)
-    refused = 0
+    rejected = 0
     for size in range(0, 64, 3):
         try:
-            decode_squares(tf.constant([content[:size]]), 3, 16)
+            decode_and_resize(tf.constant([content[:size]]), 3, 16)
         except tf.errors.InvalidArgumentError:
-            refused += 1
-    assert refused == 22
+            rejected += 1
+    assert rejected == 22
 
 
 def test_decoding_starts_only_if_all_images_fit(photo):
     contents = tf.constant([encode(photo, "PNG"), bomb(8193, 8192), b"not an image"])
-    graph_function = tf.function(lambda x: decode_squares(x, 3, 16)).get_concrete_function(contents)
+    graph_function = tf.function(lambda x: decode_and_resize(x, 3, 16)).get_concrete_function(
+        contents
+    )
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"more than {MAX_PIXELS} pixels"):
         graph_function(contents[:2])
     with pytest.raises(tf.errors.InvalidArgumentError, match="is not JPEG"):
@@ -312,10 +318,10 @@ def test_decoding_starts_only_if_all_images_fit(photo):
 PEAK_MEMORY = """
 import json, sys
 import tensorflow as tf
-from alexnet_tf.export.image_decoding import decode_squares
+from alexnet_tf.export.image_decoding import decode_and_resize
 tf.config.threading.set_inter_op_parallelism_threads(8)
 function = tf.function(
-    lambda x: decode_squares(x, 3, 16), input_signature=[tf.TensorSpec((None,), tf.string)]
+    lambda x: decode_and_resize(x, 3, 16), input_signature=[tf.TensorSpec((None,), tf.string)]
 )
 def peak_megabytes():
     lines = open("/proc/self/status").read().splitlines()
@@ -327,7 +333,7 @@ for names in json.loads(sys.argv[1]):
         function(tf.constant([open(name, "rb").read() for name in names]))
         outcome = "decoded"
     except tf.errors.InvalidArgumentError:
-        outcome = "refused"
+        outcome = "rejected"
     results.append((outcome, peak_megabytes() - before))
 print(json.dumps(results))
 """
@@ -359,11 +365,11 @@ needs_proc = pytest.mark.skipif(
 
 @needs_proc
 @pytest.mark.slow
-def test_decompression_bomb_is_refused_without_using_memory(tmp_path):
+def test_decompression_bomb_is_rejected_without_using_memory(tmp_path):
     content = bomb(20_000, 20_000)
     assert len(content) < 500_000
     _, (outcome, megabytes) = peak_growth(tmp_path, [bomb(16, 16)], [content])
-    assert outcome == "refused"
+    assert outcome == "rejected"
     assert megabytes < 100
 
 

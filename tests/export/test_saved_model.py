@@ -53,10 +53,10 @@ print(json.dumps({"outputs": outputs, "foreign": foreign}))
 
 
 @pytest.fixture(scope="module")
-def folder(model, squares, tmp_path_factory):
+def folder(model, resized, tmp_path_factory):
     base = tmp_path_factory.mktemp("serving") / "flowers"
     return write_saved_model(
-        model, base, finish=lambda path: write_warm_up(path, "flowers", squares[:2], 32)
+        model, base, finish=lambda path: write_warm_up(path, "flowers", resized[:2], 32)
     )
 
 
@@ -91,7 +91,7 @@ def pillow_png(content):
 @pytest.mark.parametrize(("signature", "ten"), [("serving_default", False), ("ten_crop", True)])
 def test_encoded_images_give_the_keras_models_predictions(standalone, model, jpegs, signature, ten):
     named = [(str(i), pillow_png(content)) for i, content in enumerate(jpegs)]
-    expected = list(predict(from_model(model, "m"), named, ten_crops=ten))
+    expected = list(predict(from_model(model, "m"), named, ten_crop=ten))
     got = standalone["outputs"][signature]
     np.testing.assert_allclose(
         got["probabilities"], [[g.probability for g in p.top] for p in expected], atol=1e-5
@@ -135,17 +135,17 @@ def test_request_of_zero_images_gives_zero_rows(signatures, name):
 
 
 @pytest.mark.parametrize("count", [1, 6, 7, 13])
-def test_ten_crop_in_parts_gives_the_mean_over_all_crops(signatures, model, squares, count):
-    files = [tf.io.encode_png(square).numpy() for square in squares[:count]]
+def test_ten_crop_in_parts_gives_the_mean_over_all_crops(signatures, model, resized, count):
+    files = [tf.io.encode_png(image).numpy() for image in resized[:count]]
     output = signatures["ten_crop"](image_bytes=tf.constant(files))
     corners = [(y, x) for y in (0, 4) for x in (0, 4)]
-    crops = np.stack([squares[:count, y : y + 32, x : x + 32] for y, x in [*corners, (2, 2)]])
+    crops = np.stack([resized[:count, y : y + 32, x : x + 32] for y, x in [*corners, (2, 2)]])
     crops = np.concatenate([crops, crops[:, :, :, ::-1]]).astype(np.float32)
     expected = np.mean([model(crop) for crop in crops], axis=0)
     np.testing.assert_allclose(output["all_probabilities"], expected, atol=1e-6)
 
 
-def pillow_square(content, size):
+def pillow_resized(content, size):
     """Decodes with Pillow, upright and on white; resizes with `resize_and_crop`."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
@@ -153,31 +153,31 @@ def pillow_square(content, size):
     return resize_and_crop(tf.constant(rgb), size).numpy()
 
 
-def test_predictions_agree_with_pillow_preprocessing(signatures, model, squares):
+def test_predictions_agree_with_pillow_preprocessing(signatures, model, resized):
     files = []
-    for orientation, square in enumerate(squares[:9]):
+    for orientation, image in enumerate(resized[:9]):
         exif, file = Image.Exif(), io.BytesIO()
         exif[0x112] = orientation
-        Image.fromarray(square).resize((93, 64)).save(file, "JPEG", quality=70, exif=exif)
+        Image.fromarray(image).resize((93, 64)).save(file, "JPEG", quality=70, exif=exif)
         files.append(file.getvalue())
     for file_format in ("PNG", "WEBP"):
-        file, image = io.BytesIO(), Image.fromarray(squares[9]).resize((64, 93))
+        file, image = io.BytesIO(), Image.fromarray(resized[9]).resize((64, 93))
         image.putalpha(image.convert("L"))
         image.save(file, file_format)
         files.append(file.getvalue())
-    crops = np.stack([pillow_square(file, 36)[2:34, 2:34] for file in files]).astype(np.float32)
+    crops = np.stack([pillow_resized(file, 36)[2:34, 2:34] for file in files]).astype(np.float32)
     output = signatures["serving_default"](image_bytes=tf.constant(files))
     np.testing.assert_allclose(output["all_probabilities"][:9], model(crops)[:9], atol=1e-3)
     # Pillow and TensorFlow contain different versions of the WebP decoder.
     np.testing.assert_allclose(output["all_probabilities"][9:], model(crops)[9:], atol=1e-2)
 
 
-def test_predict_reads_the_same_photos_as_the_served_graph(signatures, model, squares):
+def test_predict_reads_the_same_photos_as_the_served_graph(signatures, model, resized):
     files = []
-    for orientation, square in enumerate(squares[:9]):
+    for orientation, image in enumerate(resized[:9]):
         exif, file = Image.Exif(), io.BytesIO()
         exif[0x112] = orientation
-        Image.fromarray(square).resize((93, 64)).save(file, "JPEG", exif=exif)
+        Image.fromarray(image).resize((93, 64)).save(file, "JPEG", exif=exif)
         files.append(file.getvalue())
     named = [(str(i), content) for i, content in enumerate(files)]
     predicted = [p.top[0].name for p in predict(from_model(model, "m"), named)]
@@ -185,7 +185,7 @@ def test_predict_reads_the_same_photos_as_the_served_graph(signatures, model, sq
     assert [row[0].decode() for row in output["classes"].numpy()] == predicted
 
 
-def test_oversized_image_is_refused_by_every_signature_on_files(signatures, jpegs):
+def test_oversized_image_is_rejected_by_every_signature_on_files(signatures, jpegs):
     position = jpegs[0].index(b"\xff\xc0") + 5
     bomb = jpegs[0][:position] + b"\xff\xdc\xff\xdc" + jpegs[0][position + 4 :]
     for name in ("serving_default", "ten_crop", "features"):
@@ -296,7 +296,7 @@ def test_simultaneous_export_takes_the_next_version(model, tmp_path):
     assert (base / "1" / "saved_model.pb").read_bytes() == b"theirs"
 
 
-def test_saved_model_of_another_program_is_refused(tmp_path):
+def test_saved_model_of_another_program_is_rejected(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
     with pytest.raises(InputError, match="export"):
         open_classifier(tmp_path)

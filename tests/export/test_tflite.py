@@ -18,8 +18,8 @@ BOUNDS = {"none": 1e-4, "float16": 5e-3, "dynamic": 0.08, "int8": 0.15}
 
 
 @pytest.fixture(scope="module")
-def crops(squares):
-    return squares[:, 2:34, 2:34].astype(np.float32)
+def crops(resized):
+    return resized[:, 2:34, 2:34].astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_tflite_conversion_is_deterministic(model, converted):
 @pytest.mark.parametrize(
     ("kind", "images", "word"), [("int4", None, "int8"), ("int8", None, "--dataset")]
 )
-def test_invalid_quantization_is_refused(model, kind, images, word):
+def test_invalid_quantization_is_rejected(model, kind, images, word):
     with pytest.raises(InputError, match=word):
         to_tflite(model, kind, images)
 

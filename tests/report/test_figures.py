@@ -4,9 +4,8 @@ import types
 
 import numpy as np
 
-from alexnet_tf.evaluation.answers import Answers
-from alexnet_tf.evaluation.metrics import class_errors
-from alexnet_tf.evaluation.report import Errors, Evaluation
+from alexnet_tf.evaluation.error_analysis import LabeledPredictions, class_errors
+from alexnet_tf.evaluation.metrics import Errors, Evaluation
 from alexnet_tf.figures.canvas import LIGHT
 from alexnet_tf.report.figures import FIGURES
 
@@ -16,7 +15,8 @@ def test_figures_of_a_thousand_classes_show_the_worst():
     labels = np.arange(3000) % 1000
     classes = random.integers(0, 1000, (3000, 5)).astype(np.int32)
     ranks = np.where(classes[:, 0] == labels, 0, 7).astype(np.int32)
-    answers = Answers(labels, ranks, classes, np.full((3000, 5), 0.2, np.float32), labels * 0.0)
+    probabilities = np.full((3000, 5), 0.2, np.float32)
+    answers = LabeledPredictions(labels, ranks, classes, probabilities, labels * 0.0)
     wrong = int((ranks > 0).sum())
     data = types.SimpleNamespace(
         predictions=answers,

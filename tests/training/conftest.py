@@ -5,7 +5,7 @@ from PIL import Image
 import alexnet_tf as an
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Convolution, Schedule
-from alexnet_tf.training.saver import Saver
+from alexnet_tf.training.run_folder import Saver
 
 
 @pytest.fixture(autouse=True)
@@ -14,13 +14,13 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """Draws no curves, which takes longer than these runs; those of `whole` are drawn."""
+def no_curves(monkeypatch):
+    """Skips drawing curves, which takes longer than these runs; those of `whole` are drawn."""
     monkeypatch.setattr(Saver, "_draw", lambda self, folder, history: None)
 
 
 def write_photos(root):
-    """Writes a folder of small images in three classes, told apart by color, and returns it."""
+    """Writes a folder of small images in three classes, one color per class, and returns it."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 30), ("val", 9)):
         for label, color in enumerate(("blue", "green", "red")):
@@ -35,13 +35,13 @@ def write_photos(root):
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of images of one's own."""
+    """A folder of the user's own images."""
     return write_photos(tmp_path / "photos")
 
 
 @pytest.fixture(scope="session")
 def tiny_recipe():
-    """The paper's order of things on 16 pixels, in milliseconds."""
+    """A network like the paper's for 16 pixels, which trains in milliseconds."""
     recipe = get_recipe("paper")
     network = recipe.network.replace(
         convolutions=(
@@ -63,7 +63,7 @@ def tiny_recipe():
 
 
 def train_in(folder, recipe, **options):
-    """Trains on a folder's own photos, in float32, and returns the result."""
+    """Trains on photos written into a folder, in float32, and returns the result."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         photos = str(write_photos(folder / "photos"))
@@ -73,11 +73,11 @@ def train_in(folder, recipe, **options):
 
 @pytest.fixture(scope="session")
 def whole(tiny_recipe, tmp_path_factory):
-    """The result of the tiny recipe's run, which was never stopped. To be read only."""
+    """The result of an uninterrupted run of the tiny recipe. Read only."""
     return train_in(tmp_path_factory.mktemp("whole"), tiny_recipe)
 
 
 @pytest.fixture(scope="session")
 def one_epoch(tiny_recipe, tmp_path_factory):
-    """The folder of such a run of one epoch. To be read or copied only."""
+    """The folder of such a run of one epoch. Read or copy only."""
     return train_in(tmp_path_factory.mktemp("short"), tiny_recipe, epochs=1).run_dir

@@ -10,18 +10,18 @@ from alexnet_tf.training import checkpoints
 
 def write(folder, step, run="a"):
     tensors = {"model/w": np.full((3, 4), step, np.float32)}
-    return checkpoints.write(folder, tensors, {"epoch": step // 10, "step": step, "run": run})
+    return checkpoints.write(folder, tensors, {"epoch": step // 10, "step": step}, run)
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_checkpoint_round_trips(tmp_path):
     write(tmp_path, 10)
-    tensors, state, complaints = checkpoints.read_newest(tmp_path)
+    tensors, state, warnings = checkpoints.read_newest(tmp_path)
     np.testing.assert_array_equal(tensors["model/w"], np.full((3, 4), 10, np.float32))
-    assert state == {"epoch": 1, "step": 10, "run": "a"}
-    assert complaints == []
+    assert state == {"epoch": 1, "step": 10}
+    assert warnings == []
 
 
-def test_the_last_two_are_kept(tmp_path):
+def test_checkpoints_keep_the_last_two(tmp_path):
     for step in (10, 20, 30):
         write(tmp_path, step)
     assert [p.name for p in sorted(tmp_path.glob("*.safetensors"))] == [
@@ -34,21 +34,21 @@ def test_the_last_two_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("before", "newest"), [((9_998, 9_999, 10_000), 10_000), ((1, 99_999_999, 100_000_000), 1)]
 )
-def test_the_newest_is_so_by_number_beyond_the_digits_of_the_name(before, newest, tmp_path):
+def test_newest_checkpoint_is_chosen_by_number_not_by_text(before, newest, tmp_path):
     for number in before:
         state = {"epoch": min(number, newest), "step": number}
-        checkpoints.write(tmp_path, {"model/w": np.zeros(3, np.float32)}, state)
+        checkpoints.write(tmp_path, {"model/w": np.zeros(3, np.float32)}, state, "a")
     _, state, _ = checkpoints.read_newest(tmp_path)
     assert (state["epoch"], state["step"]) == (newest, before[-1])
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
-def test_checksums_are_what_sha256sum_reads(tmp_path):
+def test_checksum_file_is_accepted_by_sha256sum(tmp_path):
     path = write(tmp_path, 10)
     subprocess.run(["sha256sum", "-c", f"{path.name}.sha256"], cwd=tmp_path, check=True)
 
 
-def test_no_checkpoint(tmp_path):
+def test_read_newest_returns_none_without_checkpoints(tmp_path):
     assert checkpoints.read_newest(tmp_path / "none") is None
 
 
@@ -71,34 +71,34 @@ def empty_checksum(path):
 
 
 @pytest.mark.parametrize("damage", [truncate, zero, flip_one_bit, empty_checksum])
-def test_a_damaged_newest_is_set_aside_and_the_one_before_is_used(tmp_path, damage):
+def test_damaged_newest_checkpoint_is_set_aside_and_the_one_before_is_read(tmp_path, damage):
     write(tmp_path, 10)
     newest = write(tmp_path, 20)
     damage(newest)
-    tensors, state, complaints = checkpoints.read_newest(tmp_path)
+    tensors, state, warnings = checkpoints.read_newest(tmp_path)
     assert state["step"] == 10
     assert tensors["model/w"][0, 0] == 10
-    assert newest.name in complaints[0]
+    assert newest.name in warnings[0]
     assert newest.with_suffix(".damaged").is_file()
     assert not newest.exists()
 
 
-def test_swapped_checkpoints_are_noticed(tmp_path):
+def test_swapped_checkpoints_are_rejected(tmp_path):
     first, second = write(tmp_path, 10), write(tmp_path, 20)
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(content)
     there = sorted(path.name for path in tmp_path.iterdir())
-    for _ in range(2):  # nothing is moved away while there is nothing to go on from
+    for _ in range(2):  # nothing is renamed if no checkpoint is intact
         with pytest.raises(checkpoints.DamagedCheckpointError, match=r"step-00000020.*-00000010"):
             checkpoints.read_newest(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == there
 
 
-def test_a_whole_checkpoint_in_the_wrong_place_is_noticed(tmp_path):
+def test_intact_checkpoint_of_another_name_or_run_is_rejected(tmp_path):
     write(tmp_path, 10)
     newest = write(tmp_path, 20)
-    # Under another's name, checksum and all; then one of another run.
+    # With another checkpoint's name and its checksum; then one of another run.
     older = newest.with_name("epoch-0001-step-00000010.safetensors")
     moved = newest.with_name("epoch-0003-step-00000030.safetensors")
     moved.write_bytes(older.read_bytes())
@@ -107,14 +107,14 @@ def test_a_whole_checkpoint_in_the_wrong_place_is_noticed(tmp_path):
     theirs = write(tmp_path / "other", 40, run="b")
     for path in theirs.parent.iterdir():
         path.rename(tmp_path / path.name)
-    _, state, complaints = checkpoints.read_newest(tmp_path, "a")
+    _, state, warnings = checkpoints.read_newest(tmp_path, "a")
     assert state["step"] == 20
-    assert [theirs.name in complaints[0], moved.name in complaints[1]] == [True, True]
-    assert "another run's (b, not a)" in complaints[0]
-    assert f"inside it is {older.name}" in complaints[1]
+    assert [theirs.name in warnings[0], moved.name in warnings[1]] == [True, True]
+    assert "another run's (b, not a)" in warnings[0]
+    assert f"inside it is {older.name}" in warnings[1]
 
 
-def test_a_disk_that_is_full_leaves_the_checkpoints_before(tmp_path, monkeypatch):
+def test_full_disk_keeps_the_earlier_checkpoints(tmp_path, monkeypatch):
     write(tmp_path, 10)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -129,7 +129,7 @@ def test_a_disk_that_is_full_leaves_the_checkpoints_before(tmp_path, monkeypatch
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_one_without_its_checksum_does_not_count_and_is_removed_by_the_next(tmp_path):
+def test_checkpoint_without_checksum_is_ignored_and_removed_by_the_next(tmp_path):
     write(tmp_path, 10)
     cut_short = write(tmp_path, 20)
     cut_short.with_name(cut_short.name + ".sha256").unlink()

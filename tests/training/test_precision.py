@@ -20,9 +20,9 @@ from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Convolution
-from alexnet_tf.training.optimizer import PaperMomentum
+from alexnet_tf.training.optimizers import PaperMomentum
 from alexnet_tf.training.state import Totals
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.step import TrainingStep
 
 EPOCHS, STEPS, SEEDS = 10, 30, 3
 LEARNING_RATE = 0.001
@@ -49,7 +49,7 @@ def data():
     drawn = [draw_example("train", index) for index in range(32 * STEPS)]
     images = resize_and_crop(np.stack([image for image, _ in drawn]), 36).numpy()
     examples = ArrayExamples(images, np.array([label for _, label in drawn]))
-    return examples, fit_statistics(examples, 36, cache=False)
+    return examples, fit_statistics(examples, 36, cache=False)[0]
 
 
 def make_model(recipe, statistics, dtype, seed):

@@ -1,4 +1,4 @@
-"""Training on a prepared folder, and with classes that count alike."""
+"""Training on a prepared folder, and with class weights."""
 
 import json
 
@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data import statistics
+from alexnet_tf.data import scan
 from alexnet_tf.data.pipeline import balanced_weights, training_batches
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError, TrainingError
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.prepare.prepare import prepare
-from alexnet_tf.training.optimizer import PaperMomentum
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.optimizers import PaperMomentum
+from alexnet_tf.training.step import TrainingStep
 from alexnet_tf.training.train import train
 
 
@@ -24,7 +24,7 @@ def prepared(photos, tmp_path):
     return prepare(str(photos), tmp_path / "prepared", size=20, kind="raw", processes=1).folder
 
 
-def test_a_prepared_folder_trains_like_any_data_set(prepared, tiny_recipe, tmp_path):
+def test_prepared_folder_trains_and_resumes(prepared, tiny_recipe, tmp_path):
     run = tmp_path / "run"
     result = train(
         str(prepared),
@@ -62,7 +62,7 @@ def damage(folder, split, number):
     return lambda: path.write_bytes(whole)
 
 
-def test_a_damaged_validation_image_is_told_before_training(jpegs, tiny_recipe, tmp_path):
+def test_damaged_validation_image_is_reported_before_training(jpegs, tiny_recipe, tmp_path):
     name = open_dataset(jpegs).splits["validation"].name(10)
     damage(jpegs, "validation", 10)
     with pytest.raises(InputError, match=rf"1 of 27 validation images .* 1%: {name} \(damaged"):
@@ -70,10 +70,10 @@ def test_a_damaged_validation_image_is_told_before_training(jpegs, tiny_recipe, 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_damaged_training_image_that_was_not_looked_at_ends_the_run_in_one_line(
+def test_damaged_image_found_in_training_ends_the_run_with_one_line(
     jpegs, tiny_recipe, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(statistics, "KEEP_BYTES", 0)  # as of a set too big for memory
+    monkeypatch.setattr(scan, "IMAGE_CACHE_BYTES", 0)  # as for a set that does not fit into memory
     name, run = open_dataset(jpegs).splits["train"].name(31), tmp_path / "run"
     undo = damage(jpegs, "train", 31)
     with pytest.raises(TrainingError, match=rf"^{name} \(damaged.*--resume") as caught:
@@ -83,7 +83,7 @@ def test_a_damaged_training_image_that_was_not_looked_at_ends_the_run_in_one_lin
     assert len(train(run_dir=run, resume=True, quiet=True).history) == 1
 
 
-def test_a_damaged_record_still_has_a_name(jpegs):
+def test_damaged_prepared_record_still_has_a_name(jpegs):
     examples = open_dataset(jpegs).splits["train"]
     marker = json.loads((jpegs / "prepared.json").read_text())
     shard = jpegs / marker["splits"]["train"]["shards"][0]
@@ -91,16 +91,16 @@ def test_a_damaged_record_still_has_a_name(jpegs):
     assert examples.name(0).startswith(f"{shard} at byte ")
 
 
-def test_unknown_class_weights_are_refused(tiny_recipe):
+def test_unknown_class_weights_are_rejected(tiny_recipe):
     with pytest.raises(InputError, match="--class-weights"):
         train("shapes", recipe=tiny_recipe, class_weights="fair", quiet=True)
 
 
-def test_a_weight_is_as_good_as_seeing_an_example_that_often(prepared, tiny_recipe):
+def test_class_weight_equals_repeating_the_examples(prepared, tiny_recipe):
     """One update with weights 3, 1, 1 is that of three times the first class's loss."""
     examples = open_dataset(prepared).splits["train"]
     recipe = tiny_recipe.replace(dropout=0.0, weight_decay=0.0)
-    statistics = fit_statistics(examples, recipe.resize_pixels, cache=False)
+    statistics, _ = fit_statistics(examples, recipe.resize_pixels, cache=False)
 
     def updated(class_weights, scale):
         model = build_model(recipe, classes=3, seed=1)
@@ -116,7 +116,7 @@ def test_a_weight_is_as_good_as_seeing_an_example_that_often(prepared, tiny_reci
 
     plain_loss, plain = updated(None, 1.0)
     same_loss, same = updated(np.full(3, 2.0, np.float32), 0.5)
-    assert same_loss == pytest.approx(plain_loss)  # what is reported is not weighted
+    assert same_loss == pytest.approx(plain_loss)  # the reported loss is not weighted
     for a, b in zip(plain, same, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     _, other = updated(np.array([3.0, 1.0, 1.0], np.float32), 1.0)

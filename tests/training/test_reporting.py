@@ -1,13 +1,15 @@
-"""The screen at a terminal: tests otherwise run without one, where no bar is drawn."""
+"""What a run prints at a terminal, and the speed that it reports."""
 
 import io
+import types
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from run_records import epoch_record
 
-from alexnet_tf.training.reporting import TrainingReporter, epoch_note
+from alexnet_tf.training import reporting
+from alexnet_tf.training.reporting import StepClock, TrainingReporter, epoch_note
 
 RECORD = epoch_record(
     2,
@@ -31,7 +33,7 @@ def shown(reporter):
     return reporter.rich.file.getvalue()
 
 
-def test_the_bar_of_an_epoch_shows_speed_time_left_loss_and_top1(reporter):
+def test_epoch_bar_shows_speed_time_left_loss_and_top1_error(reporter):
     with reporter.progress("epoch 2 of 8", 40) as bar:
         bar.update(10, note=epoch_note(1234.4, 75, 1.5, 0.25))
     speed, errors = "1,234 images/s, 1:15 left", ("loss 1.500", "top-1 error 25.0%")
@@ -39,35 +41,34 @@ def test_the_bar_of_an_epoch_shows_speed_time_left_loss_and_top1(reporter):
         assert part in shown(reporter)
 
 
-def test_counting_starts_without_a_total(reporter):
+def test_progress_bar_starts_without_a_total(reporter):
     with reporter.progress("reading the training images") as update:
         update(5, 10)
     assert "reading the training images" in shown(reporter)
     assert "5/10" in shown(reporter)
 
 
-def test_an_epochs_line_stands_under_its_header(reporter):
-    reporter.header()
-    reporter.epoch(RECORD, 8)
+def test_epoch_line_is_aligned_with_its_header(reporter):
+    reporter.history([RECORD], 8)
     header, line = shown(reporter).splitlines()
     for part in ("2/8", "1.5000", "1.2500", "50.00%", "12.50%", "0.01", "1,234", "1.5%"):
         assert part in line
     assert line.index("50.00%") + len("50.00%") == header.index("top-1 err") + len("top-1 err")
 
 
-def test_an_epoch_without_validation_has_dashes(reporter):
+def test_epoch_line_without_validation_has_dashes(reporter):
     reporter.epoch(epoch_record(2), 8)
     assert shown(reporter).count(" - ") == 3
 
 
-def test_quiet_shows_warnings_only(capfd):
+def test_quiet_reporter_prints_warnings_only(capfd):
     reporter = TrainingReporter(quiet=True)
     reporter.message("hidden")
     reporter.warn("seen")
     assert capfd.readouterr().err == "seen\n"
 
 
-def test_brackets_and_blanks_in_names_are_shown_and_quoted(reporter):
+def test_reporter_prints_brackets_and_quotes_paths_with_spaces(reporter):
     reporter.settings({"data": "my [red] set: 90 training images"})
     assert "my [red] set: 90 training images" in shown(reporter)
     reporter.settings({"results": "/folder" * 40})
@@ -75,3 +76,30 @@ def test_brackets_and_blanks_in_names_are_shown_and_quoted(reporter):
     reporter.finished(Path("my [red] run"), "best epoch 2")
     assert "evaluate --ten-crop --run 'my [red] run'\n" in shown(reporter)
     assert "train --resume --run-dir 'my [red] run' --epochs N" in shown(reporter)
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """A list of the one time that it is."""
+    now = [0.0]
+    monkeypatch.setattr(reporting, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_step_clock_excludes_the_first_call_if_others_follow(now):
+    clock = StepClock()
+    now[0] = 10
+    clock.tick(1, 16)
+    assert (clock.seconds, clock.seconds_per_step, clock.images_per_second) == (10, 10, 1.6)
+    assert clock.steps_in(1e6) == 1
+    now[0] = 11
+    clock.tick(4, 80)
+    assert (clock.seconds, clock.seconds_per_step, clock.images_per_second) == (11, 0.25, 64)
+    assert [clock.steps_in(seconds) for seconds in (0.1, 0.5, 1e6)] == [1, 2, 50]
+
+
+def test_step_clock_excludes_images_seen_before_a_resume(now):
+    clock = StepClock(examples=32)
+    now[0] = 10
+    clock.tick(1, 48)
+    assert clock.images_per_second == 1.6

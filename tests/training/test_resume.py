@@ -1,4 +1,4 @@
-"""Going on with a run: what starts again, and what is refused and left as it is."""
+"""Resuming a run: what restarts, and what is rejected and left unchanged."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model, save_model
 from alexnet_tf.training import validation
-from alexnet_tf.training.saver import Saver
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.run_folder import Saver
+from alexnet_tf.training.step import TrainingStep
 from alexnet_tf.training.trainer import Trainer
 
 NUMBERS = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
@@ -34,7 +34,7 @@ def numbers(history):
 
 
 def everything_in(folder):
-    # The lock may be made anew: it says only whose the folder is.
+    # The lock may be created anew: it holds only the run's id.
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != runs.LOCK)
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -55,7 +55,7 @@ def killed(monkeypatch):
     return kill
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_again(
+def test_run_killed_before_its_first_checkpoint_restarts(
     tiny_recipe, photos, tmp_path, whole, killed
 ):
     killed(lambda: go(tiny_recipe, photos, tmp_path / "run"))
@@ -64,14 +64,14 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(
 
 
 @pytest.mark.parametrize("gone", ["*", "*.sha256"])
-def test_a_run_whose_checkpoints_are_gone_is_refused_and_left_as_it_is(one_epoch, tmp_path, gone):
+def test_run_with_missing_checkpoints_is_rejected_and_unchanged(one_epoch, tmp_path, gone):
     folder = shutil.copytree(one_epoch, tmp_path / "run")
     for path in (folder / "checkpoints").glob(gone):
         path.unlink()
     there = everything_in(folder)
     with pytest.raises(InputError, match=r"no checkpoint with its \.sha256.*nothing was changed"):
         resume(folder, epochs=2)
-    # Results alone are as good a sign, and so is a history alone.
+    # Results alone, or a history alone, show too that epochs were trained.
     history = (folder / "history.jsonl").read_bytes()
     (folder / "history.jsonl").unlink()
     with pytest.raises(InputError, match="put them back"):
@@ -95,7 +95,7 @@ def weights(tiny_recipe, tmp_path):
 TUNED = {"epochs": 1, "batch_size": 16, "freeze": ("conv1",), "dropout": 0.25}
 
 
-def test_a_fine_tuning_run_killed_before_its_first_checkpoint_starts_from_its_weights_again(
+def test_fine_tuning_run_killed_before_its_first_checkpoint_restarts_from_its_weights(
     photos, weights, tmp_path, killed, monkeypatch
 ):
     whole = go("shapes", photos, tmp_path / "whole", weights=weights, **TUNED)
@@ -108,7 +108,7 @@ def test_a_fine_tuning_run_killed_before_its_first_checkpoint_starts_from_its_we
     np.testing.assert_array_equal(ours.get_layer("conv1").kernel, theirs.get_layer("conv1").kernel)
 
 
-def test_weights_that_are_gone_or_others_are_refused_where_a_run_starts_again_from_them(
+def test_restart_with_missing_or_changed_weights_is_rejected(
     tiny_recipe, photos, weights, tmp_path, killed
 ):
     folder = tmp_path / "run"
@@ -116,17 +116,19 @@ def test_weights_that_are_gone_or_others_are_refused_where_a_run_starts_again_fr
     there = everything_in(folder)
     other = tiny_recipe.replace(network=tiny_recipe.network.replace(hidden_units=(8,)))
     save_model(build_model(other, class_names=("cat", "dog")), weights)
-    with pytest.raises(InputError, match=r"w\.keras is another network by now"):
+    with pytest.raises(InputError, match=r"w\.keras now holds another network"):
         resume(folder)
     weights.unlink()
     with pytest.raises(
-        InputError, match=r"starts again from the weights.*w\.keras: model file not found"
+        InputError, match=r"restarts from its --weights.*w\.keras: model file not found"
     ):
         resume(folder)
     assert everything_in(folder) == there
 
 
-def test_so_does_the_run_of_a_seed(photos, weights, tmp_path, killed):
+def test_seed_run_killed_before_its_first_checkpoint_restarts_from_its_weights(
+    photos, weights, tmp_path, killed
+):
     given = {"dataset": str(photos), "recipe": "shapes", "precision": "float32", "weights": weights}
     folder, options = tmp_path / "all", {**TUNED, **given, "quiet": True}
     killed(lambda: an.train_seeds([3], run_dir=folder, **options))
@@ -135,30 +137,30 @@ def test_so_does_the_run_of_a_seed(photos, weights, tmp_path, killed):
     np.testing.assert_array_equal(ours.get_layer("conv1").kernel, theirs.get_layer("conv1").kernel)
 
 
-def test_other_data_than_the_runs_are_refused_and_nothing_is_written(tiny_recipe, photos, tmp_path):
+def test_resume_with_changed_data_is_rejected_and_nothing_is_written(tiny_recipe, photos, tmp_path):
     folder = tmp_path / "run"
     go(tiny_recipe, photos, folder, epochs=1)
     there = everything_in(folder)
     (photos / "train" / "red" / "07.png").rename(tmp_path / "07.png")
     (photos / "val" / "blue" / "08.png").rename(tmp_path / "08.png")
-    expected = "89 training examples and not 90; 26 validation examples and not 27"
-    with pytest.raises(InputError, match=f"photos is not what .* it has {expected}"):
+    expected = "89 training examples instead of 90; 26 validation examples instead of 27"
+    with pytest.raises(InputError, match=f"photos has changed since .* it has {expected}"):
         resume(folder, epochs=2)
     (tmp_path / "07.png").rename(photos / "train" / "red" / "07.png")
     (tmp_path / "08.png").rename(photos / "val" / "blue" / "08.png")
     for split in ("train", "val"):
         (photos / split / "green").rename(photos / split / "grass")
-    with pytest.raises(InputError, match="it has 'grass' and not 'green' as class 1"):
+    with pytest.raises(InputError, match="it has 'grass' instead of 'green' as class 1"):
         resume(folder, epochs=2)
     for split in ("train", "val"):
         shutil.rmtree(photos / split / "grass")
-    with pytest.raises(InputError, match="2 classes and not 3"):
+    with pytest.raises(InputError, match="2 classes instead of 3"):
         resume(folder, epochs=2)
     assert everything_in(folder) == there
 
 
-def test_a_run_whose_epoch_is_one_call_stops_after_it(tiny_recipe, photos, tmp_path, monkeypatch):
-    recipe = tiny_recipe.replace(batch_size=90)  # one update an epoch
+def test_run_stops_after_an_epoch_of_one_call(tiny_recipe, photos, tmp_path, monkeypatch):
+    recipe = tiny_recipe.replace(batch_size=90)  # one update per epoch
     whole = go(recipe, photos, tmp_path / "whole", epochs=4)
     call, seen = TrainingStep.__call__, []
 
@@ -175,7 +177,7 @@ def test_a_run_whose_epoch_is_one_call_stops_after_it(tiny_recipe, photos, tmp_p
         go(recipe, photos, tmp_path / "run", epochs=4)
     assert len(seen) == 2
     assert numbers(resume(tmp_path / "run").history) == numbers(whole.history)
-    # In the last epoch only the validation is left.
+    # After a stop in the last epoch only the validation is left.
     seen.clear()
     with pytest.raises(TrainingStopped, match="before the validation of epoch 2 of 2"):
         go(recipe, photos, tmp_path / "last", epochs=2)
@@ -183,7 +185,7 @@ def test_a_run_whose_epoch_is_one_call_stops_after_it(tiny_recipe, photos, tmp_p
     assert len(seen) == 2
 
 
-def test_a_run_stopped_in_validation_repeats_only_the_validation(
+def test_run_stopped_in_validation_repeats_only_the_validation(
     tiny_recipe, photos, tmp_path, whole, monkeypatch
 ):
     folder = tmp_path / "run"
@@ -210,14 +212,14 @@ def test_a_run_stopped_in_validation_repeats_only_the_validation(
     assert sum(steps) == 12  # of epochs 2 and 3
 
 
-def test_a_recipe_changed_under_its_name_is_refused(tiny_recipe, one_epoch):
+def test_resume_with_a_changed_recipe_of_the_same_name_is_rejected(tiny_recipe, one_epoch):
     changed = tiny_recipe.replace(weight_decay=0.1)
     with pytest.raises(InputError, match="the recipe tiny differs from the run's in weight_decay"):
         resume(one_epoch, recipe=changed)
     assert len(resume(one_epoch, recipe=tiny_recipe).history) == 1
 
 
-def test_an_interrupt_while_saving_names_the_command_that_resumes(
+def test_interrupt_while_saving_names_the_command_that_resumes(
     tiny_recipe, photos, tmp_path, whole, monkeypatch
 ):
     folder = tmp_path / "run"

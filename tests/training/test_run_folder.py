@@ -1,4 +1,4 @@
-"""A run's folder: damage to its records is noticed and named, whatever byte it is."""
+"""The run folder: damage to any byte of its records is found, and only one process trains in it."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
 from alexnet_tf.files import sha256
 from alexnet_tf.run_record import history_text
-from alexnet_tf.training.run_folder import RunFolder, begin, new_run_path
+from alexnet_tf.training.run_folder import RunFolder, create_run_folder, new_run_path
 
 RECORD = run_record()
 HISTORY = [epoch_record(epoch) for epoch in (1, 2, 3)]
@@ -27,12 +27,12 @@ def folder(tmp_path):
     run.close()
 
 
-def test_the_record_is_read_as_it_was_written(folder):
+def test_run_record_round_trips(folder):
     assert runs.read_run(folder.path) == RECORD
     assert json.loads((folder.path / runs.RUN).read_text())["recipe"]["name"] == "shapes"
 
 
-def test_every_changed_byte_of_the_record_is_noticed(folder):
+def test_run_record_with_any_changed_byte_is_rejected(folder):
     path = folder.path / runs.RUN
     content = path.read_bytes()
     for place in range(len(content)):
@@ -45,7 +45,7 @@ def test_every_changed_byte_of_the_record_is_noticed(folder):
                     runs.read_run(folder.path)
 
 
-def test_every_truncated_record_is_noticed(folder):
+def test_run_record_truncated_anywhere_is_rejected(folder):
     path = folder.path / runs.RUN
     content = path.read_bytes()
     for length in range(len(content)):
@@ -57,13 +57,13 @@ def test_every_truncated_record_is_noticed(folder):
         runs.read_run(folder.path)
 
 
-def test_the_record_of_another_run_is_noticed(folder):
+def test_run_record_of_another_run_is_rejected(folder):
     runs.write_run(folder.path, RECORD.replace(id="b" * 16))
     with pytest.raises(InputError, match=r"belongs to another run: its id is bbb.* is aaa"):
         runs.read_run(folder.path)
 
 
-def test_a_history_as_a_kill_leaves_it_is_in_order(folder):
+def test_history_left_by_a_kill_is_repaired_without_a_warning(folder):
     for history in (HISTORY, HISTORY[:2], [*HISTORY, epoch_record(4)]):
         folder.write_history(history)
         assert folder.repair_history(HISTORY) is None
@@ -72,7 +72,7 @@ def test_a_history_as_a_kill_leaves_it_is_in_order(folder):
     assert folder.repair_history(HISTORY[:1]) is None  # killed before the first was written
 
 
-def test_a_damaged_history_is_named_and_written_again(folder):
+def test_damaged_history_is_reported_and_restored(folder):
     path = folder.path / runs.HISTORY
     content = path.read_bytes()
     flipped = [
@@ -90,7 +90,7 @@ def test_a_damaged_history_is_named_and_written_again(folder):
     assert str(path) in folder.repair_history(HISTORY)
 
 
-def test_the_history_of_a_finished_run_is_verified_when_read(folder):
+def test_history_of_a_finished_run_is_verified_when_read(folder):
     path = folder.path / runs.HISTORY
     seal = sha256(path.read_bytes())
     folder.write_run(RECORD.replace(history_sha256=seal))
@@ -103,7 +103,7 @@ def test_the_history_of_a_finished_run_is_verified_when_read(folder):
         runs.read_history(folder.path)
 
 
-def test_a_run_can_begin_where_one_was_killed_at_once(tmp_path):
+def test_run_can_start_where_another_was_killed_at_its_start(tmp_path):
     run = RunFolder(tmp_path / "run")
     (run.path / ".run.123.writing.json").write_text("{")
     run.close()
@@ -113,24 +113,24 @@ def test_a_run_can_begin_where_one_was_killed_at_once(tmp_path):
         new_run_path(run.path, "tiny")
 
 
-def test_a_new_run_takes_no_folder_in_which_another_began_meanwhile(tmp_path):
+def test_new_run_avoids_a_folder_in_which_another_run_started_meanwhile(tmp_path):
     path = new_run_path(tmp_path / "run", "tiny")
     other = RunFolder(path, new=True)
     other.write_run(RECORD)
     with pytest.raises(FolderTakenError, match="another process is training in"):
-        begin(path, named=True)
+        create_run_folder(path, named=True)
     other.close()
-    with pytest.raises(FolderTakenError, match="another run has begun in"):
-        begin(path, named=True)
+    with pytest.raises(FolderTakenError, match="another run has started in"):
+        create_run_folder(path, named=True)
     for name in ("run-2", "run-3"):
-        following = begin(path, named=False)
+        following = create_run_folder(path, named=False)
         assert following.path == tmp_path / name
         following.write_run(RECORD)
         following.close()
     assert runs.read_run(path) == RECORD
 
 
-def test_the_lock_goes_with_the_process_that_held_it(tmp_path):
+def test_lock_ends_with_its_process(tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from alexnet_tf.training.run_folder import RunFolder\n"

@@ -1,4 +1,4 @@
-"""The settings of a run: options over the recipe, and what a resumed run may be given."""
+"""The settings of a run: options applied to the recipe, and the check on resume."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def resumed(record, **options):
     return resumed_settings(record, TrainOptions(**options))
 
 
-def test_options_of_the_network_reach_it_and_are_recorded():
+def test_network_options_are_applied_and_recorded():
     made = settings(**NETWORK, epochs=4)
     assert set(NETWORK) == set(NETWORK_OVERRIDES)
     for name, value in NETWORK.items():
@@ -56,7 +56,7 @@ def test_options_of_the_network_reach_it_and_are_recorded():
         ({"recipe": "vgg"}, "recipe 'vgg'"),
     ],
 )
-def test_options_out_of_range_are_refused(option, message):
+def test_options_out_of_range_are_rejected(option, message):
     with pytest.raises(InputError, match=message):
         settings(**option)
 
@@ -76,7 +76,7 @@ def test_options_out_of_range_are_refused(option, message):
         ({"recipe": "lenet"}, "--recipe lenet differs from the run's shapes"),
     ],
 )
-def test_a_resumed_run_may_repeat_its_options_and_not_change_them(given, message):
+def test_resumed_run_may_repeat_its_options_but_not_change_them(given, message):
     record = record_of(settings(**NETWORK))
     expected = RunSettings(record.options, record.recipe, record.epochs)
     assert resumed(record, **NETWORK) == expected
@@ -86,7 +86,7 @@ def test_a_resumed_run_may_repeat_its_options_and_not_change_them(given, message
         resumed(record, **given)
 
 
-def test_a_recipe_of_the_same_name_with_other_values_is_refused_on_resume():
+def test_resume_rejects_a_recipe_of_the_same_name_with_other_values():
     recipe = get_recipe("shapes")
     record = record_of(settings(recipe=recipe, momentum=0.8))
     assert resumed(record, recipe=recipe).recipe == record.recipe
@@ -96,15 +96,15 @@ def test_a_recipe_of_the_same_name_with_other_values_is_refused_on_resume():
         resumed(record, recipe=changed)
 
 
-def test_a_resumed_run_may_train_for_more_epochs_only():
+def test_resumed_run_may_only_train_for_more_epochs():
     record = record_of(settings(epochs=4))
     assert resumed(record, epochs=6).epochs == 6
-    assert resumed(record, epochs=6).recipe.epochs == 4  # what the schedule is scaled to
+    assert resumed(record, epochs=6).recipe.epochs == 4  # the schedule is scaled to these
     with pytest.raises(InputError, match="--epochs 3 is less than the run's 4"):
         resumed(record, epochs=3)
 
 
-def test_linear_scaling_multiplies_the_learning_rate_by_the_growth_of_the_batch():
+def test_linear_scaling_multiplies_the_learning_rate_by_the_batch_size_ratio():
     given = {"batch_size": 256, "learning_rate_scaling": "linear", "warm_up_epochs": 2.0}
     made = settings(**given)
     assert made.recipe.learning_rate == pytest.approx(0.01 * 256 / 64)  # shapes: 64
@@ -120,7 +120,7 @@ def test_linear_scaling_multiplies_the_learning_rate_by_the_growth_of_the_batch(
     assert resumed(record_of(scaled), **given, learning_rate=0.02).recipe == scaled.recipe
 
 
-def test_a_word_that_is_a_folder_and_a_tfds_name_is_the_tfds_name(tmp_path, monkeypatch):
+def test_dataset_that_is_a_folder_and_a_tfds_name_is_the_tfds_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("mnist", "photos"):
         (tmp_path / name).mkdir()
@@ -130,7 +130,7 @@ def test_a_word_that_is_a_folder_and_a_tfds_name_is_the_tfds_name(tmp_path, monk
     assert meant == ["mnist", folder, folder, str(tmp_path / "photos"), "none", "./none"]
 
 
-def test_a_path_that_is_not_utf8_is_refused(tmp_path):
+def test_path_that_is_not_utf8_is_rejected(tmp_path):
     folder = tmp_path / os.fsdecode(b"to\xfeys")
     folder.mkdir()
     with pytest.raises(InputError, match=r"--dataset .*to\\xfeys: .*rename it"):

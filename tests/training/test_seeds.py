@@ -1,4 +1,4 @@
-"""Runs by seeds: the same as one by one, and a resume that leaves nothing out."""
+"""Seed series: equal to single runs, and resumed completely."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def losses(result):
 
 
 @pytest.mark.slow
-def test_each_run_is_the_one_that_its_seed_alone_gives(tiny_recipe, photos, tmp_path):
+def test_seed_series_gives_the_runs_of_the_single_seeds(tiny_recipe, photos, tmp_path):
     given = {"recipe": tiny_recipe.replace(epochs=1), "precision": "float32", "quiet": True}
     first, second = train_seeds((3, 1), run_dir=tmp_path / "all", dataset=str(photos), **given)
     assert [r.run_dir.name for r in (first, second)] == ["seed-3", "seed-1"]
@@ -66,7 +66,9 @@ def calls(monkeypatch, no_collection):
     return made, stop_at
 
 
-def test_resume_leaves_the_finished_goes_on_with_the_stopped_and_begins_the_rest(calls, tmp_path):
+def test_resumed_series_keeps_finished_runs_resumes_the_stopped_one_and_starts_the_rest(
+    calls, tmp_path
+):
     made, stop_at = calls
     stop_at.append("seed-2")
     with pytest.raises(TrainingStopped, match=f"--resume --run-dir {tmp_path / 'all'}"):
@@ -77,7 +79,7 @@ def test_resume_leaves_the_finished_goes_on_with_the_stopped_and_begins_the_rest
     results = train_seeds(run_dir=tmp_path / "all", resume=True)
     assert made == [
         {"folder": "seed-2", "resume": True},
-        # What was asked of them all is kept for those that had not begun.
+        # The options of the series apply to runs that had not started.
         {
             "folder": "seed-3",
             "resume": False,
@@ -94,7 +96,7 @@ def test_resume_leaves_the_finished_goes_on_with_the_stopped_and_begins_the_rest
     assert [(call["resume"], call["epochs"]) for call in made] == [(True, 4)] * 3
 
 
-def test_a_recipe_of_ones_own_comes_back_when_resumed(calls, tiny_recipe, tmp_path):
+def test_resumed_series_restores_a_custom_recipe(calls, tiny_recipe, tmp_path):
     made, stop_at = calls
     stop_at.append("seed-1")
     with pytest.raises(TrainingStopped):
@@ -110,7 +112,7 @@ def outcome(words, capsys):
     return left.value.code, capsys.readouterr().err
 
 
-def test_the_command_trains_by_seeds_and_goes_on_without_naming_them(
+def test_train_command_resumes_a_series_without_naming_its_seeds(
     calls, tmp_path, monkeypatch, capsys
 ):
     made, stop_at = calls
@@ -139,7 +141,7 @@ def test_the_command_trains_by_seeds_and_goes_on_without_naming_them(
         ("--seeds 1,2 --resume --run-dir .", "no seeds.json"),
     ],
 )
-def test_bad_seeds_are_refused_and_leave_nothing(
+def test_invalid_seeds_are_rejected_and_leave_no_files(
     words, expected, calls, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
@@ -149,7 +151,7 @@ def test_bad_seeds_are_refused_and_leave_nothing(
     assert not calls[0] and not (tmp_path / "saved_models").exists()
 
 
-def test_what_the_first_run_refuses_leaves_nothing(photos, tmp_path):
+def test_series_whose_first_run_is_rejected_leaves_no_files(photos, tmp_path):
     with pytest.raises(InputError, match="batch size"):
         train_seeds(
             [1, 2], run_dir=tmp_path / "all", dataset=str(photos), batch_size=91, quiet=True
@@ -157,13 +159,13 @@ def test_what_the_first_run_refuses_leaves_nothing(photos, tmp_path):
     assert not (tmp_path / "all").exists()
 
 
-def test_other_seeds_than_the_folders_are_refused(calls, tmp_path):
+def test_resume_with_other_seeds_is_rejected(calls, tmp_path):
     train_seeds([1, 2], run_dir=tmp_path / "all")
     with pytest.raises(InputError, match="differs from"):
         train_seeds([1, 3], run_dir=tmp_path / "all", resume=True)
 
 
-def test_a_resume_keeps_what_held_for_the_machine_unless_other_is_given(calls, tmp_path):
+def test_resumed_series_keeps_options_of_the_process_unless_others_are_given(calls, tmp_path):
     made, stop_at = calls
     stop_at.append("seed-1")
     machine = {"devices": "2", "checkpoint_every": "5m", "tensorboard": True}
@@ -192,14 +194,14 @@ def test_a_resume_keeps_what_held_for_the_machine_unless_other_is_given(calls, t
     [
         ({"learning_rate": 0.5}, r"--learning-rate 0\.5 differs from the run's 0\.01"),
         ({"dataset": "cifar10"}, "--dataset cifar10 differs from the run's shapes"),
-        ({"epochs": 1}, "--epochs 1 is less than the series' 2"),
+        ({"epochs": 1}, "--epochs 1 is less than the run's 2"),
         ({"weights": "w.keras"}, "leave them out to resume"),
     ],
 )
-def test_a_resume_cannot_change_what_seeds_have_in_common(calls, tmp_path, given, message):
+def test_resumed_series_cannot_change_its_options(calls, tmp_path, given, message):
     folder = tmp_path / "all"
     train_seeds([1, 2], run_dir=folder, epochs=2)
-    (folder / "seed-2" / runs.RUN).unlink()  # to be begun: it has no record to differ from
+    (folder / "seed-2" / runs.RUN).unlink()  # to be started: it has no record to compare with
     calls[0].clear()
     there = (folder / runs.SEEDS).read_text()
     with pytest.raises(InputError, match=message):
@@ -210,7 +212,7 @@ def test_a_resume_cannot_change_what_seeds_have_in_common(calls, tmp_path, given
     assert "learning_rate" not in calls[0][0]
 
 
-def test_more_epochs_are_for_all_seeds_and_the_schedule_stays_that_of_the_first(calls, tmp_path):
+def test_more_epochs_apply_to_all_runs_and_keep_the_schedule(calls, tmp_path):
     made, stop_at = calls
     stop_at.append("seed-2")
     with pytest.raises(TrainingStopped):

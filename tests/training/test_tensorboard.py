@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run, read back from the event files."""
+"""The files of TensorBoard, read back."""
 
 import sys
 
@@ -31,10 +31,10 @@ def steps(events, tag):
 
 
 @pytest.mark.slow
-def test_a_run_has_curves_pictures_histograms_inputs_the_graph_and_one_profile(
+def test_tensorboard_files_have_curves_images_histograms_graph_and_one_profile(
     tiny_recipe, photos, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)  # one update a call
+    monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)  # one update per call
     options = {"precision": "float32", "quiet": True, "tensorboard": True}
     an.train(str(photos), recipe=tiny_recipe, run_dir=tmp_path / "run", epochs=1, **options)
     options = {"quiet": True, "tensorboard": True}
@@ -44,7 +44,7 @@ def test_a_run_has_curves_pictures_histograms_inputs_the_graph_and_one_profile(
     assert steps(events, "training/loss") == [1, 2]
     written = [tf.make_ndarray(e.tensor_proto) for e in events.Tensors("training/loss")]
     assert written == pytest.approx([r.training_loss for r in result.history], rel=1e-6)
-    # Before training, and after each epoch; the last picture is that of the saved model.
+    # Before training, and after each epoch; the last image is that of the saved model.
     assert steps(events, "conv1's kernels") == [0, 1, 2]
     model = an.load_model(tmp_path / "run" / "last.keras")
     picture = events.Tensors("conv1's kernels")[-1].tensor_proto.string_val[2]
@@ -66,7 +66,7 @@ def test_a_run_has_curves_pictures_histograms_inputs_the_graph_and_one_profile(
     assert len(list(folder.glob("plugins/profile/*/*.xplane.pb"))) == 1
 
 
-def test_histograms_count_what_is_a_number(tmp_path, tiny_model):
+def test_histograms_exclude_nan_and_infinite_values(tmp_path, tiny_model):
     values = np.array([-1, 0.5, 1, np.nan, np.inf], np.float32)
     tiny_model.trainable_variables[1].assign(np.resize(values, 8))
     writer = TensorBoardWriter(tmp_path, 0)
@@ -84,14 +84,14 @@ def tiny_model(tiny_recipe):
     return an.build_model(tiny_recipe, classes=3)
 
 
-def test_inputs_are_the_runs_first_images_lit_and_clipped(tiny_recipe, photos):
+def test_preview_is_the_first_images_with_lighting_clipped(tiny_recipe, photos):
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
     from alexnet_tf.training.devices import configure_devices
     from alexnet_tf.training.input import TrainingInput
 
     train = open_dataset(photos).splits["train"]
-    statistics = fit_statistics(train, tiny_recipe.resize_pixels)
+    statistics, _ = fit_statistics(train, tiny_recipe.resize_pixels)
     machine = configure_devices("single", None, "float32")
     recipe = tiny_recipe.replace(lighting_std=0.5)
     source = TrainingInput(machine, train, recipe, statistics, seed=3)
@@ -101,7 +101,7 @@ def test_inputs_are_the_runs_first_images_lit_and_clipped(tiny_recipe, photos):
     assert np.abs(source.preview(8) - batch["image"].numpy()[:8].astype(float)).max() > 2
 
 
-def test_without_the_package_it_says_what_to_install(monkeypatch):
+def test_missing_tensorboard_is_reported_with_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(InputError, match=r"--tensorboard needs tensorboard.*\[tensorboard\]"):
         check_tensorboard()

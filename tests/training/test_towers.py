@@ -1,4 +1,4 @@
-"""The network in two towers: what is refused, where operations run, and what crosses."""
+"""The network in two towers: rejected settings, placement of operations, exchanged tensors."""
 
 import json
 import subprocess
@@ -11,8 +11,8 @@ from alexnet_tf.model.geometry import check_towers
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.training.devices import configure_devices
 
-# Makes two updates in towers on two logical devices and two on one device; prints how far the
-# weights are apart, and for each device its convolutions and what it receives from the other.
+# Makes two updates in towers on two logical devices and two on one device; prints the largest
+# differences of the weights, and each device's convolutions and the tensors that it receives.
 PROGRAM = """
 import json, sys
 import numpy as np
@@ -21,10 +21,10 @@ from tensorflow.python.eager import context
 import alexnet_tf as an
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import configure_devices
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training.step import TrainingStep
 from alexnet_tf.training.towers import TowerStep
 
-machine = configure_devices(devices="2", precision="float32", parallelism="towers")
+devices = configure_devices(devices="2", precision="float32", parallelism="towers")
 rng = np.random.default_rng(0)
 rows = {
     "image": rng.integers(0, 256, (2, 8, 16, 16, 3)).astype(np.uint8),
@@ -33,20 +33,20 @@ rows = {
     "offset": rng.normal(0, 9, (2, 8, 3)).astype(np.float32),
 }
 
-def look(recipe):
+def measure(recipe):
     ends = []
     for towers in (False, True):
-        model = an.build_model(recipe, classes=5)  # an odd number: one tower gets a class more
+        model = an.build_model(recipe, classes=5)  # an odd number: one tower has one class more
         optimizer = an.PaperMomentum(0.01)
         optimizer.build(model.trainable_variables)
         if towers:
-            step = TowerStep(model, optimizer, machine.devices, seed=1)
+            step = TowerStep(model, optimizer, devices.devices, seed=1)
             context.context().enable_run_metadata()
         else:
-            step = TrainingStep(model, optimizer, machine.strategy, seed=1)
+            step = TrainingStep(model, optimizer, devices.strategy, seed=1)
         step(iter(tf.data.Dataset.from_tensor_slices(rows)), 2)
-        step.to_model()
-        ends.append([v.numpy() for v in (*model.trainable_variables, *optimizer.velocities)])
+        step.tensors()
+        ends.append([v.numpy() for v in (*model.trainable_variables, *optimizer.slots["velocity"])])
     functions = context.context().export_run_metadata().function_graphs
     graphs = max((f.partition_graphs for f in functions), key=len)
     apart = [float(abs(a - b).max() / abs(a).max()) for a, b in zip(*ends)]
@@ -69,11 +69,11 @@ def look(recipe):
         }
     return found
 
-print(json.dumps([look(Recipe.from_json(values)) for values in json.loads(sys.argv[1])]))
+print(json.dumps([measure(Recipe.from_json(values)) for values in json.loads(sys.argv[1])]))
 """
 
 
-def test_only_a_network_in_two_groups_is_taken():
+def test_towers_require_a_network_in_two_groups():
     check_towers(get_recipe("paper").network)
     check_towers(get_recipe("2012").network)
     with pytest.raises(InputError, match=r"a network in two groups.*groups of 1$"):
@@ -87,23 +87,24 @@ def test_only_a_network_in_two_groups_is_taken():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "needs two devices: name two GPUs by --devices 0,1"),
+        ({}, "needs two devices: name two GPUs with --devices 0,1"),
         ({"strategy": "mirrored"}, "leave out --strategy"),
         ({"strategy": "multiworker"}, "leave out --strategy"),
         ({"parallelism": "pipeline"}, "choose one of data, towers"),
     ],
 )
-def test_other_machines_are_refused(options, message):
+def test_towers_reject_other_device_configurations(options, message):
     with pytest.raises(InputError, match=message):
         configure_devices(**{"parallelism": "towers", **options})
 
 
 @pytest.mark.slow
-def test_towers_meet_only_where_the_papers_arrows_cross(tiny_recipe):
+def test_towers_exchange_only_where_the_papers_arrows_cross(tiny_recipe):
     convolutions = tiny_recipe.network.convolutions
-    last = type(convolutions[0])(8, 3, then=("activation", "pool"))  # sees both, as conv3 does
+    # Connected to both towers, like conv3.
+    last = type(convolutions[0])(8, 3, then=("activation", "pool"))
     network = tiny_recipe.network.replace(convolutions=(*convolutions, last, convolutions[1]))
-    # The window of the normalization ends at the border, or looks over it.
+    # The window of LRN ends at the border between the towers, or crosses it.
     recipes = [
         tiny_recipe.replace(network=network.replace(lrn_within_groups=per_tower)).to_json()
         for per_tower in (True, False)
@@ -112,7 +113,8 @@ def test_towers_meet_only_where_the_papers_arrows_cross(tiny_recipe):
         [sys.executable, "-c", PROGRAM, json.dumps(recipes)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    arrows = {"conv3", "flatten", "fc6"}  # flatten is what fc5, the first one here, gets
+    # flatten is the input of fc5, the first fully connected layer here.
+    arrows = {"conv3", "flatten", "fc6"}
     for found, expected in zip(json.loads(done.stdout), (arrows, arrows | {"norm1"}), strict=True):
         assert max(found["apart"]) < 1e-5
         both = [found["devices"][name] for name in ("CPU:0", "CPU:1")]
@@ -123,7 +125,7 @@ def test_towers_meet_only_where_the_papers_arrows_cross(tiny_recipe):
             crossings, others = set(), []
             for sent, users in device["received"]:
                 if any(name in sent for name in ("NoOp", "loop", "waited")):
-                    continue  # waits for the other device or for the batch, no numbers
+                    continue  # synchronization, no values
                 names = [part for part in f"{sent}/{users[0]}".split("/") if "crossing_" in part]
                 if names:
                     crossings.add(names[-1].removeprefix("crossing_"))

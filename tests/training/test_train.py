@@ -1,3 +1,5 @@
+"""Whole runs: their files, stops, kills and resumes."""
+
 import errno
 import json
 import os
@@ -13,9 +15,11 @@ import alexnet_tf as an
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.run_record import parse_history
-from alexnet_tf.training import checkpoints, saver, trainer
-from alexnet_tf.training.saver import CheckpointEvery, Saver
-from alexnet_tf.training.steps import TrainingStep
+from alexnet_tf.training import checkpoints, trainer
+from alexnet_tf.training.checkpoints import CheckpointEvery
+from alexnet_tf.training.run_folder import Saver
+from alexnet_tf.training.step import TrainingStep
+from alexnet_tf.training.train import stop_on_signals
 
 NUMBERS = ("loss", "top1_error", "top5_error")
 
@@ -32,7 +36,7 @@ def numbers(history):
     ]
 
 
-def test_a_run_leaves_what_it_promises(tiny_recipe, whole):
+def test_run_folder_has_models_history_curves_and_record(tiny_recipe, whole):
     folder = whole.run_dir
     names = {p.name for p in folder.iterdir()}
     assert {"best.keras", "last.keras", "history.jsonl", "curves.png", "run.json"} <= names
@@ -53,9 +57,7 @@ def test_a_run_leaves_what_it_promises(tiny_recipe, whole):
     assert 50 < float(keras.ops.mean(model.get_layer("mean").mean)) < 150
 
 
-def test_the_best_epoch_is_the_one_with_fewest_validation_errors(
-    tiny_recipe, photos, tmp_path, capfd
-):
+def test_best_epoch_has_the_fewest_validation_errors(tiny_recipe, photos, tmp_path, capfd):
     result = go(tiny_recipe, photos, tmp_path / "run", epochs=5, quiet=False)
     said = " ".join(capfd.readouterr().err.split())
     assert ": 90 training, 27 validation images, 3 classes" in said
@@ -68,9 +70,7 @@ def test_the_best_epoch_is_the_one_with_fewest_validation_errors(
     assert best.top1_errors == min(keys)[0]
 
 
-def test_training_counts_every_example_once_also_in_the_short_last_batch(
-    tiny_recipe, photos, tmp_path
-):
+def test_training_counts_every_example_once_with_a_short_last_batch(tiny_recipe, photos, tmp_path):
     result = go(tiny_recipe.replace(batch_size=40), photos, tmp_path / "run", epochs=1)
     errors = result.history[0].training_top1_error * 90
     assert errors == pytest.approx(round(errors), abs=1e-9)
@@ -103,11 +103,11 @@ def signal_after(monkeypatch):
 
 
 @pytest.mark.parametrize(("precision", "calls"), [("float32", 2), ("bfloat16", 9), ("float32", 12)])
-def test_a_run_stopped_by_sigterm_ends_with_the_same_numbers(
+def test_resume_after_sigterm_gives_identical_results(
     tiny_recipe, photos, tmp_path, precision, calls, whole, signal_after, monkeypatch
 ):
-    # One update a call: 6 calls an epoch, so these are inside the first, inside the second, and at
-    # the end of the second.
+    # One update per call, 6 calls per epoch: these are inside the first epoch, inside the second
+    # epoch, and at its end.
     monkeypatch.setattr(trainer, "_SECONDS_PER_CALL", 0)
     if precision != "float32":
         whole = go(tiny_recipe, photos, tmp_path / "whole", precision=precision)
@@ -121,11 +121,11 @@ def test_a_run_stopped_by_sigterm_ends_with_the_same_numbers(
 
 
 @pytest.mark.parametrize("every", ["4", None])
-def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numbers(
+def test_resume_from_a_checkpoint_inside_an_epoch_gives_identical_results(
     every, tiny_recipe, photos, tmp_path, whole, monkeypatch
 ):
     assert CheckpointEvery.parse(None) == CheckpointEvery(seconds=600)
-    monkeypatch.setattr(saver, "_DEFAULT_EVERY", "0.000001m")
+    monkeypatch.setattr(checkpoints, "_DEFAULT_EVERY", "0.000001m")
 
     def killed(self, model, history, improved):
         raise KeyboardInterrupt
@@ -143,12 +143,12 @@ def test_a_run_killed_after_a_checkpoint_inside_an_epoch_ends_with_the_same_numb
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "often", "0m", "m"])
-def test_checkpoint_every_says_what_it_takes(text):
+def test_checkpoint_every_rejects_other_text_than_updates_or_minutes(text):
     with pytest.raises(InputError, match=r"updates .* or minutes"):
         an.train(checkpoint_every=text)
 
 
-def test_more_epochs_are_allowed_and_fewer_are_not(tiny_recipe, photos, tmp_path):
+def test_resume_may_add_epochs_but_not_remove_them(tiny_recipe, photos, tmp_path):
     first = go(tiny_recipe, photos, tmp_path / "run", epochs=2)
     more = an.train(run_dir=tmp_path / "run", resume=True, epochs=3, quiet=True)
     assert numbers(more.history)[:2] == numbers(first.history)
@@ -167,13 +167,15 @@ def test_more_epochs_are_allowed_and_fewer_are_not(tiny_recipe, photos, tmp_path
         ({"precision": "bfloat16"}, "--precision bfloat16 differs from the run's float32"),
     ],
 )
-def test_resume_with_other_settings_is_refused(one_epoch, changed, message):
+def test_resume_with_other_options_is_rejected(one_epoch, changed, message):
     with pytest.raises(InputError, match=message):
         an.train(run_dir=one_epoch, resume=True, quiet=True, **changed)
 
 
 @pytest.mark.slow
-def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_path, capfd):
+def test_resume_reports_damaged_files_and_gives_identical_results(
+    tiny_recipe, photos, tmp_path, capfd
+):
     folder = tmp_path / "run"
     whole = go(tiny_recipe, photos, folder)
     newest = max((folder / "checkpoints").glob("*.safetensors"))
@@ -185,10 +187,10 @@ def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_
     again = an.train(run_dir=folder, resume=True, quiet=True)
     said = capfd.readouterr().err
     assert f"{newest} is damaged: checksum mismatch; set aside as" in said
-    assert f"{folder / 'history.jsonl'} is damaged: it is not what the checkpoint says" in said
+    assert f"{folder / 'history.jsonl'} is damaged: it differs from the checkpoint" in said
     assert numbers(again.history) == numbers(whole.history)
     assert numbers(runs.read_history(folder)) == numbers(parse_history(history))
-    # The record of another run is refused by all that read it.
+    # Every reader rejects the record of another run.
     record = runs.read_run(folder)
     runs.write_run(folder, record.replace(id="another"))
     for read in (lambda: an.train(run_dir=folder, resume=True), lambda: an.evaluate(folder)):
@@ -197,7 +199,7 @@ def test_damage_is_named_on_resume_and_nothing_is_lost(tiny_recipe, photos, tmp_
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_the_run_and_the_checkpoint_before_goes_on(
+def test_full_disk_ends_the_run_and_the_earlier_checkpoint_resumes(
     tiny_recipe, photos, tmp_path, whole, monkeypatch
 ):
     save, saved = checkpoints._save, []
@@ -218,7 +220,7 @@ def test_a_full_disk_ends_the_run_and_the_checkpoint_before_goes_on(
     same_model(tmp_path / "parts" / "last.keras", whole.run_dir / "last.keras")
 
 
-def test_resume_without_options_takes_the_newest_run(tiny_recipe, photos, tmp_path, monkeypatch):
+def test_resume_without_options_resumes_the_newest_run(tiny_recipe, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     go(tiny_recipe, photos, None, epochs=1)
     result = an.train(resume=True, epochs=2, quiet=True)
@@ -227,7 +229,7 @@ def test_resume_without_options_takes_the_newest_run(tiny_recipe, photos, tmp_pa
     assert len(result.history) == 2
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(
+def test_same_seed_gives_identical_runs_and_another_seed_does_not(
     tiny_recipe, photos, tmp_path, whole
 ):
     same, other = (
@@ -238,7 +240,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
     assert same != other
 
 
-def test_a_folder_with_something_in_it_is_refused_and_left_alone(tiny_recipe, photos, tmp_path):
+def test_run_dir_that_is_not_empty_is_rejected_and_unchanged(tiny_recipe, photos, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty: add --resume"):
@@ -246,7 +248,7 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tiny_recipe, ph
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
 
 
-def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(
+def test_batch_size_above_the_training_set_is_rejected_before_anything_is_written(
     tiny_recipe, photos, tmp_path
 ):
     with pytest.raises(InputError, match=r"91.*90"):
@@ -254,7 +256,7 @@ def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_in_use_is_refused(tmp_path, one_epoch):
+def test_run_folder_in_use_is_rejected(tmp_path, one_epoch):
     from alexnet_tf.training.run_folder import RunFolder
 
     shutil.copytree(one_epoch, tmp_path / "run")
@@ -263,3 +265,15 @@ def test_a_run_in_use_is_refused(tmp_path, one_epoch):
         an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True)
     holder.close()
     assert len(an.train(run_dir=tmp_path / "run", resume=True, epochs=2, quiet=True).history) == 2
+
+
+def test_first_signal_requests_a_stop_and_the_second_interrupts():
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    received = []
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(KeyboardInterrupt), stop_on_signals(lambda: received.append(1)) as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop() and received == [1]
+        os.kill(os.getpid(), signal.SIGINT)
+    assert [signal.getsignal(number) for number in numbers] == before

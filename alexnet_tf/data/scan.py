@@ -1,0 +1,317 @@
+"""Read every image of a split once: find damaged images, and keep decoded images that fit."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.decode import DECODING_VERSION, UnusableImageError, decode_image
+from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.images import resize_and_crop
+from alexnet_tf.errors import InputError
+from alexnet_tf.files import DamagedFileError, read_sealed_json, write_sealed_json
+from alexnet_tf.system import available_cores
+
+MAX_DAMAGED_FRACTION = 0.01
+IMAGE_CACHE_BYTES = 2**30  # resized images of a split are kept in memory up to this size
+_MAX_LISTED = 5
+_CHUNK = 64  # images between two reports of progress
+
+OnProgress = Callable[[int, int], None]
+_LOG = logging.getLogger(__name__)
+
+# What TensorFlow raises in training for an image that cannot be read.
+UNREADABLE = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.DataLossError,
+    tf.errors.UnknownError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """An image that cannot be used.
+
+    Attributes:
+      index: Its index in the split.
+      reason: Why, in a few words.
+      is_damage: True if decoding failed, so that the file must change before it can be used. False
+        if reading failed: a permission or a network file system, which may succeed next time.
+    """
+
+    index: int
+    reason: str
+    is_damage: bool
+
+
+class Chunk(NamedTuple):
+    """Consecutive images of a split.
+
+    Attributes:
+      indices: Indices of the images that were decoded.
+      images: These images, uint8 [n, pixels, pixels, channels]; None if only decoding was checked.
+      failures: The other images.
+    """
+
+    indices: list[int]
+    images: np.ndarray | None
+    failures: list[Failure]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """The usable images of a split.
+
+    Attributes:
+      examples: The split without damaged images; resized and in memory if they were decoded or
+        resized and fit there.
+      indices: int64 [n], indices of `examples` in the split.
+      damaged: Names of the skipped images, with the reason.
+      is_final: False if an image could not be read for a reason that may pass (a permission, a
+        network file system). Such results are not cached.
+    """
+
+    examples: Examples
+    indices: np.ndarray
+    damaged: tuple[tuple[str, str], ...] = ()
+    is_final: bool = True
+
+
+def scan_images(
+    examples: Examples,
+    pixels: int,
+    on_progress: OnProgress | None = None,
+    *,
+    split: str = "training",
+    cache: bool = True,
+    on_images: Callable[[np.ndarray], None] | None = None,
+) -> Scan:
+    """Decode all images of a split once and find those that cannot be used.
+
+    Images that are stored as pixels are not read unless `on_images` needs them.
+
+    Args:
+      examples: The split.
+      pixels: Side that images are resized to.
+      on_progress: Called after every chunk with the images done and the number of images.
+      split: Name of the split for messages.
+      cache: Whether the list of damaged images may be read from and written to the user's cache
+        folder, if the images do not fit in memory.
+      on_images: Called with the usable images of every chunk, uint8 [n, pixels, pixels, channels].
+
+    Returns:
+      The usable examples and the names of the others.
+
+    Raises:
+      InputError: More than 1% of the images cannot be used, or none can.
+    """
+    if on_images is None and examples.stored_shape is not None:
+        return unscanned(examples)
+    keeps_images = fits_in_memory(examples, pixels)
+    path = None if keeps_images or not cache else _cache_path(examples)
+    failures = None if path is None or on_images is not None else _cached_failures(path, examples)
+    images = None
+    if failures is None:
+        shape = (len(examples), pixels, pixels, examples.channels)
+        images = np.empty(shape, np.uint8) if keeps_images else None
+        failures = _read_all(examples, pixels, images, on_progress, on_images)
+        check_damaged(examples, failures, split)
+        if path is not None and all(failure.is_damage for failure in failures):
+            _write_failures(path, failures)
+    indices = np.delete(np.arange(len(examples)), [failure.index for failure in failures])
+    if images is not None:
+        usable: Examples = ArrayExamples(
+            images[: len(indices)], examples.labels[indices], numbers=indices
+        )
+    else:
+        usable = examples.subset(indices) if failures else examples
+    return Scan(
+        usable,
+        indices,
+        tuple((examples.name(failure.index), failure.reason) for failure in failures),
+        all(failure.is_damage for failure in failures),
+    )
+
+
+def unscanned(examples: Examples) -> Scan:
+    """Return the scan of examples that are known to be undamaged."""
+    return Scan(examples, np.arange(len(examples)))
+
+
+def fits_in_memory(examples: Examples, pixels: int) -> bool:
+    """Return whether a scan keeps resized images in memory.
+
+    It does if they have to be decoded or resized, and take up to IMAGE_CACHE_BYTES.
+    """
+    if examples.stored_shape is not None and examples.stored_shape[:2] == (pixels, pixels):
+        return False
+    return len(examples) * pixels * pixels * examples.channels <= IMAGE_CACHE_BYTES
+
+
+def _read_all(
+    examples: Examples,
+    pixels: int,
+    images: np.ndarray | None,
+    on_progress: OnProgress | None,
+    on_images: Callable[[np.ndarray], None] | None,
+) -> list[Failure]:
+    """Read all images; write the usable ones to the beginning of `images` if it is an array."""
+    failures: list[Failure] = []
+    usable = 0
+    needs_images = images is not None or on_images is not None
+    for chunk in read_images(examples, pixels if needs_images else None):
+        if images is not None:
+            images[usable : usable + len(chunk.indices)] = chunk.images
+        if on_images is not None and chunk.images is not None:
+            on_images(chunk.images)
+        usable += len(chunk.indices)
+        failures += chunk.failures
+        if on_progress is not None:
+            on_progress(usable + len(failures), len(examples))
+    return failures
+
+
+def read_images(examples: Examples, pixels: int | None) -> Iterator[Chunk]:
+    """Read and decode all images of a split, with all cores.
+
+    Args:
+      examples: The split.
+      pixels: Side that images are resized to; None only decodes them.
+
+    Yields:
+      The split's images, in order.
+    """
+    starts = range(0, len(examples), _CHUNK)
+    chunks = (list(range(start, min(start + _CHUNK, len(examples)))) for start in starts)
+    if isinstance(examples, ArrayExamples):
+        for chunk in chunks:
+            batch = examples.images[chunk[0] : chunk[-1] + 1]
+            with tf.device("/CPU:0"):
+                resized = batch if pixels is None else np.asarray(resize_and_crop(batch, pixels))
+            yield Chunk(chunk, resized, [])
+        return
+
+    @tf.function(input_signature=[tf.TensorSpec((), tf.int64)])
+    def load(index: tf.Tensor) -> tf.Tensor:
+        with tf.device("/CPU:0"):
+            image = examples.load(index)
+            return image[0, 0] if pixels is None else resize_and_crop(image, pixels)
+
+    def load_or_fail(index: int) -> np.ndarray | Failure:
+        try:
+            return load(tf.constant(index, tf.int64)).numpy()
+        except tf.errors.OpError as error:
+            return _failure(examples, index, error)
+
+    def collect(chunk: list[int], loaded: Iterator[np.ndarray | Failure]) -> Chunk:
+        indices, images, failures = [], [], []
+        for index, image in zip(chunk, loaded, strict=True):
+            if isinstance(image, Failure):
+                failures.append(image)
+            else:
+                indices.append(index)
+                images.append(image)
+        if pixels is None:
+            return Chunk(indices, None, failures)
+        empty = np.zeros((0, pixels, pixels, examples.channels), np.uint8)
+        return Chunk(indices, np.stack(images) if images else empty, failures)
+
+    with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
+        # The next chunk is decoded while the caller uses this one.
+        pending: collections.deque[tuple[list[int], Iterator[np.ndarray | Failure]]]
+        pending = collections.deque()
+        for chunk in chunks:
+            pending.append((chunk, pool.map(load_or_fail, chunk)))
+            if len(pending) > 1:
+                yield collect(*pending.popleft())
+        while pending:
+            yield collect(*pending.popleft())
+
+
+def first_unreadable(*splits: Examples | None) -> str | None:
+    """Return the name of the first image that cannot be read, and the reason; None: all can."""
+    for examples in splits:
+        if examples is None or examples.stored_shape is not None:
+            continue
+        for chunk in read_images(examples, None):
+            for failure in chunk.failures:
+                return f"{examples.name(failure.index)} ({failure.reason})"
+    return None
+
+
+def check_damaged(examples: Examples, failures: Sequence[Failure], split: str) -> None:
+    """Check that few enough images are unusable to skip them.
+
+    Raises:
+      InputError: More than 1% are unusable, or all.
+    """
+    count, size = len(failures), len(examples)
+    if count <= MAX_DAMAGED_FRACTION * size and count < size:
+        return
+    listed = ", ".join(
+        f"{examples.name(failure.index)} ({failure.reason})" for failure in failures[:_MAX_LISTED]
+    )
+    more = f" and {count - _MAX_LISTED} more" if count > _MAX_LISTED else ""
+    raise InputError(
+        f"{count} of {size} {split} images cannot be read, more than "
+        f"{MAX_DAMAGED_FRACTION:.0%}: {listed}{more}"
+    )
+
+
+def _failure(examples: Examples, index: int, error: tf.errors.OpError) -> Failure:
+    """Return why an image failed to load: TensorFlow's error does not say it in a few words."""
+    try:
+        content = examples.content(index)
+        if content is not None:
+            decode_image(content)
+    except FileNotFoundError:
+        return Failure(index, "missing", False)
+    except PermissionError:
+        return Failure(index, "no permission to read it", False)
+    except OSError as reading_error:
+        reason = reading_error.strerror or str(reading_error)
+        return Failure(index, f"cannot be read: {reason}", False)
+    except UnusableImageError as decoding_error:
+        return Failure(index, str(decoding_error), True)
+    # Decoders raise InvalidArgumentError. After any other error, a second attempt succeeded.
+    is_damage = isinstance(error, tf.errors.InvalidArgumentError)
+    return Failure(index, "damaged" if is_damage else "cannot be read", is_damage)
+
+
+def cache_folder() -> Path:
+    """Return this package's folder in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alexnet_tf"
+
+
+def _cache_path(examples: Examples) -> Path:
+    """Return the cache file of these examples' damaged images."""
+    return cache_folder() / "scans" / f"{examples.fingerprint()}-{DECODING_VERSION}.json"
+
+
+def _cached_failures(path: Path, examples: Examples) -> list[Failure] | None:
+    """Return the cached list of damaged images; None if the file is missing or damaged."""
+    try:
+        entries = read_sealed_json(path)["damaged"]
+        failures = [Failure(int(index), str(reason), True) for index, reason in entries]
+    except (OSError, DamagedFileError, KeyError, TypeError, ValueError):
+        return None  # replaced by a new scan
+    return failures if all(0 <= f.index < len(examples) for f in failures) else None
+
+
+def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
+    """Cache the list of damaged images; warn if that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        entries = [[failure.index, failure.reason] for failure in failures]
+        write_sealed_json(path, {"damaged": entries})
+    except OSError as error:
+        _LOG.warning("the list of damaged images is not cached: %s", error)

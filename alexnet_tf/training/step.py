@@ -1,0 +1,286 @@
+"""The compiled training step: forward, backward, update, and the loss scale of float16."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet_tf.data.augment import apply_lighting, reflected
+from alexnet_tf.errors import TrainingError
+from alexnet_tf.evaluation.metrics import count_errors
+from alexnet_tf.model.layers.batch_normalization import padding_scope
+from alexnet_tf.model.layers.dropout import dropout_scope
+from alexnet_tf.training.optimizers import PaperMomentum
+
+INITIAL_LOSS_SCALE = 2.0**15
+_UPDATES_UNTIL_LARGER = 2000
+
+
+class LossScale:
+    """A factor of the loss that is as large as float16 allows (Micikevicius et al., 2018).
+
+    Without it, small gradients become zero in float16. Gradients are divided by it before the
+    update. If one of them is not finite, the update is skipped and the factor halved; after
+    `_UPDATES_UNTIL_LARGER` updates without that, the factor is doubled. Create it under the
+    strategy's scope.
+
+    Attributes:
+      value: float32 scalar variable, the factor.
+      good_in_row: int64 scalar variable, updates since it changed.
+      good: bool scalar variable, whether all gradients of this update are finite.
+    """
+
+    def __init__(self) -> None:
+        def variable(value: float, dtype: tf.DType) -> tf.Variable:
+            # Every replica computes the same value.
+            same = tf.VariableAggregation.ONLY_FIRST_REPLICA
+            return tf.Variable(value, trainable=False, dtype=dtype, aggregation=same)
+
+        self.value = variable(INITIAL_LOSS_SCALE, tf.float32)
+        self.good_in_row = variable(0, tf.int64)
+        self.good = variable(True, tf.bool)
+
+    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
+        """Returns the loss whose gradients `unscaled` takes."""
+        return loss * self.value
+
+    def unscaled(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the gradients of the loss itself, and updates the factor.
+
+        Args:
+          gradients: This replica's gradients of the scaled loss, float32.
+        """
+        replica = tf.distribute.get_replica_context()
+        factor = tf.convert_to_tensor(self.value)
+        unscaled = [gradient / factor for gradient in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        if replica.num_replicas_in_sync > 1:
+            bad = replica.all_reduce(tf.distribute.ReduceOp.SUM, 1.0 - tf.cast(finite, tf.float32))
+            finite = tf.equal(bad, 0.0)
+        in_row = tf.where(finite, self.good_in_row + 1, 0)
+        larger = in_row >= _UPDATES_UNTIL_LARGER
+        changed = tf.where(finite, tf.where(larger, 2 * factor, factor), factor / 2)
+        self.value.assign(tf.clip_by_value(changed, 1.0, 2.0**30))
+        self.good_in_row.assign(tf.where(larger, tf.zeros_like(in_row), in_row))
+        self.good.assign(finite)
+        return unscaled
+
+
+class TrainingStep:
+    """Several updates per call into the graph, on one replica or on many.
+
+    Loss and gradient are averages over the global batch, padding examples (weight 0) excluded.
+
+    Args:
+      model: Ends in the layer "prob"; the loss is computed from the logits that go into it.
+      optimizer: Built under the strategy's scope.
+      strategy: Where it runs.
+      seed: Of the dropout masks, which depend on (seed, update, position in the global batch).
+      lighting_divisor: Of `apply_lighting`, while PCA lighting is on.
+      loss_scale: For a network that computes in float16; created under the strategy's scope.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: PaperMomentum,
+        strategy: tf.distribute.Strategy,
+        *,
+        seed: int,
+        lighting_divisor: float = 1.0,
+        loss_scale: LossScale | None = None,
+    ) -> None:
+        self.loss_scale = loss_scale
+        if loss_scale is not None:
+            optimizer.only_if = loss_scale.good
+        self._model = keras.Model(model.input, model.get_layer("prob").input)
+        self._mean = model.get_layer("mean").mean
+        self._optimizer = optimizer
+        self._optimizers = [optimizer]  # those that apply gradients
+        self._strategy = strategy
+        self._seed = seed
+        self._lighting_divisor = lighting_divisor
+        # A variable: a tensor would be traced anew for every number of rows.
+        width = len(model.trainable_variables)
+        self._learning_rates = tf.Variable(tf.zeros([1, width]), False, shape=[None, width])
+
+    def __call__(
+        self,
+        batches: Iterator[Any],
+        steps: int,
+        learning_rates: np.ndarray | None = None,
+        stop: bool = False,
+        lighting: bool = True,
+    ) -> np.ndarray:
+        """Makes `steps` updates.
+
+        Args:
+          batches: An iterator over batches of `training_batches`, distributed if need be.
+          steps: Number of updates.
+          learning_rates: float32 [steps, variables], the optimizer's multipliers for each update;
+            None leaves them as they are.
+          stop: Whether this process wants to stop.
+          lighting: Whether PCA lighting is on. Without it images are not divided either; a change
+            compiles the step anew.
+
+        Returns:
+          float64 [6]: the five sums of `Totals`, in its order, and a number above 0 if any process
+          wants to stop.
+        """
+        if learning_rates is not None:
+            self._learning_rates.assign(learning_rates)
+        return self._run(
+            batches,
+            tf.constant(steps, tf.int64),
+            tf.constant(float(stop), tf.float64),
+            divisor=self._lighting_divisor if lighting else 1.0,
+            scheduled=learning_rates is not None,
+        ).numpy()
+
+    @tf.function
+    def _run(
+        self,
+        batches: Iterator[Any],
+        steps: tf.Tensor,
+        stop: tf.Tensor,
+        divisor: float,
+        scheduled: bool,
+    ) -> tf.Tensor:
+        totals = tf.zeros([6], tf.float64)
+        learning_rates = tf.convert_to_tensor(self._learning_rates)
+        for number in tf.range(steps):
+            # The clock starts when the step before is done, and stops when the batch is there.
+            with tf.control_dependencies([totals]):
+                before = tf.timestamp()
+            with tf.control_dependencies([before]):
+                batch = next(batches)
+            with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+                waited = tf.subtract(tf.timestamp(), before, name="waited")
+            if scheduled:
+                for optimizer in self._optimizers:
+                    optimizer.multipliers.assign(learning_rates[number])
+            sums = self._strategy.run(self._replica_step, args=(batch, waited, stop, divisor))
+            totals += self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+        return totals
+
+    def _replica_step(
+        self, batch: dict[str, tf.Tensor], waited: tf.Tensor, stop: tf.Tensor, divisor: float
+    ) -> tf.Tensor:
+        """Makes one update on this replica's part of the batch and returns its part of the sums."""
+        # The clock stops before any operation of the update begins, also those that need no batch:
+        # they would take the clock's thread.
+        with tf.control_dependencies([waited]):
+            counts = self._counted_update(batch, divisor)
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        of_process = [value / replicas for value in (waited, stop)]
+        return tf.stack([tf.cast(value, tf.float64) for value in (*counts, *of_process)])
+
+    def _counted_update(
+        self, batch: dict[str, tf.Tensor], divisor: float
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Makes an update and returns its part of the first four sums of `Totals`."""
+        replica = tf.distribute.get_replica_context()
+        labels, weights, images = batch["label"], batch["weight"], batch["image"]
+        if "reflect" in batch:
+            images = reflected(images, batch["reflect"])
+        if images.shape[-1] == 3:  # PCA lighting needs colors
+            mean = tf.convert_to_tensor(self._mean)
+            images = _add_lighting(images, batch["offset"], mean, divisor)
+        else:
+            images = tf.cast(images, tf.float32)
+        examples = tf.reduce_sum(weights)
+        if replica.num_replicas_in_sync > 1:
+            examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
+        rows = tf.shape(weights, tf.int64)[0]
+        first_row = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
+        # Class weights change the loss that is minimized, not the one that is reported.
+        counted = batch.get("loss_weight", weights) / examples
+
+        def loss(logits: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_sum(_cross_entropy(labels, logits) * counted)
+
+        with padding_scope(weights):
+            logits = self._update(images, first_row, loss)
+        loss_sum = tf.reduce_sum(_cross_entropy(labels, logits) * weights)
+        return loss_sum, *count_errors(logits, labels, weights)
+
+    def _update(
+        self, images: tf.Tensor, first_row: tf.Tensor, loss: Callable[[tf.Tensor], tf.Tensor]
+    ) -> tf.Tensor:
+        """Makes an update on this replica's images and returns their logits in float32.
+
+        Args:
+          images: float32 [n, p, p, c], as the network takes them.
+          first_row: Position of this replica's first image in the global batch.
+          loss: Returns this replica's part of the loss from the logits.
+        """
+        step = tf.convert_to_tensor(self._optimizer.iterations)
+        with dropout_scope(self._seed, step, first_row), tf.GradientTape() as tape:
+            logits = tf.cast(self._model(images, training=True), tf.float32)
+            value = loss(logits)
+            if self.loss_scale is not None:
+                value = self.loss_scale.scaled(value)
+        variables = self._model.trainable_variables
+        gradients = tape.gradient(value, variables)
+        if self.loss_scale is not None:
+            gradients = self.loss_scale.unscaled(gradients)
+        self._optimizer.apply(gradients, variables)
+        return logits
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Returns everything that training changes: weights, slots and loss scale, by name."""
+        self._store()
+        return {name: variable.numpy() for name, variable in self._state_variables().items()}
+
+    def restore(self, tensors: dict[str, np.ndarray], update: int) -> None:
+        """Restores what `tensors` returned after `update` updates.
+
+        Raises:
+          TrainingError: The tensors belong to another network.
+        """
+        variables = self._state_variables()
+        if variables.keys() != tensors.keys():
+            different = sorted(variables.keys() ^ tensors.keys())
+            raise TrainingError(
+                f"the checkpoint belongs to another network: {different[:4]} differ"
+            )
+        for name, variable in variables.items():
+            variable.assign(tensors[name])
+        self._optimizer.iterations.assign(update)
+        self._load()
+
+    def _state_variables(self) -> dict[str, keras.Variable | tf.Variable]:
+        """Returns what training changes, by name.
+
+        Seed generators are excluded: masks depend on the position, and their names are not stable.
+        """
+        kept = (v for v in self._model.variables if "seed_generator" not in v.path)
+        variables = {f"model/{v.path}": v for v in kept}
+        for name, slots in self._optimizer.slots.items():
+            for slot, v in zip(slots, self._model.trainable_variables, strict=True):
+                variables[f"{name}/{v.path}"] = slot
+        if self.loss_scale is not None:
+            variables["loss_scale/value"] = self.loss_scale.value
+            variables["loss_scale/in_row"] = self.loss_scale.good_in_row
+        return variables
+
+    def _load(self) -> None:
+        """Copies weights and slots from the model and the optimizer, if this step has its own."""
+
+    def _store(self) -> None:
+        """Copies weights and slots to the model and the optimizer, if this step has its own."""
+
+
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the loss of each example in nats."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+@tf.function(jit_compile=True)
+def _add_lighting(
+    images: tf.Tensor, offsets: tf.Tensor, mean: tf.Tensor, divisor: float
+) -> tf.Tensor:
+    """Returns uint8 images with PCA lighting, in float32: compiled, one pass over memory."""
+    return apply_lighting(tf.cast(images, tf.float32), offsets, divisor, mean)
