@@ -141,7 +141,7 @@ def hosts():
 def page(request, browser, url, hosts):
     width, scheme = request.param
     opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    opened.on("request", lambda asked: hosts.add(asked.url.split("/")[2]))
+    opened.on("request", lambda request: hosts.add(request.url.split("/")[2]))
     opened.goto(url)
     opened.wait_for_selector(UPLOAD, state="attached")
     yield opened

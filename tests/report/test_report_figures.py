@@ -16,13 +16,13 @@ def test_figures_of_a_thousand_classes_show_the_worst():
     classes = random.integers(0, 1000, (3000, 5)).astype(np.int32)
     ranks = np.where(classes[:, 0] == labels, 0, 7).astype(np.int32)
     probabilities = np.full((3000, 5), 0.2, np.float32)
-    answers = LabeledPredictions(labels, ranks, classes, probabilities, labels * 0.0)
+    predictions = LabeledPredictions(labels, ranks, classes, probabilities, labels * 0.0)
     wrong = int((ranks > 0).sum())
     data = types.SimpleNamespace(
-        predictions=answers,
+        predictions=predictions,
         class_names=[f"class {i}" for i in range(1000)],
         display_names=[f"class {i}" for i in range(1000)],
-        class_errors=class_errors(answers, 1000),
+        class_errors=class_errors(predictions, 1000),
         evaluation=Evaluation("m", "d", "test", Errors(3000, wrong, wrong, 7.0)),
     )
     (axes,) = FIGURES["confusion"].draw(data, LIGHT).axes
