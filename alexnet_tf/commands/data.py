@@ -79,7 +79,7 @@ def command(
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
     from alexnet_tf.data.summary import draw_examples, read_sample, summarize
-    from alexnet_tf.figures.names import drawable, shortened, text_style
+    from alexnet_tf.figures.text import display_names, text_style, truncate
 
     opened = open_dataset(dataset, data_dir=data_dir, channels=chosen.network.channels)
     train = opened.splits.get("train")
@@ -90,7 +90,7 @@ def command(
         readable = train.subset(sample.readable)
         # For a picture the principal components of the sample are enough.
         statistics, _ = fit_statistics(readable, chosen.resize_pixels, split="sampled", cache=False)
-        names = shortened(drawable(opened.class_names), _MAX_NAME_LENGTH)
+        names = [truncate(name, _MAX_NAME_LENGTH) for name in display_names(opened.class_names)]
         style = text_style(names)
         draw_examples(readable, names, chosen, statistics, path, seed=seed or 0, text_style=style)
         values["picture"] = str(path)

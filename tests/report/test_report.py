@@ -1,4 +1,4 @@
-"""The report as a user gets it: one file with everything, numbers as evaluate's, clear refusals."""
+"""The report of a run: a page without other files, the numbers of `evaluate`, error messages."""
 
 import dataclasses
 import itertools
@@ -14,10 +14,10 @@ from PIL import Image
 
 from alexnet_tf import runs
 from alexnet_tf.commands.report import PICTURES as OFFERED
-from alexnet_tf.report.pictures import PICTURES
+from alexnet_tf.report.figures import FIGURES
 from tests.report.conftest import CLASSES, command
 
-pytestmark = pytest.mark.slow  # a run is trained and shown first
+pytestmark = pytest.mark.slow  # a run is trained first
 VOID = {"meta", "img", "source", "link", "br"}
 
 
@@ -56,7 +56,7 @@ def page(made):
     return Page(Path(made["report"]))
 
 
-def test_the_page_refers_to_nothing_outside_itself(made, page):
+def test_page_has_no_external_references(made, page):
     for tag, attributes in page.elements:
         assert tag not in ("link", "iframe", "object", "embed")
         for name in ("src", "srcset", "href", "poster", "action", "data"):
@@ -66,10 +66,10 @@ def test_the_page_refers_to_nothing_outside_itself(made, page):
     assert all(url.startswith("data:image/") for url in re.findall(r"url\(([^)]*)", text))
     assert "@import" not in text
     (script,) = page.all("script")
-    assert script["type"] == "application/json"  # nothing runs
+    assert script["type"] == "application/json"  # no code
 
 
-def test_its_numbers_are_those_of_evaluate_to_the_digit(home, made, page):
+def test_numbers_equal_those_of_evaluate(home, made, page):
     words = ("evaluate", "--run", home / "run", "--ten-crop", "--json")
     code, out, _ = command(*words)
     assert code == 0
@@ -83,7 +83,12 @@ def test_its_numbers_are_those_of_evaluate_to_the_digit(home, made, page):
         assert f"95% interval {low:.2%} to {high:.2%}" in page.words
 
 
-def test_every_picture_says_what_it_shows_and_headings_are_in_order(page):
+def test_page_of_three_classes_has_no_top_5_error(page):
+    assert "top-1" in page.words
+    assert not [words for words in page.words if "top-5" in words.lower()]
+
+
+def test_images_have_alternative_texts_and_headings_are_in_order(page):
     images = page.all("img")
     assert len(images) > 2 * 6
     assert all(image["alt"].strip() for image in images)
@@ -98,22 +103,22 @@ def test_every_picture_says_what_it_shows_and_headings_are_in_order(page):
     assert len(page.all("caption")) == len(page.all("table"))
 
 
-def test_class_names_are_text_whatever_they_hold(page):
+def test_class_names_are_escaped(page):
     assert page.all("b") == []
     for name in CLASSES:
         assert name in page.words
-    # A picture may have no font for a letter; a browser has.
-    assert not [image["alt"] for image in page.all("img") if "recognized as class" in image["alt"]]
+    # Browsers have fonts for letters that matplotlib cannot draw.
+    assert not [image["alt"] for image in page.all("img") if "predicted as class" in image["alt"]]
 
 
-def test_the_page_says_which_command_prints_its_numbers(home, page):
+def test_page_names_the_command_that_prints_its_numbers(home, page):
     command = f"python cli.py evaluate --run {home / 'run'} --split validation --ten-crop --json"
     assert command in page.words
 
 
-def test_each_picture_lies_beside_the_page_as_a_file(home, made):
+def test_pictures_are_written_beside_the_page(home, made):
     assert tuple(made["pictures"]) == tuple(
-        name for name in PICTURES if Path(home / "run" / "pictures" / f"{name}.png").exists()
+        name for name in FIGURES if Path(home / "run" / "pictures" / f"{name}.png").exists()
     )
     assert {"kernels", "confusion", "activations", "features", "similar"} <= made["pictures"].keys()
     for name, path in made["pictures"].items():
@@ -123,11 +128,11 @@ def test_each_picture_lies_beside_the_page_as_a_file(home, made):
     assert not list((home / "run").glob("**/.*.writing*"))
 
 
-def test_the_command_offers_every_picture():
-    assert tuple(PICTURES) == OFFERED
+def test_command_offers_every_figure():
+    assert tuple(FIGURES) == OFFERED
 
 
-def test_one_picture_needs_no_data_where_it_shows_none(home, tmp_path):
+def test_kernels_picture_needs_no_data_set(home, tmp_path):
     shutil.copytree(
         home / "run", tmp_path / "run", ignore=shutil.ignore_patterns("check*", "pict*", "*.html")
     )
@@ -144,9 +149,9 @@ def test_one_picture_needs_no_data_where_it_shows_none(home, tmp_path):
     assert not list((tmp_path / "run").glob("*.html")) + list((tmp_path / "run").glob("pict*"))
 
 
-def test_activations_of_an_image_of_ones_own(home, tmp_path):
+def test_activations_of_a_given_image(home, tmp_path):
     photo = next((home / "photos" / "val").glob("*/*.png"))
-    out = tmp_path / "maps.png"
+    out = tmp_path / "activations.png"
     words = ("report", "--run", home / "run", "--only", "activations", "--out", out, "--json")
     code, stdout, _ = command(*words, "--image", photo)
     values = json.loads(stdout)
@@ -171,7 +176,7 @@ def test_activations_of_an_image_of_ones_own(home, tmp_path):
         ("--run elsewhere", "elsewhere"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(home, words, expected, tmp_path, monkeypatch):
+def test_invalid_input_is_rejected_in_one_line(home, words, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = command("report", "--run", home / "run", *words.split())
     assert (code, out) == (2, "")
@@ -180,7 +185,7 @@ def test_bad_input_is_refused_in_one_line(home, words, expected, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_training_images_nothing_is_written(home, tmp_path):
+def test_missing_training_images_leave_no_files(home, tmp_path):
     images = sorted((home / "photos" / "train").glob("*/*.png"))
     for image in images:
         image.rename(image.with_suffix(".away"))
@@ -193,7 +198,7 @@ def test_without_training_images_nothing_is_written(home, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_image_whose_name_is_not_utf_8_is_in_the_page(home, tmp_path):
+def test_image_name_that_is_not_utf_8_is_escaped(home, tmp_path):
     photo = tmp_path / os.fsdecode(b"caf\xe9.png")
     shutil.copy(next((home / "photos" / "val").glob("*/*.png")), photo)
     out = tmp_path / "a.html"
@@ -202,11 +207,11 @@ def test_an_image_whose_name_is_not_utf_8_is_in_the_page(home, tmp_path):
     assert r"caf\xe9.png" in out.read_text(encoding="utf-8")
 
 
-def test_of_several_pictures_none_is_made_if_one_has_nothing_to_show(home, tmp_path, monkeypatch):
+def test_no_picture_is_written_if_one_has_no_data(home, tmp_path, monkeypatch):
     run = shutil.copytree(home / "run", tmp_path / "run")
     shutil.rmtree(run / "pictures", ignore_errors=True)
     monkeypatch.setitem(
-        PICTURES, "curves", dataclasses.replace(PICTURES["curves"], draw=lambda *given: None)
+        FIGURES, "curves", dataclasses.replace(FIGURES["curves"], draw=lambda *given: None)
     )
     code, _, err = command("report", "--run", run, "--only", "kernels", "--only", "curves")
     assert (code, "--only curves" in err) == (2, True)
