@@ -24,7 +24,7 @@ PRIVATE_WORDS = {
     r"\bask(s|ed|ing)?\b": "request, predict",
     r"\b(is|are|was|were) no [a-z]": "is not a ...",
     r"\bfirst weights\b": "initial weights",
-    r"\bshare\b": "fraction, ratio",
+    r"\bshare\b(?!=)": "fraction, ratio",
     r"\breflect(s|ed|ions?)\b": "horizontal flip",
     r"\bmirror_padded\b": "reflect_padded",
     r"\bcentre|\bcolour|\bgrey\b|\bnormalis": "American spelling",

@@ -128,11 +128,9 @@ def training_batches(
     Returns:
       A finite data set of dicts, with b = B / (workers * replicas) rows: `image` uint8 [b, p, p, c]
       cropped and flipped; `label` int64 [b]; `weight` float32 [b], 0 for padding examples, which
-      fill the last batch with this epoch's first; `offset` float32 [b, 3], PCA lighting on the
-      0..255 scale, not yet added; with class weights also `loss_weight` float32 [b], the label's
-      weight times `weight`; with color jitter also `jitter` float32 [b, 3], the factors of
-      brightness, contrast and saturation, not yet applied; with `flip_on_device` also `flip`
-      bool [b], and images not flipped.
+      fill the last batch; `offset` float32 [b, 3], PCA lighting, not yet added. If used, also
+      `loss_weight` float32 [b], class weight times `weight`; `jitter` float32 [b, 3], factors of
+      `apply_color_jitter`; and `flip` bool [b], of images that the device flips.
 
     Raises:
       InputError: The batch size is wrong; see `check_batch_size`.

@@ -166,7 +166,7 @@ def _check_host(host: str) -> None:
 def served(page: Any, host: str, port: int | None) -> Iterator[str]:
     """Serve a page while the block runs; then close it and delete the uploaded images.
 
-    SIGTERM interrupts the block as Ctrl-C does, instead of ending the process at once. In a thread
+    SIGTERM interrupts the block as Ctrl-C does, instead of ending the process immediately. In a thread
     other than the main thread, its handler is not changed.
 
     Yields:
@@ -218,7 +218,7 @@ def similar_html(result: ImageResult, dataset: str) -> str:
 
 
 def _problem_html(message: str) -> str:
-    """Return an error message that screen readers announce at once."""
+    """Return an error message that screen readers announce immediately."""
     return f"<p class='problem' role='alert'>{escape(message)}</p>"
 
 

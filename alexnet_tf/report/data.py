@@ -250,7 +250,7 @@ class ReportData:
 
     @functools.cached_property
     def neighbors(self) -> Neighbors | None:
-        """Images and their nearest training images; None if there is no train split."""
+        """Images and their nearest training images; None without a train split."""
         training = self.target.training_examples
         if training is None:
             return None
