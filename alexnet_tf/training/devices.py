@@ -1,8 +1,9 @@
 """Where a run computes: devices, distribution strategy and precision."""
 
 import dataclasses
-import json
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -10,8 +11,8 @@ import tensorflow as tf
 
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.train_options import PARALLELISMS, PRECISIONS, STRATEGIES
+from alexnet_tf.training.cluster import Cluster, read_cluster
 
-WORKER_TIMEOUT_SECONDS = 120  # how long workers wait for one that does not respond
 # Errors of a collective operation when a worker does not respond.
 FAILED_WORKER_ERRORS = (
     tf.errors.UnavailableError,
@@ -63,13 +64,19 @@ class DeviceConfiguration:
         if self.workers == 1:
             return values
 
+        return list(self._sum(tf.constant(values, tf.float64)).numpy())
+
+    @functools.cached_property
+    def _sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The compiled sum, traced once for each number of values."""
+
         @tf.function
         def reduce(own: tf.Tensor) -> tf.Tensor:
             # Each replica of a worker contributes an equal part of the worker's value.
             parts = self.strategy.run(lambda: own * self.workers / self.replicas)
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
 
-        return list(reduce(tf.constant(values, tf.float64)).numpy())
+        return reduce
 
 
 def configure_devices(
@@ -97,7 +104,7 @@ def configure_devices(
     if strategy == "auto" and os.environ.get("TF_CONFIG"):
         strategy = "multiworker"
     if strategy == "multiworker":
-        return _multiworker(precision)
+        return _multiworker(read_cluster(), precision)
     names = _device_names(devices)
     if strategy == "auto":
         strategy = "mirrored" if len(names) > 1 else "single"
@@ -138,41 +145,27 @@ def _towers(strategy: str, devices: str | None, precision: str) -> DeviceConfigu
     return DeviceConfiguration(tf.distribute.get_strategy(), "towers", tuple(names), resolved)
 
 
-def _multiworker(precision: str) -> DeviceConfiguration:
-    """Joins the cluster that TF_CONFIG describes.
+def _multiworker(cluster: Cluster, precision: str) -> DeviceConfiguration:
+    """Joins the cluster.
 
-    Raises:
-      InputError: TF_CONFIG is missing or damaged, or has jobs other than workers.
+    TensorFlow's coordination service detects workers that fail (`FAILED_WORKER_SECONDS`).
+    `CommunicationOptions(timeout_seconds)` would too, but keeps a thread for every collective
+    operation of that time: 8 per update were measured.
     """
-    example = (
-        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
-        '"task": {"type": "worker", "index": 0}}'
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+        task_type="worker",
+        task_id=cluster.worker,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
     )
-    try:
-        config = json.loads(os.environ.get("TF_CONFIG") or "")
-        addresses, index = config["cluster"]["worker"], int(config["task"]["index"])
-        addresses[index]
-        jobs = {*config["cluster"], config["task"].get("type", "worker")}
-    except (AttributeError, ValueError, KeyError, TypeError, IndexError):
-        raise InputError(f"several workers need TF_CONFIG, such as {example}") from None
-    # TensorFlow counts a "chief" before the workers, and two processes would then be worker 0.
-    if jobs != {"worker"}:
-        others = ", ".join(sorted(map(str, jobs - {"worker"})))
-        raise InputError(
-            'TF_CONFIG must have no job except "worker" (worker 0 is the chief), such as '
-            f"{example}. Received also: {others}"
-        )
-    options = tf.distribute.experimental.CommunicationOptions(
-        timeout_seconds=WORKER_TIMEOUT_SECONDS
-    )
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     return DeviceConfiguration(
-        strategy,
+        tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver),
         "multiworker",
-        tuple(addresses),
+        cluster.addresses,
         _precision(precision),
-        worker=index,
-        workers=len(addresses),
+        worker=cluster.worker,
+        workers=len(cluster.addresses),
     )
 
 
