@@ -251,11 +251,11 @@ def main() -> None:
     if options.worker:
         serve_worker(options)
         return
-    mirrored = configure_devices("mirrored", "2", "float32")
-    one = Setup(configure_devices("single", None, "float32"), options)
+    mirrored = configure_devices("mirrored", "cpu:2", "float32")
+    one = Setup(configure_devices("single", "cpu:2", "float32"), options)
     two = Setup(mirrored, options)
     towers = Setup(
-        configure_devices(devices="2", precision="float32", parallelism="towers"), options
+        configure_devices(devices="cpu:2", precision="float32", parallelism="towers"), options
     )
     losses = {"one device": one.losses(options.updates)}
     perturbed = Setup(one.devices, options)

@@ -1,6 +1,10 @@
-"""The choice of devices, strategy and precision."""
+"""The choice of devices, strategy and precision.
+
+GPUs are simulated: TensorFlow's functions that list and hide them are replaced.
+"""
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -81,3 +85,143 @@ def test_tf_config_with_other_jobs_than_workers_is_rejected(monkeypatch, more, t
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     with pytest.raises(InputError, match=f"the job {others} is not supported"):
         configure_devices()
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Simulates GPUs: a GTX 1080, an A100 and a V100. Returns what was set."""
+    found = [tf.config.PhysicalDevice(f"/physical_device:GPU:{n}", "GPU") for n in range(3)]
+    capabilities = dict(zip(found, ((6, 1), (8, 0), (7, 0)), strict=True))
+    done = SimpleNamespace(gpus=found, visible=list(found), growth=[], tf32=True, strategy=None)
+
+    def list_devices(kind):
+        return list(found) if kind == "GPU" else tf_list(kind)
+
+    def strategy(*values, **named):
+        done.strategy = (values, named)
+        return SimpleNamespace(num_replicas_in_sync=2)
+
+    tf_list = tf.config.list_physical_devices
+    replaced = {
+        "config.list_physical_devices": list_devices,
+        "config.get_visible_devices": lambda kind: done.visible,
+        "config.set_visible_devices": lambda devices, kind: setattr(done, "visible", devices),
+        "config.experimental.set_memory_growth": lambda gpu, on: done.growth.append(gpu),
+        "config.experimental.get_device_details": lambda gpu: {
+            "compute_capability": capabilities[gpu]
+        },
+        "config.experimental.enable_tensor_float_32_execution": lambda on: setattr(
+            done, "tf32", on
+        ),
+        "distribute.MirroredStrategy": strategy,
+        "distribute.MultiWorkerMirroredStrategy": strategy,
+    }
+    for name, function in replaced.items():
+        monkeypatch.setattr(f"tensorflow.{name}", function)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("devices", "numbers", "strategy", "precision"),
+    [
+        (None, [0, 1, 2], "mirrored", "float32"),
+        ("0", [0], "single", "float32"),
+        ("1", [1], "single", "bfloat16"),
+        ("2", [2], "single", "float16"),
+        ("1,2", [1, 2], "mirrored", "float16"),  # the one that supports less
+    ],
+)
+def test_named_gpus_are_the_only_ones_of_the_process(gpus, devices, numbers, strategy, precision):
+    found = configure_devices(devices=devices)
+    assert gpus.visible == gpus.growth == [gpus.gpus[n] for n in numbers]
+    # A process numbers the devices that it sees from 0.
+    assert found.devices == tuple(f"/GPU:{n}" for n in range(len(numbers)))
+    assert (found.strategy_name, found.precision, found.on_gpus) == (strategy, precision, True)
+
+
+def test_single_strategy_sees_only_the_first_gpu(gpus):
+    assert configure_devices("single", "2,0").devices == ("/GPU:0",)
+    assert gpus.visible == [gpus.gpus[2]]
+
+
+def test_logical_cpu_devices_hide_gpus(gpus, monkeypatch):
+    asked = []
+    monkeypatch.setattr("alexnet_tf.training.devices._divide_cpu", asked.append)
+    found = configure_devices(devices="cpu:2")
+    assert (gpus.visible, asked) == ([], [2])
+    assert (found.devices, found.on_gpus) == (("/CPU:0", "/CPU:1"), False)
+    assert configure_devices(devices="cpu:1").strategy_name == "single"
+
+
+def test_float32_on_gpus_turns_tf32_off(gpus):
+    assert configure_devices(devices="1").precision == "bfloat16"
+    assert gpus.tf32
+    assert configure_devices(devices="1", precision="float32").precision_note == "TF32 off"
+    assert not gpus.tf32
+    assert configure_devices(devices="cpu:1", precision="float32").precision_note == ""
+
+
+def test_workers_use_the_named_gpus_and_no_timeout_per_collective(gpus, monkeypatch):
+    config = {
+        "cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]},
+        "task": {"type": "worker", "index": 1},
+    }
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    found = configure_devices(devices="1,2")
+    assert (found.worker, found.workers, found.on_gpus) == (2, 3, True)
+    assert found.devices == ("a:1", "b:1", "c:1")
+    (values, named) = gpus.strategy
+    assert not values and named.keys() == {"cluster_resolver"}
+    resolver = named["cluster_resolver"]
+    assert resolver.num_accelerators() == {"GPU": 2}
+    assert (resolver.task_type, resolver.task_id) == ("worker", 2)
+    with pytest.raises(InputError, match="one CPU device each"):
+        monkeypatch.setattr("alexnet_tf.training.devices._divide_cpu", lambda count: None)
+        configure_devices(devices="cpu:2")
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        ("3", r"GPU 3 not found \(found: 0, 1, 2\); for logical CPU devices: --devices cpu:2"),
+        ("0,0", "name each device once"),
+        ("-1", r"GPU -1 not found"),
+        ("cpu:0", "such as cpu:2. Received: 'cpu:0'"),
+        ("cpu", "such as cpu:2. Received: 'cpu'"),
+        ("gpu:1", "such as cpu:2. Received: 'gpu:1'"),
+    ],
+)
+def test_devices_that_do_not_exist_are_rejected(gpus, devices, message):
+    with pytest.raises(InputError, match=message):
+        configure_devices(devices=devices)
+    assert gpus.visible == gpus.gpus
+
+
+def test_gpu_numbers_are_rejected_without_gpus():
+    with pytest.raises(
+        InputError, match=r"GPU 2 not found \(found: none\); for .* --devices cpu:2"
+    ):
+        configure_devices(devices="2")
+
+
+def test_devices_cannot_be_chosen_after_the_first_operation(gpus, monkeypatch):
+    def refuse(devices, kind):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setattr("tensorflow.config.set_visible_devices", refuse)
+    with pytest.raises(InputError, match="before TensorFlow's first operation"):
+        configure_devices(devices="1")
+    assert configure_devices().on_gpus  # the devices that the process has
+
+
+def test_other_tests_see_no_gpu():
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert not tf.config.list_physical_devices("GPU")
+
+
+@pytest.mark.gpu
+def test_named_gpu_is_the_only_one_of_the_process():
+    assert configure_devices(devices="0", precision="float32").on_gpus
+    assert len(tf.config.list_logical_devices("GPU")) == 1
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()

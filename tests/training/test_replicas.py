@@ -71,7 +71,7 @@ def curves(folder):
 def test_batch_normalization_uses_the_statistics_of_all_devices(tiny_recipe, photos, tmp_path):
     network = tiny_recipe.network.replace(norm="batch")
     recipe = tiny_recipe.replace(network=network, epochs=4)
-    process = start(options_for(recipe, photos, tmp_path / "two", devices="2"))
+    process = start(options_for(recipe, photos, tmp_path / "two", devices="cpu:2"))
     an.train(str(photos), recipe=recipe, run_dir=tmp_path / "one", precision="float32", quiet=True)
     assert process.wait() == 0
     np.testing.assert_allclose(curves(tmp_path / "two"), curves(tmp_path / "one"), rtol=BOUND)
@@ -93,7 +93,10 @@ def one_device(tiny_recipe, tmp_path_factory):
 @pytest.mark.parametrize("how", [{"strategy": "mirrored"}, {"parallelism": "towers"}])
 def test_two_devices_give_the_losses_of_one(tiny_recipe, photos, tmp_path, one_device, how):
     folder = tmp_path / "two"
-    assert start(options_for(tiny_recipe, photos, folder, devices="2", epochs=8, **how)).wait() == 0
+    assert (
+        start(options_for(tiny_recipe, photos, folder, devices="cpu:2", epochs=8, **how)).wait()
+        == 0
+    )
     an.train(run_dir=folder, resume=True, epochs=9, quiet=True)  # the last epoch on one device
     # Dropout and augmentation are on; only the order of summation differs.
     np.testing.assert_allclose(curves(folder), one_device, rtol=BOUND)
