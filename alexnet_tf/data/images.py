@@ -3,6 +3,7 @@
 They work eagerly, inside a tf.function and inside `Dataset.map`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -227,8 +228,8 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 def apply_color_jitter(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Change brightness, contrast and saturation of a batch, in this order, as torchvision does.
 
-    Brightness multiplies the image, contrast moves it away from its mean luminance, saturation
-    moves each pixel away from its own luminance. Values are clipped to 0..255 after each.
+    They scale the distance to black, to the image's mean luminance, and to each pixel's luminance.
+    Values are clipped to 0..255 after each.
 
     Args:
       images: float32 [batch, height, width, channels], 0..255.
@@ -276,3 +277,25 @@ def apply_lighting(
     if mean is None:
         raise ValueError(f"a divisor needs the mean. Received: divisor={divisor}, mean=None")
     return mean + (images - mean + offsets) / divisor
+
+
+def augment_colors(
+    images: tf.Tensor, draws: Mapping[str, tf.Tensor], divisor: float = 1.0, mean: Any = None
+) -> tf.Tensor:
+    """Apply the drawn changes of color to a batch: color jitter, then PCA lighting.
+
+    Args:
+      images: [batch, height, width, channels] of any type, 0..255.
+      draws: `offset` (not used for gray images) and perhaps `jitter` of `training_batches`.
+      divisor: As in `apply_lighting`.
+      mean: Likewise.
+
+    Returns:
+      float32 [batch, height, width, channels].
+    """
+    images = tf.cast(images, tf.float32)
+    if "jitter" in draws:
+        images = apply_color_jitter(images, draws["jitter"])
+    if images.shape[-1] == 3:
+        images = apply_lighting(images, draws["offset"], divisor, mean)
+    return images
