@@ -54,7 +54,7 @@ def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """Decode an image file with TensorFlow operations alone, as exported graphs must.
 
-    Transparency is dropped and the EXIF orientation is ignored; `decode_content` does neither.
+    Transparency and EXIF orientation are ignored; `decode_content` applies both.
 
     Args:
       encoded: string scalar, a JPEG, PNG, WebP (not animated), GIF (first frame) or BMP file.
@@ -147,12 +147,7 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def flip_horizontally(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
-    """Flip the images of a batch where `flips`, bool [batch], is true.
-
-    Args:
-      images: [batch, height, width, channels] of any type.
-      flips: bool [batch].
-    """
+    """Flip images, [batch, height, width, channels], where `flips`, bool [batch], is true."""
     return tf.where(flips[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
 
 
@@ -216,8 +211,8 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
       pixels: Side of the squares.
 
     Returns:
-      [batch, 10, pixels, pixels, channels] of the type of `images`. Along axis 1: top left, top
-      right, bottom left, bottom right, center, then these five flipped, in the same order.
+      [batch, 10, pixels, pixels, channels] of the type of `images`: top left, top right, bottom
+      left, bottom right, center, then these five flipped, in the same order.
     """
     bottom, right = images.shape[1] - pixels, images.shape[2] - pixels
     corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
