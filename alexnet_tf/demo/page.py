@@ -166,8 +166,8 @@ def _check_host(host: str) -> None:
 def served(page: Any, host: str, port: int | None) -> Iterator[str]:
     """Serve a page while the block runs; then close it and delete the uploaded images.
 
-    SIGTERM interrupts the block as Ctrl-C does, instead of ending the process immediately. In a thread
-    other than the main thread, its handler is not changed.
+    SIGTERM interrupts the block as Ctrl-C does, instead of ending the process immediately. In a
+    thread other than the main thread, its handler is not changed.
 
     Yields:
       The page's address.
