@@ -92,7 +92,7 @@ def failure_cause(text: str) -> str:
     place = ('File "', "Detected at node", "Graph execution error:")
     causes = [line for line in lines if line and not line.startswith(place)]
     cause = causes[0] if causes else text.strip()
-    return cause.removeprefix("Collective ops is aborted by: ").rstrip(":")
+    return cause.removeprefix("Collective ops is aborted by: ").rstrip(".:")
 
 
 def describe_failure(text: str, cluster: Cluster) -> str:
