@@ -11,7 +11,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -84,6 +84,20 @@ class Classifier:
     probabilities: Callable[[np.ndarray], np.ndarray]
 
 
+# What `evaluate` takes: a Keras model, whose step it compiles, or an opened file of `export`.
+Network: TypeAlias = keras.Model | Classifier
+
+
+def open_network(path: str | os.PathLike[str]) -> Network:
+    """Open a `.keras` file as a Keras model, and any other file as a `Classifier`.
+
+    Raises:
+      InputError: As for `open_classifier`.
+    """
+    is_keras = Path(path).is_file() and Path(path).suffix not in _OPENERS
+    return load_model(path) if is_keras else open_classifier(path)
+
+
 def open_classifier(path: str | os.PathLike[str]) -> Classifier:
     """Open a network from any file that training or `export` writes.
 
@@ -105,13 +119,12 @@ def open_classifier(path: str | os.PathLike[str]) -> Classifier:
         raise InputError(f"--model {path} not found")
     if path.suffix == ".keras":
         return from_model(load_model(path), os.fspath(path))
-    openers = {".tflite": _from_tflite, ".onnx": _from_onnx}
-    if path.suffix not in openers:
+    if path.suffix not in _OPENERS:
         raise InputError(
             f"{path} is not a model: give a run folder, the folder of a SavedModel, or a .keras, "
             ".tflite or .onnx file"
         )
-    return openers[path.suffix](path)
+    return _OPENERS[path.suffix](path)
 
 
 def from_model(model: keras.Model, name: str) -> Classifier:
@@ -151,22 +164,28 @@ def crop_probabilities(
     return by_image[:, _CENTER], tf.reduce_mean(by_image, axis=1)
 
 
-def resized_pixels(model: keras.Model) -> int:
+def resized_pixels(model: Network) -> int:
     """Return the side in pixels of the resized images that a model's crops are cut from."""
+    if isinstance(model, Classifier):
+        return model.preprocessing.resize_pixels
     for layer in model.layers:
         if layer.name == "mean" and layer.resize_pixels:
             return int(layer.resize_pixels)
     return int(model.input_shape[1])
 
 
-def preprocessing_of(model: keras.Model) -> Preprocessing:
-    """Return the preprocessing of a Keras model."""
+def preprocessing_of(model: Network) -> Preprocessing:
+    """Return the preprocessing of a model."""
+    if isinstance(model, Classifier):
+        return model.preprocessing
     pixels, channels = int(model.input_shape[1]), int(model.input_shape[3])
     return Preprocessing(resized_pixels(model), pixels, channels)
 
 
-def names_of(model: keras.Model) -> tuple[str, ...]:
-    """Return the class names of a Keras model; class indices if it has none."""
+def names_of(model: Network) -> tuple[str, ...]:
+    """Return the class names of a model; class indices if it has none."""
+    if isinstance(model, Classifier):
+        return model.class_names
     classes = int(model.output_shape[-1])
     return tuple(class_names(model) or (str(index) for index in range(classes)))
 
@@ -255,6 +274,9 @@ def _from_onnx(path: Path) -> Classifier:
         return session.run(None, {input_name: np.asarray(images, np.float32)})[0]
 
     return Classifier(os.fspath(path), names, preprocessing, probabilities)
+
+
+_OPENERS = {".tflite": _from_tflite, ".onnx": _from_onnx}
 
 
 def _unusable(path: Path, error: Exception) -> InputError:

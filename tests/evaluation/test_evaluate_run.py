@@ -11,7 +11,8 @@ from PIL import Image
 
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.evaluate import check_classes, evaluate
+from alexnet_tf.evaluation.evaluate import evaluate
+from alexnet_tf.evaluation.target import check_classes
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.recipes import RECIPES, get_recipe
 from alexnet_tf.runs import read_run
@@ -96,7 +97,7 @@ def test_evaluate_json_is_one_object_on_stdout(capsys):
 
 
 def test_evaluate_keeps_output_of_libraries_out_of_the_json(monkeypatch, capsys):
-    module = importlib.import_module("alexnet_tf.evaluation.evaluate")
+    module = importlib.import_module("alexnet_tf.evaluation.target")
     opened = module.open_dataset
 
     def open_noisily(*arguments, **options):
