@@ -262,7 +262,8 @@ def _from_onnx(path: Path) -> Classifier:
     errors = [e for e in state if isinstance(e, type) and issubclass(e, Exception)]
     damage: tuple[type[Exception], ...] = (KeyError, ValueError, *errors)
     try:
-        session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        with quiet_stderr():  # it warns of a home folder that it cannot write to
+            session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
         properties = session.get_modelmeta().custom_metadata_map
         names = tuple(json.loads(properties[CLASS_NAMES]))
         preprocessing = Preprocessing.from_text(properties[PREPROCESSING])
