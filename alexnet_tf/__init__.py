@@ -30,7 +30,7 @@ PUBLIC_NAMES = {
     "predict": "alexnet_tf.evaluation.predict",
     "open_index": "alexnet_tf.evaluation.features",
     "nearest": "alexnet_tf.evaluation.similarity",
-    "import_weights": "alexnet_tf.model.foreign.import_weights",
+    "import_weights": "alexnet_tf.model.weight_files.import_weights",
     "get_recipe": "alexnet_tf.recipes",
     "InputError": "alexnet_tf.errors",
     "TrainOptions": "alexnet_tf.train_options",

@@ -3,7 +3,7 @@
 import dataclasses
 
 from alexnet_tf import paper
-from alexnet_tf.settings import Convolution, Network
+from alexnet_tf.network_settings import Convolution, Network
 
 _NORM_POOL = ("activation", "norm", "pool")
 _POOL = ("activation", "pool")
@@ -43,6 +43,38 @@ CAFFE_NETWORK = dataclasses.replace(
     channel_order="bgr",
 )
 
+# Means and 1 / standard deviations of ImageNet's RGB values, as in PyTorch's examples.
+_IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+_IMAGENET_SCALE = (1 / (0.229 * 255), 1 / (0.224 * 255), 1 / (0.225 * 255))
+
+# The paper's network without its two groups, as PyTorch tutorials write it: nn.LocalResponseNorm
+# divides alpha by n, and dropout precedes the hidden layers.
+TWO_GPU_NETWORK = Network(
+    convolutions=(
+        Convolution(96, 11, strides=4, padding=2, then=_NORM_POOL),
+        Convolution(256, 5, then=_NORM_POOL),
+        Convolution(384, 3),
+        Convolution(384, 3),
+        Convolution(256, 3, then=_POOL),
+    ),
+    hidden_units=paper.HIDDEN_UNITS,
+    input_size=224,
+    lrn_alpha=paper.LRN_ALPHA / paper.LRN_N,
+    dropout_at="inputs",
+    mean=_IMAGENET_MEAN,
+    scale=_IMAGENET_SCALE,
+)
+
+# The same with the paper's groups. PyTorch's adaptive pooling to 6x6 changes nothing at 224 pixels.
+ARTICLE_NETWORK = dataclasses.replace(
+    TWO_GPU_NETWORK,
+    convolutions=(
+        Convolution(96, 11, strides=4, padding=2, then=_NORM_POOL),
+        _CONV2,
+        *_CONV3_TO_5,
+    ),
+)
+
 TORCHVISION_NETWORK = Network(
     convolutions=(
         Convolution(64, 11, strides=4, padding=2, then=_POOL),
@@ -55,8 +87,8 @@ TORCHVISION_NETWORK = Network(
     input_size=224,
     norm="none",
     dropout_at="inputs",
-    mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
-    scale=(1 / (0.229 * 255), 1 / (0.224 * 255), 1 / (0.225 * 255)),
+    mean=_IMAGENET_MEAN,
+    scale=_IMAGENET_SCALE,
 )
 
 FASHION_MNIST_NETWORK = Network(

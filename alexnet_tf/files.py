@@ -13,6 +13,7 @@ from typing import Any
 from alexnet_tf.errors import InputError
 
 PICTURE_ENDINGS = (".png", ".pdf", ".svg")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 NO_ADDRESSES = "addresses (gs://, s3://, https:// ...) are not supported: give a local path"
 _CHECKSUM = "sha256"
 _BLANK = "0" * 64  # stands in place of the checksum while it is computed
@@ -23,6 +24,12 @@ _ADDRESS = re.compile(rf"(?:[a-z][a-z0-9+.-]+://|(?:{_SCHEMES}):/)", re.IGNORECA
 
 class DamagedFileError(ValueError):
     """A file's content is not what was written; the message says how it differs."""
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file has an image extension and is not hidden."""
+    base = Path(name).name
+    return base.lower().endswith(IMAGE_EXTENSIONS) and not base.startswith(".")
 
 
 def check_local_path(path: str | os.PathLike[str], option: str = "") -> None:

@@ -17,6 +17,16 @@ _PAPER = Recipe(
     init="paper",
 )
 
+_TWO_GPU = _PAPER.replace(
+    name="two-gpu",
+    description="AlexNet without groups, as PyTorch tutorials train it on two GPUs",
+    network=architectures.TWO_GPU_NETWORK,
+    schedule=Schedule(kind="steps", at_epochs=(30 / 90, 60 / 90, 80 / 90)),
+    init="normal",
+    label_smoothing=0.1,
+    crop="random-resized",
+)
+
 _SMALL = Recipe(
     name="cifar10-small",
     description="a small AlexNet for 32 pixels: the baseline of the experiments",
@@ -95,6 +105,13 @@ _RECIPES = (
         schedule=Schedule(kind="steps", at_epochs=(1 / 3, 2 / 3)),
         init="torchvision",
         lighting_std=0.0,
+    ),
+    _TWO_GPU,
+    _TWO_GPU.replace(
+        name="article",
+        description="two-gpu with the paper's two groups; learning rate divided every 30 epochs",
+        network=architectures.ARTICLE_NETWORK,
+        schedule=Schedule(kind="steps", at_epochs=(30 / 90, 60 / 90)),
     ),
     Recipe(
         name="cifar10",

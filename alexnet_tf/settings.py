@@ -1,4 +1,4 @@
-"""Frozen dataclasses that describe a network and its training. No TensorFlow.
+"""Frozen dataclasses that describe training: `Recipe` and its `Schedule`. No TensorFlow.
 
 `recipe.replace(epochs=3)` returns a changed recipe; `to_json` and `from_json` store one in a run
 folder. The named recipes are in `recipes`.
@@ -10,13 +10,12 @@ from typing import Any
 
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError, choose
+from alexnet_tf.network_settings import Convolution, Network
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "tanh", "sigmoid")
-NORMS = ("lrn", "batch", "none")
 OPTIMIZERS = ("momentum", "nesterov", "adamw")
-POOLINGS = ("overlapping", "plain", "average")
-INITS = ("paper", "2012", "stable", "caffe", "torchvision", "xavier", "he")
-STEPS_IN_BLOCK = ("activation", "norm", "spatial_norm", "pool")
+INITS = ("paper", "2012", "stable", "caffe", "torchvision", "normal", "xavier", "he")
+SCHEDULES = ("plateau", "steps", "cosine", "constant", "2012")
+CROPS = ("random", "random-resized")
 # Fields of `Network` that options of `train` override; others make it another network.
 NETWORK_OVERRIDES = ("activation", "norm", "pooling", "dropout")
 # Names of fields in the run.json of earlier versions.
@@ -25,106 +24,6 @@ _RENAMED_FIELDS = {
     "bias_rate_factor": "bias_learning_rate_factor",
     "classifier_rate_factor": "classifier_learning_rate_factor",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Convolution:
-    """One convolution and the layers that follow it.
-
-    Attributes:
-      filters: Output channels.
-      kernel_size: Side of the square kernel in pixels.
-      strides: Step in pixels.
-      padding: "same", "valid", "ceil" (the 2012 code: zeros at the right and the bottom, so that
-        the last window starts inside the image), or the pixels of zeros on each side.
-      groups: Groups of channels that are convolved separately.
-      then: The steps that follow, in order, from `STEPS_IN_BLOCK`.
-    """
-
-    filters: int
-    kernel_size: int
-    strides: int = 1
-    padding: str | int = "same"
-    groups: int = 1
-    then: tuple[str, ...] = ("activation",)
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """A network without its number of classes.
-
-    Attributes:
-      convolutions: The convolutional blocks; conv1 first.
-      hidden_units: Units of each hidden fully connected layer.
-      input_size: Side of the square input in pixels.
-      channels: 3 (RGB) or 1 (gray).
-      activation: One of `ACTIVATIONS`.
-      norm: The layer for the step "norm", one of `NORMS`: "lrn", "batch" (batch normalization) or
-        "none".
-      lrn_depth_radius: Channels on each side of the LRN window; the paper's n is
-        `2 * lrn_depth_radius + 1`.
-      lrn_bias: k in the paper.
-      lrn_alpha: alpha in the paper's formula; it is not divided by n.
-      lrn_beta: beta in the paper.
-      lrn_within_groups: Whether the LRN window stays inside a group of the network.
-      pooling: "overlapping" (3x3 max pooling, stride 2), "plain" (2x2 max pooling) or "average"
-        (2x2 average pooling).
-      dropout: Fraction of units dropped, at least 0 and below 1.
-      dropout_style: "paper" (no scaling in training, outputs times 1 - rate at test) or "inverted"
-        (scaled up in training).
-      dropout_at: Whether dropout applies to the "outputs" or the "inputs" of the hidden layers.
-      mean: "image" (the training set's mean image is subtracted), or one number per channel on the
-        0..255 scale.
-      scale: Factor after the subtraction: one, or one per channel.
-      channel_order: "rgb" or "bgr": the order in which conv1 sees the channels. The model's input
-        is always RGB.
-    """
-
-    convolutions: tuple[Convolution, ...]
-    hidden_units: tuple[int, ...]
-    input_size: int
-    channels: int = 3
-    activation: str = "relu"
-    norm: str = "lrn"
-    lrn_depth_radius: int = paper.LRN_N // 2
-    lrn_bias: float = paper.LRN_K
-    lrn_alpha: float = paper.LRN_ALPHA
-    lrn_beta: float = paper.LRN_BETA
-    lrn_within_groups: bool = False
-    pooling: str = "overlapping"
-    dropout: float = paper.DROPOUT_RATE
-    dropout_style: str = "inverted"
-    dropout_at: str = "outputs"
-    mean: str | tuple[float, ...] = "image"
-    scale: tuple[float, ...] = (1.0,)
-    channel_order: str = "rgb"
-
-    def __post_init__(self) -> None:
-        """Checks the values.
-
-        Raises:
-          InputError: A value is not supported or out of range.
-        """
-        choose(self.activation, ACTIVATIONS, "activation")
-        choose(self.norm, NORMS, "norm")
-        choose(self.pooling, POOLINGS, "pooling")
-        choose(self.dropout_style, ("paper", "inverted"), "dropout style")
-        choose(self.dropout_at, ("outputs", "inputs"), "dropout position")
-        choose(self.channel_order, ("rgb", "bgr"), "channel order")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must be at least 0 and below 1. Received: {self.dropout}")
-        if self.channels not in (1, 3):
-            raise InputError(f"channels must be 1 (gray) or 3 (RGB). Received: {self.channels}")
-
-    def replace(self, **changes: Any) -> "Network":
-        """Returns a copy with `changes`; `groups` replaces those of every grouped convolution."""
-        groups = changes.pop("groups", None)
-        if groups is not None:
-            changes["convolutions"] = tuple(
-                dataclasses.replace(c, groups=groups) if c.groups > 1 else c
-                for c in changes.get("convolutions", self.convolutions)
-            )
-        return dataclasses.replace(self, **changes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +50,48 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Raises InputError if the kind is not supported."""
-        choose(self.kind, ("constant", "plateau", "steps", "cosine", "2012"), "schedule")
+        choose(self.kind, SCHEDULES, "schedule")
+
+    def step_epochs(self, epochs: int) -> tuple[int, ...]:
+        """Returns the epochs after which the learning rate is reduced ("steps").
+
+        Args:
+          epochs: Number of epochs that the schedule is scaled to.
+        """
+        return tuple(round(fraction * epochs) for fraction in self.at_epochs)
+
+    def with_options(
+        self, kind: str | None, step_epochs: tuple[int, ...] | None, epochs: int
+    ) -> "Schedule":
+        """Returns this schedule with the values of `--schedule` and `--step-epochs`.
+
+        Args:
+          kind: The kind; None keeps it, or is "steps" if `step_epochs` is given.
+          step_epochs: The epochs after which the learning rate is reduced. None: this schedule's,
+            or a third and two thirds of all epochs.
+          epochs: Number of epochs of the run.
+
+        Raises:
+          InputError: The step epochs are not ascending epochs of the run, or another kind of
+            schedule is given.
+        """
+        kind = kind or ("steps" if step_epochs else self.kind)
+        if kind != "steps":
+            if step_epochs:
+                raise InputError(f"--step-epochs needs --schedule steps. Received: {kind}")
+            return dataclasses.replace(self, kind=kind)
+        if step_epochs is None:
+            return dataclasses.replace(self, kind=kind, at_epochs=self.at_epochs or (1 / 3, 2 / 3))
+        if list(step_epochs) != sorted(set(step_epochs)) or not (
+            step_epochs[0] >= 1 and step_epochs[-1] < epochs
+        ):
+            text = ",".join(map(str, step_epochs))
+            raise InputError(
+                f"--step-epochs must be ascending, from 1 to below the {epochs} epochs of the run. "
+                f"Received: {text}"
+            )
+        at_epochs = tuple(epoch / epochs for epoch in step_epochs)
+        return dataclasses.replace(self, kind=kind, at_epochs=at_epochs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +128,15 @@ class Recipe:
         classifier on pretrained layers.
       warm_up_epochs: Number of epochs, which may be a fraction, in which the learning rate rises
         linearly to the schedule's, update by update; 0 turns warm-up off.
+      crop: How training images are cropped, one of `CROPS`: "random" (section 4.1) or
+        "random-resized" (8 to 100% of the resized image's area, sides in a ratio of 3:4 to 4:3,
+        resized to the network's input; Szegedy et al., 2015).
+      color_jitter: Strength s of random brightness, contrast and saturation, each a factor between
+        1 - s and 1 + s; at least 0 and at most 1, and 0 turns it off.
+      label_smoothing: Weight of the uniform distribution in the training targets (Szegedy et al.,
+        2016), at least 0 and below 1. Reported losses are computed without it.
+      patience: Epochs without a lower validation error after which training ends; 0 trains for all
+        epochs.
     """
 
     name: str
@@ -212,6 +161,10 @@ class Recipe:
     frozen_layers: tuple[str, ...] = ()
     classifier_learning_rate_factor: float = 1.0
     warm_up_epochs: float = 0.0
+    crop: str = "random"
+    color_jitter: float = 0.0
+    label_smoothing: float = 0.0
+    patience: int = 0
 
     def __post_init__(self) -> None:
         """Checks the values that a user can set.
@@ -220,6 +173,7 @@ class Recipe:
           InputError: A value is out of range. The message names it.
         """
         choose(self.init, INITS, "init")
+        choose(self.crop, CROPS, "crop")
         choose(self.optimizer, OPTIMIZERS, "optimizer")
         choose(self.lighting_units, ("std", "variance"), "lighting units")
         if self.epochs < 1:
@@ -236,6 +190,14 @@ class Recipe:
             raise InputError(f"momentum must be at least 0 and below 1. Received: {self.momentum}")
         if not self.weight_decay >= 0:
             raise InputError(f"weight decay must be at least 0. Received: {self.weight_decay}")
+        if not 0 <= self.color_jitter <= 1:
+            raise InputError(f"color jitter must be from 0 to 1. Received: {self.color_jitter}")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(
+                f"label smoothing must be at least 0 and below 1. Received: {self.label_smoothing}"
+            )
+        if self.patience < 0:
+            raise InputError(f"patience must be 0 or more epochs. Received: {self.patience}")
         if not 0 <= self.pad_pixels < self.resize_pixels:
             raise InputError(
                 f"padding must be at least 0 and below the image's {self.resize_pixels} pixels. "
@@ -248,11 +210,27 @@ class Recipe:
             )
 
     def replace(self, **changes: Any) -> "Recipe":
-        """Returns a copy with `changes`; those in `NETWORK_OVERRIDES` change the network."""
+        """Returns a copy with `changes`.
+
+        Those in `NETWORK_OVERRIDES` change the network. `schedule` may be the name of a kind, and
+        `step_epochs` gives the epochs of its steps.
+        """
         own = {name: changes.pop(name) for name in NETWORK_OVERRIDES if name in changes}
         if own:
             changes["network"] = changes.get("network", self.network).replace(**own)
+        step_epochs, kind = changes.pop("step_epochs", None), changes.get("schedule")
+        if step_epochs is not None or isinstance(kind, str):
+            epochs = changes.get("epochs", self.epochs)
+            changes["schedule"] = self.schedule.with_options(kind, step_epochs, epochs)
         return dataclasses.replace(self, **changes)
+
+    def option_value(self, name: str) -> Any:
+        """Returns the value that an option of `train` replaces, by the name of the option."""
+        if name == "schedule":
+            return self.schedule.kind
+        if name == "step_epochs":
+            return self.schedule.step_epochs(self.epochs)
+        return getattr(self.network if name in NETWORK_OVERRIDES else self, name)
 
     def to_json(self) -> dict[str, Any]:
         """Returns dicts, lists, strings and numbers for JSON."""

@@ -8,18 +8,19 @@ import dataclasses
 from typing import Any
 
 from alexnet_tf.options import Scope, flag, flag_name, option, option_infos
-from alexnet_tf.settings import ACTIVATIONS, INITS, NORMS, POOLINGS, Recipe
+from alexnet_tf.recipe_options import RecipeOptions
+from alexnet_tf.settings import Recipe
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 PARALLELISMS = ("data", "towers")
 CLASS_WEIGHTS = ("none", "balanced")
 LEARNING_RATE_SCALINGS = ("none", "linear")
-_RECIPES_OWN = "the recipe's"
+_HELD_OUT_FRACTION = 0.1  # of train, where an option needs a validation split
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainOptions:
+class TrainOptions(RecipeOptions):
     """The options of a training run; None leaves the choice to the recipe.
 
     Every field is an option of `alexnet-tf train` (with dashes for underscores) and a keyword of
@@ -46,87 +47,11 @@ class TrainOptions:
         example="cifar10",
         metavar="NAME",
     )
-    epochs: int | None = option(
-        "Passes over the training set.",
-        default=_RECIPES_OWN,
-        example="3",
-        scope="recipe",
-        minimum=1,
-    )
-    batch_size: int | None = option(
-        "Images per training step, over all devices.",
-        default=_RECIPES_OWN,
-        example="128",
-        scope="recipe",
-        minimum=1,
-    )
-    learning_rate: float | None = option(
-        "Initial learning rate.",
-        default=_RECIPES_OWN,
-        example="0.01",
-        scope="recipe",
-        above=0,
-    )
     learning_rate_scaling: str | None = option(
         "none, or linear: the learning rate times --batch-size over the recipe's batch size.",
         default="none",
         example="linear --batch-size 1024",
         choices=LEARNING_RATE_SCALINGS,
-        metavar="NAME",
-    )
-    warm_up_epochs: float | None = option(
-        "Raise the learning rate linearly from 0 over this many epochs, for large batches.",
-        default="the recipe's: 0",
-        example="5",
-        scope="recipe",
-        minimum=0,
-    )
-    weight_decay: float | None = option(
-        "Weight decay inside the velocity, on weights only.",
-        default=_RECIPES_OWN,
-        example="0.0005",
-        scope="recipe",
-        minimum=0,
-    )
-    momentum: float | None = option(
-        "Momentum of the velocity.",
-        default=_RECIPES_OWN,
-        example="0.9",
-        scope="recipe",
-        minimum=0,
-        below=1,
-    )
-    dropout: float | None = option(
-        "Fraction of hidden units dropped in training.",
-        default=_RECIPES_OWN,
-        example="0.5",
-        scope="recipe",
-        minimum=0,
-        below=1,
-    )
-    activation: str | None = option(
-        f"Activation of every layer but the last: {', '.join(ACTIVATIONS)}.",
-        default=_RECIPES_OWN,
-        example="tanh",
-        scope="recipe",
-        choices=ACTIVATIONS,
-        metavar="NAME",
-    )
-    norm: str | None = option(
-        "Normalization where the network has one: lrn (the paper's), batch or none.",
-        default=_RECIPES_OWN,
-        example="batch",
-        scope="recipe",
-        choices=NORMS,
-        metavar="NAME",
-    )
-    pooling: str | None = option(
-        "Pooling: overlapping (3x3 max pooling, stride 2), plain (2x2 max pooling, stride 2) or "
-        "average (2x2, stride 2).",
-        default=_RECIPES_OWN,
-        example="plain",
-        scope="recipe",
-        choices=POOLINGS,
         metavar="NAME",
     )
     weights: str | None = option(
@@ -141,14 +66,6 @@ class TrainOptions:
         default="none",
         example="conv1,conv2",
         metavar="NAMES",
-    )
-    init: str | None = option(
-        f"Initialization of the weights: {', '.join(INITS)}.",
-        default=_RECIPES_OWN,
-        example="stable",
-        scope="recipe",
-        choices=INITS,
-        metavar="NAME",
     )
     seed: int | None = option(
         "Seed of everything random: weights, order, crops, dropout.",
@@ -272,6 +189,10 @@ class TrainOptions:
           InputError: The resulting recipe is not valid.
         """
         changed = recipe.replace(**self.given("recipe"))
+        needs_validation = self.schedule == "plateau" or self.patience is not None
+        if needs_validation and not changed.hold_out:
+            # Without it, a recipe that trains on all of train could never be compared.
+            changed = changed.replace(hold_out=_HELD_OUT_FRACTION)
         if self.learning_rate_scaling == "linear":
             factor = changed.batch_size / recipe.batch_size
             changed = changed.replace(learning_rate=changed.learning_rate * factor)

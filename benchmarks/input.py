@@ -126,7 +126,7 @@ class Ours:
             seed=0,
             epoch=self._epoch,
             batch_size=BATCH,
-            reflect=self._flip_on_host,
+            flip_on_device=not self._flip_on_host,
         )
         return rate(iter(batches))
 

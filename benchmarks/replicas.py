@@ -108,7 +108,7 @@ class Setup:
         return lambda: self.update(batches, updates)
 
     def epoch(self, updates: int) -> None:
-        """Makes updates in one call, from the first batch on."""
+        """Makes an epoch's updates in one call."""
         self.update(self.input.epoch(0, lighting=True), updates)
 
     def loop(self) -> None:

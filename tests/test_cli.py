@@ -415,11 +415,14 @@ def test_summary_shows_the_network_of_a_model_and_of_a_run(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--run", "x", "--model", "y.keras"], "--run and --model cannot be combined"),
+        (
+            ["--run", "x", "--model", "y.keras"],
+            "--run and --model name two models: give one of them",
+        ),
         (["--run", "x", "--norm", "batch"], "--norm cannot be combined with --run"),
         (["--model", "x.keras", "--recipe", "lenet"], "--recipe cannot be combined with --model"),
         (["--run", "no-such-run"], "no-such-run"),
-        (["--model", "no-such-model.keras"], "no-such-model.keras: model file not found"),
+        (["--model", "no-such-model.keras"], "--model no-such-model.keras not found"),
         (["--recipe", "paper", "--norm", "layer"], "--norm"),
     ],
 )

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from alexnet_tf import __version__, paper
+from alexnet_tf.network_settings import ACTIVATIONS, NORMS, POOLINGS
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import ACTIVATIONS, INITS, NETWORK_OVERRIDES, NORMS, POOLINGS
+from alexnet_tf.settings import INITS, NETWORK_OVERRIDES
 
 ROOT = Path(__file__).parents[1]
 DOCS, PACKAGE = ROOT / "docs", ROOT / "alexnet_tf"

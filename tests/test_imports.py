@@ -19,6 +19,8 @@ RANKS = {
     "paper": 0,
     "errors": 0,
     "settings": 0,
+    "network_settings": 0,
+    "recipe_options": 0,
     "options": 0,
     "train_options": 0,
     "run_record": 0,

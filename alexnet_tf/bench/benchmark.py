@@ -15,7 +15,7 @@ from alexnet_tf.bench.measure import (
     measure_training,
 )
 from alexnet_tf.console import Column, Console, ProgressReporter
-from alexnet_tf.figures.figure import save_picture
+from alexnet_tf.figures.canvas import save_figure
 from alexnet_tf.settings import Recipe
 from alexnet_tf.system import peak_memory_bytes
 
@@ -150,4 +150,4 @@ def draw_layers(benchmark: Benchmark, path: Path) -> None:
     case = f"batch {benchmark.layers_batch_size}, {benchmark.layers_precision}"
     axes.set(title=f"{benchmark.recipe}: {case}", xlabel="milliseconds")
     axes.legend()
-    save_picture(figure, path)
+    save_figure(figure, path)

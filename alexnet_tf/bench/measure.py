@@ -15,8 +15,9 @@ from alexnet_tf.model.inference import inference_function
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.summary import layer_table
 from alexnet_tf.settings import Recipe
+from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizers import PaperMomentum
-from alexnet_tf.training.step import LossScale, TrainingStep
+from alexnet_tf.training.step import TrainingStep
 
 _MATRIX_SIZE = 2048
 # Batch, height, width, input channels, filters, kernel size: conv2 without groups.

@@ -1,4 +1,4 @@
-"""`data`: what is in a data set, and what augmentation makes of it."""
+"""`data`: summarize a data set, and draw examples with augmentation."""
 
 import os
 from pathlib import Path
@@ -15,9 +15,9 @@ from alexnet_tf.commands.options import (
     recipe_option,
 )
 
-_MOST_CLASSES = 40
-_BAR = 30
-_LONGEST_NAME = 24  # in the picture
+_MAX_CLASSES = 40
+_BAR_WIDTH = 30
+_MAX_NAME_LENGTH = 24  # in the picture
 _EXAMPLES = """\b
 Examples:
   python cli.py data shapes
@@ -25,11 +25,11 @@ Examples:
   python cli.py data cifar10 --data-dir /data/tfds --json"""
 
 
-@click.command(epilog=_EXAMPLES, short_help="Show what is in a data set.")
+@click.command(epilog=_EXAMPLES, short_help="Summarize a data set.")
 @click.argument("dataset", type=DataSetName())
 @option(
     "--data-dir",
-    "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
+    "Folder of prepared TFDS data sets; a missing data set is downloaded into it.",
     default="TFDS's own, ~/tensorflow_datasets",
     example="/data/tfds",
     type=UserPath(file_okay=False),
@@ -37,14 +37,14 @@ Examples:
 @recipe_option("the data set's own, or photos")
 @option(
     "--picture",
-    "Where to draw training examples before and after augmentation (.png, .pdf, .svg).",
+    "Picture to draw, of training examples before and after augmentation (.png, .pdf, .svg).",
     default="data-NAME.png",
     example="page.png",
     type=UserPath(dir_okay=False),
 )
 @option(
     "--seed",
-    "Of the examples chosen and of their augmentation.",
+    "Seed of the choice of examples and of their augmentation.",
     default="0",
     example="1",
     type=click.IntRange(min=0),
@@ -58,10 +58,10 @@ def command(
     seed: int | None,
     as_json: bool,
 ) -> None:
-    """Show what is in a data set: splits, classes, examples per class, sizes.
+    """Summarize a data set: splits, classes, examples per class, image sizes.
 
-    A picture shows training examples before and after augmentation: the crops, the reflections and
-    the changes of color that the recipe makes.
+    A picture shows training examples before and after the recipe's augmentation: random crops,
+    horizontal flips and PCA lighting.
     """
     from alexnet_tf.files import check_picture_name, expanded
     from alexnet_tf.recipes import get_recipe, recipe_for
@@ -69,31 +69,30 @@ def command(
     chosen = get_recipe(recipe) if recipe else recipe_for(dataset)
     is_path = "/" in dataset or dataset.startswith((".", "~"))
     folder = Path(os.path.realpath(expanded(dataset)))
-    # Only / has no name.
+    # The root folder / has no name.
     name = (folder.name or "root") if is_path else dataset.split(":")[0]
     path = Path(picture or f"data-{name}.png")
     check_picture_name(path)
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
-    from alexnet_tf.data.overview import describe, read_sample
-    from alexnet_tf.data.picture import draw_examples
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
-    from alexnet_tf.figures.names import drawable, shortened, text_style
+    from alexnet_tf.data.summary import draw_examples, read_sample, summarize
+    from alexnet_tf.figures.text import display_names, text_style, truncate
 
     opened = open_dataset(dataset, data_dir=data_dir, channels=chosen.network.channels)
     train = opened.splits.get("train")
     sample = read_sample(train) if train is not None else None
-    values = describe(opened, sample)
+    values = summarize(opened, sample)
     values["picture"] = None
     if train is not None and sample is not None and len(sample.readable):
-        some = train.subset(sample.readable)
-        # The colors' components of a sample do for a picture.
-        statistics, _ = fit_statistics(some, chosen.resize_pixels, split="sampled", cache=False)
-        names = shortened(drawable(opened.class_names), _LONGEST_NAME)
+        readable = train.subset(sample.readable)
+        # For a picture the principal components of the sample are enough.
+        statistics, _ = fit_statistics(readable, chosen.resize_pixels, split="sampled", cache=False)
+        names = [truncate(name, _MAX_NAME_LENGTH) for name in display_names(opened.class_names)]
         style = text_style(names)
-        draw_examples(some, names, chosen, statistics, path, seed=seed or 0, text_style=style)
+        draw_examples(readable, names, chosen, statistics, path, seed=seed or 0, text_style=style)
         values["picture"] = str(path)
     if as_json:
         echo_json(values)
@@ -102,7 +101,7 @@ def command(
 
 
 def _show(values: dict[str, Any]) -> None:
-    """Prints what is in the data set."""
+    """Print the summary of a data set."""
     from alexnet_tf.console import Column, Console
 
     console = Console()
@@ -114,12 +113,12 @@ def _show(values: dict[str, Any]) -> None:
         [
             name,
             *(f"{split['per_class'][name]:,}" for split in splits.values()),
-            console.bar(count / most, _BAR),
+            console.bar(count / most, _BAR_WIDTH),
         ]
-        for name, count in list(first.items())[:_MOST_CLASSES]
+        for name, count in list(first.items())[:_MAX_CLASSES]
     ]
-    if len(first) > _MOST_CLASSES:
-        rows.append([f"... and {len(first) - _MOST_CLASSES:,} more"])
+    if len(first) > _MAX_CLASSES:
+        rows.append([f"... and {len(first) - _MAX_CLASSES:,} more"])
     rows.append(["all", *(f"{split['examples']:,}" for split in splits.values())])
     console.table(["class", *(Column(split, is_number=True) for split in splits), ""], rows)
     sizes = values.get("sizes")
@@ -141,7 +140,7 @@ def _show(values: dict[str, Any]) -> None:
         elif ratio >= 2:
             console.message(
                 f"the largest class has {ratio:.1f} times the examples of the smallest: "
-                "train --class-weights balanced lets them count alike"
+                "train --class-weights balanced gives all classes the same total weight"
             )
     if values["picture"]:
         console.message(f"before and after augmentation: {values['picture']}")

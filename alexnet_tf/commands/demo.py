@@ -23,7 +23,7 @@ Examples:
   python cli.py demo --model caffe.keras --in photos/"""
 
 
-@click.command(epilog=_EXAMPLES, short_help="Open a local page: drop an image, see its classes.")
+@click.command(epilog=_EXAMPLES, short_help="Open a local web page that classifies images.")
 @run_option("The run whose network predicts.")
 @model_option()
 @option(
@@ -38,15 +38,15 @@ Examples:
 @data_dir_option()
 @option(
     "--host",
-    "The address to listen on. With any but the default, others who reach this machine can use the "
-    "page: there is no password.",
+    "The address to listen on. At any other than the default, everyone who can reach this machine "
+    "can use the page, without a password.",
     default="127.0.0.1: this machine only",
     example="0.0.0.0",
 )
 @option(
     "--port",
     "The port to listen on.",
-    default="7860, or the next that is free",
+    default="7860, or the next free port",
     example="8000",
     type=click.IntRange(1, 65535),
 )
@@ -58,17 +58,17 @@ def command(
     port: int | None,
     **others: str | None,
 ) -> None:
-    """Open a local page: drop an image or use the webcam, and see the most probable classes, the
-    kernels of conv1 with the largest activations, and similar images.
+    """Open a local web page that shows predictions for images from files or the webcam: the most
+    probable classes, the kernels of conv1 with the largest activations, and similar images.
 
     Images are deleted after an hour, and nothing is sent anywhere. Ctrl-C stops the server and
     deletes them.
     """  # noqa: D205
     source = open_model(run, model)
     data_dir = data_dir or source.data_dir
-    from alexnet_tf.demo.library import gradio
+    from alexnet_tf.demo import load_gradio
 
-    gradio()  # if it is missing, fail before TensorFlow loads
+    load_gradio()  # if it is missing, fail before TensorFlow loads
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
@@ -84,7 +84,7 @@ def command(
         predictor = Predictor(source.path, others["in"], data_dir=data_dir, on_progress=on_progress)
     host = host or _LOOPBACK[0]
     if host not in _LOOPBACK:
-        reporter.warn(f"listening on {host}: everybody who reaches it can use the page")
+        reporter.warn(f"listening on {host}: everyone who can reach it can use the page")
     with served(build_page(predictor), host, port) as url:
         report_model(source, reporter, reporter)
         click.echo(url)

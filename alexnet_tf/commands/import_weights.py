@@ -8,7 +8,7 @@ import click
 from alexnet_tf import paper
 from alexnet_tf.commands.options import UserPath, option
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.foreign.published import (
+from alexnet_tf.model.weight_files.published import (
     PUBLISHED,
     PublishedWeights,
     download,
@@ -20,7 +20,7 @@ from alexnet_tf.system import command_name, import_tensorflow
 if TYPE_CHECKING:
     from alexnet_tf.console import ProgressReporter
 
-_ENDINGS = (
+_EXTENSIONS = (
     *(".weights.h5", ".h5", ".hdf5", ".caffemodel", ".safetensors", ".onnx", ".npy"),
     *(".pth", ".pt"),
 )
@@ -53,7 +53,7 @@ Examples:
 )
 @option(
     "--labels",
-    "Text file with one class name per line, in order of the class numbers.",
+    "Text file with one class name per line, in the order of the model's outputs.",
     default="ImageNet's names for 1000 classes, else numbers",
     example="names.txt",
     type=UserPath(dir_okay=False),
@@ -70,7 +70,7 @@ Examples:
 )
 @option(
     "--url",
-    "Where to download torchvision or bvlc from, if not from where it was published.",
+    "Address to download torchvision or bvlc from.",
     default="where it was published",
     example="https://mirror.example.com/alexnet-owt-7be5be79.pth",
     metavar="URL",
@@ -88,10 +88,9 @@ def command(
     "torchvision" and "bvlc" download the published weights, once; an interrupted download is
     resumed. FILE is BVLC AlexNet as .caffemodel, .onnx or an .npy dictionary, torchvision's alexnet
     as .pth or .safetensors, a .weights.h5 file of Keras' save_weights, or an .h5 file of Keras 1
-    or 2. The .npy dictionary is {"conv1":
-    [weights, biases], ...} or {"conv1": {"weights": ..., "biases": ...}, ...}, with kernels as
-    (height, width, in, out). Names, shapes and types are checked; float64 and float16 are converted
-    to float32; no code in the file is run.
+    or 2. The .npy dictionary is {"conv1": [weights, biases], ...} or {"conv1": {"weights": ...,
+    "biases": ...}, ...}, with kernels as (height, width, in, out). Names, shapes and types are
+    checked; float64 and float16 are converted to float32; no code in the file is run.
     """
     path = Path(file)
     published = None if path.is_file() else PUBLISHED.get(file)
@@ -113,9 +112,9 @@ def command(
     if published is not None:
         path = _download(published, url, reporter)
     import_tensorflow()
-    from alexnet_tf.model.foreign.import_weights import import_weights
     from alexnet_tf.model.persistence import save_model
     from alexnet_tf.model.summary import layer_table
+    from alexnet_tf.model.weight_files.import_weights import import_weights
 
     model = import_weights(
         path,
@@ -150,23 +149,19 @@ def _download(published: PublishedWeights, url: str | None, reporter: "ProgressR
 
 
 def _stem(name: str) -> str:
-    """Returns a file's name without the ending that tells its format."""
-    for ending in _ENDINGS:
-        if name.endswith(ending):
-            return name.removesuffix(ending)
+    """Returns a file's name without its extension."""
+    for extension in _EXTENSIONS:
+        if name.endswith(extension):
+            return name.removesuffix(extension)
     return name
 
 
 def _read_names(path: Path) -> list[str]:
-    """Returns class names from a file.
-
-    Raises:
-      InputError: It is not UTF-8 text, or has a name twice.
-    """
+    """Returns class names, or raises InputError if the file is not UTF-8 or repeats a name."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise InputError(f"--labels {path}: not UTF-8 text; save it as UTF-8") from None
+        raise InputError(f"--labels {path}: is not UTF-8 text: save it as UTF-8") from None
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != len(set(names)):
         twice = next(name for name in names if names.count(name) > 1)

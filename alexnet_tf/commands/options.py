@@ -1,4 +1,4 @@
-"""Options that several commands share, and how every option states its default and example."""
+"""Options of several commands, and the form of an option: help, default, example."""
 
 import os
 import sys

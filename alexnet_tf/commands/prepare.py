@@ -1,11 +1,15 @@
 """`prepare`: check, repair and rescale a data set once, for any number of trainings."""
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from alexnet_tf.commands.options import DataSetName, UserPath, echo_json, json_option, option
+from alexnet_tf.errors import FolderTakenError
+from alexnet_tf.files import expanded
+from alexnet_tf.system import command_name, import_tensorflow
 
 if TYPE_CHECKING:
     from alexnet_tf.prepare.prepare import Prepared
@@ -21,21 +25,21 @@ Examples:
 @click.argument("source", type=DataSetName())
 @option(
     "--out",
-    "The folder to write; what was begun there goes on where it was.",
+    "The folder to write; an interrupted preparation in it is resumed.",
     default="prepared/ and the source's name",
     example="/ssd/photos",
     type=UserPath(file_okay=False),
 )
 @option(
     "--size",
-    "Side of the square images in pixels: the shorter side is rescaled to it.",
+    "Side of the prepared square images in pixels; the shorter side is rescaled to it.",
     default="256",
     example="128",
     type=click.IntRange(1, 1024),
 )
 @option(
     "--format",
-    "jpeg, or raw: pixels as they are, about ten times larger and several times faster to read.",
+    "jpeg, or raw: uncompressed, about ten times larger and several times faster to read.",
     default="jpeg",
     example="raw",
     type=click.Choice(["jpeg", "raw"]),
@@ -43,7 +47,7 @@ Examples:
 )
 @option(
     "--data-dir",
-    "Folder of prepared TFDS data sets, where SOURCE is a TFDS name.",
+    "Folder of TFDS data sets, if SOURCE is a TFDS name.",
     default="TFDS's own, ~/tensorflow_datasets",
     example="/data/tfds",
     type=UserPath(file_okay=False),
@@ -54,14 +58,10 @@ def command(source: str, as_json: bool, **options: Any) -> None:
 
     SOURCE is a folder (class folders; train/ and val/; or images with a CSV file of file and
     label), a folder with ImageNet as downloaded, or a TFDS name. The result is a TFDS data set with
-    the mean image, the colors' principal components and a report of what was found.
+    the mean image, the RGB principal components and a report of all problems.
     """
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
-    from alexnet_tf.commands.preparing import prepare_source
-
-    done = prepare_source(
+    prepared = prepare_source(
         source,
         options["out"],
         size=options["size"] or 256,
@@ -69,18 +69,18 @@ def command(source: str, as_json: bool, **options: Any) -> None:
         data_dir=options["data_dir"],
     )
     if as_json:
-        values = {"folder": str(done.folder), "was_done": done.was_done, **done.report}
-        echo_json(values)
+        folder = str(prepared.folder)
+        echo_json({"folder": folder, "was_done": prepared.was_done, **prepared.report})
     else:
-        _show(done)
+        _print_report(prepared)
 
 
-def _show(done: "Prepared") -> None:
-    """Prints the report."""
+def _print_report(prepared: "Prepared") -> None:
+    """Prints the report as a table and the next command."""
     from alexnet_tf.console import Column, Console
 
     console = Console()
-    report = done.report
+    report = prepared.report
     titles = ("images", "skipped", "smallest class", "largest class", "median size", "enlarged")
     rows = []
     for split, values in report["splits"].items():
@@ -91,16 +91,74 @@ def _show(done: "Prepared") -> None:
     console.table(["split", *(Column(title, is_number=True) for title in titles)], rows)
     for entry in report["problems"]:
         console.message(f"{entry['files']:>8,}  {entry['problem']}: {entry['action']}")
-    twice = report["duplicates"]
-    if twice["groups"]:
-        superfluous = twice["superfluous_images"]
+    duplicates = report["duplicates"]
+    if duplicates["groups"]:
+        count = duplicates["superfluous_images"]
         console.message(
-            f"{superfluous:,} image{' is' if superfluous == 1 else 's are'} there already "
-            f"({twice['groups_across_splits']:,} pictures in several splits, "
-            f"{twice['groups_across_classes']:,} in several classes): see duplicates.csv"
+            f"{count:,} duplicate image{'' if count == 1 else 's'} "
+            f"({duplicates['groups_across_splits']:,} images in several splits, "
+            f"{duplicates['groups_across_classes']:,} in several classes): see duplicates.csv"
         )
-    state = "was prepared already, nothing was to be done" if done.was_done else "is prepared"
+    state = "was prepared before" if prepared.was_done else "is prepared"
     console.message(
-        f"{done.folder} {state}; report.json and problems.csv say what was found\n"
-        f"next:\n  python cli.py train --dataset {shlex.quote(str(done.folder))}"
+        f"{prepared.folder} {state}; report.json and problems.csv list all problems\n"
+        f"next:\n  python cli.py train --dataset {shlex.quote(str(prepared.folder))}"
     )
+
+
+def prepare_source(
+    source: str,
+    out: str | None = None,
+    *,
+    size: int = 256,
+    kind: str = "jpeg",
+    data_dir: str | None = None,
+    quiet: bool = False,
+) -> "Prepared":
+    """Prepares a source with a progress bar; TensorFlow must be imported already."""
+    from alexnet_tf.console import ProgressReporter
+    from alexnet_tf.prepare.prepare import prepare
+
+    reporter = ProgressReporter(quiet)
+    reporter.message(f"preparing {source}")
+    with reporter.progress("preparing") as progress:
+        return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
+
+
+def prepare_for_training(source: str, *, quiet: bool) -> str:
+    """Returns the prepared folder of a source for `train`, and prepares it if needed.
+
+    Raises:
+      InputError: The source cannot be used.
+      FolderTakenError: The folder under prepared/ contains something else; the message has the
+        commands that prepare into another folder, since `train` has no option --out.
+    """
+    try:
+        return str(prepare_source(source, quiet=quiet).folder)
+    except FolderTakenError as error:
+        from alexnet_tf.prepare.source import source_name
+
+        out = Path("prepared") / f"{source_name(Path(source).with_suffix(''))}-2"
+        quoted = shlex.quote(str(out))
+        raise FolderTakenError(
+            f"{error}. To do so: {command_name()} prepare {shlex.quote(source)} --out {quoted}, "
+            f"and then: {command_name()} train --dataset {quoted}"
+        ) from None
+
+
+def is_unprepared(dataset: str | None) -> bool:
+    """Returns whether a data set is a folder of images, or a table, that is not prepared.
+
+    Folders of interrupted preparations are not.
+    """
+    if dataset is None or not expanded(dataset).exists():
+        return False
+    import_tensorflow(start_devices=False)
+    from alexnet_tf.data.folder import TABLE_ENDINGS
+    from alexnet_tf.data.prepared_set import MARKER, WORK
+    from alexnet_tf.data.sources import means_folder
+
+    path = expanded(dataset)
+    if path.is_file():
+        return path.suffix.lower() in TABLE_ENDINGS
+    return means_folder(dataset) and not (path / MARKER).exists() and not (path / WORK).exists()

@@ -1,4 +1,4 @@
-"""`report`: a run as a page to look at, or single pictures of it."""
+"""`report`: a run as an HTML page, or single pictures of it."""
 
 import contextlib
 import sys
@@ -17,7 +17,7 @@ from alexnet_tf.commands.options import (
 )
 from alexnet_tf.runs import newest_run, read_run
 
-# As in alexnet_tf.report.pictures, which imports too much for a help text; a test compares.
+# As in alexnet_tf.report.figures, which imports TensorFlow; a test compares them.
 PICTURES = (
     "curves",
     "kernels",
@@ -35,14 +35,14 @@ Examples:
   python cli.py report
   python cli.py report --run saved_models/first --split test
   python cli.py report --only kernels
-  python cli.py report --only activations --image photo.jpg --out maps.png"""
+  python cli.py report --only activations --image photo.jpg --out activations.png"""
 
 
 @click.command(epilog=_EXAMPLES, short_help="Show a run as one HTML page with pictures.")
 @run_option()
 @option(
     "--only",
-    f"Make this picture, no page; can be given again. One of {', '.join(PICTURES)}.",
+    f"Make only this picture, no page; can be repeated. One of {', '.join(PICTURES)}.",
     default="the page and all pictures",
     example="kernels",
     multiple=True,
@@ -51,7 +51,7 @@ Examples:
 )
 @option(
     "--image",
-    "The image file whose activations are shown, layer by layer.",
+    "The image file whose activations are shown.",
     default="the split's first image",
     example="photo.jpg",
     type=UserPath(dir_okay=False),
@@ -61,15 +61,15 @@ Examples:
 @crops_option()
 @option(
     "--no-ten-crop",
-    "Leave out the errors over ten crops, which take ten times as long as those of the center.",
-    default="off: both are there",
+    "Skip the errors over ten crops, which take ten times as long as those of the center crop.",
+    default="off",
     example="",
     is_flag=True,
 )
 @option(
     "--out",
-    "The page (.html; its pictures go into pictures/ beside it), or with one --only the picture "
-    "(.png, .pdf or .svg).",
+    "The page (.html, with its pictures in pictures/ beside it), or the picture of --only (.png, "
+    ".pdf or .svg).",
     default="report.html in the run's folder",
     example="lesson/report.html",
     type=UserPath(dir_okay=False),
@@ -88,11 +88,12 @@ def command(
 ) -> None:
     """Show a run as one HTML page that needs no network, and its pictures as PNG files.
 
-    Settings, curves, kernels, errors with confidence intervals, confusions, calibration, the most
-    confident mistakes, the nearest training images, activations and a map of features.
+    The page has settings, curves, kernels, errors with confidence intervals, confusions,
+    calibration, the most confident mistakes, the nearest training images, activations and a
+    projection of the features.
     """
     folder = run or newest_run()
-    read_run(folder)  # tells a wrong folder before TensorFlow loads
+    read_run(folder)  # reports a wrong folder before TensorFlow loads
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
@@ -105,7 +106,7 @@ def command(
             folder,
             only=only,
             out=out,
-            counting=ProgressReporter().progress,
+            progress=ProgressReporter().progress,
             ten_crop=not no_ten_crop,
             data_dir=data_dir,
             split=split,
@@ -113,7 +114,7 @@ def command(
             image=image,
         )
     for name, reason in report.evaluation.left_out if report.evaluation else ():
-        click.echo(f"left out: {name}: {reason}", err=True)
+        click.echo(f"skipped {name}: {reason}", err=True)
     if as_json:
         echo_json(report.to_json())
     elif report.page is not None:

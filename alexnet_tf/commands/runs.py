@@ -42,7 +42,9 @@ Examples:
     type=UserPath(),
     metavar="RUN",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before deleting.  [default: off; e.g. --yes]")
+@click.option(
+    "--yes", is_flag=True, help="Delete without confirmation.  [default: off; e.g. --yes]"
+)
 @json_option()
 def command(folder: str | None, remove: str | None, yes: bool, as_json: bool) -> None:
     """List the runs, newest first: data, recipe, epochs, error and size on disk.
@@ -140,7 +142,7 @@ def _remove(path: Path, is_confirmed: bool) -> None:
     if not is_run(path):
         raise InputError(f"--remove {path}: not a run folder (run.json not found)")
     if not is_confirmed and not sys.stdin.isatty():
-        raise InputError(f"--remove {path}: add --yes, since there is no terminal to confirm at")
+        raise InputError(f"--remove {path}: add --yes to delete without confirmation")
     size = _megabytes(_size(path))
     with (path / LOCK).open("a+") as lock:
         if not try_lock(lock):

@@ -8,9 +8,9 @@ import click
 from alexnet_tf import paper
 from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
 from alexnet_tf.errors import InputError
+from alexnet_tf.network_settings import ACTIVATIONS, NORMS, POOLINGS
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.runs import model_file, read_run
-from alexnet_tf.settings import ACTIVATIONS, NORMS, POOLINGS
+from alexnet_tf.runs import open_model
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
@@ -27,7 +27,7 @@ _TEN_CLASS_RECIPES = (
     "lenet",
 )
 _TEN_CLASSES = 10
-_RECIPES_OWN = "the recipe's"
+_DEFAULT_OF_RECIPE = "the recipe's"
 # Short names, with which all columns fit into 80 characters.
 _TYPES = {
     "InputLayer": "input",
@@ -36,7 +36,7 @@ _TYPES = {
     "LocalResponseNormalization": "LRN",
     "SpatialResponseNormalization": "LRN",
     "BatchNormalization": "batch norm",
-    "Activation": "",  # the layer's name says which
+    "Activation": "",  # which is in the layer's name
     "MaxPooling2D": "max pool",
     "AveragePooling2D": "avg pool",
     "PaperDropout": "dropout",
@@ -77,7 +77,7 @@ Examples:
 @option(
     "--activation",
     f"Activation of every layer but the last: {', '.join(ACTIVATIONS)}.",
-    default=_RECIPES_OWN,
+    default=_DEFAULT_OF_RECIPE,
     example="tanh",
     type=click.Choice(ACTIVATIONS),
     metavar="NAME",
@@ -85,7 +85,7 @@ Examples:
 @option(
     "--norm",
     "Normalization where the network has one: lrn (the paper's), batch or none.",
-    default=_RECIPES_OWN,
+    default=_DEFAULT_OF_RECIPE,
     example="batch",
     type=click.Choice(NORMS),
     metavar="NAME",
@@ -93,7 +93,7 @@ Examples:
 @option(
     "--pooling",
     "Pooling: overlapping (3x3 max, stride 2), plain (2x2 max) or average (2x2).",
-    default=_RECIPES_OWN,
+    default=_DEFAULT_OF_RECIPE,
     example="plain",
     type=click.Choice(POOLINGS),
     metavar="NAME",
@@ -134,22 +134,17 @@ def command(run: str | None, model: str | None, as_json: bool, **network_options
 
 
 def _model_path(run: str | None, model: str | None, given: dict[str, Any]) -> Path | None:
-    """Returns the file of the model to show, or None for a recipe's network.
+    """Returns the model file to show, or None for a recipe's network.
 
     Raises:
-      InputError: Options exclude each other, or the run has no model.
+      InputError: Options exclude each other, or the model does not exist.
     """
-    if run is not None and model is not None:
-        raise InputError("--run and --model cannot be combined: give one of them")
-    option_name = "--run" if run is not None else "--model"
-    if (run is not None or model is not None) and given:
-        raise InputError(
-            f"--{next(iter(given))} cannot be combined with {option_name}, whose network is given"
-        )
-    if run is not None:
-        read_run(run)
-        return model_file(Path(run))
-    return None if model is None else Path(model)
+    if run is None and model is None:
+        return None
+    if given:
+        named = "--model" if run is None else "--run"
+        raise InputError(f"--{next(iter(given))} cannot be combined with {named}: it has a network")
+    return open_model(run, model).path
 
 
 def print_layers(summary: "ModelSummary", title: str, console: "Console") -> None:

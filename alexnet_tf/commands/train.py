@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.preparing import is_raw, prepare_for_training
+from alexnet_tf.commands.prepare import is_unprepared, prepare_for_training
 from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import has_seeds, newest_run
@@ -28,12 +28,10 @@ def command(**options: Any) -> None:
     Without options: a small AlexNet on the built-in data set, in under three minutes on two cores.
     The model, its curves and all settings are saved in a folder under saved_models/.
     """
-    if options["freeze"]:
-        options["freeze"] = tuple(name.strip() for name in options["freeze"].split(","))
     check(options)
     options["seeds"] = _seeds(options)
     prepare, given = options.pop("prepare"), []
-    if not options["resume"] and is_raw(options["dataset"]):
+    if not options["resume"] and is_unprepared(options["dataset"]):
         options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
         # For the workers: of a repeated option the last value counts.
         given = ["--dataset", options["dataset"], "--no-prepare"]
@@ -82,8 +80,8 @@ def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
 
     Args:
       folder: A folder of images.
-      wanted: Whether to prepare it; None asks the user if there is a terminal.
-      quiet: Whether to print only errors, and to ask nothing.
+      wanted: Whether to prepare it; None prompts the user at a terminal.
+      quiet: Whether to print only errors, without a prompt.
 
     Raises:
       InputError: It cannot be prepared, or there are several workers.

@@ -18,6 +18,7 @@ _TYPES: dict[str, click.ParamType] = {
     "data_dir": UserPath(file_okay=False),
     "weights": UserPath(exists=True),
 }
+_FIRST = ("dataset", "data_dir", "recipe")  # in the help text
 # Options that are not part of `TrainOptions`, by the option that they follow in the help text.
 _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
     "seed": [
@@ -64,10 +65,42 @@ _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
 }
 
 
+class _CommaSeparated(click.ParamType):
+    """Values separated by commas, as a tuple.
+
+    Args:
+      kind: The type of one value.
+    """
+
+    name = "text"
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """Returns the values.
+
+        Raises:
+          click.BadParameter: One of them is empty or not of the type.
+        """
+        if isinstance(value, tuple):
+            return value
+        try:
+            values = tuple(self._kind(part.strip()) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} must be numbers separated by commas, such as 30,60", param, ctx)
+        if "" in values:
+            self.fail(f"{value!r} has an empty name", param, ctx)
+        return values
+
+
 def train_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of `train` to a click command, in the order of `TrainOptions`."""
     decorators: list[Decorator] = []
-    for name, decorator in field_options(TrainOptions).items():
+    options = field_options(TrainOptions)
+    for name, decorator in sorted(options.items(), key=lambda item: item[0] not in _FIRST):
         decorators += [decorator, *_COMMAND_OPTIONS.get(name, [])]
     for decorator in reversed(decorators):
         function = decorator(function)
@@ -108,6 +141,8 @@ def _param_type(info: OptionInfo, hint: Any) -> click.ParamType | None:
     if info.choices:
         return click.Choice(info.choices)
     kinds = set(typing.get_args(hint)) - {types.NoneType}
+    if tuple[int, ...] in kinds or tuple[str, ...] in kinds:
+        return _CommaSeparated(int if tuple[int, ...] in kinds else str)
     if kinds == {int}:
         return click.IntRange(min=_whole(info.minimum), max=_whole(info.maximum))
     if kinds == {float}:

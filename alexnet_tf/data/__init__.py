@@ -1,1 +1,1 @@
-"""How images come in: sources, splits, statistics, augmentation, the input pipeline."""
+"""Reading data sets: sources, splits, scan, statistics, augmentation, the input pipeline."""

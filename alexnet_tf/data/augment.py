@@ -1,31 +1,38 @@
-"""Augmentation (section 4.1): random crops, horizontal flips and PCA lighting, as pure functions.
+"""Random numbers of training: order, crops, horizontal flips and PCA lighting (section 4.1).
 
-An image's augmentation is a function of (seed, epoch, example): it does not depend on the batch,
-the order, the number of workers or the size of the data set.
+An example's numbers are a function of (seed, epoch, example): they do not depend on the batch, the
+order, the number of workers or the size of the data set. Philox4x32-10, a counter-based generator,
+computes them without those of other examples (Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers:
+As Easy as 1, 2, 3", 2011). NumPy only.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from alexnet_tf import paper
-from alexnet_tf.data.counter_random import random_words
 from alexnet_tf.errors import choose
 
-_STREAM_GEOMETRY, _STREAM_LIGHTING = 0, 1
+_STREAM_GEOMETRY, _STREAM_LIGHTING, _STREAM_ORDER = 0, 1, 2
+_STREAM_COLOR_JITTER, _STREAM_RESIZED_CROP = 24, 32  # the latter and the following, by attempt
+_CROP_ATTEMPTS = 10
+_SMALLEST_AREA, _WIDEST_RATIO = 0.08, 4 / 3
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+_LOW = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Random draws for n examples.
+    """Random draws for examples.
 
     Attributes:
-      tops: int32 [n], first row of the crop, 0..margin.
-      lefts: int32 [n], first column of the crop, 0..margin.
-      flips: bool [n], whether the crop is flipped horizontally.
-      alphas: float32 [n, 3], from a normal distribution of mean 0 and the lighting's standard
+      tops: int32 [..., n], first row of the crop, 0..margin.
+      lefts: int32 [..., n], first column of the crop, 0..margin.
+      flips: bool [..., n], whether the crop is flipped horizontally.
+      alphas: float32 [..., n, 3], from a normal distribution of mean 0 and the lighting's standard
         deviation.
     """
 
@@ -33,6 +40,49 @@ class Draws:
     lefts: np.ndarray
     flips: np.ndarray
     alphas: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class CropPlan:
+    """The random crops of an epoch, in batches.
+
+    Images are resized (shorter side, then the central square), padded and cropped.
+
+    Attributes:
+      indices: int64 [batches, b], indices of the examples.
+      tops: int32 [batches, b], first row of each crop in the padded image.
+      lefts: int32 [batches, b], first column of each crop.
+      flips: bool [batches, b], whether a crop is flipped horizontally.
+      resize_pixels: Side of the resized images.
+      pad_pixels: Width of the reflect padding.
+      crop_pixels: Side of the crops.
+      heights: int32 [batches, b], height of each crop before it is resized to `crop_pixels`; None:
+        `crop_pixels`. Only without padding.
+      widths: int32 [batches, b] likewise, or None.
+    """
+
+    indices: np.ndarray
+    tops: np.ndarray
+    lefts: np.ndarray
+    flips: np.ndarray
+    resize_pixels: int
+    pad_pixels: int
+    crop_pixels: int
+    heights: np.ndarray | None = None
+    widths: np.ndarray | None = None
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """The arrays by name."""
+        rows = {"index": self.indices, "top": self.tops, "left": self.lefts, "flip": self.flips}
+        if self.heights is not None and self.widths is not None:
+            rows |= {"height": self.heights, "width": self.widths}
+        return rows
+
+    def only_copies(self, image_shape: tuple[int, int, int] | None) -> bool:
+        """Return whether the crops of images of this shape are parts of their stored pixels."""
+        is_resized = image_shape is not None and image_shape[:2] == (self.resize_pixels,) * 2
+        return is_resized and not self.pad_pixels and self.heights is None
 
 
 def draw(
@@ -49,7 +99,7 @@ def draw(
     Args:
       seed: Seed of the run.
       epoch: Epoch, from 0.
-      indices: [n], the examples' numbers in the training set.
+      indices: int64 [..., n], indices of the examples in the training set.
       margin: Largest offset in pixels, inclusive: 32 for 224 crops of 256 pixels, so 33 x 33
         positions. (The paper counts 32 x 32; its code draws 0..32.)
       flip: Whether half of the crops are flipped.
@@ -58,6 +108,7 @@ def draw(
     Returns:
       One draw per example.
     """
+    indices = np.asarray(indices)
     y, x, flip_word, _ = random_words(seed, epoch, indices, _STREAM_GEOMETRY)
     positions, shift = np.uint64(margin + 1), np.uint64(32)
     return Draws(
@@ -68,10 +119,67 @@ def draw(
     )
 
 
+def draw_resized_crops(
+    seed: int, epoch: int, indices: np.ndarray, pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Draw crops of random size and aspect ratio (Szegedy et al., 2015), as torchvision does.
+
+    The area is uniform in 8 to 100% of the image's, the logarithm of width / height uniform in that
+    of 3/4 to 4/3. A crop that does not fit is drawn again, up to ten times; then it is the whole
+    image.
+
+    Args:
+      seed: Seed of the run.
+      epoch: Epoch, from 0.
+      indices: int64 [..., n], indices of the examples in the training set.
+      pixels: Side of the square images.
+
+    Returns:
+      int32 [..., n] four times: tops, lefts, heights and widths.
+    """
+    flat = np.asarray(indices).ravel()
+    crops = np.zeros((4, len(flat)), np.int32)
+    crops[2:] = pixels
+    left = np.arange(len(flat))  # positions whose crop is not drawn yet
+    for attempt in range(_CROP_ATTEMPTS):
+        words = random_words(seed, epoch, flat[left], _STREAM_RESIZED_CROP + attempt)
+        area, log_ratio, y, x = (word.astype(np.float64) / 2.0**32 for word in words)
+        area = pixels**2 * (_SMALLEST_AREA + (1 - _SMALLEST_AREA) * area)
+        ratio = np.exp(np.log(_WIDEST_RATIO) * (2 * log_ratio - 1))
+        heights = np.round(np.sqrt(area / ratio)).astype(np.int32)
+        widths = np.round(np.sqrt(area * ratio)).astype(np.int32)
+        fits = (heights <= pixels) & (widths <= pixels)
+        tops = (y * (pixels - heights + 1)).astype(np.int32)
+        lefts = (x * (pixels - widths + 1)).astype(np.int32)
+        crops[:, left[fits]] = np.stack([tops, lefts, heights, widths])[:, fits]
+        left = left[~fits]
+        if not len(left):
+            break
+    tops, lefts, heights, widths = crops.reshape(4, *np.shape(indices))
+    return tops, lefts, heights, widths
+
+
+def draw_color_jitter(seed: int, epoch: int, indices: np.ndarray, strength: float) -> np.ndarray:
+    """Draw factors of brightness, contrast and saturation, uniform in 1 - s to 1 + s.
+
+    Args:
+      seed: Seed of the run.
+      epoch: Epoch, from 0.
+      indices: int64 [..., n], indices of the examples in the training set.
+      strength: s, 0 to 1.
+
+    Returns:
+      float32 [..., n, 3].
+    """
+    words = random_words(seed, epoch, np.asarray(indices), _STREAM_COLOR_JITTER)[:3]
+    uniform = np.stack([word.astype(np.float64) / 2.0**32 for word in words], axis=-1)
+    return (1 + strength * (2 * uniform - 1)).astype(np.float32)
+
+
 def _normals(seed: int, epoch: int, indices: np.ndarray, std: float) -> np.ndarray:
-    """Return float32 [n, 3] from a normal distribution, by the Box-Muller transform."""
+    """Return float32 [..., n, 3] from a normal distribution, by the Box-Muller transform."""
     if std == 0:
-        return np.zeros((len(indices), 3), np.float32)
+        return np.zeros((*indices.shape, 3), np.float32)
     # Adding 0.5 avoids the logarithm of 0.
     u0, u1, u2, u3 = (
         (word.astype(np.float64) + 0.5) / 2.0**32
@@ -89,57 +197,79 @@ def lighting_offsets(
     """Return the PCA lighting offsets of R, G and B: [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T.
 
     Args:
-      alphas: float32 [n, 3], one per principal component.
+      alphas: float32 [..., 3], one per principal component.
       stds: [3], standard deviations of the training set's 0..255 pixels along the components.
       eigenvectors: [3, 3], the components in columns, rows R, G, B.
       units: "std": l is the standard deviation, as in the 2012 code. "variance": l is the
         eigenvalue, as the paper's text says, which shifts 0..255 pixels by hundreds of levels.
 
     Returns:
-      float32 [n, 3] on the 0..255 scale.
+      float32 [..., 3] on the 0..255 scale.
 
     Raises:
       InputError: `units` is neither of the two.
     """
     choose(units, ("std", "variance"), "lighting units")
     lengths = np.asarray(stds, np.float64) ** (1 if units == "std" else 2)
-    return ((alphas * lengths) @ np.asarray(eigenvectors, np.float64).T).astype(np.float32)
+    # As one matrix: a product of many small ones may round in another way.
+    scaled = (alphas * lengths).reshape(-1, 3)
+    offsets = scaled @ np.asarray(eigenvectors, np.float64).T
+    return offsets.reshape(alphas.shape).astype(np.float32)
 
 
-def reflected(images: tf.Tensor, reflect: tf.Tensor) -> tf.Tensor:
-    """Flip some images of a batch horizontally; training does it on the accelerator, as uint8.
-
-    Args:
-      images: [batch, height, width, channels] of any type.
-      reflect: bool [batch].
-
-    Returns:
-      Shape and dtype of `images`.
-    """
-    return tf.where(reflect[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
+def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
+    """Return the order of the examples in an epoch: int64 [size], a shuffle of all of them."""
+    return permutation(seed, epoch, size, _STREAM_ORDER)
 
 
-def apply_lighting(
-    images: tf.Tensor, offsets: tf.Tensor, divisor: float = 1.0, mean: Any = None
-) -> tf.Tensor:
-    """Add PCA lighting to a batch, before a network that subtracts the mean itself.
-
-    The 2012 code computes (x - mean + offset) / 1.1. Before the mean is subtracted, this is
-    mean + (x - mean + offset) / 1.1. Values are not clipped to 0..255.
+def philox(counter: tuple[np.ndarray, ...], key: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """Return four random 32-bit words for each counter.
 
     Args:
-      images: float32 [batch, height, width, 3], 0..255.
-      offsets: float32 [batch, 3].
-      divisor: 1, or the 2012 code's 1.1.
-      mean: The mean that the network subtracts: float32 [height, width, 3], or [3]. Required with
-        a divisor.
+      counter: Four arrays of one shape with integers of 32 bits, lowest word first.
+      key: Two integers of 32 bits.
 
     Returns:
-      float32 [batch, height, width, 3].
+      Four uint64 arrays of that shape, 0..2^32 - 1.
     """
-    offsets = offsets[:, tf.newaxis, tf.newaxis, :]
-    if divisor == 1.0:
-        return images + offsets
-    if mean is None:
-        raise ValueError(f"a divisor needs the mean. Received: divisor={divisor}, mean=None")
-    return mean + (images - mean + offsets) / divisor
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        product0, product1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
+        c0, c1, c2, c3 = (
+            (product1 >> _SHIFT) ^ c1 ^ np.uint64(k0),
+            product1 & _LOW,
+            (product0 >> _SHIFT) ^ c3 ^ np.uint64(k1),
+            product0 & _LOW,
+        )
+        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+def random_words(seed: int, epoch: int, indices: np.ndarray, stream: int) -> tuple[np.ndarray, ...]:
+    """Return four random 32-bit words per example.
+
+    Args:
+      seed: Seed of the run: any integer, of which the lowest 64 bits count.
+      epoch: Epoch, from 0.
+      indices: int64 of any shape, indices of the examples.
+      stream: Number of the stream; streams are independent.
+
+    Returns:
+      Four uint64 arrays of that shape, 0..2^32 - 1.
+    """
+    indices = np.asarray(indices, np.uint64)
+    counter = (
+        indices & _LOW,
+        indices >> _SHIFT,
+        np.full_like(indices, epoch),
+        np.full_like(indices, stream),
+    )
+    return philox(counter, (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF))
+
+
+def permutation(seed: int, epoch: int, size: int, stream: int) -> np.ndarray:
+    """Return 0..size - 1 in random order: int64 [size]."""
+    low, high, _, _ = random_words(seed, epoch, np.arange(size), stream)
+    # Sorting by random keys does not depend on a library's shuffle, which may change.
+    return np.argsort((high << _SHIFT) | low, kind="stable").astype(np.int64)

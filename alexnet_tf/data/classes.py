@@ -1,7 +1,7 @@
-"""Whether two lists of class names mean the same classes, in whatever order. No TensorFlow.
+"""Match lists of class names that mean the same classes, in any order. No TensorFlow.
 
-A class of ImageNet is the same class by its WordNet id ("n01440764"), by its name here ("tench")
-and by the devkit's synonyms ("tench, Tinca tinca"). Other classes are the same if their names are
+An ImageNet class may be named by its WordNet id ("n01440764"), by its name in this package
+("tench") or by the devkit's synonyms ("tench, Tinca tinca"). Other classes match if their names are
 equal.
 """
 
@@ -16,13 +16,13 @@ from alexnet_tf import imagenet
 
 _WORDNET_ID = re.compile(r"n\d{8}")
 _ID_IN_BRACKETS = re.compile(r"\((n\d{8})\)$")  # how `prepare` distinguishes equal names
-# Fraction of the thousand classes that must be recognized at their positions for names that are
-# ambiguous ("crane" the bird and the machine) or unknown to be taken by position.
+# Fraction of the thousand classes that must be recognized at their positions; then names that are
+# ambiguous ("crane" the bird and the machine) or unknown are identified by their position.
 _RECOGNIZED = 0.95
 
 
 def match_classes(model_names: Sequence[str], data_names: Sequence[str]) -> np.ndarray | None:
-    """Returns the model's class number for each class of a data set.
+    """Return the model's class number for each class of a data set.
 
     Args:
       model_names: Class names by the model's class number.
@@ -32,20 +32,17 @@ def match_classes(model_names: Sequence[str], data_names: Sequence[str]) -> np.n
       int64 [n]: entry i is the model's number of the class with label i; None if the classes are
       not the same.
     """
-    ours, theirs = class_identities(model_names), class_identities(data_names)
-    if len(ours) != len(theirs) or set(ours) != set(theirs) or len(set(ours)) != len(ours):
-        same = tuple(model_names) == tuple(data_names)  # equal names twice, in the same order
-        return np.arange(len(ours)) if same else None
-    numbers = {identity: number for number, identity in enumerate(ours)}
-    return np.array([numbers[identity] for identity in theirs], np.int64)
+    of_model, of_data = class_identities(model_names), class_identities(data_names)
+    is_unique = len(set(of_model)) == len(of_model)
+    if len(of_model) != len(of_data) or set(of_model) != set(of_data) or not is_unique:
+        same = tuple(model_names) == tuple(data_names)  # a name may occur twice
+        return np.arange(len(of_model)) if same else None
+    numbers = {identity: number for number, identity in enumerate(of_model)}
+    return np.array([numbers[identity] for identity in of_data], np.int64)
 
 
 def class_identities(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns the WordNet id of each ImageNet class, and the name of every other class.
-
-    Args:
-      names: Class names by number.
-    """
+    """Return the WordNet id of each ImageNet class, and the name of every other class."""
     ids = imagenet.synsets()
     found = [class_identity(name) for name in names]
     counts = Counter(found)
@@ -59,7 +56,7 @@ def class_identities(names: Sequence[str]) -> tuple[str, ...]:
             ]
             if len(set(placed)) == len(ids):
                 return tuple(placed)
-    # Two names that seem the same class are told apart by their names.
+    # Names that seem to mean the same class are kept as they are.
     return tuple(
         identity if counts[identity] == 1 else name
         for identity, name in zip(found, names, strict=True)
@@ -68,12 +65,12 @@ def class_identities(names: Sequence[str]) -> tuple[str, ...]:
 
 @functools.cache
 def _ids_by_name() -> dict[str, str]:
-    """Returns the WordNet ids by this package's names of ImageNet's classes."""
+    """Return the WordNet ids by this package's names of ImageNet's classes."""
     return dict(zip(imagenet.class_names(), imagenet.synsets(), strict=True))
 
 
 def class_identity(name: str) -> str:
-    """Returns the WordNet id that a class name means by itself, or the name."""
+    """Return the WordNet id of a class name, or the name if it is not an ImageNet class."""
     by_name = _ids_by_name()
     if _WORDNET_ID.fullmatch(name):
         return name

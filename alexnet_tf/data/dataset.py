@@ -1,4 +1,4 @@
-"""What every source gives: a data set with its classes and splits."""
+"""What every source of data returns: a data set with its classes and splits."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alexnet_tf.data.examples import Examples
 
-# What other names a split goes by, in folders (in capitals, too), tables and TFDS.
+# Names of the splits in folders (in any case), tables and TFDS.
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
@@ -15,7 +15,7 @@ SPLIT_NAMES = {
 
 
 def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
-    """Returns those of the folders that are splits, by split; none where they are classes."""
+    """Return the folders that are splits, by split; {} if they are classes."""
     by_name = {folder.name.lower(): folder for folder in folders}
     found = {
         split: next((by_name[name] for name in names if name in by_name), None)
@@ -25,43 +25,44 @@ def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
 
 
 class Splits(Mapping[str, Examples]):
-    """The splits by name, each read when first asked for: judging one need not read the others."""
+    """The splits by name, each read when it is first used: evaluation reads only its own split."""
 
     def __init__(self, readers: Mapping[str, Callable[[], Examples]]) -> None:
-        """Takes one function per split that reads it."""
+        """Take one function per split that reads it."""
         self._readers = dict(readers)
         self._read: dict[str, Examples] = {}
 
     def __getitem__(self, name: str) -> Examples:
-        """Returns a split's examples."""
+        """Return a split's examples."""
         if name not in self._read:
             self._read[name] = self._readers[name]()
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:
-        """Returns whether there is a split of this name; reads nothing."""
+        """Return whether the split exists; read nothing."""
         return name in self._readers
 
     def __iter__(self) -> Iterator[str]:
-        """Goes through the names; reads nothing."""
+        """Iterate over the names; read nothing."""
         return iter(self._readers)
 
     def __len__(self) -> int:
-        """Returns the number of splits."""
+        """Return the number of splits."""
         return len(self._readers)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSet:
-    """An image classification set.
+    """An image classification data set.
 
     Attributes:
-      name: As the user gave it, in valid Unicode.
-      class_names: By class number.
+      name: The user's name for it, in valid Unicode.
+      class_names: Names by class number.
       splits: Some of "train", "validation", "test".
-      origin: Where it is: a folder's path, or the TFDS name with its version.
-      channels: 3 (RGB) or 1 (gray): what the examples give.
-      left_out: One line on the files that were left out on sight and what reads them; "": none.
+      origin: A folder's path, or the TFDS name with its version.
+      channels: 3 (RGB) or 1 (gray), of the examples.
+      skipped_files: One line on files that were skipped by their names, and which command reads
+        them; "" if there are none.
     """
 
     name: str
@@ -69,4 +70,4 @@ class DataSet:
     splits: Mapping[str, Examples]
     origin: str
     channels: int
-    left_out: str = ""
+    skipped_files: str = ""

@@ -2,7 +2,7 @@
 
 `decode_image` turns photos upright by their EXIF orientation, puts transparent pixels on white and
 returns 8-bit RGB. `is_plain` finds the files of which TensorFlow's faster decoder gives the same
-pixels (see `graph_decode`). `prepare` takes the same steps and also keeps what is left
+pixels (see `images.decode_content`). `prepare` takes the same steps and also keeps what is left
 of damaged files (see `repair`).
 """
 
@@ -10,6 +10,7 @@ import io
 import struct
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -45,7 +46,7 @@ _START_OF_FRAME = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 # PNG chunks that change no pixel; others may hold transparency, an orientation or a large text.
 _PLAIN_CHUNKS = (b"IDAT", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"tIME", b"bKGD", b"sBIT")
 
-# Not `warnings.catch_warnings`: files are decoded in several threads at once.
+# Not `warnings.catch_warnings`: several threads decode files.
 for _module in (r"PIL\.", r"alexnet_tf\.data\."):
     warnings.filterwarnings("ignore", category=UserWarning, module=_module)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, module=_module)
@@ -220,3 +221,19 @@ def _too_many_pixels() -> str:
 def short_message(error: BaseException) -> str:
     """Return an error's message in one line of at most 80 characters."""
     return " ".join(str(error).split())[:80] or type(error).__name__
+
+
+def resized_side(side: Any, shorter: Any, pixels: int) -> Any:
+    """Return the length of a side once the shorter side is resized to `pixels`.
+
+    side * pixels / shorter, rounded to the nearest whole number. Every resize uses this formula.
+
+    Args:
+      side: The side's length in pixels: an int, or an int64 tensor of any shape.
+      shorter: The length of the image's shorter side.
+      pixels: The shorter side's new length.
+
+    Returns:
+      The new length, of the type of `side`; at least `pixels`.
+    """
+    return (2 * side * pixels + shorter) // (2 * shorter)

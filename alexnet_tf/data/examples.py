@@ -1,20 +1,31 @@
-"""Labeled images with random access by index, whatever they are stored in."""
+"""Labeled images with random access by index, in any kind of storage."""
 
 import abc
 import copy
+import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.graph_decode import decode_content
-from alexnet_tf.data.images import to_channels
-from alexnet_tf.data.squares import copy_squares
+from alexnet_tf.data.augment import CropPlan
+from alexnet_tf.data.crop import copy_crops, crop_and_flip, resize_crop_flip
+from alexnet_tf.data.images import (
+    crop_and_flip_one,
+    decode_content,
+    pad_reflect,
+    resize_and_crop,
+    to_channels,
+)
+from alexnet_tf.system import available_cores
 
 Indices = np.ndarray
+Rows = dict[str, tf.Tensor]
+# Two for each core: one at work, one waiting for a file or for its turn to deliver.
+PARALLEL_CALLS = 2 * available_cores()
 
 
 def fingerprint_of(*parts: str | np.ndarray) -> str:
@@ -36,7 +47,7 @@ class Examples(abc.ABC):
       labels: int64 [n], class numbers.
       channels: 3 (RGB) or 1 (gray), of the images that `load` returns.
       stored_statistics: A file with the statistics of exactly these examples, or None.
-      stored_shape: [height, width, channels] of all images, if their pixels lie in memory or in a
+      stored_shape: [height, width, channels] of all images, if their pixels are in memory or in a
         memory-mapped file; None if images are decoded.
     """
 
@@ -68,57 +79,83 @@ class Examples(abc.ABC):
         """
 
     def content(self, index: int) -> bytes | None:
-        """Return the bytes of the example's own file; None if it has no file of its own.
-
-        Raises:
-          OSError: The file cannot be read.
-        """
+        """Return the bytes of the example's own file; None if it has none."""
         return None
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yield images as they lie in memory: uint8 of `stored_shape`, which must not be None.
-
-        Args:
-          indices: int64 [n].
-        """
+        """Yield the stored pixels of examples: uint8 of `stored_shape`, which must not be None."""
         raise NotImplementedError
 
-    def load_crops(
-        self, indices: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
-    ) -> tf.Tensor:
-        """Crop images that lie in memory (`stored_shape` must not be None).
+    def crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Deliver the crops of a plan: a data set of uint8 [b, pixels, pixels, channels].
+
+        Each image is decoded, and only its crop is resized, unless the image is padded first.
+        """
+
+        def crop(row: Rows, image: tf.Tensor) -> tf.Tensor:
+            position = (row["top"], row["left"], row["flip"])
+            if plan.pad_pixels:
+                resized = resize_and_crop(image, plan.resize_pixels)
+                image = pad_reflect(resized[tf.newaxis], plan.pad_pixels)[0]
+            side = plan.resize_pixels + 2 * plan.pad_pixels
+            sizes = (row["height"], row["width"]) if plan.heights is not None else None
+            has_size = image.shape[:2] == (side, side)  # known before the image is decoded
+            if has_size and sizes is None:
+                return crop_and_flip_one(image, *position, plan.crop_pixels)
+            pixels = (plan.resize_pixels, plan.crop_pixels)
+            return resize_crop_flip(image, *position, *pixels, sizes)
+
+        return self._map_images(plan.rows, crop)
+
+    def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
+        """Deliver resized images: a data set of uint8 [b, pixels, pixels, channels].
 
         Args:
-          indices: int64 [n].
-          tops: int32 [n], first row of each crop.
-          lefts: int32 [n], first column of each crop.
-          flips: bool [n], whether a crop is flipped horizontally.
-          pixels: Side of the crops.
-
-        Returns:
-          uint8 [n, pixels, pixels, channels].
+          indices: int64 [batches, b].
+          pixels: Side of the images: the shorter side, then the central square.
         """
+        return self._map_images({"index": indices}, lambda _, image: resize_and_crop(image, pixels))
+
+    def _map_images(
+        self, rows: dict[str, np.ndarray], process: Callable[[Rows, tf.Tensor], tf.Tensor]
+    ) -> tf.data.Dataset:
+        """Return batches of processed images.
+
+        Args:
+          rows: Arrays [batches, b]; "index" is the example's.
+          process: From a row, and the image of its example, to the processed image.
+        """
+        flat = {key: value.ravel() for key, value in rows.items()}
+        images = tf.data.Dataset.from_tensor_slices(flat).map(
+            lambda row: process(row, self.load(row["index"])), num_parallel_calls=PARALLEL_CALLS
+        )
+        return images.batch(rows["index"].shape[1], drop_remainder=True)
+
+    def _copied_crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Deliver crops of `stored_images`; see `CropPlan.only_copies`."""
         assert self.stored_shape is not None
-        shape = (pixels, pixels, self.stored_shape[-1])
+        shape = (plan.crop_pixels, plan.crop_pixels, self.stored_shape[-1])
 
         def copy(
             indices: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray
         ) -> np.ndarray:
-            return copy_squares(self.stored_images(indices), tops, lefts, flips, shape)
+            return copy_crops(self.stored_images(indices), tops, lefts, flips, shape)
 
-        crops = tf.numpy_function(copy, (indices, tops, lefts, flips), tf.uint8)
-        return to_channels(tf.ensure_shape(crops, (*indices.shape, *shape)), self.channels)
+        def crop(row: Rows) -> tf.Tensor:
+            arguments = (row["index"], row["top"], row["left"], row["flip"])
+            crops = tf.numpy_function(copy, arguments, tf.uint8)
+            batch_shape = (*row["index"].shape, *shape)
+            return to_channels(tf.ensure_shape(crops, batch_shape), self.channels)
+
+        batches = tf.data.Dataset.from_tensor_slices(plan.rows)
+        return batches.map(crop, num_parallel_calls=PARALLEL_CALLS)
 
     @abc.abstractmethod
     def subset(self, indices: Indices) -> "Examples":
         """Return the examples at these indices, in this order."""
 
     def relabeled(self, numbers: np.ndarray) -> "Examples":
-        """Return these examples with other class numbers.
-
-        Args:
-          numbers: int64 [classes], the new number of each class.
-        """
+        """Return these examples with other class numbers: int64 [classes], by the old number."""
         relabeled = copy.copy(self)
         relabeled.labels = numbers[self.labels]
         return relabeled
@@ -143,7 +180,7 @@ class ArrayExamples(Examples):
 
         Args:
           images: uint8 [n, height, width, 1 or 3].
-          labels: Whole numbers [n].
+          labels: Integers [n].
           origin: Name of the split, for `name`.
           numbers: Numbers of the images in the split, for `name`; None counts from 0.
         """
@@ -158,16 +195,13 @@ class ArrayExamples(Examples):
         self.stored_shape = images.shape[1:]
         self._origin = origin
         self._numbers = np.arange(len(images)) if numbers is None else numbers
-        self._tensor: tf.Tensor | None = None
 
-    @property
+    @functools.cached_property
     def tensor(self) -> tf.Tensor:
-        """The images as a tensor, uint8 [n, height, width, channels]; converted once."""
-        if self._tensor is None:
-            # Eager even inside a trace, and in main memory: input pipelines run there.
-            with tf.init_scope(), tf.device("/CPU:0"):
-                self._tensor = tf.convert_to_tensor(self.images)
-        return self._tensor
+        """The images as a tensor, uint8 [n, height, width, channels]."""
+        # Eager even inside a trace, and in main memory: input pipelines run there.
+        with tf.init_scope(), tf.device("/CPU:0"):
+            return tf.convert_to_tensor(self.images)
 
     def name(self, index: int) -> str:
         """Return the origin and the number in it."""
@@ -175,11 +209,29 @@ class ArrayExamples(Examples):
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Read one image; see `Examples.load`."""
-        return self.load_batch(index)
+        return tf.gather(self.tensor, index)
 
-    def load_batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """Read images at once: uint8 [..., height, width, channels] for int64 [...]."""
-        return tf.gather(self.tensor, indices)
+    def crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Deliver crops, mostly a batch at a time; see `Examples.crops`."""
+        if plan.only_copies(self.stored_shape):
+            return self._copied_crops(plan)
+        if plan.heights is not None:
+            return super().crops(plan)
+
+        def crop(row: Rows) -> tf.Tensor:
+            images = resize_and_crop(tf.gather(self.tensor, row["index"]), plan.resize_pixels)
+            images = pad_reflect(images, plan.pad_pixels)
+            return crop_and_flip(images, row["top"], row["left"], row["flip"], plan.crop_pixels)
+
+        batches = tf.data.Dataset.from_tensor_slices(plan.rows)
+        return batches.map(crop, num_parallel_calls=PARALLEL_CALLS)
+
+    def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
+        """Deliver resized images, a batch at a time; see `Examples.resized`."""
+        return tf.data.Dataset.from_tensor_slices(indices).map(
+            lambda batch: resize_and_crop(tf.gather(self.tensor, batch), pixels),
+            num_parallel_calls=PARALLEL_CALLS,
+        )
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
         """Yield the images; see `Examples.stored_images`."""
@@ -200,24 +252,17 @@ class ArrayExamples(Examples):
 
 
 class FileExamples(Examples):
-    """Image files: JPEG, PNG, WebP, GIF or BMP, decoded as `decode_content` does."""
+    """Image files: JPEG, PNG, WebP, GIF or BMP, decoded by `decode_content`."""
 
     def __init__(
         self, paths: Sequence[str | os.PathLike[str]], labels: np.ndarray, *, channels: int = 3
     ) -> None:
-        """Hold paths and labels; read nothing yet.
-
-        Args:
-          paths: One file per example.
-          labels: Whole numbers, one per file.
-          channels: 3 (RGB) or 1 (gray): `load` converts to it.
-        """
+        """Hold a path and a label per example, and the channels that `load` converts to."""
         if len(paths) != len(labels):
             raise ValueError(f"{len(paths)} paths, {len(labels)} labels")
         self.paths = [str(path) for path in paths]
         self.labels = np.asarray(labels, np.int64)
         self.channels = channels
-        self._tensor: tf.Tensor | None = None
 
     def name(self, index: int) -> str:
         """Return the file's path."""
@@ -225,19 +270,17 @@ class FileExamples(Examples):
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Read one image; see `Examples.load`."""
-        return decode_content(tf.io.read_file(self._files()[index]), self.channels)
+        return decode_content(tf.io.read_file(self._files[index]), self.channels)
 
     def content(self, index: int) -> bytes:
         """Return the file's bytes; see `Examples.content`."""
         return Path(self.paths[index]).read_bytes()
 
-    @tf.autograph.experimental.do_not_convert  # AutoGraph warns that it cannot convert os.fsencode
+    @functools.cached_property
     def _files(self) -> tf.Tensor:
-        """Return the paths as a tensor, string [n]; converted once."""
-        if self._tensor is None:
-            with tf.init_scope(), tf.device("/CPU:0"):
-                self._tensor = tf.constant([os.fsencode(path) for path in self.paths])
-        return self._tensor
+        """The paths as a tensor, string [n]."""
+        with tf.init_scope(), tf.device("/CPU:0"):
+            return tf.constant([os.fsencode(path) for path in self.paths])
 
     def subset(self, indices: Indices) -> "FileExamples":
         """Return the examples at these indices."""

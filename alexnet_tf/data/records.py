@@ -1,4 +1,4 @@
-"""Examples in TFRecord shards, read by random access: for sets too big for memory."""
+"""Examples in TFRecord shards, read by random access: for data sets that do not fit in memory."""
 
 import abc
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from alexnet_tf.data.examples import Examples, Indices, fingerprint_of
+from alexnet_tf.data.examples import PARALLEL_CALLS, Examples, Indices, Rows, fingerprint_of
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.errors import InputError
 
@@ -20,42 +20,55 @@ _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
 class StoredExamples(Examples):
-    """Examples whose encoded bytes are read by the batch, and decoded one by one."""
+    """Examples whose encoded bytes are read a batch at a time, and decoded one by one."""
 
     def read_batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """Reads what is stored of some examples at once: string [n] for int64 [n].
+        """Read the stored bytes of examples: string [n] for int64 [n].
 
-        A call into Python costs as much as reading an image, so there is one for a batch.
+        A call into Python costs as much as reading an image, so there is one per batch.
         """
         contents = tf.numpy_function(self._read_many, [indices], tf.string)
         return tf.ensure_shape(contents, indices.shape)
 
     @abc.abstractmethod
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """Decodes what was read, a string scalar: uint8 [height, width, channels]."""
+        """Decode the bytes of an example, a string scalar: uint8 [height, width, channels]."""
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Reads one image; see `Examples.load`."""
+        """Read one image; see `Examples.load`."""
         return self.decode(self.read_batch(tf.reshape(index, [1]))[0])
 
     @abc.abstractmethod
     def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Returns what is stored: object [n]."""
+        """Return the stored bytes: object [n]."""
+
+    def _map_images(
+        self, rows: dict[str, np.ndarray], process: Callable[[Rows, tf.Tensor], tf.Tensor]
+    ) -> tf.data.Dataset:
+        """Return batches of processed images; see `Examples._map_images`."""
+        contents = tf.data.Dataset.from_tensor_slices(rows).map(
+            lambda row: (row, self.read_batch(row["index"])), num_parallel_calls=PARALLEL_CALLS
+        )
+        images = contents.unbatch().map(
+            lambda row, content: process(row, self.decode(content)),
+            num_parallel_calls=PARALLEL_CALLS,
+        )
+        return images.batch(rows["index"].shape[1], drop_remainder=True)
 
 
-def read_ranges(files: Sequence[Path], places: np.ndarray) -> np.ndarray:
-    """Reads parts of files.
+def read_ranges(files: Sequence[Path], ranges: np.ndarray) -> np.ndarray:
+    """Read parts of files.
 
     Args:
       files: The files.
-      places: [n, 3], whole numbers: number of the file, offset and length in bytes.
+      ranges: int64 [n, 3]: index of the file, offset and length in bytes.
 
     Returns:
       object [n]: bytes.
     """
-    contents = np.empty(len(places), object)
-    for row, (file, offset, length) in enumerate(places.tolist()):
-        # Opened anew each time: that costs next to nothing, and a thousand open files are too many.
+    contents = np.empty(len(ranges), object)
+    for row, (file, offset, length) in enumerate(ranges.tolist()):
+        # Opening costs next to nothing, and a thousand open files are too many.
         descriptor = os.open(files[file], os.O_RDONLY)
         try:
             contents[row] = os.pread(descriptor, length, offset)
@@ -65,35 +78,35 @@ def read_ranges(files: Sequence[Path], places: np.ndarray) -> np.ndarray:
 
 
 class RecordExamples(StoredExamples):
-    """TFDS examples in shards, found by their place in the file.
+    """TFDS examples in shards, found by their byte ranges.
 
-    One pass over the shards finds where each record lies and reads its label. After that any image
-    can be read alone, so that an epoch's order is a true shuffle however big the set is.
+    One pass over the shards finds the range of each record and reads its label. After that any
+    image can be read alone, so that an epoch is a shuffle of all examples, whatever their number.
     """
 
     def __init__(
         self,
         shards: Sequence[Path],
         decode_image: Callable[[tf.Tensor], tf.Tensor],
-        places: np.ndarray,
+        ranges: np.ndarray,
         labels: np.ndarray,
         *,
         channels: int,
         origin: str,
     ) -> None:
-        """Takes what `scan` found.
+        """Hold what `scan` found.
 
         Args:
           shards: The files.
           decode_image: From a serialized example (string scalar) to uint8 [h, w, 1 or 3].
-          places: int64 [n, 3]: number of the shard, offset and length of the content in bytes.
+          ranges: int64 [n, 3]: index of the shard, offset and length of the content in bytes.
           labels: int64 [n].
-          channels: 3 or 1: what `load` converts to.
-          origin: What `name` and `fingerprint` say.
+          channels: 3 or 1, to which `load` converts.
+          origin: Name of the split, for `name` and `fingerprint`.
         """
         self._shards = list(shards)
         self._decode_image = decode_image
-        self._places = places
+        self._ranges = ranges
         self.labels = labels
         self.channels = channels
         self._origin = origin
@@ -108,62 +121,62 @@ class RecordExamples(StoredExamples):
         channels: int,
         origin: str,
     ) -> "RecordExamples":
-        """Makes examples of shards by going through them once.
+        """Find the examples in shards, in one pass.
 
         Raises:
           InputError: A shard is cut short or damaged.
         """
-        places: list[tuple[int, int, int]] = []
+        ranges: list[tuple[int, int, int]] = []
         labels: list[int] = []
         for number, shard in enumerate(shards):
             for offset, content in records(shard):
                 label = features_in(content, shard)[label_key].int64_list.value
                 if not label:
                     raise InputError(damaged(shard))
-                places.append((number, offset, len(content)))
+                ranges.append((number, offset, len(content)))
                 labels.append(label[0])
         return cls(
             shards,
             decode_image,
-            np.asarray(places, np.int64).reshape(-1, 3),
+            np.asarray(ranges, np.int64).reshape(-1, 3),
             np.asarray(labels, np.int64),
             channels=channels,
             origin=origin,
         )
 
     def name(self, index: int) -> str:
-        """Returns the origin, the shard and the offset."""
-        shard, offset, _ = self._places[index]
+        """Return the origin, the shard and the offset."""
+        shard, offset, _ = self._ranges[index]
         return f"{self._origin} {self._shards[shard].name} at byte {offset}"
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """Decodes a serialized example; see `StoredExamples.decode`."""
+        """Decode a serialized example; see `StoredExamples.decode`."""
         return to_channels(self._decode_image(content), self.channels)
 
     def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the records' contents: object [n]."""
-        return read_ranges(self._shards, self._places[indices])
+        """Return the records' contents: object [n]."""
+        return read_ranges(self._shards, self._ranges[indices])
 
     def subset(self, indices: Indices) -> "RecordExamples":
-        """Returns the examples of these indices."""
+        """Return the examples at these indices."""
         return RecordExamples(
             self._shards,
             self._decode_image,
-            self._places[indices],
+            self._ranges[indices],
             self.labels[indices],
             channels=self.channels,
             origin=self._origin,
         )
 
     def fingerprint(self) -> str:
-        """Returns a hash of the origin, the shards' sizes and times, and the places in them."""
+        """Return a checksum of the origin, the shards' sizes and times, and the ranges."""
         stats = [shard.stat() for shard in self._shards]
         shards = " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
-        return fingerprint_of(self._origin, shards, str(self.channels), self._places)
+        return fingerprint_of(self._origin, shards, str(self.channels), self._ranges)
 
 
 def records(shard: Path) -> Iterator[tuple[int, bytes]]:
-    """Goes through a shard's records, giving each content's offset and bytes.
+    """Yield the offset and the bytes of each record's content.
 
     Raises:
       InputError: The shard is cut short.
@@ -183,16 +196,16 @@ def records(shard: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def features_in(content: bytes, shard: Path) -> Mapping[str, Any]:
-    """Returns the features of a record, `tf.train.Feature` by name.
+    """Return the features of a record, `tf.train.Feature` by name.
 
-    No operation of TensorFlow does it: the first one fixes which devices there are.
+    Not with a TensorFlow operation: the first one fixes which devices exist.
 
     Args:
-      content: From `records`.
-      shard: Its shard, for the message.
+      content: The record's content, from `records`.
+      shard: The record's shard, for the message.
 
     Raises:
-      InputError: The record is no `tf.train.Example`.
+      InputError: The record is not a `tf.train.Example`.
     """
     try:
         return tf.train.Example.FromString(content).features.feature
@@ -201,5 +214,5 @@ def features_in(content: bytes, shard: Path) -> Mapping[str, Any]:
 
 
 def damaged(shard: Path) -> str:
-    """Returns what to say of a shard that is not what was written."""
+    """Return the message for a shard that is damaged."""
     return f"{shard} is damaged: prepare the data set again"

@@ -39,32 +39,21 @@ UNREADABLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """An image that cannot be used.
+    """An image that cannot be used."""
 
-    Attributes:
-      index: Its index in the split.
-      reason: Why, in a few words.
-      is_damage: True if decoding failed, so that the file must change before it can be used. False
-        if reading failed: a permission or a network file system, which may succeed next time.
-    """
-
-    index: int
-    reason: str
+    index: int  # in the split
+    reason: str  # in a few words
+    # True: decoding failed, so the file must change before it can be used. False: reading failed (a
+    # permission, a network file system), which may succeed next time.
     is_damage: bool
 
 
 class Chunk(NamedTuple):
-    """Consecutive images of a split.
+    """Consecutive images of a split."""
 
-    Attributes:
-      indices: Indices of the images that were decoded.
-      images: These images, uint8 [n, pixels, pixels, channels]; None if only decoding was checked.
-      failures: The other images.
-    """
-
-    indices: list[int]
-    images: np.ndarray | None
-    failures: list[Failure]
+    indices: list[int]  # of the images that were decoded
+    images: np.ndarray | None  # these images, uint8 [n, pixels, pixels, channels]; None if unneeded
+    failures: list[Failure]  # the other images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,18 +117,12 @@ def scan_images(
         if path is not None and all(failure.is_damage for failure in failures):
             _write_failures(path, failures)
     indices = np.delete(np.arange(len(examples)), [failure.index for failure in failures])
+    usable = examples.subset(indices) if failures and images is None else examples
     if images is not None:
-        usable: Examples = ArrayExamples(
-            images[: len(indices)], examples.labels[indices], numbers=indices
-        )
-    else:
-        usable = examples.subset(indices) if failures else examples
-    return Scan(
-        usable,
-        indices,
-        tuple((examples.name(failure.index), failure.reason) for failure in failures),
-        all(failure.is_damage for failure in failures),
-    )
+        labels = examples.labels[indices]
+        usable = ArrayExamples(images[: len(indices)], labels, numbers=indices)
+    damaged = tuple((examples.name(failure.index), failure.reason) for failure in failures)
+    return Scan(usable, indices, damaged, all(failure.is_damage for failure in failures))
 
 
 def unscanned(examples: Examples) -> Scan:

@@ -1,6 +1,6 @@
 """`shapes`: a built-in data set of drawn shapes and patterns, as an ordinary TFDS builder.
 
-Nothing is downloaded: each image is drawn from its split and number alone.
+Nothing is downloaded: each image is a function of its split and index.
 """
 
 import io
@@ -28,12 +28,12 @@ PIXELS = 72
 SPLIT_SIZES = {"train": 5000, "validation": 1000, "test": 1000}
 
 _SEED = 2012
-_OVERSAMPLED = 3  # drawn so many times larger, then averaged: that is the anti-aliasing
+_OVERSAMPLED = 3  # images are drawn this many times larger, then averaged: anti-aliasing
 _CANVAS = PIXELS * _OVERSAMPLED
-_CONTRAST = 100.0  # least distance in RGB between a shape's colors and its background's
-_MOST_TURN = math.radians(25)
-# Shapes are bright, backgrounds dark. With any color on any, and turned and scaled more freely,
-# the recipe's eight epochs got about a third of the images right; like this, nearly all.
+_MIN_CONTRAST = 100.0  # distance in RGB between a shape's colors and its background's
+_MAX_ROTATION = math.radians(25)
+# Shapes are bright, backgrounds dark. With arbitrary colors, more rotation and more scaling the
+# recipe's eight epochs predict about a third of the images correctly; with these, nearly all.
 _DARK, _BRIGHT = (0, 111), (130, 256)
 
 Color = tuple[int, int, int]
@@ -48,7 +48,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {"1.1.0": "Bright shapes on dark backgrounds."}  # noqa: RUF012
 
     def _info(self) -> Any:
-        """Describes the set to TFDS."""
+        """Describe the data set to TFDS."""
         features = tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Image(shape=(PIXELS, PIXELS, 3), encoding_format="png"),
@@ -63,12 +63,12 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        """Gives each split's generator; nothing is downloaded."""
+        """Return each split's generator; nothing is downloaded."""
         del dl_manager
         return {split: self._generate_examples(split) for split in SPLIT_SIZES}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Draws a split."""
+        """Draw a split."""
         for index in range(SPLIT_SIZES[split]):
             encoded = io.BytesIO()
             image, label = draw_example(split, index)
@@ -79,11 +79,11 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 
 def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:
-    """Draws one example.
+    """Draw one example.
 
     Args:
       split: "train", "validation" or "test".
-      index: From 0. Classes take turns.
+      index: Index in the split, from 0; the class is the index modulo 10.
 
     Returns:
       uint8 [72, 72, 3] and the class number.
@@ -93,10 +93,10 @@ def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:
     background, colors = _background(rng)
     shape = Image.new("L", (_CANVAS, _CANVAS), 0)
     radius = _CANVAS * rng.uniform(0.28, 0.42)
-    place = rng.uniform(radius * 0.85, _CANVAS - radius * 0.85, 2)
-    turn = rng.uniform(-_MOST_TURN, _MOST_TURN)
-    _draw_mask(ImageDraw.Draw(shape), CLASS_NAMES[label], radius, place, turn, rng)
-    paint = _paint(CLASS_NAMES[label], radius, turn, colors, rng)
+    center = rng.uniform(radius * 0.85, _CANVAS - radius * 0.85, 2)
+    rotation = rng.uniform(-_MAX_ROTATION, _MAX_ROTATION)
+    _draw_mask(ImageDraw.Draw(shape), CLASS_NAMES[label], radius, center, rotation, rng)
+    paint = _paint(CLASS_NAMES[label], radius, rotation, colors, rng)
     image = Image.composite(paint, background, shape).resize((PIXELS, PIXELS), Image.Resampling.BOX)
     pixels = np.asarray(image, np.float32)
     noisy = pixels + rng.normal(0, rng.uniform(0, 8), pixels.shape)
@@ -107,27 +107,21 @@ def _draw_mask(
     draw: ImageDraw.ImageDraw,
     kind: str,
     radius: float,
-    place: np.ndarray,
-    turn: float,
+    center: np.ndarray,
+    rotation: float,
     rng: np.random.Generator,
 ) -> None:
-    """Draws a shape's outline, filled, white on black."""
+    """Draw a shape filled, white on black."""
+    center_x, center_y = float(center[0]), float(center[1])
 
-    def disc(center: tuple[float, float], size: float, fill: int) -> None:
-        x, y = center
+    def disc(x: float, y: float, size: float, fill: int) -> None:
         draw.ellipse((x - size, y - size, x + size, y + size), fill=fill)
 
     def polygon(points: Points) -> None:
-        cos, sin = math.cos(turn), math.sin(turn)
-        draw.polygon(
-            [
-                (place[0] + radius * (x * cos - y * sin), place[1] + radius * (x * sin + y * cos))
-                for x, y in points
-            ],
-            fill=255,
-        )
+        cos, sin = math.cos(rotation), math.sin(rotation)
+        rotated = [(x * cos - y * sin, x * sin + y * cos) for x, y in points]
+        draw.polygon([(center_x + radius * x, center_y + radius * y) for x, y in rotated], fill=255)
 
-    center = (float(place[0]), float(place[1]))
     if kind == "triangle":
         polygon(_regular(3))
     elif kind == "square":
@@ -142,29 +136,30 @@ def _draw_mask(
     elif kind == "heart":
         polygon(_heart())
     else:
-        # Patterns are cut out as a disc or a square: it is the pattern that tells them.
+        # Patterns are cut out as a disc or a square: only the pattern gives the class.
         if kind in ("striped", "checkered") and rng.random() < 0.5:
             polygon(_regular(4))
         else:
-            disc(center, radius, 255)
+            disc(center_x, center_y, radius, 255)
         if kind == "ring":
-            disc(center, radius * rng.uniform(0.45, 0.65), 0)
+            disc(center_x, center_y, radius * rng.uniform(0.45, 0.65), 0)
         elif kind == "crescent":
-            away = radius * rng.uniform(0.4, 0.6)
-            cut = (center[0] + away * math.cos(turn), center[1] + away * math.sin(turn))
-            disc(cut, radius * 0.85, 0)
+            distance = radius * rng.uniform(0.4, 0.6)
+            x = center_x + distance * math.cos(rotation)
+            y = center_y + distance * math.sin(rotation)
+            disc(x, y, radius * 0.85, 0)
 
 
 def _paint(
-    kind: str, radius: float, turn: float, avoid: list[Color], rng: np.random.Generator
+    kind: str, radius: float, rotation: float, avoid: list[Color], rng: np.random.Generator
 ) -> Image.Image:
-    """Returns a canvas of the shape's colors: one, or two in a pattern."""
+    """Return a canvas of the shape's colors: one, or two in a pattern."""
     color = _color(rng, avoid, _BRIGHT)
     if kind not in ("striped", "checkered"):
         return Image.new("RGB", (_CANVAS, _CANVAS), color)
     other = _color(rng, [color], _DARK)
     width = radius * rng.uniform(0.28, 0.45)
-    along, across = _turned_grid(turn)
+    along, across = _rotated_grid(rotation)
     odd = np.floor(along / width + rng.random()).astype(int)
     if kind == "checkered":
         odd = odd + np.floor(across / width + rng.random()).astype(int)
@@ -172,65 +167,65 @@ def _paint(
 
 
 def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Color]]:
-    """Returns a canvas with a background, and its colors."""
+    """Return a canvas with a background, and its colors."""
     first = _color(rng, [], _DARK)
     second = tuple(int(c) for c in np.clip(np.array(first) + rng.integers(-40, 41, 3), *_DARK))
     colors = [first, second]
     kind = rng.choice(("plain", "gradient", "noise", "stripes", "blots"))
     if kind == "plain":
         return Image.new("RGB", (_CANVAS, _CANVAS), first), [first]
-    along, _ = _turned_grid(rng.uniform(0, 2 * math.pi))
+    along, _ = _rotated_grid(rng.uniform(0, 2 * math.pi))
     if kind == "gradient":
-        share = (along - along.min()) / (along.max() - along.min())
+        fraction = (along - along.min()) / (along.max() - along.min())
     elif kind == "stripes":
-        share = np.floor(along / (_CANVAS * rng.uniform(0.05, 0.2))) % 2
+        fraction = np.floor(along / (_CANVAS * rng.uniform(0.05, 0.2))) % 2
     else:
         # Random cells of a coarse grid, enlarged: fine ones are noise, coarse ones soft blots.
         cells = int(rng.integers(24, 49) if kind == "noise" else rng.integers(3, 7))
         coarse = Image.fromarray(rng.integers(0, 256, (cells, cells), np.uint8))
         smooth = coarse.resize((_CANVAS, _CANVAS), Image.Resampling.BILINEAR)
-        share = np.asarray(smooth, np.float32) / 255
-    mask = Image.fromarray((share * 255).astype(np.uint8))
+        fraction = np.asarray(smooth, np.float32) / 255
+    mask = Image.fromarray((fraction * 255).astype(np.uint8))
     ends = [Image.new("RGB", (_CANVAS, _CANVAS), color) for color in (second, first)]
     return Image.composite(ends[0], ends[1], mask), colors  # type: ignore[return-value]
 
 
 def _color(rng: np.random.Generator, avoid: list[Color], levels: tuple[int, int]) -> Color:
-    """Returns a random color well apart from those in `avoid`, as far as there is one."""
+    """Return a random color at _MIN_CONTRAST from those in `avoid`, or the most distant one."""
     candidates = rng.integers(*levels, (16, 3))
     if not avoid:
         red, green, blue = candidates[0]
         return int(red), int(green), int(blue)
     distances = np.linalg.norm(candidates[:, None] - np.asarray(avoid)[None], axis=-1).min(axis=1)
-    enough = np.flatnonzero(distances >= _CONTRAST)
+    enough = np.flatnonzero(distances >= _MIN_CONTRAST)
     red, green, blue = candidates[enough[0] if len(enough) else distances.argmax()]
     return int(red), int(green), int(blue)
 
 
 def _two_colored(mask: np.ndarray, color: Color, other: Color) -> Image.Image:
-    """Returns a canvas of `color` where the mask is true, else `other`."""
+    """Return a canvas of `color` where the mask is true, else `other`."""
     size = (_CANVAS, _CANVAS)
     return Image.composite(
         Image.new("RGB", size, color), Image.new("RGB", size, other), Image.fromarray(mask)
     )
 
 
-def _turned_grid(turn: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns each pixel's coordinates along a direction and across it: float32 arrays."""
+def _rotated_grid(rotation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return each pixel's coordinates along a direction and across it: float32 arrays."""
     steps = np.arange(_CANVAS, dtype=np.float32)
-    cos, sin = np.float32(math.cos(turn)), np.float32(math.sin(turn))
+    cos, sin = np.float32(math.cos(rotation)), np.float32(math.sin(rotation))
     x, y = steps[None, :], steps[:, None]
     return x * cos + y * sin, y * cos - x * sin
 
 
 def _regular(corners: int) -> Points:
-    """Returns a regular polygon's corners on the unit circle."""
+    """Return a regular polygon's corners on the unit circle."""
     angles = [2 * math.pi * corner / corners for corner in range(corners)]
     return [(math.cos(angle), math.sin(angle)) for angle in angles]
 
 
 def _quarter_turn(point: tuple[float, float], quarters: int) -> tuple[float, float]:
-    """Returns a point turned by quarters of a circle."""
+    """Return a point rotated by quarters of a circle."""
     x, y = point
     for _ in range(quarters):
         x, y = -y, x
@@ -238,7 +233,7 @@ def _quarter_turn(point: tuple[float, float], quarters: int) -> tuple[float, flo
 
 
 def _heart() -> Points:
-    """Returns a heart's outline within the unit circle."""
+    """Return a heart's outline within the unit circle."""
     angles = [2 * math.pi * step / 48 for step in range(48)]
     return [
         (

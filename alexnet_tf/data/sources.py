@@ -1,4 +1,4 @@
-"""`open_dataset`: from what the user calls a data set to its classes and splits."""
+"""`open_dataset`: from the name of a data set to its classes and splits."""
 
 import json
 import os
@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 
 from alexnet_tf.data.dataset import DataSet
-from alexnet_tf.data.folders import TABLE_ENDINGS, open_folder
-from alexnet_tf.data.prepared import WORK, is_prepared, open_prepared
-from alexnet_tf.data.tfds_source import is_tfds_name, open_tfds
+from alexnet_tf.data.folder import TABLE_ENDINGS, open_folder
+from alexnet_tf.data.prepared_set import WORK, is_prepared, open_prepared
+from alexnet_tf.data.tfds import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 from alexnet_tf.system import command_name
@@ -22,21 +22,21 @@ def open_dataset(
     data_dir: str | os.PathLike[str] | None = None,
     channels: int = 3,
 ) -> DataSet:
-    """Opens a data set.
+    """Open a data set.
 
     Args:
       name_or_path: "shapes" (drawn on first use), a folder (one that `prepare` wrote;
         `train/<class>/*` and `val/<class>/*`; or class folders alone), or a TFDS name. A word
-        without a slash that is both a folder here and a TFDS name is the latter: write ./word for
-        the folder.
-      data_dir: TFDS's data folder; None is TFDS's default.
-      channels: 3 (RGB) or 1 (gray): what images are converted to.
+        without a slash that is both a folder here and a TFDS name means the latter: write ./word
+        for the folder.
+      data_dir: TFDS's data folder; None: TFDS's default.
+      channels: 3 (RGB) or 1 (gray), to which images are converted.
 
     Returns:
-      The data set; its splits are read when first asked for.
+      The data set; its splits are read when they are first used.
 
     Raises:
-      InputError: There is none, or it cannot be used; the message says why.
+      InputError: The data set does not exist or cannot be used; the message gives the reason.
     """
     name = os.fspath(name_or_path)
     if channels not in (1, 3):
@@ -45,22 +45,22 @@ def open_dataset(
         raise InputError("--dataset needs a name or a folder")
     path = expanded(name, "--dataset")
     if path.is_file() and not is_tfds_name(name):
-        raise InputError(_about_file(name, path))
+        raise InputError(_file_message(name, path))
     if means_folder(name_or_path):
         if is_prepared(path):
             return open_prepared(name, channels=channels)
         if (path / WORK).is_dir():
             raise InputError(
-                f"--dataset {name} is not prepared to the end: its preparation was interrupted. "
-                f"It goes on with: {command_name()} prepare SOURCE --out {shlex.quote(name)}"
-                f"{_begun_with(path)}"
+                f"--dataset {name} is not complete: its preparation was interrupted. Resume it "
+                f"with: {command_name()} prepare SOURCE --out {shlex.quote(name)}"
+                f"{_prepare_options(path)}"
             )
         return open_folder(name, channels=channels)
     return open_tfds(name, data_dir=data_dir, channels=channels)
 
 
 def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
-    """Returns whether a data set is named by its folder, there or not, rather than by TFDS's name.
+    """Return whether a data set's name is a folder's, which need not exist, or else TFDS's.
 
     A word without a slash that is both is TFDS's name.
     """
@@ -70,18 +70,18 @@ def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
     return Path(name).is_dir() and ("/" in name or not is_tfds_name(name))
 
 
-def _about_file(name: str, path: Path) -> str:
-    """Returns what to do with a file that was given as a data set."""
+def _file_message(name: str, path: Path) -> str:
+    """Return what to do with a file that was given as a data set."""
     if path.suffix.lower() in TABLE_ENDINGS:
         return (
             f"--dataset {name} is a table: `{command_name()} prepare {shlex.quote(name)}` reads it "
-            "with its images, and --dataset takes the folder which that writes"
+            "with its images, and --dataset takes the folder that it writes"
         )
     return f"--dataset {name} is a file: give a folder of images, or a TFDS name"
 
 
-def _begun_with(folder: Path) -> str:
-    """Returns the options that an interrupted preparation was begun with, as words to add."""
+def _prepare_options(folder: Path) -> str:
+    """Return the options of an interrupted preparation, to be added to the command."""
     try:
         plan = json.loads((folder / WORK / "plan.json").read_text(encoding="utf-8"))
         return f" --size {plan['size']} --format {plan['format']}"

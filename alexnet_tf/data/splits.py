@@ -1,33 +1,34 @@
-"""Which examples train, which decide, and which only judge."""
+"""Which examples a run trains on and is validated on, and which a model is evaluated on."""
 
 import dataclasses
 
 import numpy as np
 
-from alexnet_tf.data.counter_random import permutation
+from alexnet_tf.data.augment import permutation
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.errors import InputError
 
 _STREAM_HOLD_OUT, _STREAM_LIMIT_TRAIN, _STREAM_LIMIT_VALIDATION = 16, 17, 18
+HELD_OUT = "train (held-out)"
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSplits:
-    """What a run trains and is watched on.
+    """The examples of a run.
 
     Attributes:
       train: The training examples.
-      validation: The examples judged after each epoch; None if the set has nothing for it.
-      validation_name: "validation", "train (held out)" or "test"; "" without validation.
-      decides: Whether rate, best epoch and the like may look at `validation`. False for a test
-        split, which is only watched.
+      validation: The examples evaluated after each epoch; None if the data set has none.
+      validation_name: "validation", "train (held-out)" or "test"; "" without validation.
+      selects_best: Whether `validation` selects the best epoch and may reduce the learning rate.
+        False for a test split, whose errors are only reported.
     """
 
     train: Examples
     validation: Examples | None
     validation_name: str
-    decides: bool
+    selects_best: bool
 
 
 def split_dataset(
@@ -38,65 +39,68 @@ def split_dataset(
     limit_train: int | None = None,
     limit_val: int | None = None,
 ) -> TrainingSplits:
-    """Chooses what trains and what decides.
+    """Choose the training and validation examples.
 
-    The set's own validation split decides. Without one, a share of train is held out by seed. With
-    `hold_out` 0 all of train trains, nothing decides, and the test split is only watched.
+    The data set's own validation split selects the best epoch. Without one, a fraction of train is
+    set aside by seed. With `hold_out` 0 all of train is trained on, nothing selects, and the errors
+    on the test split are only reported.
 
     Args:
       dataset: The data set.
-      hold_out: Share of train, 0 <= share < 1.
-      seed: Of the run.
-      limit_train: At most so many training examples, drawn from all of them.
-      limit_val: Likewise for validation.
+      hold_out: Fraction of train, 0 <= fraction < 1.
+      seed: Seed of the run.
+      limit_train: Largest number of training examples, drawn from all of them.
+      limit_val: Largest number of validation examples, drawn from all of them.
 
     Returns:
       The splits.
 
     Raises:
-      InputError: There is no train split, the set is too small to hold anything out, or a limit is
-        below 1.
+      InputError: The train split is missing, the data set is too small to hold anything out, or a
+        limit is below 1.
     """
-    train = _train(dataset)
+    if "train" not in dataset.splits:
+        raise InputError(
+            f"data set {dataset.name} has no train split (only {', '.join(dataset.splits)})"
+        )
+    train = dataset.splits["train"]
     validation: Examples | None
     if "validation" in dataset.splits:
-        validation, name, decides = dataset.splits["validation"], "validation", True
+        validation, name, selects_best = dataset.splits["validation"], "validation", True
     elif hold_out > 0:
         kept, held = _held_out(dataset, hold_out, seed)
-        train, validation, name, decides = train.subset(kept), train.subset(held), HELD_OUT, True
+        validation, name, selects_best = train.subset(held), HELD_OUT, True
+        train = train.subset(kept)
     elif "test" in dataset.splits:
-        validation, name, decides = dataset.splits["test"], "test", False
+        validation, name, selects_best = dataset.splits["test"], "test", False
     else:
-        validation, name, decides = None, "", False
+        validation, name, selects_best = None, "", False
     train = _limited(train, limit_train, seed, _STREAM_LIMIT_TRAIN, "--limit-train")
     if validation is not None:
         validation = _limited(validation, limit_val, seed, _STREAM_LIMIT_VALIDATION, "--limit-val")
-    return TrainingSplits(train, validation, name, decides)
-
-
-HELD_OUT = "train (held out)"
+    return TrainingSplits(train, validation, name, selects_best)
 
 
 def default_split(dataset: DataSet) -> str:
-    """Returns the split to judge a model on that was not watched on any."""
+    """Return the split to evaluate a model on that was not trained on this data set."""
     return next(name for name in ("validation", "test", "train") if name in dataset.splits)
 
 
 def evaluation_split(dataset: DataSet, name: str, hold_out: float, seed: int) -> Examples:
-    """Returns the examples that `split_dataset` chose, for judging a run afterwards.
+    """Return the examples that `split_dataset` chose, to evaluate a run afterwards.
 
     Args:
       dataset: The data set.
-      name: "train", "validation" or "test". Where the set has no validation split, "validation" is
-        what the run held out, and "train" what it kept.
-      hold_out: The run's.
-      seed: The run's.
+      name: "train", "validation" or "test". If the data set has no validation split, "validation"
+        is what the run set aside, and "train" what it kept.
+      hold_out: The run's fraction.
+      seed: The run's seed.
 
     Returns:
       The examples, without limits.
 
     Raises:
-      InputError: There is no such split.
+      InputError: The split does not exist.
     """
     holds_out = "validation" not in dataset.splits and hold_out > 0
     if name in ("train", "validation") and "train" in dataset.splits and holds_out:
@@ -110,21 +114,14 @@ def evaluation_split(dataset: DataSet, name: str, hold_out: float, seed: int) ->
     return dataset.splits[name]
 
 
-def _train(dataset: DataSet) -> Examples:
-    """Returns the train split, or raises InputError."""
-    if "train" not in dataset.splits:
+def _held_out(dataset: DataSet, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of train that are kept and those set aside, each in ascending order."""
+    if not 0 < fraction < 1:
         raise InputError(
-            f"data set {dataset.name} has no train split (only {', '.join(dataset.splits)})"
+            f"the held-out fraction must be at least 0 and below 1. Received: {fraction}"
         )
-    return dataset.splits["train"]
-
-
-def _held_out(dataset: DataSet, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the indices of train that are kept and those held out, each in ascending order."""
-    if not 0 < share < 1:
-        raise InputError(f"the share held out must be at least 0 and below 1. Received: {share}")
     size = len(dataset.splits["train"])
-    held = max(1, round(size * share))
+    held = max(1, round(size * fraction))
     if held >= size:
         raise InputError(
             f"data set {dataset.name} has {size} training examples: too few to hold some out"
@@ -136,7 +133,7 @@ def _held_out(dataset: DataSet, share: float, seed: int) -> tuple[np.ndarray, np
 def _limited(
     examples: Examples, limit: int | None, seed: int, stream: int, option: str
 ) -> Examples:
-    """Returns at most `limit` examples, drawn from all, in ascending order."""
+    """Return at most `limit` examples, drawn from all, in ascending order."""
     if limit is None:
         return examples
     if limit < 1:

@@ -5,17 +5,30 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
-from alexnet_tf.demo.fragments import STYLE, kernels_html, problem_html, similar_html
-from alexnet_tf.demo.library import gradio
-from alexnet_tf.demo.predictor import MAX_UPLOAD_BYTES, Predictor
+import matplotlib
+import numpy as np
+
+from alexnet_tf.demo import load_gradio
+from alexnet_tf.demo.predictor import MAX_UPLOAD_BYTES, ActiveKernel, ImageResult, Predictor
 from alexnet_tf.errors import InputError
+from alexnet_tf.evaluation.similarity import Neighbor
+from alexnet_tf.figures.canvas import image_uri, is_small
 
 _CENTER, _TEN = "center crop", "ten crops averaged"
 # Gradio deletes uploaded images from its temporary folder after at most an hour.
 _CLEANING_SECONDS = 60
 _KEPT_SECONDS = 3600 - _CLEANING_SECONDS
+_STYLE = """
+.tiles { display: flex; flex-wrap: wrap; gap: 12px; margin: 0; padding: 0; list-style: none; }
+.tiles li { margin: 0; width: 112px; font-size: 12px; line-height: 1.3; overflow-wrap: break-word; }
+.tiles img { display: block; width: 112px; height: 112px; margin-bottom: 4px; }
+.tiles img.sharp { image-rendering: pixelated; }
+.note { margin: 4px 0 8px; font-size: 13px; }
+.problem { margin: 0; padding: 10px 12px; border-left: 4px solid #c0392b; }
+"""
 
 
 def handle_upload(
@@ -37,7 +50,7 @@ def handle_upload(
     try:
         result = predictor.predict(path, ten_crops=crops == _TEN)
     except InputError as error:
-        return problem_html(str(error)), None, "", ""
+        return _problem_html(str(error)), None, "", ""
     index = predictor.index
     searched = (
         "" if index is None else " ".join(part for part in (index.dataset, index.split) if part)
@@ -50,7 +63,7 @@ def handle_upload(
         )
         for entry in result.top
     }
-    return "", top, kernels_html(result), similar_html(result, searched)
+    return "", top, _kernels_html(result), similar_html(result, searched)
 
 
 def build_page(predictor: Predictor) -> Any:
@@ -59,7 +72,7 @@ def build_page(predictor: Predictor) -> Any:
     Raises:
       InputError: Gradio is not installed.
     """
-    gr = gradio()
+    gr = load_gradio()
     with gr.Blocks(
         title="AlexNet", analytics_enabled=False, delete_cache=(_CLEANING_SECONDS, _KEPT_SECONDS)
     ) as page:
@@ -116,7 +129,7 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
     Raises:
       InputError: The address or port cannot be used.
     """
-    gr = gradio()
+    gr = load_gradio()
     try:
         _check_host(host)
         _, url, _ = page.launch(
@@ -130,7 +143,7 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
             theme=gr.themes.Default(
                 font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
             ),
-            css=STYLE,
+            css=_STYLE,
             footer_links=[],
             run_history=False,
             ssr_mode=False,
@@ -153,8 +166,8 @@ def _check_host(host: str) -> None:
 def served(page: Any, host: str, port: int | None) -> Iterator[str]:
     """Serve a page while the block runs; then close it and delete the uploaded images.
 
-    SIGTERM interrupts the block as Ctrl-C does, instead of ending the process at once. In a thread
-    other than the main thread, its handler is not changed.
+    SIGTERM interrupts the block as Ctrl-C does, instead of ending the process immediately. In a
+    thread other than the main thread, its handler is not changed.
 
     Yields:
       The page's address.
@@ -175,3 +188,60 @@ def wait() -> None:
         threading.Event().wait()
     except KeyboardInterrupt:
         return
+
+
+def _kernels_html(result: ImageResult) -> str:
+    """Return the kernels with the largest activations, each above a heat map of them."""
+    tiles = "".join(_kernel(kernel) for kernel in result.kernels)
+    return (
+        "<p class='note'>The kernels of conv1 with the largest activations, in descending order. "
+        "Below each kernel, its activations over the image: brighter is larger.</p>"
+        f"<ul class='tiles'>{tiles}</ul>"
+    )
+
+
+def similar_html(result: ImageResult, dataset: str) -> str:
+    """Return the nearest images.
+
+    Args:
+      result: The results for an image.
+      dataset: The data set that was searched; "" if there is none.
+    """
+    if not dataset:
+        return "<p class='note'>Start the demo with --in DATASET to see similar images here.</p>"
+    tiles = "".join(_neighbor(pixels, neighbor) for pixels, neighbor in result.similar)
+    return (
+        f"<p class='note'>The nearest images of {escape(dataset)} by the last hidden layer, "
+        "with their Euclidean distances.</p>"
+        f"<ul class='tiles'>{tiles}</ul>"
+    )
+
+
+def _problem_html(message: str) -> str:
+    """Return an error message that screen readers announce immediately."""
+    return f"<p class='problem' role='alert'>{escape(message)}</p>"
+
+
+def _kernel(kernel: ActiveKernel) -> str:
+    """Return the tile of a kernel."""
+    heat = matplotlib.colormaps["magma"](kernel.activations)[..., :3]
+    height, width, _ = kernel.pixels.shape
+    return (
+        f"<li>{_image(kernel.pixels, f'kernel {kernel.number}, {width} by {height} pixels')}"
+        f"{_image(np.round(255 * heat).astype(np.uint8), f'activations of kernel {kernel.number}')}"
+        f"kernel {kernel.number}<br>{kernel.max_activation:.3g}</li>"
+    )
+
+
+def _neighbor(pixels: np.ndarray, neighbor: Neighbor) -> str:
+    """Return the tile of a similar image."""
+    name, distance = neighbor.short_name, f"{neighbor.distance:.2f}"
+    alt = f"{name}, at distance {distance}: {neighbor.name}"
+    tile = f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
+    return tile.encode(errors="backslashreplace").decode()  # a file name need not be UTF-8
+
+
+def _image(pixels: np.ndarray, alt: str) -> str:
+    """Return an image element."""
+    sharp = " class='sharp'" if is_small(pixels) else ""
+    return f"<img{sharp} src='{image_uri(pixels)}' alt='{escape(alt, quote=True)}'>"

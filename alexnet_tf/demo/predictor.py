@@ -15,7 +15,7 @@ from alexnet_tf.evaluation.features import FeatureExtractor, FeatureIndex, open_
 from alexnet_tf.evaluation.predict import Damaged, TopPrediction, predict
 from alexnet_tf.evaluation.similarity import Neighbor, nearest, neighbor_pixels
 from alexnet_tf.evaluation.target import PathLike, Progress
-from alexnet_tf.figures.kernels import mosaic
+from alexnet_tf.figures.kernels import kernel_grid
 from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.persistence import load_model
@@ -127,7 +127,9 @@ class Predictor:
         return tuple(
             ActiveKernel(
                 int(n) + 1,
-                np.round(255 * mosaic(self._kernels[..., n : n + 1])[1:-1, 1:-1]).astype(np.uint8),
+                np.round(255 * kernel_grid(self._kernels[..., n : n + 1])[1:-1, 1:-1]).astype(
+                    np.uint8
+                ),
                 channels[..., n] / (largest[n] or 1),
                 float(largest[n]),
             )

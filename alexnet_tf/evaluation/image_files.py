@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from alexnet_tf.data.image_names import EXTENSIONS, is_image
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import expanded
+from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, is_image
 
 STANDARD_INPUT = "-"
 
@@ -51,7 +50,7 @@ def _images_of(source: str) -> Iterable[str]:
         images = _images_in_folder(path)
         first = next(images, None)
         if first is None:
-            extensions = " ".join(EXTENSIONS)
+            extensions = " ".join(IMAGE_EXTENSIONS)
             raise InputError(f"{path}: the folder has no images (looked for {extensions})")
         return itertools.chain([first], images)
     return [str(path)] if path.exists() else _images_matching(str(path))

@@ -11,13 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.decode import reason_not_decoded
-from alexnet_tf.data.graph_decode import decode_content
-from alexnet_tf.data.images import resize_and_crop
+from alexnet_tf.data.images import decode_content, resize_and_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import Classifier, Preprocessing, crop_probabilities
 from alexnet_tf.evaluation.metrics import TOP_K
-from alexnet_tf.figures.figure import save_picture
-from alexnet_tf.figures.names import drawable_name
+from alexnet_tf.figures.canvas import save_figure
+from alexnet_tf.figures.text import display_name
 from alexnet_tf.figures.tiles import Tile, draw_tiles
 from alexnet_tf.files import check_picture_name
 from alexnet_tf.paper import TEN_CROPS
@@ -164,10 +163,10 @@ def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike[
     tiles = [
         Tile(
             prediction.pixels,
-            drawable_name(Path(prediction.image).name, "image"),
-            [drawable_name(top.name, f"class {top.number}") for top in prediction.top],
+            display_name(Path(prediction.image).name, "image"),
+            [display_name(top.name, f"class {top.number}") for top in prediction.top],
             [top.probability for top in prediction.top],
         )
         for prediction in predictions[:MAX_DRAWN_IMAGES]
     ]
-    save_picture(draw_tiles(tiles), path)
+    save_figure(draw_tiles(tiles), path)

@@ -12,9 +12,9 @@ from sklearn.neighbors import NearestNeighbors
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.features import FeatureIndex
-from alexnet_tf.figures.figure import save_picture
-from alexnet_tf.figures.names import drawable_name, shortened
-from alexnet_tf.figures.tiles import LONGEST_CAPTION, draw_neighbors
+from alexnet_tf.figures.canvas import save_figure
+from alexnet_tf.figures.text import display_name, truncate
+from alexnet_tf.figures.tiles import MAX_CAPTION_COLUMNS, draw_neighbors
 
 DISTANCES = ("euclidean", "cosine")
 _CHUNK_BYTES = 2**27  # of features in memory at a time
@@ -155,11 +155,11 @@ def draw_similar(
     """
     side = pixels.shape[0]
     near = [(neighbor_pixels(index, n, side), _caption(n)) for n in neighbors]
-    save_picture(draw_neighbors([(pixels, "")], [near]), path)
+    save_figure(draw_neighbors([(pixels, "")], [near]), path)
 
 
 def _caption(neighbor: Neighbor) -> str:
     """Return name and distance; a long name is shortened."""
     distance = f" {neighbor.distance:.2f}"
-    name = drawable_name(neighbor.short_name, "image")
-    return shortened([name], LONGEST_CAPTION - len(distance))[0] + distance
+    name = display_name(neighbor.short_name, "image")
+    return truncate(name, MAX_CAPTION_COLUMNS - len(distance)) + distance

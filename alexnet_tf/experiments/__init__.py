@@ -1,1 +1,1 @@
-"""The paper's claims and the ablations people ask for, as changes to recipes, and their results."""
+"""The paper's claims and common ablations, as changes to recipes, and their results."""

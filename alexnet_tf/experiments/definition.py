@@ -192,7 +192,7 @@ class Experiment:
       limit_train: Number of training images, drawn by seed; None: all.
       limit_val: Number of test images; None: all.
       epochs: None: the recipe's.
-      seeds: Number of seeds, from 0. All variants share a seed's images, order and crops.
+      seeds: Number of seeds, from 0. All variants have the same images, order and crops per seed.
       changes: To the recipe of all variants, as `Variant.changes`.
       learning_rates: Tried by every variant with seed 0; the other seeds use the best. Empty: the
         recipe's. Needs a metric that uses the training set only.

@@ -28,7 +28,7 @@ def draw_figure(results: Results, path: Path) -> None:
     experiment = get_experiment(results.experiment)
     is_published = any(variant.published is not None for variant in experiment.variants)
     panels = list(_panels(experiment, results, is_published))
-    if experiment.metric.needs_model:  # the variants share their runs
+    if experiment.metric.needs_model:  # the variants have the same runs
         panels = []
     has_outcomes = not is_published and experiment.metric.unit != "runs"
     count = len(panels) + has_outcomes

@@ -188,7 +188,7 @@ def _compare(
     word = "worse" if is_worse else "better"
     sentence = f"{pair.better} is {word} than {pair.worse} in {where}{measured}."
     is_better = wins == count
-    # Seeds in which `worse` never reached the target have no number, but are no argument against.
+    # Seeds in which `worse` never reached the target have no number and do not contradict it.
     enough = not margins or pair.paper is None or round(statistics.mean(margins), 2) >= pair.paper
     return sentence, is_better, is_better and enough
 

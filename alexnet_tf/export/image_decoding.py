@@ -9,8 +9,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from alexnet_tf.data.decode import MAX_PIXELS
-from alexnet_tf.data.graph_decode import decode
-from alexnet_tf.data.images import resize_and_crop, to_channels
+from alexnet_tf.data.images import decode, resize_and_crop, to_channels
 
 _PARALLEL_DECODES = 10
 _HEADER_BYTES = 32  # hold the size of a PNG, WebP or BMP image

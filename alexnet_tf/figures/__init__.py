@@ -1,1 +1,1 @@
-"""Pictures by matplotlib, from plain arrays: no screen, no global state, color-blind safe."""
+"""Figures drawn with matplotlib from arrays: no display, no global state, color-blind safe."""

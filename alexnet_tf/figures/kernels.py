@@ -1,4 +1,4 @@
-"""A convolution's kernels as small images, tower by tower, as in figure 3 of the paper."""
+"""The kernels of a convolution as small images, group by group, as in figure 3 of the paper."""
 
 import math
 
@@ -6,12 +6,10 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from alexnet_tf.figures.figure import new_figure
-from alexnet_tf.figures.theme import LIGHT, Theme
+from alexnet_tf.figures.canvas import LIGHT, Theme, new_figure
 
-# Figure 3 has the 48 kernels of each tower in three rows of sixteen.
-_COLUMNS = 16
-_GAP = 1  # pixels of white between kernels
+_MAX_COLUMNS = 16  # figure 3 has the 48 kernels of each group in three rows of sixteen
+_GAP = 1  # pixels between kernels
 _CELL_INCHES = 0.5
 _TITLE_INCHES = 0.34
 
@@ -25,41 +23,47 @@ def draw_kernels(
 ) -> Figure:
     """Draws all kernels of a convolution.
 
-    Three input maps are shown in color, one in gray, any other number as their average in gray.
-    Each kernel is scaled by its own largest weight; a weight of zero is middle gray.
+    Kernels of three input channels are drawn in color, of one channel in gray, of any other number
+    as the mean over the channels in gray. Each kernel is divided by its largest absolute weight;
+    a weight of zero is middle gray.
 
     Args:
-      kernels: float [h, w, c, n], RGB where c is 3: any range; not a number is drawn as zero.
-      groups: Towers: the kernels of each are adjacent, and drawn in rows of their own.
-      before: The same kernels before training, [h, w, c, n], drawn above; or None.
-      theme: The colors around them.
+      kernels: float [h, w, c, n], RGB if c is 3, of any range; NaN is drawn as zero.
+      groups: Groups of the convolution; the kernels of a group are adjacent and have own rows.
+      before: float [h, w, c, n], the kernels before training, drawn above; or None.
+      theme: The colors of background and text.
 
     Returns:
-      The figure: a panel per tower.
+      The figure, with one panel per group and state.
 
     Raises:
-      ValueError: The kernels have another shape, or the groups do not divide them.
+      ValueError: A shape is wrong, or n is not divisible by the groups.
     """
-    states = {"": kernels} if before is None else {"before training": before}
+    if kernels.ndim != 4 or not kernels.size:
+        raise ValueError(f"kernels must be [h, w, c, n]. Received shape: {kernels.shape}")
+    count = kernels.shape[-1]
+    if groups < 1 or count % groups:
+        raise ValueError(
+            f"groups must divide the number of kernels. Received: groups={groups}, kernels={count}"
+        )
+    if before is not None and before.shape != kernels.shape:
+        raise ValueError(
+            "The kernels before and after training must have the same shape. "
+            f"Received: {before.shape} and {kernels.shape}"
+        )
+    states = {"": kernels}
     if before is not None:
-        states["after training"] = kernels
-        if before.shape != kernels.shape:
-            raise ValueError(
-                "the kernels before and after training must be alike in shape. "
-                f"Received: {before.shape} and {kernels.shape}"
-            )
+        states = {"before training": before, "after training": kernels}
     panels = [
-        (_title(state, tower, groups, values.shape[-1]), mosaic(part, background=theme.background))
+        (_title(state, group, groups, count), kernel_grid(part, background=theme.background))
         for state, values in states.items()
-        for tower, part in enumerate(towers(values, groups), start=1)
+        for group, part in enumerate(np.split(values, groups, axis=-1))
     ]
-    cell = kernels.shape[0] + _GAP
-    columns = max((image.shape[1] - _GAP) // (kernels.shape[1] + _GAP) for _, image in panels)
-    rows = [max(1, (image.shape[0] - _GAP) // cell) for _, image in panels]
-    headings = sum(_TITLE_INCHES for title, _ in panels if title)
+    rows = [max(1, image.shape[0] // (kernels.shape[0] + _GAP)) for _, image in panels]
+    columns = max(image.shape[1] // (kernels.shape[1] + _GAP) for _, image in panels)
+    titles = sum(_TITLE_INCHES for title, _ in panels if title)
     width = max(columns * _CELL_INCHES, 4.0)
-    height = sum(rows) * width / columns + headings + 0.1
-    figure = new_figure(width, height, theme)
+    figure = new_figure(width, sum(rows) * width / columns + titles + 0.1, theme)
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=rows)
     for axes, (title, image) in zip(grid.flat, panels, strict=True):
         axes.imshow(image, interpolation="nearest")
@@ -69,59 +73,41 @@ def draw_kernels(
     return figure
 
 
-def towers(kernels: np.ndarray, groups: int) -> list[np.ndarray]:
-    """Returns each tower's kernels: [h, w, c, n / groups].
-
-    Raises:
-      ValueError: The kernels are not [h, w, c, n], or the groups do not divide n.
-    """
-    if kernels.ndim != 4 or not kernels.size:
-        raise ValueError(f"kernels must be [h, w, c, n]. Received shape: {kernels.shape}")
-    if groups < 1 or kernels.shape[-1] % groups:
-        raise ValueError(
-            f"the groups must divide the kernels. Received: groups={groups}, "
-            f"kernels={kernels.shape[-1]}"
-        )
-    return np.split(kernels, groups, axis=-1)
-
-
-def mosaic(
+def kernel_grid(
     kernels: np.ndarray, columns: int | None = None, background: str = LIGHT.background
 ) -> np.ndarray:
     """Returns kernels side by side as one image.
 
     Args:
       kernels: float [h, w, c, n], as in `draw_kernels`.
-      columns: Kernels in a row, or None: up to 16, in rows as full as can be.
+      columns: Kernels per row; None: up to 16, with rows as equal as possible.
       background: The color between the kernels.
 
     Returns:
       float32 [rows * (h + 1) + 1, columns * (w + 1) + 1, 3], 0..1.
     """
     height, width, channels, count = kernels.shape
-    rows = math.ceil(count / min(_COLUMNS, count))
-    columns = columns or math.ceil(count / rows)
+    columns = columns or math.ceil(count / math.ceil(count / _MAX_COLUMNS))
     rows = math.ceil(count / columns)
     if channels not in (1, 3):
         kernels = kernels.mean(axis=2, keepdims=True)
     values = np.nan_to_num(kernels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     largest = np.abs(values).max(axis=(0, 1, 2), keepdims=True)
-    # Short of white, so that a large weight at the edge does not look like a gap.
+    # Up to 0.95, not white, so that a large weight at the edge does not look like a gap.
     shades = 0.5 + 0.45 * values / np.where(largest > 0, largest, 1)
-    step_down, step_right = height + _GAP, width + _GAP
-    canvas = np.empty((rows * step_down + _GAP, columns * step_right + _GAP, 3), np.float32)
+    step_y, step_x = height + _GAP, width + _GAP
+    canvas = np.empty((rows * step_y + _GAP, columns * step_x + _GAP, 3), np.float32)
     canvas[:] = to_rgb(background)
-    for number in range(count):
-        row, column = divmod(number, columns)
-        top, left = row * step_down + _GAP, column * step_right + _GAP
-        canvas[top : top + height, left : left + width] = shades[..., number]
+    for i in range(count):
+        top, left = i // columns * step_y + _GAP, i % columns * step_x + _GAP
+        canvas[top : top + height, left : left + width] = shades[..., i]
     return canvas
 
 
-def _title(state: str, tower: int, groups: int, count: int) -> str:
-    """Returns what stands over a panel."""
-    each = count // groups
-    place = f"tower {tower}: kernels {(tower - 1) * each + 1}–{tower * each}"
+def _title(state: str, group: int, groups: int, count: int) -> str:
+    """Returns the title of a panel; `group` counts from 0, `count` is that of all kernels."""
     if groups == 1:
         return state
-    return f"{state}, {place}" if state else place
+    size = count // groups
+    text = f"group {group + 1}: kernels {group * size + 1}–{(group + 1) * size}"
+    return f"{state}, {text}" if state else text

@@ -5,9 +5,9 @@ from typing import Any
 
 from alexnet_tf import paper
 from alexnet_tf.errors import InputError
-from alexnet_tf.settings import Network
+from alexnet_tf.network_settings import Network
 
-TOWERS = 2  # of the paper
+TOWERS = 2  # the halves of the paper's network, one per GPU
 _PLAIN_POOL = 2  # size and stride of pooling that does not overlap
 
 
@@ -129,7 +129,7 @@ def check_towers(network: Network) -> None:
     """Checks that a network can be trained with one tower on each of two devices.
 
     Raises:
-      InputError: It cannot; the message says why.
+      InputError: It cannot; the message gives the reason.
     """
     groups = {convolution.groups for convolution in network.convolutions}
     if groups != {1, TOWERS}:

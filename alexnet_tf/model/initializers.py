@@ -8,7 +8,8 @@ import keras
 
 from alexnet_tf import paper
 from alexnet_tf.errors import choose
-from alexnet_tf.settings import INITS, Network
+from alexnet_tf.network_settings import Network
+from alexnet_tf.settings import INITS
 
 # Standard deviation of the pixels of photos around their mean image, on the 0..255 scale.
 _PIXEL_STD = 60.0
@@ -58,9 +59,10 @@ def initializers_for(
     - "caffe": as bvlc_alexnet: std 0.01, but 0.005 in the hidden fully connected layers; biases
       0.1 where the paper has 1.
     - "torchvision": PyTorch's default: kernel and biases uniform within 1 / sqrt(fan_in).
+    - "normal": normal, std 0.01; biases 0.
     - "xavier": uniform within sqrt(6 / (fan_in + fan_out)); biases 0.
     - "he": normal, std sqrt(2 / fan_in); biases 0.
-    - "stable": normal, std from `stable_std`, with which learning starts at once; biases 0.
+    - "stable": normal, std from `stable_std`, with which learning starts immediately; biases 0.
 
     Args:
       init: One of the names above.
@@ -83,6 +85,8 @@ def initializers_for(
             keras.initializers.RandomUniform(-bound, bound, seed=bias_seed),
         )
     zeros = keras.initializers.Zeros()
+    if init == "normal":
+        return keras.initializers.RandomNormal(0.0, paper.WEIGHT_STD, seed=kernel_seed), zeros
     if init == "xavier":
         return keras.initializers.GlorotUniform(seed=kernel_seed), zeros
     if init == "he":
@@ -106,7 +110,7 @@ def initializers_for(
 
 
 def stable_std(position: LayerPosition, network: Network) -> float:
-    """Returns the standard deviation of a layer's weights with which learning starts at once.
+    """Returns the standard deviation of a layer's weights with which learning starts immediately.
 
     Weights of std `gain / sqrt(fan_in)` preserve the scale of a layer's input (He et al., 2015;
     the gain is sqrt(2) for rectifiers), once normalization, pooling and dropout are corrected

@@ -1,25 +1,33 @@
-"""Functions that read parts of a built model: class names, logits, features, conv1's kernels."""
+"""Read parts of a built model: class names, features, conv1's kernels, its network."""
 
 from typing import Any
 
 import keras
 import numpy as np
 
-from alexnet_tf.model.layers import GroupedConv2D
+from alexnet_tf.model.layers import (
+    GroupedConv2D,
+    InvertedDropout,
+    LocalResponseNormalization,
+    MeanSubtraction,
+    PaperDropout,
+    SpatialResponseNormalization,
+)
+from alexnet_tf.network_settings import Convolution, Network
+
+_NORMS = (LocalResponseNormalization, keras.layers.BatchNormalization)
+_POOLS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+_STEPS = (
+    (keras.layers.Activation, "activation"),
+    (_NORMS, "norm"),
+    (SpatialResponseNormalization, "spatial_norm"),
+    (_POOLS, "pool"),
+)
 
 
 def class_names(model: keras.Model) -> list[str] | None:
     """Returns the class names of a model in the order of its outputs, or None if it has none."""
     return getattr(model.layers[-1], "class_names", None)
-
-
-def with_logits(model: keras.Model) -> keras.Model:
-    """Returns a model that shares all weights and whose output is the logits before the softmax.
-
-    A cross-entropy computed from logits, cast to float32, keeps digits that one computed from
-    probabilities loses.
-    """
-    return keras.Model(model.input, model.layers[-1].input, name=model.name)
 
 
 def feature_output(model: keras.Model) -> Any:
@@ -67,3 +75,87 @@ def first_kernels(model: keras.Model) -> tuple[np.ndarray, int]:
         kernels = kernels[:, :, ::-1]
     groups = max(convolution.groups for convolution in convolutions)
     return kernels, groups if kernels.shape[-1] % groups == 0 else 1
+
+
+def network_of(model: keras.Model) -> Network:
+    """Returns the network from which `build_model` builds the layers of a model.
+
+    Its `mean` is always "image", since the model stores the mean as a weight.
+
+    Args:
+      model: From `build_model` or `load_model`.
+
+    Returns:
+      The network, without the number of classes.
+    """
+    blocks: list[tuple[Any, list[str]]] = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Flatten):
+            break
+        if isinstance(layer, GroupedConv2D):
+            blocks.append((layer, []))
+        elif blocks:
+            blocks[-1][1].append(next(step for kind, step in _STEPS if isinstance(layer, kind)))
+    mean = _first(model, MeanSubtraction)
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    activation = _first(model, keras.layers.Activation)
+    changes: dict[str, Any] = {
+        "convolutions": tuple(_convolution(layer, steps) for layer, steps in blocks),
+        "hidden_units": tuple(layer.units for layer in dense[:-1]),
+        "input_size": int(model.input_shape[1]),
+        "channels": int(model.input_shape[3]),
+        "activation": activation.name.rstrip("0123456789"),
+        "norm": "none",
+        "scale": mean.scale,
+        "channel_order": mean.channel_order,
+        **_dropout(model),
+    }
+    pool = _first(model, _POOLS)
+    if isinstance(pool, keras.layers.AveragePooling2D):
+        changes["pooling"] = "average"
+    elif pool is not None and pool.pool_size == pool.strides:
+        changes["pooling"] = "plain"
+    norm = _first(model, _NORMS)
+    if isinstance(norm, LocalResponseNormalization):
+        changes |= {
+            "norm": "lrn",
+            "lrn_depth_radius": norm.depth_radius,
+            "lrn_bias": norm.bias,
+            "lrn_alpha": norm.alpha,
+            "lrn_beta": norm.beta,
+            "lrn_within_groups": norm.groups > 1,
+        }
+    elif norm is not None:
+        changes["norm"] = "batch"
+    return Network(**changes)
+
+
+def _first(model: keras.Model, kind: Any) -> Any:
+    """Returns the first layer of a class, or None."""
+    return next((layer for layer in model.layers if isinstance(layer, kind)), None)
+
+
+def _convolution(layer: Any, steps: list[str]) -> Convolution:
+    config = layer.get_config()
+    return Convolution(
+        layer.filters,
+        layer.kernel_size[0],
+        layer.strides[0],
+        config["padding"],
+        layer.groups,
+        tuple(steps),
+    )
+
+
+def _dropout(model: keras.Model) -> dict[str, Any]:
+    """Returns the network's dropout fields."""
+    dropout = _first(model, PaperDropout | InvertedDropout)
+    if dropout is None:
+        return {"dropout": 0.0}
+    names = [layer.name for layer in model.layers]
+    before_dense = names[names.index("flatten") + 1] == dropout.name
+    return {
+        "dropout": dropout.rate,
+        "dropout_style": "paper" if isinstance(dropout, PaperDropout) else "inverted",
+        "dropout_at": "inputs" if before_dense else "outputs",
+    }

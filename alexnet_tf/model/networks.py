@@ -1,4 +1,4 @@
-"""The builder of every network: the paper's, the 2012 run's, its small relatives, your own."""
+"""Build the networks: the paper's, the 2012 run's, small variants, and the user's own."""
 
 import dataclasses
 import math
@@ -24,8 +24,9 @@ from alexnet_tf.model.layers import (
     Probabilities,
     SpatialResponseNormalization,
 )
+from alexnet_tf.network_settings import Network
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import Network, Recipe
+from alexnet_tf.settings import Recipe
 
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 # Approximate ratio of the maximum of a few neighboring activations to their scale before training.
@@ -78,7 +79,6 @@ def build_model(
     classes = _count_classes(classes, class_names)
     check_groups(network)
     check_size(network)
-    builder = _Builder(network, init, seed, dtype)
     shape = (network.input_size, network.input_size, network.channels)
     image = keras.Input(shape, name="image", dtype="float32")
     x = MeanSubtraction(
@@ -89,12 +89,7 @@ def build_model(
         name="mean",
         dtype=dtype,
     )(image)
-    for number in range(1, len(network.convolutions) + 1):
-        x = builder.convolutional_block(x, number)
-    x = keras.layers.Flatten(data_format="channels_last", name="flatten", dtype=dtype)(x)
-    for number in range(len(network.convolutions) + 1, builder.layers):
-        x = builder.hidden_block(x, number)
-    x = builder.dense(x, builder.layers, classes)
+    x = _Builder(network, init, seed, dtype).logits(x, classes)
     x = Probabilities(class_names=class_names, name="prob", dtype=dtype)(x)
     return keras.Model(image, x, name="alexnet")
 
@@ -114,7 +109,17 @@ class _Builder:
         self.layers = len(network.convolutions) + len(network.hidden_units) + 1
         self.shrinkage = 1.0  # of the scale since the last layer with weights
 
-    def convolutional_block(self, x: Any, number: int) -> Any:
+    def logits(self, x: Any, classes: int) -> Any:
+        """Applies all layers with weights, and those between them."""
+        convolutions = len(self.network.convolutions)
+        for number in range(1, convolutions + 1):
+            x = self._convolutional_block(x, number)
+        x = keras.layers.Flatten("channels_last", name="flatten", dtype=self.dtype)(x)
+        for number in range(convolutions + 1, self.layers):
+            x = self._hidden_block(x, number)
+        return self._dense(x, self.layers, classes)
+
+    def _convolutional_block(self, x: Any, number: int) -> Any:
         """Applies conv<number> and the layers that follow it."""
         convolution = self.network.convolutions[number - 1]
         fan_in = convolution.kernel_size**2 * (x.shape[-1] // convolution.groups)
@@ -135,17 +140,17 @@ class _Builder:
             x = x if layer is None else layer(x)
         return x
 
-    def hidden_block(self, x: Any, number: int) -> Any:
+    def _hidden_block(self, x: Any, number: int) -> Any:
         """Applies fc<number> and its activation, with dropout before or after both."""
         network = self.network
         units = network.hidden_units[number - 1 - len(network.convolutions)]
         if network.dropout_at == "inputs":
             x = self._drop(x, number)
-        x = self.dense(x, number, units)
+        x = self._dense(x, number, units)
         x = self._activation(number)(x)
         return self._drop(x, number) if network.dropout_at == "outputs" else x
 
-    def dense(self, x: Any, number: int, units: int) -> Any:
+    def _dense(self, x: Any, number: int, units: int) -> Any:
         """Applies fc<number>."""
         kernel, bias = self._initializers(f"fc{number}", number, x.shape[-1], is_dense=True)
         return keras.layers.Dense(

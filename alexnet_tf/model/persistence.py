@@ -1,4 +1,4 @@
-"""Models on disk: one `.keras` file that contains everything, written atomically."""
+"""Save and load models, and copy weights between them. A `.keras` file contains everything."""
 
 import os
 import zipfile
@@ -12,7 +12,12 @@ import numpy as np
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, check_local_path
 from alexnet_tf.model import layers
-from alexnet_tf.model.layers import MeanSubtraction, Probabilities
+from alexnet_tf.model.layers import (
+    InvertedDropout,
+    MeanSubtraction,
+    PaperDropout,
+    Probabilities,
+)
 
 # What Keras, h5py, zipfile and json raise for files that are damaged or are not models.
 _DAMAGE = (AttributeError, EOFError, KeyError, OSError, TypeError, ValueError)
@@ -88,6 +93,41 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         raise InputError(f"{path}: is a Keras model, but not one of this package")
     check_finite(model, path)
     return model
+
+
+def copy_weights(source: keras.Model, target: keras.Model, *, classes: np.ndarray | None) -> None:
+    """Copies the weights of a model layer by layer, including the mean.
+
+    Args:
+      source: A trained model.
+      target: A model of the same network; its number of classes may differ.
+      classes: int64, the source's class number for each class of the target; None: the last layer
+        is not copied.
+
+    Raises:
+      InputError: The networks differ. The message names the first layer that differs.
+    """
+    for ours, theirs in zip(target.layers, source.layers, strict=False):
+        if ours.name != theirs.name:
+            raise InputError(
+                f"the network of the weights differs: it has the layer {theirs.name} where this "
+                f"network has {ours.name}"
+            )
+    last = [layer.name for layer in target.layers if isinstance(layer, keras.layers.Dense)][-1]
+    for ours, theirs in zip(target.layers, source.layers, strict=True):
+        if isinstance(ours, PaperDropout | InvertedDropout) or (
+            ours.name == last and classes is None
+        ):
+            continue
+        for weight, value in zip(ours.weights, theirs.get_weights(), strict=True):
+            if ours.name == last:
+                value = value[..., classes]
+            if tuple(weight.shape) != np.shape(value):
+                raise InputError(
+                    f"the weights of {ours.name} must have shape {tuple(weight.shape)}. "
+                    f"Received: {np.shape(value)}"
+                )
+            weight.assign(value)
 
 
 def check_finite(model: keras.Model, path: str | os.PathLike[str]) -> None:

@@ -64,15 +64,9 @@ class ModelSummary:
         return sum(row.multiply_adds for row in self.layers)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns dicts, lists, strings and numbers for JSON."""
+        """Returns plain values for JSON."""
         return {
-            "layers": [
-                {
-                    key: list(value) if isinstance(value, tuple) else value
-                    for key, value in dataclasses.asdict(row).items()
-                }
-                for row in self.layers
-            ],
+            "layers": [dataclasses.asdict(row) for row in self.layers],
             "parameters": self.parameters,
             "non_trainable_parameters": self.non_trainable_parameters,
             "multiply_adds": self.multiply_adds,

@@ -1,4 +1,4 @@
-"""`prepare`: from a source of images to a folder that training reads fast."""
+"""`prepare`: write a source of images as a data set that training reads fast."""
 
 import contextlib
 import dataclasses
@@ -10,23 +10,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.data.prepared import MARKER, STATISTICS, WORK, read_marker
+import filelock
+
+from alexnet_tf.data.prepared_set import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
-from alexnet_tf.files import check_local_path, check_utf8_path, expanded, write_json
-from alexnet_tf.prepare.finish import finish
-from alexnet_tf.prepare.report import REPORT
+from alexnet_tf.files import check_utf8_path, expanded, write_json
+from alexnet_tf.prepare.metadata import REPORT, write_metadata
 from alexnet_tf.prepare.shards import (
     OnProgress,
-    plan,
-    remove_leftovers,
+    Plan,
+    plan_shards,
+    remove_temporary_files,
     write_shards,
 )
 from alexnet_tf.prepare.sources import list_source
-from alexnet_tf.system import available_cores, try_lock
+from alexnet_tf.system import available_cores
 
 FORMATS = ("jpeg", "raw")
-_VERSION = 1  # of what the same plan is written as
-_LARGEST_SIZE = 1024
+_VERSION = 1  # of the algorithm: the same version writes the same bytes
+_MAX_SIZE = 1024
 _REMEDIES = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -36,12 +38,12 @@ _REMEDIES = {
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What `prepare` came to.
+    """The result of `prepare`.
 
     Attributes:
       folder: The prepared set.
-      was_done: Whether it was there already.
-      report: As in report.json.
+      was_done: Whether the set was complete before.
+      report: The content of report.json.
     """
 
     folder: Path
@@ -59,77 +61,65 @@ def prepare(
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Prepared:
-    """Prepares a data set once (section 2), for any number of trainings.
+    """Prepares a data set once, as in section 2 of the paper, for any number of trainings.
 
-    Every image is checked, repaired where that can be done, rescaled so that its shorter side is
-    `size`, and its central square is written. The folder is a TFDS data set
-    (`tfds.builder_from_directory`) with an index beside each split, the training set's mean image
-    and principal components, and a report. Stopped at any moment, the next call goes on and ends in
-    the same bytes.
+    Every image is checked, repaired if possible, rescaled so that its shorter side is `size`, and
+    its central square is written. The result is a TFDS data set (`tfds.builder_from_directory`)
+    with an index of each split, the training set's mean image and RGB principal components, and a
+    report. If interrupted at any moment, the same call resumes and ends in the same bytes.
 
     Args:
       source: A folder (class folders; train/ and val/; or images with a CSV file), ImageNet as
         downloaded, or a TFDS name.
-      out: The folder to write; `prepared/<name of the source>` if None.
-      size: Side of the squares in pixels.
-      kind: "jpeg", or "raw": pixels as they are, several times larger and faster to read.
+      out: The folder to write; None: `prepared/<name of the source>`.
+      size: Side of the prepared images in pixels, 1 to 1024.
+      kind: "jpeg"; or "raw", uncompressed: several times larger, and faster to read.
       data_dir: TFDS's data folder, for a TFDS name.
-      processes: How many work; None: one per core.
-      on_progress: Called with the images done and all.
+      processes: Number of processes; None: one per core.
+      on_progress: Called with the numbers of finished and of all images.
 
     Returns:
       The prepared set.
 
     Raises:
       InputError: The source cannot be used.
-      FolderTakenError: `out` holds something else.
-      OSError: The disk is full; the next call goes on.
-      TrainingStopped: Stopped by Ctrl-C; the next call goes on.
+      FolderTakenError: `out` contains something else.
+      OSError: The disk is full; the same call resumes.
+      TrainingStopped: Ctrl-C was pressed; the same call resumes.
     """
     choose(kind, FORMATS, "--format")
-    if not 1 <= size <= _LARGEST_SIZE:
-        raise InputError(f"--size must be 1 to {_LARGEST_SIZE}. Received: {size}")
-    check_local_path(out or "", "--out")
+    if not 1 <= size <= _MAX_SIZE:
+        raise InputError(f"--size must be 1 to {_MAX_SIZE}. Received: {size}")
+    folder = None if out is None else expanded(out, "--out")
     listed = list_source(source, data_dir)
-    folder = expanded(out) if out is not None else Path("prepared") / listed.name
+    folder = folder or Path("prepared") / listed.name
     check_utf8_path(folder, "--out")
     if expanded(source).exists() and folder.resolve().is_relative_to(listed.root.resolve()):
-        raise InputError(f"{folder} is inside of {source}: prepare it with --out, a folder outside")
-    wanted = {
-        "version": _VERSION,
-        "source": listed.fingerprint(),
-        "size": size,
-        "format": kind,
-        "name": listed.name,
-    }
-    if _is_done(folder, wanted):
+        raise InputError(
+            f"{folder} is inside {source}: prepare it with --out and a folder outside it"
+        )
+    plan = Plan(_VERSION, listed.fingerprint(), size, kind, listed.name)
+    if _is_done(folder, plan):
         shutil.rmtree(folder / WORK, ignore_errors=True)
         return Prepared(folder, True, _read_json(folder / REPORT, folder))
-    shards = plan(listed)
-    # Before the folder is made: once begun, a preparation keeps its format and size.
+    shards = plan_shards(listed)
+    # Checked before the folder is made, since its format and size cannot be changed afterwards.
     if kind == "raw" and not (folder / WORK).exists():
         _check_space(sum(len(shard.items) for shard in shards), folder, size)
-    with _going_on(folder), _work_folder(folder, wanted):
-        write_shards(
-            shards,
-            listed.root,
-            folder,
-            size=size,
-            kind=kind,
-            processes=processes or available_cores(),
-            on_progress=on_progress,
-        )
-        report = finish(listed, shards, folder, wanted)
+    with _resume_remedies(folder), _work_folder(folder, plan):
+        processes = processes or available_cores()
+        write_shards(shards, plan, listed.root, folder, processes, on_progress)
+        report = write_metadata(listed, shards, plan, folder)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return Prepared(folder, False, report)
 
 
-def _is_done(folder: Path, wanted: dict[str, Any]) -> bool:
-    """Returns whether a folder holds just what is wanted, whole.
+def _is_done(folder: Path, plan: Plan) -> bool:
+    """Returns whether a folder contains the prepared set of a plan.
 
     Raises:
-      FolderTakenError: It holds another prepared set.
-      InputError: It holds what is wanted, but not whole.
+      FolderTakenError: It contains another prepared set.
+      InputError: A file of the prepared set is missing or cut short.
     """
     marker = folder / MARKER
     if not marker.is_file():
@@ -138,34 +128,24 @@ def _is_done(folder: Path, wanted: dict[str, Any]) -> bool:
         done = json.loads(marker.read_text(encoding="utf-8")).get("plan_values")
     except ValueError:
         done = None
-    if done == wanted:
-        missing = _missing(folder)
-        if missing is not None:
-            raise InputError(
-                f"{missing} is missing or cut short: remove {folder} and prepare again"
-            )
-        return True
-    raise FolderTakenError(
-        f"{folder} holds another prepared set, or one of a source that has changed since: "
-        "give another --out, or remove it"
-    )
-
-
-def _missing(folder: Path) -> Path | None:
-    """Returns a file that a prepared set lacks, or has not whole; None: all are there."""
+    if done != dataclasses.asdict(plan):
+        raise FolderTakenError(
+            f"{folder} contains another prepared set, or one of a source that has changed since: "
+            "give another --out, or remove it"
+        )
     sizes: dict[str, int | None] = {REPORT: None, STATISTICS: None}
-    for split, said in read_marker(folder)["splits"].items():
+    for split, values in read_marker(folder)["splits"].items():
         sizes[f"index-{split}.npz"] = None
-        sizes.update(zip(said["shards"], said["shard_bytes"], strict=True))
+        sizes.update(zip(values["shards"], values["shard_bytes"], strict=True))
     for name, size in sizes.items():
         path = folder / name
         if not path.is_file() or size not in (None, path.stat().st_size):
-            return path
-    return None
+            raise InputError(f"{path} is missing or cut short: remove {folder} and prepare again")
+    return True
 
 
 def _read_json(path: Path, folder: Path) -> Any:
-    """Reads what `prepare` noted in its folder, or raises InputError if it is damaged."""
+    """Reads a file that `prepare` wrote in its folder, or raises InputError if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
@@ -173,67 +153,67 @@ def _read_json(path: Path, folder: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _work_folder(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
-    """Makes, or takes up, the folder to write to; one process at a time.
+def _work_folder(folder: Path, plan: Plan) -> Iterator[None]:
+    """Creates or resumes the folder to write to, and locks it.
 
     Raises:
-      FolderTakenError: It holds something else.
-      InputError: Another process is at work in it, or it is damaged.
+      FolderTakenError: It contains something else.
+      InputError: Another process has locked it, or it is damaged.
     """
     work = folder / WORK
     if folder.exists() and not work.is_dir() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderTakenError(f"{folder} is not empty: give a new folder as --out")
     work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        if not try_lock(lock):
-            raise InputError(f"another process is preparing {folder}")
-        begun = work / "plan.json"
-        if not begun.exists():
-            write_json(begun, wanted)
-        elif _read_json(begun, folder) != wanted:
+    try:
+        lock = filelock.FileLock(work / "lock").acquire(blocking=False)
+    except filelock.Timeout:
+        raise InputError(f"another process is preparing {folder}") from None
+    with lock:
+        stored = work / "plan.json"
+        if not stored.exists():
+            write_json(stored, dataclasses.asdict(plan))
+        elif _read_json(stored, folder) != dataclasses.asdict(plan):
             raise FolderTakenError(
-                f"{folder} holds a preparation that was begun from another source, or with other "
+                f"{folder} contains an unfinished preparation of another source or with other "
                 "options: give another --out, or remove it"
             )
-        remove_leftovers(folder)
-        remove_leftovers(work)
+        remove_temporary_files(folder)
+        remove_temporary_files(work)
         yield
 
 
 @contextlib.contextmanager
-def _going_on(folder: Path) -> Iterator[None]:
-    """Says of what stops a preparation that the same command goes on with it.
+def _resume_remedies(folder: Path) -> Iterator[None]:
+    """Adds "run the same command again to resume" to errors that interrupt `prepare`.
 
     Raises:
       OSError: The disk is full.
-      TrainingStopped: Ctrl-C.
+      TrainingStopped: Ctrl-C was pressed.
     """
+    remedy = "run the same command again to resume"
     try:
         yield
     except KeyboardInterrupt:
-        raise TrainingStopped(
-            f"stopped; what is done is kept in {folder}. The same command goes on"
-        ) from None
+        raise TrainingStopped(f"stopped; finished shards are kept in {folder}: {remedy}") from None
     except OSError as error:
         if error.errno in _REMEDIES:
-            remedy = _REMEDIES[error.errno]
-            error.strerror = f"{error.strerror}: {remedy}, and the same command goes on"
+            error.strerror = f"{error.strerror}: {_REMEDIES[error.errno]}, then {remedy}"
         raise
 
 
 def _check_space(images: int, folder: Path, size: int) -> None:
-    """Raises InputError if pixels will not fit on the disk: that can be told beforehand."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    needed, free = images * size * size * 3, shutil.disk_usage(there).free
+    """Raises InputError if uncompressed images will not fit on the disk."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    needed, free = images * size * size * 3, shutil.disk_usage(existing).free
     if needed > free:
         raise InputError(
-            f"{folder}: {_amount(needed)} are needed and {_amount(free)} are free: "
+            f"{folder}: {_bytes_text(needed)} are needed and {_bytes_text(free)} are free: "
             "use --format jpeg, a smaller --size, or another --out"
         )
 
 
-def _amount(count: int) -> str:
-    """Returns a number of bytes as people read it: "1.5 GB"."""
+def _bytes_text(count: int) -> str:
+    """Returns a number of bytes with its unit: "1.5 GB"."""
     for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= length:
             return f"{count / length:,.1f} {unit}"

@@ -1,7 +1,7 @@
-"""Writing shards so that a killed run goes on where it was, and ends in the same bytes.
+"""Write shards so that an interrupted preparation resumes and ends in the same bytes.
 
-Everything is a function of the plan. Shards are written one after another; after each, `state.npz`
-says how many are done and holds the sums so far. What was begun after that is begun anew.
+The plan determines everything. Shards are written one after another; after each, `state.npz` is
+replaced, with the number of finished shards and the sums so far. A later shard is written again.
 """
 
 import contextlib
@@ -12,141 +12,148 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.counter_random import permutation
-from alexnet_tf.data.prepared import WORK
+from alexnet_tf.data.augment import permutation
+from alexnet_tf.data.prepared_set import WORK
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, printable
-from alexnet_tf.prepare.items import Item, Source
-from alexnet_tf.prepare.work import Chunk, Outcome, Task, cut, do_tasks
+from alexnet_tf.prepare.source import Item, Source
+from alexnet_tf.prepare.workers import Chunk, Outcome, PixelSums, Task, do_tasks
 
-_MOST_IN_SHARD, _LEAST_IN_SHARD, _SHARDS_WANTED = 512, 32, 16
-_CHUNK = 16
+_MAX_SHARD_IMAGES, _MIN_SHARD_IMAGES, _TARGET_SHARDS = 512, 32, 16
+_CHUNK_IMAGES = 16
 _STREAM_ORDER = 24
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4  # of a TFRecord: length and checksum; checksum
 
 OnProgress = Callable[[int, int], None]
-Sums = tuple[np.ndarray, np.ndarray]  # of pixels, and of their products
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What determines every byte of a prepared set.
+
+    Attributes:
+      version: Version of the algorithm.
+      source: Fingerprint of the source.
+      size: Side of the prepared images in pixels.
+      format: "jpeg" or "raw".
+      name: The source's name.
+    """
+
+    version: int
+    source: str
+    size: int
+    format: str
+    name: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard to be written.
+    """A shard to write.
 
     Attributes:
-      split: Its split.
-      file: Its file's name.
-      items: What goes into it, in order.
-      part: The name of the file that says what went into it.
+      split: The split.
+      file: File name of the shard.
+      items: Its images in order.
+      index_file: File name, in the work folder, of its index.
     """
 
     split: str
     file: str
     items: tuple[Item, ...]
-    part: str
+    index_file: str
 
 
-def plan(source: Source) -> list[Shard]:
-    """Cuts the splits into shards, each a random sample of its split."""
+def plan_shards(source: Source) -> list[Shard]:
+    """Divides the splits into shards, each a random sample of its split."""
     shards = []
     for split, items in source.splits.items():
         order = permutation(0, 0, len(items), _STREAM_ORDER)
-        length = min(max(-(-len(items) // _SHARDS_WANTED), _LEAST_IN_SHARD), _MOST_IN_SHARD)
-        pieces = cut([items[i] for i in order], length)
-        for number, piece in enumerate(pieces):
-            file = f"{source.name}-{split}.tfrecord-{number:05d}-of-{len(pieces):05d}"
-            shards.append(Shard(split, file, piece, f"{split}-{number:05d}.npz"))
+        length = min(max(-(-len(items) // _TARGET_SHARDS), _MIN_SHARD_IMAGES), _MAX_SHARD_IMAGES)
+        batches = _batches([items[i] for i in order], length)
+        for number, batch in enumerate(batches):
+            file = f"{source.name}-{split}.tfrecord-{number:05d}-of-{len(batches):05d}"
+            shards.append(Shard(split, file, batch, f"{split}-{number:05d}.npz"))
     return shards
 
 
 def write_shards(
     shards: list[Shard],
+    plan: Plan,
     root: Path,
-    out: Path,
-    *,
-    size: int,
-    kind: str,
+    folder: Path,
     processes: int,
     on_progress: OnProgress | None,
 ) -> None:
-    """Writes what is not written yet.
+    """Writes the shards that are not finished.
 
     Args:
-      shards: From `plan`.
+      shards: From `plan_shards`.
+      plan: The plan.
       root: The source's folder.
-      out: The folder to write to; it has a folder WORK.
-      size: Side of the squares.
-      kind: "jpeg" or "raw".
-      processes: How many work.
-      on_progress: Called with the images done and all.
+      folder: The folder to write to, with a work folder.
+      processes: Number of processes.
+      on_progress: Called with the numbers of finished and of all images.
     """
+    work = folder / WORK
     total = sum(len(shard.items) for shard in shards)
-    done, sums = _read_state(out / WORK, size)
-    count = sum(len(shard.items) for shard in shards[:done])
+    done, sums = _read_state(work, plan.size)
+    images = sum(len(shard.items) for shard in shards[:done])
+    report = on_progress or (lambda images, total: None)
     tasks = (
-        Task(str(root), items, size, kind)
+        Task(str(root), items, plan.size, plan.format)
         for shard in shards[done:]
-        for items in cut(shard.items, _CHUNK)
+        for items in _batches(shard.items, _CHUNK_IMAGES)
     )
     with contextlib.closing(do_tasks(tasks, processes)) as chunks:
-        for number, shard in enumerate(shards[done:], done):
-            if on_progress is not None:
-                on_progress(count, total)
-            with atomic_path(out / shard.file) as temporary, _disk_errors():
-                written = _Written(temporary, size)
-                for chunk in itertools.islice(chunks, len(cut(shard.items, _CHUNK))):
-                    written.add(chunk)
-                    count += len(chunk.outcomes)
-                    if on_progress is not None:
-                        on_progress(count, total)
-                written.close()
-            written.describe(out / WORK / shard.part)
+        for number, shard in enumerate(shards[done:], done + 1):
+            report(images, total)
+            with atomic_path(folder / shard.file) as temporary, _disk_errors():
+                writer = _ShardWriter(temporary, plan.size)
+                for chunk in itertools.islice(chunks, -(-len(shard.items) // _CHUNK_IMAGES)):
+                    writer.add(chunk)
+                    images += len(chunk.outcomes)
+                    report(images, total)
+                writer.close()
+            writer.write_index(work / shard.index_file)
             if shard.split == "train":
-                sums = _added(sums, written.sums)
-            with atomic_path(out / WORK / "state.npz") as temporary:
-                np.savez(temporary, shards=number + 1, pixel_sum=sums[0], products=sums[1])
+                sums = sums.plus(writer.sums)
+            with atomic_path(work / "state.npz") as temporary:
+                np.savez(temporary, shards=number, pixel_sum=sums.pixels, products=sums.products)
 
 
-def training_sums(work: Path, size: int) -> Sums:
-    """Returns the sums over the training images: int64 [size, size, 3], float64 [3, 3]."""
+def training_sums(work: Path, size: int) -> PixelSums:
+    """Returns the sums over the training images of finished shards."""
     return _read_state(work, size)[1]
 
 
-def parts(shards: list[Shard], out: Path) -> Iterator[tuple[Shard, dict[str, Any]]]:
-    """Yields what was written, shard by shard: the arrays of `_Written`, and `problems`."""
+def read_shard_indices(shards: list[Shard], folder: Path) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    """Yields each shard with the arrays of `_ShardWriter.write_index` and its `problems`."""
     for shard in shards:
-        part: dict[str, Any] = _read_arrays(out / WORK / shard.part)
-        part["problems"] = json.loads(part["problems"].tobytes())
-        yield shard, part
+        index: dict[str, Any] = _read_arrays(folder / WORK / shard.index_file)
+        index["problems"] = json.loads(index["problems"].tobytes())
+        yield shard, index
 
 
-@contextlib.contextmanager
-def _disk_errors() -> Iterator[None]:
-    """Raises what TensorFlow says of a full disk as the OSError that Python has for it."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError:  # no space left, or none within the quota
-        number = errno.ENOSPC
-    except tf.errors.OutOfRangeError:
-        number = errno.EFBIG
-    else:
-        return
-    raise OSError(number, os.strerror(number))
+def remove_temporary_files(folder: Path) -> None:
+    """Removes the files that a killed process was writing."""
+    for path in folder.glob(".*.writing*"):
+        path.unlink()
 
 
-class _Written:
-    """What goes into a shard, and what is said about it afterwards."""
+class _ShardWriter:
+    """Writes one shard and collects its index."""
 
     def __init__(self, path: Path, size: int) -> None:
-        self.sums = _no_sums(size)
+        self.sums = PixelSums.zeros(size)
         self._writer = tf.io.TFRecordWriter(str(path))
-        self._at = 0
+        self._end = 0
         self._rows: list[tuple[int, ...]] = []
         self._digests: list[bytes] = []
         self._kinds: list[str] = []
@@ -154,10 +161,10 @@ class _Written:
 
     def add(self, chunk: Chunk) -> None:
         """Writes a chunk's images."""
-        self.sums = _added(self.sums, (chunk.pixel_sum, chunk.products))
+        self.sums = self.sums.plus(chunk.sums)
         for outcome in chunk.outcomes:
             name = printable(outcome.item.name)
-            self._problems += [(name, what, action) for what, action in outcome.problems]
+            self._problems += [(name, problem, action) for problem, action in outcome.problems]
             if outcome.encoded is not None:
                 self._write(outcome, outcome.encoded, name)
 
@@ -170,28 +177,19 @@ class _Written:
         feature["label"].int64_list.value.append(outcome.item.label)
         content = example.SerializeToString(deterministic=True)
         self._writer.write(content)
-        begin = self._at + _HEADER_BYTES
-        self._rows.append(
-            (
-                begin,
-                len(content),
-                begin + content.index(image),
-                len(image),
-                outcome.item.label,
-                outcome.width,
-                outcome.height,
-            )
-        )
-        self._at = begin + len(content) + _FOOTER_BYTES
+        start = self._end + _HEADER_BYTES
+        record = (start, len(content), start + content.index(image), len(image))
+        self._rows.append((*record, outcome.item.label, *outcome.size))
+        self._end = start + len(content) + _FOOTER_BYTES
         self._digests.append(outcome.digest)
-        self._kinds.append(f"{outcome.format} {outcome.mode}")
+        self._kinds.append(outcome.kind)
 
     def close(self) -> None:
-        """Writes what is still in memory."""
+        """Flushes and closes the shard."""
         self._writer.close()
 
-    def describe(self, path: Path) -> None:
-        """Writes the part: where each image is, and what there is to say about it."""
+    def write_index(self, path: Path) -> None:
+        """Writes the position and the properties of each image in the shard."""
         rows = np.asarray(self._rows, np.int64).reshape(-1, 7)
         with atomic_path(path) as temporary:
             np.savez(
@@ -208,39 +206,37 @@ class _Written:
             )
 
 
-def _added(sums: Sums, more: Sums) -> Sums:
-    """Adds two pairs of sums."""
-    return sums[0] + more[0], sums[1] + more[1]
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Raises TensorFlow's errors of a full disk as Python's OSError."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:  # no space left on the disk or in the quota
+        number = errno.ENOSPC
+    except tf.errors.OutOfRangeError:
+        number = errno.EFBIG
+    else:
+        return
+    raise OSError(number, os.strerror(number))
 
 
-def _no_sums(size: int) -> Sums:
-    """Returns sums over nothing."""
-    return np.zeros((size, size, 3), np.int64), np.zeros((3, 3), np.float64)
+def _batches(items: Sequence[Item], length: int) -> list[tuple[Item, ...]]:
+    """Returns the items in tuples of that length; the last may be shorter."""
+    return [tuple(items[start : start + length]) for start in range(0, len(items), length)]
 
 
-def _read_state(work: Path, size: int) -> tuple[int, Sums]:
-    """Returns how many shards are done, and the sums over their training images."""
-    state = work / "state.npz"
-    if not state.exists():
-        return 0, _no_sums(size)
-    values = _read_arrays(state)
-    return int(values["shards"]), (values["pixel_sum"], values["products"])
+def _read_state(work: Path, size: int) -> tuple[int, PixelSums]:
+    """Returns the number of finished shards, and the sums over their training images."""
+    if not (work / "state.npz").exists():
+        return 0, PixelSums.zeros(size)
+    state = _read_arrays(work / "state.npz")
+    return int(state["shards"]), PixelSums(state["pixel_sum"], state["products"])
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Reads a file of WORK.
-
-    Raises:
-      InputError: It is damaged.
-    """
+    """Reads a file of the work folder, or raises InputError if it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         raise InputError(f"{path} is damaged: remove {path.parents[1]} and prepare again") from None
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Removes what a killed process was writing."""
-    for path in folder.glob(".*.writing*"):
-        path.unlink()

@@ -1,16 +1,19 @@
-"""From what the user calls a source to the images in it."""
+"""Find the images of a source: a folder, a CSV file, ImageNet as downloaded, or a TFDS name."""
 
 import os
+from pathlib import Path
 
-from alexnet_tf.data.prepared import is_prepared
+from alexnet_tf.data.prepared_set import is_prepared
+from alexnet_tf.data.records import features_in, records
+from alexnet_tf.data.tfds import find_builder, is_tfds_name
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
-from alexnet_tf.prepare.csv_items import find_csv, list_csv
-from alexnet_tf.prepare.folder_items import has_classes, list_folder
-from alexnet_tf.prepare.imagenet_items import is_imagenet, list_imagenet
-from alexnet_tf.prepare.items import Source
+from alexnet_tf.prepare.csv_source import find_csv, list_csv
+from alexnet_tf.prepare.folder_source import has_classes, list_folder
+from alexnet_tf.prepare.imagenet_source import is_imagenet, list_imagenet
+from alexnet_tf.prepare.source import Item, Source
 
-_WANTED = "give a folder of images, a CSV file or a TFDS name"
+_EXPECTED = "give a folder of images, a CSV file or a TFDS name"
 
 
 def list_source(source: str, data_dir: str | None = None) -> Source:
@@ -18,60 +21,82 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
 
     Args:
       source: A folder, a CSV file, or a TFDS name.
-      data_dir: TFDS's data folder; None is TFDS's default.
+      data_dir: TFDS's data folder; None: TFDS's default.
 
     Returns:
-      The source; it has training images and at least two classes.
+      The source, with training images and at least two classes.
 
     Raises:
-      InputError: There is none, or it cannot be used; the message says why.
+      InputError: The source does not exist or cannot be used.
     """
     if not source:
-        raise InputError(f"the source is empty: {_WANTED}")
+        raise InputError(f"the source is empty: {_EXPECTED}")
     path = expanded(source)
-    if path.is_dir() and (os.sep in source or not _is_tfds_name(source)):
-        if is_prepared(path):
-            raise InputError(f"{source} is prepared already: train --dataset {source}")
-        if is_imagenet(path):
-            listed = list_imagenet(path)
-        else:
-            table = None if has_classes(path) else find_csv(path)
-            listed = list_csv(table) if table else list_folder(path)
+    if path.is_dir() and (os.sep in source or not is_tfds_name(source)):
+        listed = _list_directory(path, source)
     elif path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
         listed = list_csv(path)
     elif path.is_file() or _is_path(source):
-        what = "is no folder and no CSV file" if path.exists() else "does not exist"
-        raise InputError(f"{source} {what}: {_WANTED}")
+        problem = "is neither a folder nor a CSV file" if path.exists() else "does not exist"
+        raise InputError(f"{source} {problem}: {_EXPECTED}")
     else:
         listed = _list_tfds(source, data_dir)
     listed.check()
-    listed.tell_classes_apart()
+    listed.rename_ambiguous_classes()
     return listed
 
 
-def _list_tfds(source: str, data_dir: str | None) -> Source:
-    """Lists a TFDS set; what is wrong with it is said in the words of `prepare`."""
-    from alexnet_tf.prepare.tfds_items import list_tfds
-
-    try:
-        return list_tfds(source, data_dir)
-    except InputError as error:
-        # Of a set that `train` and others are given as --dataset.
-        message = str(error).removeprefix("--dataset ")
-        if message.startswith(f"{source}: ") and not _is_tfds_name(source.split(":")[0]):
-            message = f"{source} does not exist: {_WANTED}"
-        raise InputError(message) from None
+def _list_directory(path: Path, source: str) -> Source:
+    """Lists a folder: ImageNet, a table of labels and its images, or class folders."""
+    if is_prepared(path):
+        raise InputError(f"{source} is prepared already: train --dataset {source}")
+    if is_imagenet(path):
+        return list_imagenet(path)
+    table = None if has_classes(path) else find_csv(path)
+    return list_csv(table) if table else list_folder(path)
 
 
 def _is_path(source: str) -> bool:
-    """Returns whether something that is not there was meant as a path: a config has a / too."""
+    """Returns whether a source that does not exist is a path; TFDS configs contain a / too."""
     if source.startswith((".", "~", os.sep)):
         return True
-    return os.sep in source and not _is_tfds_name(source.split("/")[0])
+    return os.sep in source and not is_tfds_name(source.split("/")[0])
 
 
-def _is_tfds_name(name: str) -> bool:
-    """Returns whether a word is the name of a TFDS data set."""
-    from alexnet_tf.data.tfds_source import is_tfds_name
+def _list_tfds(name: str, data_dir: str | None) -> Source:
+    """Lists a TFDS data set: the encoded images in its shards. TFDS prepares it if needed.
 
-    return is_tfds_name(name)
+    Raises:
+      InputError: The data set is unknown, is not an image classification set, or its shards are not
+        TFRecords or are damaged.
+    """
+    try:
+        found = find_builder(name, data_dir=data_dir)
+    except InputError as error:  # whose message is written for --dataset of other commands
+        message = str(error).removeprefix("--dataset ")
+        if message.startswith(f"{name}: ") and not is_tfds_name(name.split(":")[0]):
+            message = f"{name} does not exist: {_EXPECTED}"
+        raise InputError(message) from None
+    info = found.builder.info
+    if info.file_format.value != "tfrecord":
+        raise InputError(
+            f"{info.full_name} is stored as {info.file_format.value}: prepare it as tfrecord"
+        )
+    class_names = tuple(info.features[found.label_key].names)
+    source = Source(Path(info.data_dir), name.split(":")[0].split("/")[0], class_names)
+    for split, tfds_split in found.splits.items():
+        items = source.splits[split] = []
+        for shard in map(Path, info.splits[tfds_split].filepaths):
+            modified = shard.stat().st_mtime_ns
+            container = os.path.relpath(shard, info.data_dir)
+            for offset, record in records(shard):
+                item_name = f"{shard.name}@{offset}"
+                features = features_in(record, shard)
+                images = features[found.image_key].bytes_list.value
+                labels = features[found.label_key].int64_list.value
+                if not images or not labels or labels[0] < 0:
+                    source.add_problem(split, item_name, "no image or no label")
+                    continue
+                start = offset + record.index(images[0])
+                items.append(Item(item_name, labels[0], len(images[0]), modified, container, start))
+    return source

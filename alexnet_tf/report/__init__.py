@@ -1,1 +1,1 @@
-"""A run to look at: one HTML page that needs no network, and its pictures as files."""
+"""The report of a run: one HTML page that needs no network, and its figures as files."""

@@ -1,4 +1,4 @@
-"""Making a run's report: its pictures as files, and the page."""
+"""Make the report of a run: its figures as files, and the HTML page."""
 
 import dataclasses
 import struct
@@ -9,28 +9,27 @@ from typing import Any
 
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.metrics import Evaluation
-from alexnet_tf.figures.figure import png_bytes, save_picture
-from alexnet_tf.figures.theme import DARK, LIGHT
+from alexnet_tf.figures.canvas import DARK, LIGHT, data_uri, png_bytes, save_figure
 from alexnet_tf.files import PICTURE_ENDINGS, check_local_path, write_text
-from alexnet_tf.report.material import Counting, Material
+from alexnet_tf.report.data import ProgressFactory, ReportData
+from alexnet_tf.report.figures import FIGURES
 from alexnet_tf.report.page import Chart, render_page
-from alexnet_tf.report.pictures import PICTURES
 from alexnet_tf.runs import newest_run
 
 REPORT = "report.html"
 FOLDER = "pictures"
-# The page lays out these itself, from the images.
-_NOT_AS_CHARTS = ("mistakes", "unsure", "similar")
+# The page shows these as HTML instead.
+_HTML_FIGURES = ("mistakes", "unsure", "similar")
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was made.
+    """The files and results of a report.
 
     Attributes:
-      page: The HTML file; None where only pictures were asked for.
-      pictures: The pictures' files, by name.
-      evaluation: The errors; None where no picture needed them.
+      page: The HTML file; None if only single pictures were made.
+      pictures: The picture files by name.
+      evaluation: The errors; None if no picture needed them.
     """
 
     page: Path | None
@@ -38,7 +37,7 @@ class Report:
     evaluation: Evaluation | None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain values."""
+        """Returns the values for `--json`."""
         return {
             "report": None if self.page is None else str(self.page),
             "pictures": {name: str(path) for name, path in self.pictures.items()},
@@ -51,83 +50,83 @@ def make_report(
     *,
     only: Sequence[str] = (),
     out: str | Path | None = None,
-    counting: Counting | None = None,
+    progress: ProgressFactory | None = None,
     ten_crop: bool = True,
     **options: Any,
 ) -> Report:
-    """Makes a run's report, or some of its pictures.
+    """Makes the report of a run, or single pictures of it.
 
     Args:
-      run: The run's folder, or None: the newest under saved_models/.
-      only: Pictures to make in place of the report, some of `PICTURES`.
+      run: The run's folder; None: the newest under saved_models/.
+      only: Names of `FIGURES`: make these pictures instead of the page.
       out: The page, `.html`, with its pictures in `pictures/` beside it; or, with one picture in
         `only`, that picture, `.png`, `.pdf` or `.svg`. None: `report.html` in the run's folder.
-      counting: Gives a progress bar for each long part, as `ProgressReporter.progress`; None: none.
-      ten_crop: Whether ten crops are judged too.
-      **options: Of `Material`: data_dir, split, batch_size, image.
+      progress: Returns a progress bar for a description, as `ProgressReporter.progress`; None: no
+        progress bars.
+      ten_crop: Whether ten crops are evaluated too.
+      **options: Of `ReportData`: data_dir, split, batch_size, image.
 
     Returns:
-      What was made.
+      The files and results.
 
     Raises:
-      InputError: Something given cannot be used; nothing was written.
+      InputError: An argument is invalid; nothing was written.
     """
     for name in only:
-        choose(name, tuple(PICTURES), "picture")
+        choose(name, tuple(FIGURES), "picture")
     folder = Path(run) if run is not None else newest_run()
     out = check_out(folder, out, only)
-    material = Material(folder, counting or _silently, ten_crop=ten_crop and not only, **options)
+    progress = progress or _no_progress
+    data = ReportData(folder, progress, ten_crop=ten_crop and not only, **options)
     if only:
-        return _pictures_alone(material, list(dict.fromkeys(only)), out)
+        return _make_pictures(data, list(dict.fromkeys(only)), out)
     pictures = out.parent / FOLDER
     files: dict[str, Path] = {}
     charts: dict[str, Chart] = {}
-    # The passes over images come first: if the data are not there, nothing has been written.
-    evaluation, _ = material.evaluation, material.neighbors
-    with (counting or _silently)("drawing") as on_progress:
-        for done, (name, picture) in enumerate(PICTURES.items(), start=1):
-            figure = picture.draw(material, LIGHT)
+    # Read the images first: if the data set is missing, nothing has been written.
+    evaluation, _ = data.evaluation, data.neighbors
+    with progress("drawing") as on_progress:
+        for done, (name, entry) in enumerate(FIGURES.items(), start=1):
+            figure = entry.draw(data, LIGHT)
             if figure is not None:
                 pictures.mkdir(exist_ok=True)
-                files[name] = save_picture(figure, pictures / f"{name}.png")
-                if name not in _NOT_AS_CHARTS:
-                    charts[name] = _chart(material, name, files[name].read_bytes())
-            on_progress(done, len(PICTURES))
-    write_text(out, _valid(render_page(material, charts)))
+                files[name] = save_figure(figure, pictures / f"{name}.png")
+                if name not in _HTML_FIGURES:
+                    charts[name] = _chart(data, name, files[name].read_bytes())
+            on_progress(done, len(FIGURES))
+    write_text(out, _valid_utf8(render_page(data, charts)))
     return Report(out, files, evaluation)
 
 
 def check_out(run: Path, out: str | Path | None, only: Sequence[str]) -> Path:
-    """Returns where a report goes: the page, or with `only` the picture or a page's place.
+    """Returns the path of the page, or with one name in `only`, of the picture.
 
     Raises:
-      InputError: The name does not fit what is asked for, or its folder is not there.
+      InputError: The path's suffix is wrong, or its folder does not exist.
     """
     if out is None:
         return run / REPORT
     check_local_path(out, "--out")
     out = Path(out)
     if not out.absolute().parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {out.parent}")
+        raise InputError(f"--out {out}: folder {out.parent} not found")
     if only and len(set(only)) == 1:
         if out.suffix.lower() not in PICTURE_ENDINGS:
-            raise InputError(
-                f"--out {out}: a picture's name must end in {', '.join(PICTURE_ENDINGS)}"
-            )
+            raise InputError(f"--out {out}: the name must end in {', '.join(PICTURE_ENDINGS)}")
     elif only:
-        raise InputError("--out names one file: leave it out, or ask for one picture")
+        raise InputError("--out is one file: omit it, or give --only once")
     elif out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--out {out}: the report's name must end in .html")
+        raise InputError(f"--out {out}: the name must end in .html")
     return out
 
 
-def _pictures_alone(material: Material, only: Sequence[str], out: Path) -> Report:
-    """Makes single pictures."""
+def _make_pictures(data: ReportData, only: Sequence[str], out: Path) -> Report:
+    """Makes single pictures; writes nothing if one of them has no data."""
     figures = {}
     for name in only:
-        figure = PICTURES[name].draw(material, LIGHT)
+        figure = FIGURES[name].draw(data, LIGHT)
         if figure is None:
-            raise InputError(f"--only {name}: this run has nothing to show in it")
+            raise InputError(f"--only {name}: this run has no data for the picture")
         figures[name] = figure
     files = {}
     for name, figure in figures.items():
@@ -136,25 +135,24 @@ def _pictures_alone(material: Material, only: Sequence[str], out: Path) -> Repor
             folder = out.parent / FOLDER
             folder.mkdir(exist_ok=True)
             path = folder / f"{name}.png"
-        files[name] = save_picture(figure, path)
-    judged = "judged" in vars(material)
-    return Report(None, files, material.evaluation if judged else None)
+        files[name] = save_figure(figure, path)
+    return Report(None, files, data.evaluation if data.is_evaluated else None)
 
 
-def _chart(material: Material, name: str, light: bytes) -> Chart:
-    """Returns a picture for the page, drawn once more on dark."""
-    picture = PICTURES[name]
-    figure = picture.draw(material, DARK)
+def _chart(data: ReportData, name: str, light: bytes) -> Chart:
+    """Returns a figure for the page; draws it again in the dark theme."""
+    figure = FIGURES[name].draw(data, DARK)
     dark = light if figure is None else png_bytes(figure)
-    width, height = struct.unpack(">II", light[16:24])  # of a PNG's header
-    return Chart(light, dark, width, height, picture.alt(material))
+    width, height = struct.unpack(">II", light[16:24])  # from the PNG header
+    uris = data_uri(light, "image/png"), data_uri(dark, "image/png")
+    return Chart(*uris, width, height, FIGURES[name].alt(data))
 
 
-def _valid(page: str) -> str:
-    """Returns a page that UTF-8 can write: names of files may have any bytes."""
+def _valid_utf8(page: str) -> str:
+    """Returns a page that UTF-8 can encode: file names may hold any bytes."""
     return page.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _silently(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
-    """Counts without a screen."""
+def _no_progress(description: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """Returns a progress bar that shows nothing."""
     return nullcontext(lambda done, total: None)

@@ -121,7 +121,7 @@ def read_newest(
       run: The run's id; a checkpoint of another run counts as damaged. None: of any run.
 
     Returns:
-      Tensors, state, and a warning about each damaged checkpoint; None if there is no checkpoint.
+      Tensors, state, and a warning about each damaged checkpoint; None without a checkpoint.
 
     Raises:
       DamagedCheckpointError: There are checkpoints and all of them are damaged.

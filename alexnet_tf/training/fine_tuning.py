@@ -10,9 +10,8 @@ import numpy as np
 from alexnet_tf.data.classes import match_classes
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.classifiers import resized_pixels
-from alexnet_tf.model.inspection import class_names
-from alexnet_tf.model.persistence import load_model
-from alexnet_tf.model.transfer import copy_weights, network_of
+from alexnet_tf.model.inspection import class_names, network_of
+from alexnet_tf.model.persistence import copy_weights, load_model
 from alexnet_tf.runs import model_file
 from alexnet_tf.training.run_settings import RunSettings, check_unicode
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.augment import apply_lighting
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.pipeline import training_batches
+from alexnet_tf.data.images import apply_color_jitter, apply_lighting
+from alexnet_tf.data.pipeline import Shard, training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import DeviceConfiguration
@@ -48,19 +48,18 @@ class TrainingInput:
             workers = context.num_input_pipelines
             return training_batches(
                 self.train,
-                self.recipe,
+                self.recipe if lighting else self.recipe.replace(lighting_std=0.0),
                 self.statistics,
                 seed=self.seed,
                 epoch=epoch,
                 batch_size=self.recipe.batch_size,
                 skip_batches=skip_batches,
-                worker=context.input_pipeline_id,
-                workers=workers,
-                replicas=context.num_replicas_in_sync // workers,
-                lighting=lighting,
+                shard=Shard(
+                    context.input_pipeline_id, workers, context.num_replicas_in_sync // workers
+                ),
                 class_weights=self.class_weights,
                 # On a CPU the input's threads flip images on the way; a GPU has time for it.
-                reflect=not any("GPU" in device for device in self.devices.devices),
+                flip_on_device=any("GPU" in device for device in self.devices.devices),
             )
 
         if self.devices.strategy_name in ("single", "towers"):
@@ -87,6 +86,8 @@ class TrainingInput:
         )
         batch = next(iter(batches))
         images = tf.cast(batch["image"], tf.float32)
+        if "jitter" in batch:
+            images = apply_color_jitter(images, batch["jitter"])
         if self.train.channels == 3 and self.recipe.lighting_std > 0:
             images = apply_lighting(images, batch["offset"], self.recipe.lighting_divisor, mean)
         return np.round(np.clip(images, 0, 255)).astype(np.uint8)

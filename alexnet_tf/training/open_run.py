@@ -156,8 +156,8 @@ def open_run(
     if weights is not None and recorded is None:
         settings = weights.with_classifier_factor(settings, data.class_names)
         reporter.message(weights.classifier_message(data.class_names))
-    if data.left_out and devices.worker == 0:
-        reporter.warn(data.left_out)
+    if data.skipped_files and devices.worker == 0:
+        reporter.warn(data.skipped_files)
     splits = split_dataset(
         data,
         hold_out=recipe.hold_out,
@@ -216,7 +216,7 @@ def _has_to_restart(path: Path, record: RunRecord) -> bool:
     """Returns whether a run has no checkpoint because it was killed before its first one.
 
     Raises:
-      InputError: There is no checkpoint, but there are results, which a restart would erase.
+      InputError: The checkpoint is missing, but there are results, which a restart would erase.
     """
     folder, history = path / runs.CHECKPOINTS, path / runs.HISTORY
     if checkpoints.exist(folder):

@@ -10,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.console import ProgressReporter, format_rate
-from alexnet_tf.data.overview import imbalance
+from alexnet_tf.data.pipeline import imbalance
 from alexnet_tf.run_record import EpochRecord, RunRecord
+from alexnet_tf.settings import Recipe
 from alexnet_tf.system import command_name
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _HEADER = (
     f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'top-1 err':>10} {'top-5 err':>10} "
-    f"{'rate':>8} {'images/s':>9} {'waiting':>8}"
+    f"{'lr':>8} {'images/s':>9} {'waiting':>8}"
 )
 _IMBALANCED = 2.0  # ratio of class sizes from which the settings table shows it
 _MAX_STEPS_PER_CALL = 50
@@ -146,7 +147,7 @@ def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
     validation = "no validation"
     if splits.validation is not None:
         validation = f"{len(splits.validation):,} {splits.validation_name}"
-        validation += "" if splits.decides else " (reported only)"
+        validation += "" if splits.selects_best else " (reported only)"
     warm_up = f", warm-up {recipe.warm_up_epochs:g} epochs" if recipe.warm_up_epochs else ""
     changed = ", ".join(f"{name} {value}" for name, value in settings.options.overrides().items())
     device = f"{', '.join(devices.devices)} ({devices.strategy_name}"
@@ -162,12 +163,21 @@ def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
         "data": f"{run.data.name}: {len(splits.train):,} training, {validation} images, "
         f"{len(run.data.class_names)} classes{_imbalance(run)}",
         "training": f"{settings.epochs} epochs, batch {recipe.batch_size}, learning rate "
-        f"{recipe.learning_rate:g} ({recipe.schedule.kind}{warm_up}), init {recipe.init}",
+        f"{recipe.learning_rate:g} ({_schedule(recipe)}{warm_up}), init {recipe.init}",
         "device": device + ")",
         "precision": devices.precision,
         "seed": str(settings.seed),
         "results": f"{run.path}/",
     }
+
+
+def _schedule(recipe: Recipe) -> str:
+    """Returns the schedule, the epochs of its steps, and the patience."""
+    schedule = recipe.schedule
+    epochs = ", ".join(str(epoch) for epoch in schedule.step_epochs(recipe.epochs))
+    steps = f" after epochs {epochs}" if schedule.kind == "steps" else ""
+    patience = f", patience {recipe.patience} epochs" if recipe.patience else ""
+    return f"{schedule.kind}{steps}{patience}"
 
 
 def _imbalance(run: "Run") -> str:

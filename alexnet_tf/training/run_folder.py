@@ -15,8 +15,8 @@ import numpy as np
 
 from alexnet_tf import runs
 from alexnet_tf.errors import FolderTakenError, InputError
+from alexnet_tf.figures.canvas import save_figure
 from alexnet_tf.figures.curves import draw_curves
-from alexnet_tf.figures.figure import save_picture
 from alexnet_tf.files import atomic_path, check_local_path, sha256, write_text
 from alexnet_tf.model.persistence import save_model
 from alexnet_tf.run_record import EpochRecord, RunRecord, history_text
@@ -271,4 +271,5 @@ class Saver:
     def _draw(self, folder: RunFolder, history: list[EpochRecord]) -> None:
         """Draws the curves of the history."""
         title = f"{self._record.recipe.name} on {self._record.dataset.name}"
-        save_picture(draw_curves(history, title), folder.path / runs.CURVES)
+        classes = len(self._record.class_names)
+        save_figure(draw_curves(history, title, num_classes=classes), folder.path / runs.CURVES)

@@ -10,10 +10,9 @@ from alexnet_tf.files import expanded, printable
 from alexnet_tf.options import flag_name
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.run_record import RunRecord
-from alexnet_tf.settings import NETWORK_OVERRIDES, Recipe
+from alexnet_tf.settings import Recipe
 from alexnet_tf.train_options import TrainOptions
 
-_RECIPE_FIELDS = frozenset(field.name for field in dataclasses.fields(Recipe))
 # Set by --weights, whatever the recipe has.
 _SET_BY_WEIGHTS = (
     "network",
@@ -134,12 +133,13 @@ def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe, epoch
     """
     if given.dataset is not None:
         given = given.replace(dataset=_absolute_dataset(given.dataset))
+    of_recipe = given.given("recipe")
     for name, value in given.given("run", "recipe").items():
         if name in ("recipe", "epochs") or (name == "precision" and value == "auto"):
             continue
         before = getattr(began, name)
-        if before is None and name in _RECIPE_FIELDS | {*NETWORK_OVERRIDES}:
-            before = getattr(recipe.network if name in NETWORK_OVERRIDES else recipe, name)
+        if before is None and name in of_recipe:
+            before = recipe.option_value(name)
         if value != before:
             raise InputError(
                 f"{flag_name(name)} {value} differs from the run's {before}: resume without it, or "

@@ -81,7 +81,7 @@ class LearningRateSchedule:
         """
         epoch, one = update // self._steps_per_epoch, np.float32(1)
         kernels = self._kernel_learning_rate(epoch)
-        multipliers = [self._multiplier(layer, name, epoch) for layer, name in self._variables]
+        multipliers = [self._multiplier(*names, epoch, kernels) for names in self._variables]
         variables = np.float32(kernels) * np.array(multipliers, np.float32)
         if update < self._warm_up_steps:
             # In float32 and by the reciprocal, as TensorFlow computed it in earlier versions: a
@@ -133,11 +133,10 @@ class LearningRateSchedule:
             reductions = self.plateau.reductions
         return initial * schedule.factor**reductions
 
-    def _multiplier(self, layer: str, name: str, epoch: int) -> float:
-        """Returns a variable's learning rate as a multiple of the kernels'; 0 freezes it."""
-        recipe = self._recipe
+    def _multiplier(self, layer: str, name: str, epoch: int, kernels: float) -> float:
+        """Returns a variable's learning rate as a multiple of `kernels`; 0 freezes it."""
+        recipe, learning_rate = self._recipe, kernels
         initial = recipe.learning_rate
-        kernels = learning_rate = self._kernel_learning_rate(epoch)
         if layer in recipe.frozen_layers:
             return 0.0
         if layer == "conv1" and not self.has_lighting(epoch):

@@ -34,7 +34,7 @@ class _Series:
       folder: The folder of the series.
       seeds: The seeds, in order.
       options: The options that each run starts with.
-      epochs: Epochs of every run if a resume asked for more than the runs start with, or None.
+      epochs: Epochs of every run if a resume extends the runs, or None.
     """
 
     folder: Path

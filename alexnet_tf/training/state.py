@@ -103,6 +103,11 @@ class TrainState:
         self.best = BestEpoch(self.epoch + 1, top1_errors, loss)
         return True
 
+    @property
+    def epochs_since_best(self) -> int:
+        """Epochs since the best one; 0 where validation does not select it."""
+        return 0 if self.best is None else self.epoch - self.best.epoch
+
     def finish_epoch(self, record: EpochRecord, seconds: float) -> None:
         """Adds an epoch's record and starts the next epoch.
 

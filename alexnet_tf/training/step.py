@@ -1,71 +1,19 @@
-"""The compiled training step: forward, backward, update, and the loss scale of float16."""
+"""The compiled training step: forward, backward, update."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.augment import apply_lighting, reflected
+from alexnet_tf.data.images import apply_color_jitter, apply_lighting, flip_horizontally
 from alexnet_tf.errors import TrainingError
 from alexnet_tf.evaluation.metrics import count_errors
 from alexnet_tf.model.layers.batch_normalization import padding_scope
 from alexnet_tf.model.layers.dropout import dropout_scope
+from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizers import PaperMomentum
-
-INITIAL_LOSS_SCALE = 2.0**15
-_UPDATES_UNTIL_LARGER = 2000
-
-
-class LossScale:
-    """A factor of the loss that is as large as float16 allows (Micikevicius et al., 2018).
-
-    Without it, small gradients become zero in float16. Gradients are divided by it before the
-    update. If one of them is not finite, the update is skipped and the factor halved; after
-    `_UPDATES_UNTIL_LARGER` updates without that, the factor is doubled. Create it under the
-    strategy's scope.
-
-    Attributes:
-      value: float32 scalar variable, the factor.
-      good_in_row: int64 scalar variable, updates since it changed.
-      good: bool scalar variable, whether all gradients of this update are finite.
-    """
-
-    def __init__(self) -> None:
-        def variable(value: float, dtype: tf.DType) -> tf.Variable:
-            # Every replica computes the same value.
-            same = tf.VariableAggregation.ONLY_FIRST_REPLICA
-            return tf.Variable(value, trainable=False, dtype=dtype, aggregation=same)
-
-        self.value = variable(INITIAL_LOSS_SCALE, tf.float32)
-        self.good_in_row = variable(0, tf.int64)
-        self.good = variable(True, tf.bool)
-
-    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
-        """Returns the loss whose gradients `unscaled` takes."""
-        return loss * self.value
-
-    def unscaled(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Returns the gradients of the loss itself, and updates the factor.
-
-        Args:
-          gradients: This replica's gradients of the scaled loss, float32.
-        """
-        replica = tf.distribute.get_replica_context()
-        factor = tf.convert_to_tensor(self.value)
-        unscaled = [gradient / factor for gradient in gradients]
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
-        if replica.num_replicas_in_sync > 1:
-            bad = replica.all_reduce(tf.distribute.ReduceOp.SUM, 1.0 - tf.cast(finite, tf.float32))
-            finite = tf.equal(bad, 0.0)
-        in_row = tf.where(finite, self.good_in_row + 1, 0)
-        larger = in_row >= _UPDATES_UNTIL_LARGER
-        changed = tf.where(finite, tf.where(larger, 2 * factor, factor), factor / 2)
-        self.value.assign(tf.clip_by_value(changed, 1.0, 2.0**30))
-        self.good_in_row.assign(tf.where(larger, tf.zeros_like(in_row), in_row))
-        self.good.assign(finite)
-        return unscaled
 
 
 class TrainingStep:
@@ -79,6 +27,7 @@ class TrainingStep:
       strategy: Where it runs.
       seed: Of the dropout masks, which depend on (seed, update, position in the global batch).
       lighting_divisor: Of `apply_lighting`, while PCA lighting is on.
+      label_smoothing: Weight of the uniform distribution in the targets of the minimized loss.
       loss_scale: For a network that computes in float16; created under the strategy's scope.
     """
 
@@ -90,6 +39,7 @@ class TrainingStep:
         *,
         seed: int,
         lighting_divisor: float = 1.0,
+        label_smoothing: float = 0.0,
         loss_scale: LossScale | None = None,
     ) -> None:
         self.loss_scale = loss_scale
@@ -102,6 +52,7 @@ class TrainingStep:
         self._strategy = strategy
         self._seed = seed
         self._lighting_divisor = lighting_divisor
+        self._label_smoothing = label_smoothing
         # A variable: a tensor would be traced anew for every number of rows.
         width = len(model.trainable_variables)
         self._learning_rates = tf.Variable(tf.zeros([1, width]), False, shape=[None, width])
@@ -183,8 +134,10 @@ class TrainingStep:
         """Makes an update and returns its part of the first four sums of `Totals`."""
         replica = tf.distribute.get_replica_context()
         labels, weights, images = batch["label"], batch["weight"], batch["image"]
-        if "reflect" in batch:
-            images = reflected(images, batch["reflect"])
+        if "flip" in batch:
+            images = flip_horizontally(images, batch["flip"])
+        if "jitter" in batch:
+            images = _jitter_colors(images, batch["jitter"])
         if images.shape[-1] == 3:  # PCA lighting needs colors
             mean = tf.convert_to_tensor(self._mean)
             images = _add_lighting(images, batch["offset"], mean, divisor)
@@ -195,11 +148,12 @@ class TrainingStep:
             examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
         rows = tf.shape(weights, tf.int64)[0]
         first_row = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
-        # Class weights change the loss that is minimized, not the one that is reported.
+        # Class weights and label smoothing change the loss that is minimized, not the one that is
+        # reported.
         counted = batch.get("loss_weight", weights) / examples
 
         def loss(logits: tf.Tensor) -> tf.Tensor:
-            return tf.reduce_sum(_cross_entropy(labels, logits) * counted)
+            return tf.reduce_sum(_cross_entropy(labels, logits, self._label_smoothing) * counted)
 
         with padding_scope(weights):
             logits = self._update(images, first_row, loss)
@@ -273,9 +227,22 @@ class TrainingStep:
         """Copies weights and slots to the model and the optimizer, if this step has its own."""
 
 
-def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Returns the loss of each example in nats."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
+    """Returns the loss of each example in nats.
+
+    With label smoothing the targets are (1 - s) * one_hot(label) + s / classes, as in PyTorch.
+    """
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if not label_smoothing:
+        return loss
+    uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
+    return (1 - label_smoothing) * loss + label_smoothing * uniform
+
+
+@tf.function(jit_compile=True)
+def _jitter_colors(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 images with color jitter, in float32."""
+    return apply_color_jitter(tf.cast(images, tf.float32), factors)
 
 
 @tf.function(jit_compile=True)

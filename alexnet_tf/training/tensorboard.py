@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.figures.figure import png_bytes
+from alexnet_tf.figures.canvas import png_bytes
 from alexnet_tf.figures.kernels import draw_kernels
 from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.run_record import EpochRecord

@@ -1,6 +1,6 @@
 """The network as the paper trained it: half of the channels and units on each of two devices.
 
-Each tower has its own half of every kernel, on its device. Feature maps, and their gradients, pass
+Each tower has its own half of every kernel, on its device. Channels, and their gradients, pass
 between the devices only where the arrows of the paper's figure 2 cross: before conv3 and before the
 fully connected layers. If the window of local response normalization crosses the border between the
 towers, as in the paper's text, the channels beside the border pass too.
@@ -20,8 +20,9 @@ from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
 from alexnet_tf.model.layers.local_response_normalization import LocalResponseNormalization
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import DeviceConfiguration
+from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizers import PaperMomentum
-from alexnet_tf.training.step import LossScale, TrainingStep
+from alexnet_tf.training.step import TrainingStep
 
 Pair = list[Any]  # one entry per tower
 
@@ -68,6 +69,7 @@ class TowerStep(TrainingStep):
       devices: Names of two devices.
       seed: Seed of the dropout masks.
       lighting_divisor: As in `TrainingStep`.
+      label_smoothing: As in `TrainingStep`.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class TowerStep(TrainingStep):
         *,
         seed: int,
         lighting_divisor: float = 1.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(
             model,
@@ -85,6 +88,7 @@ class TowerStep(TrainingStep):
             tf.distribute.get_strategy(),
             seed=seed,
             lighting_divisor=lighting_divisor,
+            label_smoothing=label_smoothing,
         )
         self._devices = tuple(devices)
         self._stages = list(_stages(self._model, self._devices))
@@ -187,9 +191,12 @@ def make_step(
     seed: int,
 ) -> TrainingStep:
     """Returns the training step for a device configuration: in towers, or on its replicas."""
-    divisor = recipe.lighting_divisor
+    options = {
+        "lighting_divisor": recipe.lighting_divisor,
+        "label_smoothing": recipe.label_smoothing,
+    }
     if devices.strategy_name == "towers":
-        return TowerStep(model, optimizer, devices.devices, seed=seed, lighting_divisor=divisor)
+        return TowerStep(model, optimizer, devices.devices, seed=seed, **options)
     with devices.strategy.scope():
         loss_scale = LossScale() if devices.precision == "float16" else None
     return TrainingStep(
@@ -197,8 +204,8 @@ def make_step(
         optimizer,
         devices.strategy,
         seed=seed,
-        lighting_divisor=divisor,
         loss_scale=loss_scale,
+        **options,
     )
 
 

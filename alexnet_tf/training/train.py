@@ -100,7 +100,7 @@ def train(
                     break
                 trainer.check_stop(stop)
         finished = saver.finish(trainer.tensors(), trainer.state)
-    reporter.finished(run.path, result_line(finished, run.splits.decides))
+    reporter.finished(run.path, result_line(finished, run.splits.selects_best))
     best = finished.best
     assert best is not None
     return TrainingResult(run.path, trainer.state.history, best.epoch, finished.stalled)

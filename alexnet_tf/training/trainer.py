@@ -41,8 +41,7 @@ class StoppedError(Exception):
 class Trainer:
     """Trains a network, epoch by epoch.
 
-    Methods take `saver`, which writes checkpoints, and `stop`, which returns True once the run is
-    to stop.
+    `saver` writes checkpoints; `stop` returns True once the run is to stop.
 
     Args:
       model: The network, built under the strategy's scope.
@@ -95,7 +94,11 @@ class Trainer:
 
     def epochs(self) -> Iterator[int]:
         """Yields the number, from 0, of each epoch that is left to train."""
+        patience = self._recipe.patience or math.inf
         while self.state.epoch < self._settings.epochs:
+            if self.state.epochs_since_best >= patience:
+                self._reporter.message(f"no better validation result in {patience} epochs: done")
+                return
             yield self.state.epoch
 
     def train_epoch(self, saver: Saver, stop: StopRequested) -> None:
@@ -150,7 +153,7 @@ class Trainer:
         started = time.monotonic()
         errors = self._validation_errors(saver, stop)
         improved = True
-        if errors is not None and self._splits.decides:
+        if errors is not None and self._splits.selects_best:
             improved = state.update_best(errors.top1_errors, errors.loss)
             if self._schedule.observe(errors.top1_errors):
                 self._reporter.after_epoch(

@@ -1,12 +1,10 @@
 """Validation by all workers together, and the check that a run learns at all."""
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.evaluation.evaluate import evaluate_examples
+from alexnet_tf.evaluation.evaluate import Progress, evaluate_examples
 from alexnet_tf.evaluation.metrics import Errors
 from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.settings import Recipe
@@ -20,7 +18,7 @@ def validate(
     model: keras.Model,
     examples: Examples,
     devices: DeviceConfiguration,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Errors:
     """Evaluates the model on center crops, each worker on a part of the examples.
 

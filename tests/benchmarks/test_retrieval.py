@@ -11,8 +11,8 @@ from run_records import record_on
 
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
+from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.runs import write_run
-from alexnet_tf.settings import Convolution, Network
 
 retrieval = load_script("retrieval")
 

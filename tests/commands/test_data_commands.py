@@ -13,7 +13,7 @@ from PIL import Image
 
 from alexnet_tf.cli import main
 from alexnet_tf.commands import train
-from alexnet_tf.commands.preparing import is_raw
+from alexnet_tf.commands.prepare import is_unprepared
 
 
 @pytest.fixture
@@ -52,14 +52,16 @@ def test_prepare_prints_what_it_found_and_then_that_it_is_done(photos, capsys):
     assert values["splits"]["train"]["per_class"] == {"[dog]": 4, "cat": 12}
 
 
-def test_prepare_stopped_by_ctrl_c_says_that_it_goes_on(photos, monkeypatch, capsys):
+def test_prepare_interrupted_by_ctrl_c_prints_how_to_resume(photos, monkeypatch, capsys):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("alexnet_tf.prepare.prepare.write_shards", interrupt)
     code, out, err = outcome(["prepare", "photos", "--size", "24"], capsys)
     assert (code, out) == (3, "")
-    last = "stopped; what is done is kept in prepared/photos. The same command goes on"
+    last = (
+        "stopped; finished shards are kept in prepared/photos: run the same command again to resume"
+    )
     assert err.splitlines()[-1] == last
 
 
@@ -103,7 +105,7 @@ def test_the_picture_of_the_current_folder_is_called_as_it_is(photos, monkeypatc
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leaves out the picture that goes with the table."""
-    monkeypatch.setattr("alexnet_tf.data.picture.draw_examples", lambda *given, **named: None)
+    monkeypatch.setattr("alexnet_tf.data.summary.draw_examples", lambda *given, **named: None)
 
 
 def test_a_folder_called_as_a_known_set_has_the_recipe_of_photos(photos, capsys, undrawn):
@@ -124,7 +126,7 @@ def test_a_link_to_itself_is_named(photos, capsys):
 def test_files_left_out_are_told(photos, capsys, undrawn):
     (photos / "cat" / "notes.txt").write_text("none")
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
-    assert (code, "1 file is left out" in out) == (0, True)
+    assert (code, "1 file is skipped" in out) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_files_left_out_are_told(photos, capsys, undrawn):
         (["prepare", ""], "the name is empty"),
         (["prepare", "~no-such-user/photos"], "~no-such-user/photos does not exist"),
         (["prepare", "x" * 300], "x" * 300),
-        (["prepare", "photos", "--out", "photos"], "is inside of photos: prepare it with --out"),
+        (["prepare", "photos", "--out", "photos"], "is inside photos: prepare it with --out"),
         (["prepare", "photos", "--size", "0"], "--size"),
         (["prepare", "photos", "--format", "tiff"], "raw"),
         (["prepare"], "SOURCE"),
@@ -167,7 +169,9 @@ def test_train_prepares_a_folder_where_asked_to(flags, expected, photos, monkeyp
 def test_train_prepares_a_table_and_leaves_an_interrupted_preparation(photos, capsys):
     rows = "".join(f"{path},{path.parent.name}\n" for path in photos.glob("*/*.png"))
     Path("labels.csv").write_text("file,label\n" + rows)
-    assert is_raw("labels.csv") and is_raw("photos") and not is_raw("nowhere.csv")
+    assert (
+        is_unprepared("labels.csv") and is_unprepared("photos") and not is_unprepared("nowhere.csv")
+    )
     (photos / ".preparing").mkdir()
     code, _, err = outcome(["train", "--dataset", "photos", "--prepare", "--quiet"], capsys)
     assert (code, "prepare SOURCE --out" in err) == (2, True)
@@ -178,7 +182,7 @@ def test_where_prepared_is_taken_train_says_what_to_run(photos, capsys):
     code, _, err = outcome(["train", "--dataset", "photos", "--prepare", "--quiet"], capsys)
     assert code == 2
     told = err.splitlines()[-1]
-    assert "prepared/photos holds another prepared set" in told
+    assert "prepared/photos contains another prepared set" in told
     words = told.split("python cli.py ")[1].split(", ")[0].split()
     assert words == ["prepare", "photos", "--out", "prepared/photos-2"]
     assert outcome([*words, "--size", "24"], capsys)[0] == 0
@@ -189,7 +193,9 @@ def test_train_inside_of_the_source_asks_for_a_folder_outside(photos, monkeypatc
     monkeypatch.chdir(photos)
     code, _, err = outcome(["train", "--dataset", ".", "--prepare", "--quiet"], capsys)
     assert code == 2
-    assert err.splitlines()[-1].endswith("is inside of .: prepare it with --out, a folder outside")
+    assert err.splitlines()[-1].endswith(
+        "is inside .: prepare it with --out and a folder outside it"
+    )
     assert not Path("prepared").exists()
 
 
@@ -202,8 +208,8 @@ def test_several_workers_do_not_prepare(photos, monkeypatch, capsys):
 
 def test_a_folder_that_is_called_as_a_tfds_set_is_not_prepared_in_its_place(photos):
     photos.rename(photos.parent / "mnist")
-    assert not is_raw("mnist")
-    assert is_raw("./mnist")
+    assert not is_unprepared("mnist")
+    assert is_unprepared("./mnist")
 
 
 @pytest.mark.parametrize("answer", [True, False])

@@ -13,8 +13,8 @@ from alexnet_tf.cli import main
 from alexnet_tf.evaluation.similarity import Neighbor, _caption
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
+from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.runs import write_run
-from alexnet_tf.settings import Convolution, Network
 
 NAMES = ("blue", "green", "red")
 

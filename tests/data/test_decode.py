@@ -9,11 +9,12 @@ from PIL import Image, ImageOps
 
 from alexnet_tf.data import decode
 from alexnet_tf.data.decode import UnusableImageError, decode_image, is_plain
-from alexnet_tf.data.examples import FileExamples, decode_content
-from alexnet_tf.data.repair import repair
+from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.images import decode_content
 from alexnet_tf.data.scan import scan_images
 from alexnet_tf.evaluation.classifiers import Preprocessing
 from alexnet_tf.evaluation.predict import Damaged, ImageReader
+from alexnet_tf.prepare.repair import repair
 
 SIDE = 32
 

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from alexnet_tf.data.augment import CropPlan
 from alexnet_tf.data.examples import ArrayExamples, FileExamples
-from alexnet_tf.data.graph_decode import decode
+from alexnet_tf.data.images import decode
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2])
@@ -105,15 +106,17 @@ def test_wrong_arrays_are_rejected():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_load_crops_equals_slicing_for_any_memory_layout(channels):
+def test_crops_equal_slicing_for_any_memory_layout(channels):
     # Channels first, as some files have them, seen as channels last.
-    images = IMAGES[..., :channels].transpose(0, 3, 1, 2).copy().transpose(0, 2, 3, 1)
-    indices, tops, lefts = np.array([3, 0, 3]), np.array([0, 1, 2]), np.array([1, 1, 0])
+    images = IMAGES[:, :4, :, :channels].transpose(0, 3, 1, 2).copy().transpose(0, 2, 3, 1)
+    indices, tops, lefts = np.array([3, 0, 3]), np.array([0, 1, 1]), np.array([1, 1, 0])
     flips = np.array([True, False, True])
-    squares = ArrayExamples(images, LABELS).load_crops(indices, tops, lefts, flips, 3).numpy()
-    for square, index, top, left, flip in zip(squares, indices, tops, lefts, flips, strict=True):
-        crop = images[index, top : top + 3, left : left + 3]
-        np.testing.assert_array_equal(square, crop[:, ::-1] if flip else crop)
+    rows = (array[np.newaxis] for array in (indices, tops, lefts, flips))
+    plan = CropPlan(*rows, resize_pixels=4, pad_pixels=0, crop_pixels=3)
+    (crops,) = ArrayExamples(images, LABELS).crops(plan).as_numpy_iterator()
+    for crop, index, top, left, flip in zip(crops, indices, tops, lefts, flips, strict=True):
+        expected = images[index, top : top + 3, left : left + 3]
+        np.testing.assert_array_equal(crop, expected[:, ::-1] if flip else expected)
 
 
 def encoded(image, kind, mode, tmp_path):

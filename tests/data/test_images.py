@@ -9,9 +9,7 @@ from PIL import Image
 
 from alexnet_tf.data.images import (
     center_crop,
-    crop_and_flip,
-    crop_and_flip_one,
-    mirror_padded,
+    pad_reflect,
     resize_and_crop,
     ten_crop,
     to_channels,
@@ -101,27 +99,6 @@ def test_resize_is_the_same_in_a_map_and_in_a_batch():
     np.testing.assert_array_equal(np.stack(list(dataset.as_numpy_iterator())), eager)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.data())
-def test_crop_and_flip_equals_slicing(data):
-    height, width = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
-    pixels = data.draw(st.integers(1, min(height, width)))
-    batch, channels = data.draw(st.integers(1, 4)), data.draw(st.sampled_from([1, 3]))
-    images = np.random.default_rng(0).integers(0, 256, (batch, height, width, channels), np.uint8)
-    tops = data.draw(st.lists(st.integers(0, height - pixels), min_size=batch, max_size=batch))
-    lefts = data.draw(st.lists(st.integers(0, width - pixels), min_size=batch, max_size=batch))
-    flips = data.draw(st.lists(st.booleans(), min_size=batch, max_size=batch))
-    got = crop_and_flip(
-        tf.constant(images), tf.constant(tops), tf.constant(lefts), tf.constant(flips), pixels
-    ).numpy()
-    for row in range(batch):
-        y, x = tops[row], lefts[row]
-        crop = images[row, y : y + pixels, x : x + pixels]
-        np.testing.assert_array_equal(got[row], crop[:, ::-1] if flips[row] else crop)
-        one = crop_and_flip_one(tf.constant(images[row]), y, x, tf.constant(flips[row]), pixels)
-        np.testing.assert_array_equal(one, got[row])
-
-
 def test_ten_crop_equals_slicing():
     images = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), np.uint8)
     crops = ten_crop(tf.constant(images), 224).numpy()
@@ -161,6 +138,6 @@ def test_to_channels_matches_pillow():
 def test_reflect_padding_matches_numpy(border):
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
     wanted = np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)), mode="reflect")
-    got = mirror_padded(tf.constant(images), border)
+    got = pad_reflect(tf.constant(images), border)
     assert got.dtype == tf.uint8
     np.testing.assert_array_equal(got, wanted)

@@ -12,7 +12,12 @@ from PIL import Image
 from alexnet_tf.data.augment import draw, lighting_offsets
 from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import resize_and_crop
-from alexnet_tf.data.pipeline import evaluation_batches, steps_per_epoch, training_batches
+from alexnet_tf.data.pipeline import (
+    Shard,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe
@@ -63,7 +68,7 @@ def test_each_example_once_and_the_same_stream_however_it_is_shared(data):
     # Only the end of the last batch is filling.
     assert (weights == (np.arange(len(weights)) < len(examples))).all()
     shared = [
-        batches(examples, **options, worker=worker, workers=workers, replicas=replicas)
+        batches(examples, **options, shard=Shard(worker, workers, replicas))
         for worker in range(workers)
     ]
     assert {len(stream) for stream in shared} == {steps * replicas}
@@ -118,15 +123,14 @@ def test_seeds_and_epochs_shuffle_anew():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "options", "channels"),
+    ("recipe", "channels"),
     [
-        (RECIPE, {"lighting": False}, 3),
-        (RECIPE.replace(lighting_std=0.0), {}, 3),
-        (RECIPE, {}, 1),
+        (RECIPE.replace(lighting_std=0.0), 3),
+        (RECIPE, 1),
     ],
 )
-def test_lighting_off(recipe, options, channels):
-    parts = batches(numbered(10, channels), recipe, batch_size=10, **options)
+def test_lighting_off(recipe, channels):
+    parts = batches(numbered(10, channels), recipe, batch_size=10)
     assert not joined(parts, "offset").any()
     on = batches(numbered(10, channels), batch_size=10)
     np.testing.assert_array_equal(joined(parts, "image"), joined(on, "image"))
@@ -144,7 +148,7 @@ def test_variance_units_are_handed_on():
     [
         ({"batch_size": 0}, "at least 1"),
         ({"batch_size": 11}, "batch size 11 is larger than the training set of 10"),
-        ({"batch_size": 9, "workers": 2, "replicas": 2}, "batch size 9 does not divide by the 4"),
+        ({"batch_size": 9, "shard": Shard(0, 2, 2)}, "batch size 9 does not divide by the 4"),
     ],
 )
 def test_wrong_batch_sizes(options, message):

@@ -8,8 +8,8 @@ from PIL import Image
 from alexnet_tf.data import decode, scan
 from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import resize_and_crop
-from alexnet_tf.data.overview import read_sample
 from alexnet_tf.data.scan import first_unreadable, scan_images
+from alexnet_tf.data.summary import read_sample
 from alexnet_tf.errors import InputError
 
 

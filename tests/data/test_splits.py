@@ -1,4 +1,4 @@
-"""Who trains, who decides, who judges: never the same image twice."""
+"""Training, validation and evaluation never use the same image."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from alexnet_tf.errors import InputError
 
 
 def numbered(size, start=0):
-    """Returns examples whose label is their number, so that each can be told."""
+    """Return examples whose label is their index, which identifies them."""
     numbers = np.arange(start, start + size)
     return ArrayExamples(np.zeros((size, 1, 1, 1), np.uint8), numbers)
 
@@ -23,36 +23,36 @@ def data_set(**sizes):
     return DataSet("toys", ("a", "b"), Splits(readers), "toys", 1)
 
 
-def test_the_set_s_own_validation_split_decides():
+def test_own_validation_split_selects_the_best_epoch():
     data = data_set(train=50, validation=10, test=10)
     splits = split_dataset(data, hold_out=0.1, seed=0)
     assert splits.train is data.splits["train"]
     assert splits.validation is data.splits["validation"]
     assert splits.validation_name == "validation"
-    assert splits.decides
+    assert splits.selects_best
 
 
 @given(st.integers(2, 300), st.floats(0.01, 0.9), st.integers(0, 2**32))
-def test_held_out_examples_are_train_s_and_not_trained_on(size, share, seed):
+def test_held_out_examples_are_not_trained_on(size, fraction, seed):
     data = data_set(train=size, test=5)
-    if max(1, round(size * share)) >= size:
+    if max(1, round(size * fraction)) >= size:
         with pytest.raises(InputError, match="too few"):
-            split_dataset(data, hold_out=share, seed=seed)
+            split_dataset(data, hold_out=fraction, seed=seed)
         return
-    splits = split_dataset(data, hold_out=share, seed=seed)
+    splits = split_dataset(data, hold_out=fraction, seed=seed)
     together = np.concatenate([splits.train.labels, splits.validation.labels])
     np.testing.assert_array_equal(np.sort(together), np.arange(size))
-    assert len(splits.validation) == max(1, round(size * share))
-    assert splits.decides
+    assert len(splits.validation) == max(1, round(size * fraction))
+    assert splits.selects_best
     for name, examples in (("train", splits.train), ("validation", splits.validation)):
-        again = evaluation_split(data, name, share, seed)
+        again = evaluation_split(data, name, fraction, seed)
         np.testing.assert_array_equal(again.labels, examples.labels)
     np.testing.assert_array_equal(
-        evaluation_split(data, "test", share, seed).labels, 1000 + np.arange(5)
+        evaluation_split(data, "test", fraction, seed).labels, 1000 + np.arange(5)
     )
 
 
-def test_another_seed_holds_out_others():
+def test_another_seed_holds_out_other_examples():
     held = [
         split_dataset(data_set(train=200), hold_out=0.1, seed=seed).validation.labels.tolist()
         for seed in (0, 0, 1)
@@ -60,19 +60,19 @@ def test_another_seed_holds_out_others():
     assert held[0] == held[1] != held[2]
 
 
-def test_without_holding_out_the_test_split_is_only_watched():
+def test_without_hold_out_the_test_split_is_only_reported():
     data = data_set(train=50, test=10)
     splits = split_dataset(data, hold_out=0.0, seed=0)
     assert len(splits.train) == 50
     assert splits.validation is data.splits["test"]
     assert splits.validation_name == "test"
-    assert not splits.decides
+    assert not splits.selects_best
 
 
-def test_without_anything_to_watch():
+def test_without_hold_out_and_test_split_there_is_no_validation():
     splits = split_dataset(data_set(train=50), hold_out=0.0, seed=0)
     assert splits.validation is None
-    assert not splits.decides
+    assert not splits.selects_best
 
 
 def test_limits_draw_from_all_examples():
@@ -81,35 +81,35 @@ def test_limits_draw_from_all_examples():
     for examples, size, start in ((splits.train, 1000, 0), (splits.validation, 300, 1000)):
         assert len(examples) == size // 10
         assert len(set(examples.labels)) == size // 10
-        # Evenly from the whole range, where the first would all lie in its first tenth.
+        # Evenly from the whole range; the first examples would all be in its first tenth.
         quarters = np.bincount((examples.labels - start) * 4 // size, minlength=4)
         assert quarters.min() >= size // 10 // 10
     assert len(split_dataset(data, hold_out=0.1, seed=0, limit_train=5000).train) == 1000
 
 
 @pytest.mark.parametrize("option", ["limit_train", "limit_val"])
-def test_a_limit_below_one_is_refused(option):
+def test_limit_below_one_is_rejected(option):
     with pytest.raises(InputError, match=f"--{option.replace('_', '-')} must be at least 1"):
         split_dataset(data_set(train=9, validation=9), hold_out=0.1, seed=0, **{option: 0})
 
 
-def test_no_train_split():
+def test_missing_train_split_is_rejected():
     with pytest.raises(InputError, match="no train split"):
         split_dataset(data_set(test=9), hold_out=0.1, seed=0)
 
 
-@pytest.mark.parametrize("share", [1.0, 1.5])
-def test_a_share_that_is_none(share):
-    with pytest.raises(InputError, match="share held out"):
-        split_dataset(data_set(train=9), hold_out=share, seed=0)
+@pytest.mark.parametrize("fraction", [1.0, 1.5])
+def test_fraction_outside_its_range_is_rejected(fraction):
+    with pytest.raises(InputError, match="held-out fraction"):
+        split_dataset(data_set(train=9), hold_out=fraction, seed=0)
 
 
-def test_judging_a_split_that_is_not_there():
+def test_evaluation_of_a_missing_split_is_rejected():
     with pytest.raises(InputError, match="no split 'test': choose one of train"):
         evaluation_split(data_set(train=9), "test", 0.1, 0)
 
 
-def test_judging_one_split_reads_no_other():
+def test_evaluation_reads_only_its_split():
     def fail():
         raise AssertionError("read")
 
@@ -118,7 +118,7 @@ def test_judging_one_split_reads_no_other():
     assert len(evaluation_split(data, "test", 0.1, 0)) == 3
 
 
-def test_a_split_is_read_once():
+def test_split_is_read_once():
     calls = []
     splits = Splits({"train": lambda: calls.append(1) or numbered(3)})
     assert splits["train"] is splits["train"]

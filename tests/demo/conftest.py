@@ -5,14 +5,14 @@ from PIL import Image
 from alexnet_tf.demo.predictor import Predictor
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
-from alexnet_tf.settings import Convolution, Network
+from alexnet_tf.network_settings import Convolution, Network
 
-NAMES = ("blue", "green <b>", "red")  # a name is no HTML
+NAMES = ("blue", "green <b>", "red")  # names must be escaped
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Images in three classes, told apart by color."""
+    """Images in three classes, distinguished by color."""
     root = tmp_path_factory.mktemp("demo") / "photos"
     random = np.random.default_rng(0)
     for label, color in enumerate(NAMES):

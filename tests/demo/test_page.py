@@ -13,8 +13,7 @@ import pytest
 
 from alexnet_tf.cli import main
 from alexnet_tf.demo import page as page_module
-from alexnet_tf.demo.fragments import similar_html
-from alexnet_tf.demo.page import build_page, handle_upload, launch
+from alexnet_tf.demo.page import build_page, handle_upload, launch, similar_html
 from alexnet_tf.errors import InputError
 
 pytest.importorskip("gradio", reason="no demo: gradio is missing (extra `demo`)")
@@ -96,7 +95,7 @@ def test_port_in_use_is_named(predictor):
 @pytest.mark.parametrize("host", ["203.0.113.1", "no such name", "2001:db8::1"])
 def test_address_of_another_machine_is_rejected_at_once(host, predictor, monkeypatch):
     page = build_page(predictor)
-    monkeypatch.setattr(page, "launch", None)  # would be called, were it tried
+    monkeypatch.setattr(page, "launch", None)  # calling it would raise TypeError
     with pytest.raises(InputError, match=f"cannot listen on {host}"):
         launch(page, host)
 
@@ -142,7 +141,7 @@ def hosts():
 def page(request, browser, url, hosts):
     width, scheme = request.param
     opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    opened.on("request", lambda asked: hosts.add(asked.url.split("/")[2]))
+    opened.on("request", lambda request: hosts.add(request.url.split("/")[2]))
     opened.goto(url)
     opened.wait_for_selector(UPLOAD, state="attached")
     yield opened
@@ -160,7 +159,7 @@ def test_page_in_a_browser(page, photos, hosts, url, tmp_path):
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(int(n) for n in re.findall(r"\d+", background)[:3]) < 200) == dark
-    # By the keyboard alone to the other way of cropping.
+    # Select ten crops with the keyboard alone.
     for _ in range(30):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.value") == "ten crops averaged":
@@ -175,6 +174,6 @@ def test_page_in_a_browser(page, photos, hosts, url, tmp_path):
     assert "cannot be read" in page.locator("#problem").inner_text()
     assert page.locator("#kernels img").count() == 0
     page.get_by_label("Remove Image").click()
-    page.set_input_files(UPLOAD, photos / "blue" / "1.png")  # and it goes on
+    page.set_input_files(UPLOAD, photos / "blue" / "1.png")  # a valid image still works
     page.wait_for_selector("#kernels img")
     assert hosts <= {url.split("/")[2], ""}

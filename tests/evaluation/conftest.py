@@ -4,7 +4,7 @@ from PIL import Image
 
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
-from alexnet_tf.settings import Convolution, Network
+from alexnet_tf.network_settings import Convolution, Network
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from alexnet_tf.evaluation import ensemble
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
+from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.runs import SEEDS, write_run
-from alexnet_tf.settings import Convolution, Network
 
 NAMES = tuple("abcdefg")
 SMALL = Network(
@@ -150,7 +150,7 @@ def test_ensemble_rejects_bad_members(networks, photos, tmp_path):
 
 
 def add_run(
-    folder, network, dataset, seed, hold_out=0.2, validation_split="train (held out)", data_dir=None
+    folder, network, dataset, seed, hold_out=0.2, validation_split="train (held-out)", data_dir=None
 ):
     folder.mkdir(parents=True)
     save_model(network, folder / "best.keras")

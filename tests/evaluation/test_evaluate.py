@@ -10,7 +10,7 @@ from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.evaluation.error_analysis import LabeledPredictions
 from alexnet_tf.evaluation.evaluate import evaluate, evaluate_examples
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.settings import Convolution, Network
+from alexnet_tf.network_settings import Convolution, Network
 
 CLASSES, PIXELS, RESIZED = 7, 8, 13
 NETWORK = Network(

@@ -15,7 +15,7 @@ from alexnet_tf.evaluation.classifiers import from_model, open_classifier
 from alexnet_tf.evaluation.predict import Damaged, draw_predictions, predict
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
-from alexnet_tf.settings import Convolution, Network
+from alexnet_tf.network_settings import Convolution, Network
 
 NAMES = ("dark", "light", "red")
 

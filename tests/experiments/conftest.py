@@ -8,8 +8,8 @@ from alexnet_tf.experiments import claims
 from alexnet_tf.experiments import plan as plan_module
 from alexnet_tf.experiments.definition import Experiment, Pair, Variant
 from alexnet_tf.experiments.plan import Provenance
+from alexnet_tf.network_settings import Convolution
 from alexnet_tf.run_record import DatasetRecord, history_text
-from alexnet_tf.settings import Convolution
 from alexnet_tf.train_options import TrainOptions
 
 

@@ -1,4 +1,4 @@
-"""Looking at figures, for the tests of pictures."""
+"""Read pixels and texts of figures in tests."""
 
 import io
 import warnings
@@ -6,11 +6,11 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from alexnet_tf.figures.figure import png_bytes
+from alexnet_tf.figures.canvas import png_bytes
 
 
 def pixels(figure):
-    """Draws a figure and returns its pixels, uint8 [h, w, 3]; a warning is a failure."""
+    """Renders a figure to uint8 [h, w, 3]; fails on any warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         content = png_bytes(figure, 50)

@@ -1,4 +1,4 @@
-"""Kernels as images: what is where, scaled how."""
+"""Kernels as images: position and scale."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from alexnet_tf.figures.kernels import draw_kernels, mosaic
+from alexnet_tf.figures.kernels import draw_kernels, kernel_grid
 
 
 def images(figure):
     return [axes.images[0].get_array() for axes in figure.axes]
 
 
-def test_the_papers_kernels_stand_in_three_rows_of_sixteen_for_each_tower():
+def test_kernels_of_the_paper_have_three_rows_of_sixteen_per_group():
     kernels = np.random.default_rng(0).normal(size=(11, 11, 3, 96))
     figure = draw_kernels(kernels, 2)
     assert [image.shape for image in images(figure)] == [(3 * 12 + 1, 16 * 12 + 1, 3)] * 2
@@ -21,15 +21,15 @@ def test_the_papers_kernels_stand_in_three_rows_of_sixteen_for_each_tower():
     assert "49–96" in figure.axes[1].get_title(loc="left")
 
 
-def test_each_kernel_is_at_its_place_with_zero_in_the_middle():
+def test_kernel_grid_maps_zero_to_middle_gray_at_each_position():
     kernels = np.zeros((2, 2, 1, 3))
     kernels[0, 0, 0, 0], kernels[1, 1, 0, 0] = 4, -2
-    image = mosaic(kernels)
+    image = kernel_grid(kernels)
     assert image.shape == (4, 10, 3)
     middle, top = 0.5, 0.95
     expected = [[top, middle], [middle, middle - (top - middle) / 2]]
     np.testing.assert_allclose(image[1:3, 1:3, 0], expected, atol=1e-6)
-    np.testing.assert_allclose(image[1:3, 4:6], middle)  # only zeros: nothing to scale by
+    np.testing.assert_allclose(image[1:3, 4:6], middle)  # only zeros
     assert (image[:, 3] == 1).all()
 
 
@@ -40,15 +40,15 @@ def test_each_kernel_is_at_its_place_with_zero_in_the_middle():
         elements=st.floats(allow_nan=True, allow_infinity=True, width=32),
     )
 )
-def test_any_kernels_give_colors(kernels):
+def test_kernel_grid_of_any_values_is_in_range(kernels):
     with np.errstate(all="ignore"):
-        image = mosaic(kernels)
+        image = kernel_grid(kernels)
     assert np.isfinite(image).all()
     assert image.min() >= 0
     assert image.max() <= 1
 
 
-def test_before_and_after_stand_in_panels_of_their_own():
+def test_kernels_before_and_after_training_have_own_panels():
     kernels = np.ones((3, 3, 3, 4))
     figure = draw_kernels(kernels, 1, before=-kernels)
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
@@ -62,6 +62,6 @@ def test_before_and_after_stand_in_panels_of_their_own():
 @pytest.mark.parametrize(
     ("shape", "groups"), [((3, 3, 4), 1), ((3, 3, 3, 5), 2), ((3, 3, 3, 0), 1)]
 )
-def test_what_cannot_be_drawn_is_refused(shape, groups):
+def test_kernels_of_invalid_shape_or_groups_are_rejected(shape, groups):
     with pytest.raises(ValueError, match="Received"):
         draw_kernels(np.zeros(shape), groups)

@@ -19,7 +19,7 @@ def kept(layer, rows, units, seed=1, step=0, first_row=0):
         return np.asarray(layer(tf.ones((rows, units)), training=True)) > 0
 
 
-def test_paper_dropout_scales_nothing_in_training_and_everything_at_test():
+def test_paper_dropout_scales_only_at_test():
     x = np.random.default_rng(0).normal(size=(64, 100)).astype(np.float32)
     layer = PaperDropout(0.25)
     with dropout_scope(1, 0):
@@ -29,7 +29,7 @@ def test_paper_dropout_scales_nothing_in_training_and_everything_at_test():
     np.testing.assert_allclose(layer(x), 0.75 * x)
 
 
-def test_inverted_dropout_scales_in_training_and_nothing_at_test():
+def test_inverted_dropout_scales_only_in_training():
     x = np.random.default_rng(0).normal(size=(64, 100)).astype(np.float32)
     layer = InvertedDropout(0.25)
     with dropout_scope(1, 0):

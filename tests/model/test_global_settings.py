@@ -10,8 +10,8 @@ import sys
 import keras
 import numpy as np
 import pytest
+from logits import with_logits
 
-from alexnet_tf.model.inspection import with_logits
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model, save_model
 from alexnet_tf.recipes import RECIPES, get_recipe

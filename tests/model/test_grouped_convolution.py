@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from alexnet_tf.model.geometry import output_pixels
-from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D
+from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D, convolve_blocks
 
 
 def padded(x, kernel, strides, padding):
@@ -62,7 +62,7 @@ def reference(x, weights, biases, strides, padding, groups, upstream_of):
     width=st.integers(1, 9),
     seed=st.integers(0, 999),
 )
-def test_forward_and_backward_are_the_definition(
+def test_forward_and_backward_match_the_definition(
     groups, kernel, strides, padding, height, width, seed
 ):
     assume(min(output_pixels(n, kernel, strides, padding) for n in (height, width)) >= 1)
@@ -97,7 +97,7 @@ def test_forward_and_backward_are_the_definition(
 @pytest.mark.parametrize(
     ("size", "outputs", "zeros"), [(224, 55, 3), (227, 55, 0), (223, 54, 0), (225, 55, 2)]
 )
-def test_the_2012_code_gets_55_from_224_by_overhanging(size, outputs, zeros):
+def test_ceil_padding_gives_55_outputs_for_224_pixels(size, outputs, zeros):
     x = np.random.default_rng(0).normal(size=(1, size, size, 1)).astype(np.float32)
     layer = GroupedConv2D(1, 11, 4, "ceil")
     result = layer(x)
@@ -109,7 +109,7 @@ def test_the_2012_code_gets_55_from_224_by_overhanging(size, outputs, zeros):
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
-def test_a_tower_does_not_see_the_other():
+def test_group_does_not_depend_on_the_other():
     x = np.random.default_rng(0).normal(size=(1, 5, 5, 4)).astype(np.float32)
     layer = GroupedConv2D(6, 3, groups=2)
     before = layer(x).numpy()
@@ -119,7 +119,7 @@ def test_a_tower_does_not_see_the_other():
     assert np.abs(after[..., 3:] - before[..., 3:]).min() > 0
 
 
-def test_no_xla_in_the_graph():
+def test_graph_contains_no_xla():
     layer = GroupedConv2D(4, 3, groups=2)
     layer.build((None, 8, 8, 4))
     graph = tf.function(layer).get_concrete_function(tf.TensorSpec((None, 8, 8, 4))).graph
@@ -179,3 +179,42 @@ def test_channels_that_groups_do_not_divide_and_small_inputs_are_rejected():
         GroupedConv2D(4, 3, groups=2).build((None, 8, 8, 3))
     with pytest.raises(ValueError, match="too small"):
         GroupedConv2D(4, 5).build((None, 4, 8, 3))
+
+
+def both(convolve, inputs, kernel):
+    with tf.GradientTape() as tape:
+        tape.watch([inputs, kernel])
+        outputs = convolve(inputs, kernel)
+        total = tf.reduce_sum(outputs * tf.cast(tf.range(tf.size(outputs)), outputs.dtype)[0])
+        total += tf.reduce_sum(tf.sin(outputs))
+    return [outputs, *tape.gradient(total, [inputs, kernel])]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 30), st.integers(1, 30), st.integers(1, 12), st.integers(1, 5), st.integers(1, 3)
+)
+def test_blocks_match_the_strided_convolution_forward_and_backward(
+    high, wide, size, stride, channels
+):
+    assume(stride <= size <= min(high, wide))
+    rng = np.random.default_rng(high * 31 + wide)
+    inputs = tf.constant(rng.normal(size=(2, high, wide, channels)))
+    kernel = tf.constant(rng.normal(size=(size, size, channels, 4)))
+    ours = both(lambda x, w: convolve_blocks(x, w, stride), inputs, kernel)
+    direct = both(lambda x, w: tf.nn.conv2d(x, w, stride, "VALID"), inputs, kernel)
+    for mine, theirs in zip(ours, direct, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("side", "padding"), [(224, "ceil"), (50, "valid"), (33, 2)])
+def test_first_layer_in_bfloat16_matches_with_and_without_blocks(side, padding):
+    layer = GroupedConv2D(8, 11, strides=4, padding=padding, dtype="mixed_bfloat16")
+    images = tf.random.stateless_uniform((2, side, side, 3), [0, side], -100, 100)
+    blocks, direct = layer(images, training=True), layer(images, training=False)
+    assert layer._is_faster_in_blocks(tf.cast(images, tf.bfloat16))
+    assert blocks.shape == direct.shape == layer.compute_output_shape(images.shape)
+    scale = float(tf.reduce_max(tf.abs(tf.cast(direct, tf.float32))))
+    np.testing.assert_allclose(
+        tf.cast(blocks, tf.float32), tf.cast(direct, tf.float32), atol=0.01 * scale
+    )

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 import scipy.ndimage
+from logits import with_logits
 
-from alexnet_tf.model.inspection import with_logits
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.recipes import RECIPES, get_recipe
 from alexnet_tf.settings import INITS

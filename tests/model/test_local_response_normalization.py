@@ -54,7 +54,7 @@ def forward_and_gradient(layer, a, upstream, training):
     beta=st.sampled_from([0.75, 0.5, 1.0]),
     training=st.booleans(),
 )
-def test_forward_and_backward_are_the_formula(data, groups, radius, beta, training):
+def test_forward_and_backward_match_the_formula(data, groups, radius, beta, training):
     size, height, width = (data.draw(st.integers(1, top)) for top in (9, 3, 3))
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     a, upstream = rng.normal(0, 3, (2, 2, height, width, groups * size))
@@ -67,13 +67,13 @@ def test_forward_and_backward_are_the_formula(data, groups, radius, beta, traini
     np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_defaults_are_the_papers_and_agree_with_tensorflow():
+def test_defaults_are_those_of_the_paper_and_match_tensorflow():
     a = np.random.default_rng(0).normal(0, 50, (2, 5, 5, 96)).astype(np.float32)
     expected = tf.nn.local_response_normalization(a, 2, bias=2.0, alpha=1e-4, beta=0.75)
     np.testing.assert_allclose(LocalResponseNormalization()(a), expected, rtol=2e-6)
 
 
-def test_a_window_ends_at_the_tower():
+def test_window_ends_at_the_border_of_its_group():
     a = np.zeros((1, 1, 1, 8))
     a[..., 3] = 1.0
     a[..., 4] = 1000.0

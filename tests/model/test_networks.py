@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import tensorflow as tf
+from logits import with_logits
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.model.inspection import with_logits
 from alexnet_tf.model.networks import build_model
+from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.recipes import RECIPES, get_recipe
-from alexnet_tf.settings import INITS, Convolution, Network
+from alexnet_tf.settings import INITS
 
 SMALL = {
     "convolutions": (
@@ -29,7 +30,7 @@ def names(model):
     return [layer.name for layer in model.layers]
 
 
-def test_layers_have_the_papers_names_in_the_papers_order():
+def test_layer_names_and_order_follow_the_paper():
     network = get_recipe("shapes").network
     assert names(build_model(network, classes=3)) == [
         "image",
@@ -114,7 +115,7 @@ def test_dropout_is_unscaled_in_the_papers_networks_and_inverted_in_others(recip
         ("caffe", {"conv1": (55, 55, 96), "pool1": 27, "pool2": 13, "pool5": 6, "flatten": 9216}),
     ],
 )
-def test_shapes_are_the_published_ones(recipe, shapes):
+def test_shapes_match_the_published_ones(recipe, shapes):
     model = build_model(recipe, classes=10, hidden_units=(8, 8))
     for name, shape in shapes.items():
         output = tuple(model.get_layer(name).output.shape[1:])
@@ -134,7 +135,7 @@ def test_every_recipe_returns_probabilities_for_any_number_of_classes(recipe):
 
 
 @pytest.mark.parametrize("recipe", ["paper", "torchvision", "caffe"])
-def test_gray_input_needs_only_the_option_channels(recipe):
+def test_gray_input_is_built_with_the_option_channels(recipe):
     model = build_model(recipe, classes=3, hidden_units=(8,), channels=1)
     size = model.input_shape[1]
     assert model(np.full((1, size, size, 1), 7, np.uint8)).shape == (1, 3)
@@ -167,7 +168,7 @@ def test_weights_are_a_function_of_the_seed(init):
     assert (one.get_layer("conv1").kernel.numpy() != other.get_layer("conv1").kernel.numpy()).all()
 
 
-def test_the_mean_is_the_central_part_of_the_mean_image():
+def test_mean_is_the_central_part_of_the_mean_image():
     image = np.random.default_rng(0).uniform(0, 255, (40, 40, 3)).astype(np.float32)
     model = small(mean=image)
     np.testing.assert_array_equal(model.get_layer("mean").mean, image[4:36, 4:36])
@@ -192,13 +193,6 @@ def test_resize_pixels_follow_the_input_size():
     assert build_model(Network(**SMALL), classes=2).get_layer("mean").resize_pixels == 32
 
 
-def test_logits_share_the_weights_of_the_model():
-    model = small()
-    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    np.testing.assert_allclose(tf.nn.softmax(with_logits(model)(images)), model(images), rtol=1e-6)
-    assert with_logits(model).trainable_variables[0] is model.trainable_variables[0]
-
-
 def loss_and_gradients(model, images, labels):
     with tf.GradientTape() as tape:
         logits = tf.cast(with_logits(model)(images), tf.float32)
@@ -212,7 +206,7 @@ def loss_and_gradients(model, images, labels):
     [
         ({"activation": "tanh", "pooling": "average"}, 0.05),
         # Rounding by 1 in 256 turns some rectifiers on or off and moves some maxima. A share f of
-        # them costs sqrt(f) of the gradient, in every layer that it goes through.
+        # them costs sqrt(f) of the gradient, in every layer on its way.
         ({}, 0.35),
     ],
 )
@@ -279,9 +273,9 @@ def test_mean_for_a_network_with_a_fixed_mean_is_rejected():
 
 @pytest.mark.parametrize("recipe", ["paper", "2012", "caffe", "torchvision", "fashion-mnist"])
 def test_input_that_is_too_small_is_rejected_with_the_smallest_size(recipe):
-    with pytest.raises(InputError, match="too small") as refused:
+    with pytest.raises(InputError, match="too small") as error:
         build_model(recipe, classes=2, input_size=40, hidden_units=(2,))
-    smallest = int(str(refused.value).split("at least ")[1].split()[0])
+    smallest = int(str(error.value).split("at least ")[1].split()[0])
     assert build_model(recipe, classes=2, input_size=smallest, hidden_units=(2,))
     with pytest.raises(InputError, match=f"at least {smallest} pixels"):
         build_model(recipe, classes=2, input_size=smallest - 1, hidden_units=(2,))

@@ -29,7 +29,7 @@ def sums(a, size):
     size=st.sampled_from([1, 3, 5]),
     seed=st.integers(0, 999),
 )
-def test_forward_and_backward_are_the_formula(height, width, channels, size, seed):
+def test_forward_and_backward_match_the_formula(height, width, channels, size, seed):
     a, upstream = np.random.default_rng(seed).normal(0, 3, (2, 2, height, width, channels))
     alpha, beta = 0.2, 0.75
     layer = SpatialResponseNormalization(size, 1.0, alpha, beta, dtype="float64")
@@ -48,7 +48,7 @@ def test_forward_and_backward_are_the_formula(height, width, channels, size, see
     )
 
 
-def test_defaults_are_the_runs():
+def test_defaults_are_those_of_the_2012_run():
     layer = SpatialResponseNormalization()
     assert (layer.size, layer.bias, layer.alpha, layer.beta) == (5, 1.0, 0.001 / 25, 0.75)
 

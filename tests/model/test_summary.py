@@ -12,7 +12,7 @@ from alexnet_tf.recipes import get_recipe
 
 
 @pytest.mark.parametrize("recipe", ["paper", "2012"])
-def test_the_papers_network_has_the_papers_counts(recipe):
+def test_paper_network_has_the_published_counts(recipe):
     summary = layer_table(build_model(recipe))
     assert summary.parameters == paper.PARAMETERS == 60_965_224
     assert summary.multiply_adds == paper.MULTIPLY_ADDS == 724_406_816
@@ -31,6 +31,8 @@ def test_the_papers_network_has_the_papers_counts(recipe):
     ("recipe", "classes", "parameters"),
     [
         ("torchvision", 1000, 61_100_840),
+        ("two-gpu", 1000, 62_378_344),
+        ("article", 1000, 60_965_224),
         ("caffe", 1000, 60_965_224),
         ("fashion-mnist", 10, 46_764_746),
         ("lenet", 10, 61_706),
@@ -58,7 +60,7 @@ def test_json_contains_every_row_and_the_totals():
     }
 
 
-def test_geometry_of_the_2012_network_is_the_released_codes():
+def test_2012_network_has_the_geometry_of_the_released_code():
     convolutions = tuple(
         dataclasses.replace(c, filters=8) for c in get_recipe("2012").network.convolutions
     )

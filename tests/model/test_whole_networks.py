@@ -121,7 +121,7 @@ def reference(name, weights, mean, image):
 
 
 @pytest.mark.parametrize("name", ["paper", "2012"])
-def test_every_layer_is_the_description(name):
+def test_every_layer_matches_the_description(name):
     model, image = small(name)
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     expected = reference(name, weights, weights["mean"][0], image)

@@ -1,4 +1,4 @@
-"""A folder of hostile files: no crash, every file accounted for, the usable ones repaired."""
+"""A folder of hostile files: all are accounted for, and the usable ones are repaired."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def done(tmp_path_factory):
     tame = root / "photos" / "train" / "tame"
     tame.mkdir()
     (tame / "only.png").write_bytes(encoded(photo(seed=21), "PNG"))
-    (root / "photos" / "train" / "stray.jpg").write_bytes(encoded(photo()))
+    (root / "photos" / "train" / "loose.jpg").write_bytes(encoded(photo()))
     out = root / "prepared"
     report = prepare(str(root / "photos"), out, size=32, processes=2).report
     with (out / "problems.csv").open(encoding="utf-8", newline="") as file:
@@ -45,22 +45,22 @@ def done(tmp_path_factory):
     return examples, report, problems, used
 
 
-def test_there_are_sixty_of_them():
+def test_there_are_sixty_hostile_files():
     assert len(files()) >= 60
 
 
 @pytest.mark.parametrize("name", sorted(files()))
-def test_each_file_is_used_or_skipped_with_a_reason(name, done):
+def test_hostile_file_is_used_or_skipped_with_a_reason(name, done):
     _, _, problems, used = done
     _, fate, words = files()[name]
-    told = problems.get(printable(f"{FOLDER}/{name}"), [])
-    skipped = [row for row in told if row["action"] == SKIPPED]
+    reported = problems.get(printable(f"{FOLDER}/{name}"), [])
+    skipped = [row for row in reported if row["action"] == SKIPPED]
     assert (printable(f"{FOLDER}/{name}") in used) == (fate == USED)
     assert len(skipped) == (fate == SKIPPED)
-    assert any(words in row["problem"] for row in told) or (fate == USED and not words)
+    assert any(words in row["problem"] for row in reported) or (fate == USED and not words)
 
 
-def test_what_is_no_file_is_accounted_for_too(done, tmp_path):
+def test_links_pipes_and_huge_files_are_accounted_for(done, tmp_path):
     _, _, problems, used = done
     for name, (_, words) in special(tmp_path).items():
         (row,) = problems[f"{FOLDER}/{name}"]
@@ -68,10 +68,10 @@ def test_what_is_no_file_is_accounted_for_too(done, tmp_path):
         assert words in row["problem"]
     assert f"{FOLDER}/link.jpg" in used
     assert f"{FOLDER}/not \\xff utf-8.jpg" in used
-    assert problems["train/stray.jpg"][0]["problem"] == "in no class"
+    assert problems["train/loose.jpg"][0]["problem"] == "in no class"
 
 
-def test_the_report_counts_all(done):
+def test_report_counts_all_files(done):
     examples, report, problems, used = done
     train = report["splits"]["train"]
     expected = sum(fate == USED for _, fate, _ in files().values()) + 3
@@ -84,7 +84,7 @@ def test_the_report_counts_all(done):
     json.dumps(report)
 
 
-def test_every_image_is_read_by_tensorflow(done):
+def test_every_prepared_image_is_read_by_tensorflow(done):
     examples, _, _, used = done
     images = {name: np.asarray(examples.load(index)) for name, index in used.items()}
     assert {image.shape for image in images.values()} == {(32, 32, 3)}

@@ -1,4 +1,4 @@
-"""`prepare` from end to end: what is written, going on after a kill, doing nothing twice."""
+"""`prepare` from end to end: the written files, repeated calls, rejected folders."""
 
 import io
 import json
@@ -16,12 +16,12 @@ from hostile import encoded, photo
 from photos import content, make_photos
 from PIL import Image
 
-from alexnet_tf.data.repair import repair
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.prepare import prepare as prepare_module
 from alexnet_tf.prepare.prepare import prepare
+from alexnet_tf.prepare.repair import repair
 
 SIZE = 24
 
@@ -42,7 +42,7 @@ def pixels_by_name(photos):
     }
 
 
-def test_every_example_is_there_with_its_label(done):
+def test_every_example_is_written_with_its_label(done):
     photos, result, kind = done
     dataset = open_dataset(result.folder)
     assert dataset.class_names == ("cat", "dog", "wild boar")
@@ -61,7 +61,7 @@ def test_every_example_is_there_with_its_label(done):
     assert seen == set(expected)
 
 
-def test_tfds_reads_it_too(done):
+def test_tfds_reads_the_prepared_set(done):
     _, result, kind = done
     builder = tfds.builder_from_directory(str(result.folder))
     assert builder.info.features["label"].names == ["cat", "dog", "wild boar"]
@@ -90,7 +90,7 @@ def test_tfds_reads_it_too(done):
                 np.testing.assert_array_equal(loaded, image)
 
 
-def test_the_statistics_are_those_of_the_training_images(done):
+def test_statistics_match_those_of_the_training_images(done):
     _, result, kind = done
     examples = open_dataset(result.folder).splits["train"]
     stored, scan = fit_statistics(examples, SIZE, cache=False)
@@ -104,7 +104,7 @@ def test_the_statistics_are_those_of_the_training_images(done):
         np.testing.assert_allclose(stored.rgb_eigenvectors, fitted.rgb_eigenvectors, atol=1e-6)
 
 
-def test_the_report(done):
+def test_report_counts_images_sizes_and_duplicates(done):
     _, result, _ = done
     report = json.loads((result.folder / "report.json").read_text())
     assert report == result.report
@@ -125,8 +125,8 @@ def test_the_report(done):
 
 
 @pytest.mark.slow
-def test_preparing_leaves_it_open_which_devices_there_are(tmp_path):
-    make_photos(tmp_path / "photos")  # with one twice, which is told by name
+def test_prepare_does_not_initialize_devices(tmp_path):
+    make_photos(tmp_path / "photos")
     code = (
         "import sys\n"
         "from alexnet_tf.system import import_tensorflow\n"
@@ -143,7 +143,7 @@ def test_preparing_leaves_it_open_which_devices_there_are(tmp_path):
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
-def test_done_once_there_is_nothing_to_do(done, monkeypatch):
+def test_prepare_again_does_nothing(done, monkeypatch):
     photos, result, kind = done
     before = content(result.folder)
     monkeypatch.setattr(prepare_module, "write_shards", None)  # would fail if called
@@ -156,7 +156,7 @@ def test_done_once_there_is_nothing_to_do(done, monkeypatch):
         prepare(str(result.folder))
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+def test_out_with_other_files_is_rejected_and_unchanged(tmp_path):
     make_photos(tmp_path / "photos", 6, 0)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
@@ -165,24 +165,24 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
-def test_out_inside_of_the_source_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+def test_out_inside_the_source_is_rejected_before_writing(tmp_path, monkeypatch):
     make_photos(tmp_path / "photos", 6, 0)
     before = content(tmp_path)
-    with pytest.raises(InputError, match=r"is inside of .*photos: prepare it with --out"):
+    with pytest.raises(InputError, match=r"is inside .*photos: prepare it with --out and a"):
         prepare(str(tmp_path / "photos"), tmp_path / "photos" / "out", size=8)
     monkeypatch.chdir(tmp_path / "photos")
-    with pytest.raises(InputError, match="is inside of"):
+    with pytest.raises(InputError, match="is inside"):
         prepare(".", size=8)
     assert content(tmp_path) == before
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"size": 5000}, {"kind": "tiff"}])
-def test_options_out_of_range_are_refused(options, tmp_path):
+def test_options_out_of_range_are_rejected(options, tmp_path):
     with pytest.raises(InputError, match=r"--size|--format"):
         prepare(str(tmp_path), tmp_path / "out", **options)
 
 
-def test_a_long_name_of_the_source_is_cut(tmp_path, monkeypatch):
+def test_long_source_name_is_truncated(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_photos(tmp_path / ("n" * 240), 6, 3)
     result = prepare("n" * 240, size=8, processes=1)
@@ -193,9 +193,9 @@ def test_a_long_name_of_the_source_is_cut(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("classes", "words"),
-    [("", "no training images can be read"), ("cat", "images of one class alone can be read")],
+    [("", "no training images can be read"), ("cat", "images of only one class can be read")],
 )
-def test_images_that_cannot_be_read_leave_too_few_classes(classes, words, tmp_path):
+def test_too_few_readable_classes_are_rejected(classes, words, tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         content = encoded(photo()) if name == classes else b"bad"
@@ -204,7 +204,7 @@ def test_images_that_cannot_be_read_leave_too_few_classes(classes, words, tmp_pa
         prepare(str(tmp_path / "photos"), tmp_path / "out", size=8, processes=1)
 
 
-def test_tfds_reads_class_names_that_differ_in_spaces_alone(tmp_path):
+def test_tfds_reads_class_names_that_differ_only_in_spaces(tmp_path):
     for number, name in enumerate((" ", "cat", "cat ")):
         path = tmp_path / "photos" / name / f"{number}.jpg"
         path.parent.mkdir(parents=True)
@@ -222,9 +222,7 @@ def test_tfds_reads_class_names_that_differ_in_spaces_alone(tmp_path):
     ("free", "words"),
     [(30_000, r"82\.9 kB are needed and 30\.0 kB are free"), (7, r"82\.9 kB .* 7 bytes are free")],
 )
-def test_pixels_that_will_not_fit_are_refused_before_anything_is_written(
-    free, words, tmp_path, monkeypatch
-):
+def test_raw_images_that_do_not_fit_are_rejected_before_writing(free, words, tmp_path, monkeypatch):
     make_photos(tmp_path / "photos", 40, 6)
     usage = shutil.disk_usage(tmp_path)._replace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage if path == tmp_path else None)
@@ -232,19 +230,19 @@ def test_pixels_that_will_not_fit_are_refused_before_anything_is_written(
     with pytest.raises(InputError, match=words):
         prepare(str(tmp_path / "photos"), out, size=SIZE, kind="raw")
     assert not out.parent.exists()
-    # What the message advises does it.
+    # The remedy in the message works.
     assert prepare(str(tmp_path / "photos"), out, size=SIZE).report["splits"]
 
 
-def test_a_tfds_set_is_prepared(tmp_path, monkeypatch):
+def test_tfds_set_is_prepared(tmp_path, monkeypatch):
     make_photos(tmp_path / "photos", 12, 6)
     made = prepare(str(tmp_path / "photos"), tmp_path / "tfds" / "toy" / "1.0.0", size=20)
     builder = tfds.builder_from_directory(str(made.folder))
-    monkeypatch.setattr("alexnet_tf.data.tfds_source._find", lambda name, data_dir: builder)
+    monkeypatch.setattr("alexnet_tf.data.tfds._find", lambda name, data_dir: builder)
     again = prepare("toy", tmp_path / "again", size=10)
     (tmp_path / "tfds").rename(tmp_path / "elsewhere")
     moved = tfds.builder_from_directory(str(tmp_path / "elsewhere" / "toy" / "1.0.0"))
-    monkeypatch.setattr("alexnet_tf.data.tfds_source._find", lambda name, data_dir: moved)
+    monkeypatch.setattr("alexnet_tf.data.tfds._find", lambda name, data_dir: moved)
     assert prepare("toy", tmp_path / "again", size=10).was_done
     (tmp_path / "elsewhere").rename(tmp_path / "tfds")
     assert again.report["splits"]["train"]["images"] == 13
@@ -253,14 +251,14 @@ def test_a_tfds_set_is_prepared(tmp_path, monkeypatch):
     assert sorted(first.labels) == sorted(second.labels)
 
 
-def test_gray_images_and_other_sizes_come_out_as_asked(done):
+def test_gray_images_and_other_sizes_are_read(done):
     _, result, _ = done
     gray = open_dataset(result.folder, channels=1).splits["train"]
     assert gray.load(tf.constant(0, tf.int64)).shape == (SIZE, SIZE, 1)
     assert fit_statistics(gray, 16, cache=False)[0].mean_image.shape == (16, 16, 1)
 
 
-def test_a_set_that_is_not_all_there_is_named(done, tmp_path):
+def test_opening_a_damaged_set_is_rejected(done, tmp_path):
     _, result, _ = done
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", result.folder, copy], check=True)
@@ -281,7 +279,7 @@ def test_a_set_that_is_not_all_there_is_named(done, tmp_path):
 
 
 @pytest.mark.parametrize("lost", ["*train.tfrecord*", "index-train.npz", "report.json"])
-def test_prepared_again_it_sees_what_is_not_there(lost, done, tmp_path):
+def test_prepare_again_finds_missing_files(lost, done, tmp_path):
     photos, result, kind = done
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", result.folder, copy], check=True)
@@ -291,7 +289,7 @@ def test_prepared_again_it_sees_what_is_not_there(lost, done, tmp_path):
         prepare(str(photos), copy, size=SIZE, kind=kind)
 
 
-def test_a_damaged_report_is_named(done, tmp_path):
+def test_damaged_report_is_rejected(done, tmp_path):
     photos, result, kind = done
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", result.folder, copy], check=True)

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from alexnet_tf.cli import main
+from alexnet_tf.network_settings import Convolution
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import Convolution
 from alexnet_tf.training.train import train
 
-CLASSES = ("<b>bold & $5", "dark", "猫")  # what HTML and matplotlib could stumble over
+CLASSES = ("<b>bold & $5", "dark", "猫")  # special in HTML and matplotlib
 
 
 def command(*words):
@@ -28,9 +28,9 @@ def command(*words):
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
-    """A folder with images in three classes, and a run on them that learned nothing.
+    """A folder with images in three classes, and a run whose weights are the initial ones.
 
-    Its rate is so small that the weights stay as they were.
+    Its learning rate is too small to change the weights.
     """
     home = tmp_path_factory.mktemp("home")
     random = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def _own_cache(home, monkeypatch):
 
 @pytest.fixture(scope="session")
 def made(home):
-    """What `report --json` printed, and what it wrote into the run's folder."""
+    """What `report --json` printed, after writing its files into the run's folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
         code, out, err = command("report", "--run", home / "run", "--json")

@@ -43,7 +43,7 @@ def test_images_load_and_nothing_overflows(shown, width, scheme):
     broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.alt)"
     assert page.evaluate(broken) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    # What is wider scrolls inside its own box, and every text starts inside the page.
+    # Wider elements scroll inside their own box.
     outside = """[...document.querySelectorAll('body *')].filter(e => {
         const box = e.getBoundingClientRect();
         return box.width && !e.closest('.scroll, .skip, .hidden') && box.right > innerWidth + 1;
@@ -65,13 +65,13 @@ def test_dark_mode_darkens_the_page_and_its_charts(shown):
     assert all(light != dark for light, dark in pairs)
 
 
-def test_the_page_can_be_gone_through_by_keyboard(shown):
+def test_page_is_navigable_by_keyboard(shown):
     page = shown(1280)
     focused = "document.activeElement.getAttribute('href') || document.activeElement.className"
     page.keyboard.press("Tab")
-    assert page.evaluate(focused) == "#numbers"  # the way past the contents
+    assert page.evaluate(focused) == "#numbers"  # the skip link
     box = page.evaluate("document.activeElement.getBoundingClientRect().toJSON()")
-    assert box["left"] >= 0  # it shows itself
+    assert box["left"] >= 0  # visible when focused
     order = []
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -80,7 +80,7 @@ def test_the_page_can_be_gone_through_by_keyboard(shown):
         "[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))"
     )
     assert order[: len(links)] == links
-    assert "scroll" in order  # wide tables and pictures can be scrolled
+    assert "scroll" in order  # wide tables and figures can be scrolled
     page.keyboard.press("Tab")
     page.locator("nav a").last.press("Enter")
     assert page.evaluate("location.hash") == links[-1]

@@ -177,7 +177,7 @@ def special(folder: Path) -> dict[str, tuple[Callable[[], None], str]]:
             "",
         ),
         "loop": (lambda: (folder / "loop").symlink_to(folder), "listed already"),
-        "pipe.jpg": (lambda: os.mkfifo(folder / "pipe.jpg"), "no regular file"),
+        "pipe.jpg": (lambda: os.mkfifo(folder / "pipe.jpg"), "not a regular file"),
         "huge.jpg": (
             lambda: os.truncate(os.open(folder / "huge.jpg", os.O_CREAT | os.O_RDWR), 2**33),
             "larger than",

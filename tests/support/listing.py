@@ -1,8 +1,8 @@
-"""What tests of the sources share: images to list, and what was listed of them."""
+"""Helpers for tests of the sources: write images, read what was listed."""
 
 from hostile import encoded, photo
 
-from alexnet_tf.prepare.items import SKIPPED
+from alexnet_tf.prepare.source import SKIPPED
 
 
 def write(path, seed=0):

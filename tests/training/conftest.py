@@ -3,8 +3,9 @@ import pytest
 from PIL import Image
 
 import alexnet_tf as an
+from alexnet_tf.network_settings import Convolution
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import Convolution, Schedule
+from alexnet_tf.settings import Schedule
 from alexnet_tf.training.run_folder import Saver
 
 

@@ -18,8 +18,8 @@ from alexnet_tf.data.pipeline import training_batches
 from alexnet_tf.data.shapes import CLASS_NAMES, draw_example
 from alexnet_tf.data.statistics import fit_statistics
 from alexnet_tf.model.networks import build_model
+from alexnet_tf.network_settings import Convolution
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.settings import Convolution
 from alexnet_tf.training.optimizers import PaperMomentum
 from alexnet_tf.training.state import Totals
 from alexnet_tf.training.step import TrainingStep

@@ -99,7 +99,7 @@ def test_unknown_class_weights_are_rejected(tiny_recipe):
 def test_class_weight_equals_repeating_the_examples(prepared, tiny_recipe):
     """One update with weights 3, 1, 1 is that of three times the first class's loss."""
     examples = open_dataset(prepared).splits["train"]
-    recipe = tiny_recipe.replace(dropout=0.0, weight_decay=0.0)
+    recipe = tiny_recipe.replace(dropout=0.0, weight_decay=0.0, lighting_std=0.0)
     statistics, _ = fit_statistics(examples, recipe.resize_pixels, cache=False)
 
     def updated(class_weights, scale):
@@ -107,7 +107,7 @@ def test_class_weight_equals_repeating_the_examples(prepared, tiny_recipe):
         optimizer = PaperMomentum(0.01 * scale, 0.0, 0.0)
         optimizer.build(model.trainable_variables)
         step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0)
-        options = {"seed": 0, "epoch": 0, "batch_size": 90, "lighting": False}
+        options = {"seed": 0, "epoch": 0, "batch_size": 90}
         batches = training_batches(
             examples, recipe, statistics, class_weights=class_weights, **options
         )

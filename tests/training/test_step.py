@@ -12,11 +12,11 @@ import tensorflow as tf
 
 import alexnet_tf as an
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.training import checkpoints, optimizers
-from alexnet_tf.training import step as step_module
+from alexnet_tf.training import checkpoints, loss_scale, optimizers
+from alexnet_tf.training.loss_scale import INITIAL_LOSS_SCALE, LossScale
 from alexnet_tf.training.optimizers import PaperMomentum, make_optimizer
 from alexnet_tf.training.state import Totals
-from alexnet_tf.training.step import INITIAL_LOSS_SCALE, LossScale, TrainingStep
+from alexnet_tf.training.step import TrainingStep
 
 ROOT = Path(__file__).parents[2]
 DIVISOR = 1.1  # of the 2012 code
@@ -260,7 +260,7 @@ def test_overflow_skips_the_update_and_halves_the_loss_scale(
 
 
 def test_updates_without_overflow_double_the_loss_scale(tiny_recipe, monkeypatch):
-    monkeypatch.setattr(step_module, "_UPDATES_UNTIL_LARGER", 2)
+    monkeypatch.setattr(loss_scale, "_UPDATES_UNTIL_LARGER", 2)
     scale = LossScale()
     trained(tiny_recipe, scale, updates=5)
     assert (scale.value.numpy(), scale.good_in_row.numpy()) == (4 * INITIAL_LOSS_SCALE, 1)
@@ -276,11 +276,11 @@ def test_resume_in_float16_restores_the_loss_scale(tiny_recipe, photos, tmp_path
         tensors, _, _ = checkpoints.read_newest(tmp_path / folder / "checkpoints")
         return float(tensors["loss_scale/value"]), int(tensors["loss_scale/in_row"])
 
-    monkeypatch.setattr(step_module, "INITIAL_LOSS_SCALE", 1024.0)
+    monkeypatch.setattr(loss_scale, "INITIAL_LOSS_SCALE", 1024.0)
     whole = run("whole", epochs=2, precision="float16")
     run("cut", epochs=1, precision="float16")
     updates = scale_saved("cut")[1]
-    monkeypatch.setattr(step_module, "INITIAL_LOSS_SCALE", 2048.0)  # of new runs
+    monkeypatch.setattr(loss_scale, "INITIAL_LOSS_SCALE", 2048.0)  # of new runs
     an.train(run_dir=tmp_path / "cut", resume=True, epochs=2, quiet=True)
     assert scale_saved("cut") == scale_saved("whole") == (1024.0, 2 * updates)
     models = [an.load_model(tmp_path / name / "last.keras") for name in ("whole", "cut")]

@@ -9,7 +9,7 @@ from run_records import epoch_record
 
 import alexnet_tf as an
 from alexnet_tf.errors import InputError
-from alexnet_tf.figures.figure import png_bytes
+from alexnet_tf.figures.canvas import png_bytes
 from alexnet_tf.figures.kernels import draw_kernels
 from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.training import trainer

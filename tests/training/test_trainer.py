@@ -42,7 +42,7 @@ def test_damaged_images_are_reported_and_skipped_up_to_one_percent(
     (damaged.parent / "notes.txt").write_text("none")
     go(tiny_recipe, photos, tmp_path / "run", epochs=1)
     said = capfd.readouterr().err
-    assert str(damaged) in said and "1 file is left out" in said
+    assert str(damaged) in said and "1 file is skipped" in said
     assert runs.read_run(tmp_path / "run").dataset.train_examples == 209
     for i in range(100, 105):
         (photos / "train" / "red" / f"{i}.png").write_bytes(b"no image")

@@ -1,7 +1,7 @@
 """Batch normalization in TensorFlow's fused kernels, over the real examples of a batch alone."""
 
 import contextlib
-import threading
+import contextvars
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -18,14 +18,10 @@ class _BatchWeights(NamedTuple):
     is_full: tf.Tensor  # bool scalar: no row is a padding example
 
 
-class _Scopes(threading.local):
-    """The scopes entered in this thread; a strategy runs each replica in a thread of its own."""
-
-    def __init__(self) -> None:
-        self.stack: list[_BatchWeights] = []
-
-
-_scopes = _Scopes()
+# Of this thread alone: a strategy runs each replica in a thread of its own.
+_batch_weights: contextvars.ContextVar[_BatchWeights | None] = contextvars.ContextVar(
+    "batch_weights", default=None
+)
 
 
 @contextlib.contextmanager
@@ -43,11 +39,11 @@ def padding_scope(weights: tf.Tensor) -> Iterator[None]:
       Nothing.
     """
     weights = tf.cast(weights, tf.float32)
-    _scopes.stack.append(_BatchWeights(weights, tf.reduce_all(weights == 1)))
+    token = _batch_weights.set(_BatchWeights(weights, tf.reduce_all(weights == 1)))
     try:
         yield
     finally:
-        _scopes.stack.pop()
+        _batch_weights.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -83,7 +79,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Returns the normalized activations."""
         inputs = tf.convert_to_tensor(inputs)
         training = bool(training) and self.trainable
-        batch = _scopes.stack[-1] if _scopes.stack and training else None
+        batch = _batch_weights.get() if training else None
         is_fused = mask is None and self._fits(inputs, training)
         if batch is not None:
             return self._by_real_examples(inputs, batch, mask, is_fused)

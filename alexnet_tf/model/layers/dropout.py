@@ -8,8 +8,8 @@ use a seed generator like Keras' own.
 """
 
 import contextlib
+import contextvars
 import math
-import threading
 import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -31,14 +31,10 @@ class _Position(NamedTuple):
     parts: int
 
 
-class _Positions(threading.local):
-    """The scopes entered in this thread; a strategy runs each replica in a thread of its own."""
-
-    def __init__(self) -> None:
-        self.stack: list[_Position] = []
-
-
-_positions = _Positions()
+# Of this thread alone: a strategy runs each replica in a thread of its own.
+_position: contextvars.ContextVar[_Position | None] = contextvars.ContextVar(
+    "position", default=None
+)
 
 
 @contextlib.contextmanager
@@ -61,11 +57,11 @@ def dropout_scope(
     Yields:
       Nothing.
     """
-    _positions.stack.append(_Position(seed, step, first_row, part, parts))
+    token = _position.set(_Position(seed, step, first_row, part, parts))
     try:
         yield
     finally:
-        _positions.stack.pop()
+        _position.reset(token)
 
 
 class _Dropout(keras.layers.Layer):
@@ -84,7 +80,7 @@ class _Dropout(keras.layers.Layer):
     def _kept(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns a mask of the input's shape and dtype: 1 for units that are kept, else 0."""
         units = math.prod(inputs.shape[1:])
-        position = _positions.stack[-1] if _positions.stack else None
+        position = _position.get()
         part, parts = (position.part, position.parts) if position else (0, 1)
         # Each row has counters of its own.
         counters_per_row = -(-units * parts // _WORDS_PER_COUNTER)

@@ -24,8 +24,8 @@ class MeanSubtraction(keras.layers.Layer):
       scale: Sequence of floats: one factor, or one per channel in RGB order.
       channel_order: "rgb", or "bgr" to reverse the channels of the output.
       resize_pixels: Integer: the length in pixels to which the shorter side of a photo is resized
-        before the network's crop is taken, or None. The layer does not use it: what prepares
-        images for the model reads it.
+        before the network's crop is cut, or None. The layer does not use it: code that
+        prepares images for the model reads it.
       mean: The initial mean: anything that broadcasts to `(height, width, channels)`, on the
         0..255 scale in RGB order, or None for zeros.
       **kwargs: Keyword arguments of `keras.layers.Layer`.

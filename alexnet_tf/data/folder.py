@@ -1,0 +1,300 @@
+"""Data sets that are folders of image files.
+
+Images are in one folder per class, `<split>/<class>/<image>`. The images of val and test may also
+be side by side, as those of ImageNet (`val/`) and Tiny ImageNet (`val/images/`). Their labels are
+then in a table in that folder or in the data set's folder:
+  - `val_annotations.txt` (Tiny ImageNet): file name and class, separated by tabs;
+  - `LOC_val_solution.csv` (Kaggle): ImageId and PredictionString, which begins with the class;
+  - a CSV file named after the split, such as `val_labels.csv`, with the columns ImageId and Class.
+"""
+
+import collections
+import csv
+import functools
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from alexnet_tf.data.dataset import DataSet, Splits, split_folders
+from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.errors import InputError
+from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, is_image, printable
+from alexnet_tf.system import command_name
+
+TABLE_ENDINGS = (".csv", ".tsv")
+_MAX_TABLE_BYTES = 2**28
+_IMAGES = "images"  # Tiny ImageNet keeps a class's or a split's images in a folder of this name
+_WORDS = "words.txt"
+_VALIDATION = ("val", "valid", "validation")
+_NAME_COLUMNS = ("imageid", "image_id", "image", "filename", "file", "id", "name")
+_LABEL_COLUMNS = ("class", "label", "predictionstring", "category", "wnid", "synset")
+
+# Reasons why files are skipped.
+_NO_EXTENSION = f"without an image extension ({' '.join(IMAGE_EXTENSIONS)})"
+_BELOW = "in folders below a class folder"
+_NOT_A_FILE = "not a regular file (a pipe or the like)"
+_NOT_IN_TABLE = "without a class of train/ in the table of labels"
+_UNLABELED = "in a test split without labels"
+
+Skipped = collections.Counter[str]  # number of files by reason
+
+
+def open_folder(name: str, *, channels: int = 3) -> DataSet:
+    """Open a folder of images.
+
+    Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
+    test (testing), or `<class>/<image>`, which is a train split alone. Hidden files are ignored.
+    Files without an image extension and files in folders below the class folders are skipped, and
+    the data set reports how many.
+
+    Args:
+      name: The folder.
+      channels: 3 or 1, to which images are converted.
+
+    Returns:
+      The data set; classes are the train split's folders, sorted by name. Bytes of their names that
+      are not UTF-8 are escaped.
+
+    Raises:
+      InputError: The folder does not exist or is empty, has one class, has a class folder without
+        images, or val or test has a class that train does not have.
+    """
+    root = expanded(name)
+    if not root.is_dir():
+        raise InputError(f"--dataset {name}: folder not found")
+    command = f"{command_name()} prepare {shlex.quote(name)}"
+    folders = _class_folders(root)
+    if not folders:
+        raise InputError(
+            f"--dataset {name}: the folder has no class folders: "
+            "expected train/<class>/<image> and val/<class>/<image>, or <class>/<image>"
+            f"{_table_hint(root, command)}"
+        )
+    found = split_folders(folders) or {"train": root}
+    if "train" not in found:
+        others = ", ".join(f"{folder.name}/" for folder in found.values())
+        raise InputError(f"--dataset {name}: train/ not found beside {others}")
+    classes = tuple(folder.name for folder in _class_folders(found["train"]))
+    class_names = class_words(root, classes)
+    if len(classes) < 2:
+        what = f"one class folder ({class_names[0]})" if classes else "no class folders"
+        raise InputError(
+            f"{found['train']} has {what}: a data set needs at least two classes"
+            f"{_table_hint(root, command)}"
+        )
+    skipped: Skipped = collections.Counter()
+    files = {}
+    for split, folder in found.items():
+        if split == "train" or not is_flat(folder):
+            files[split] = _class_files(folder, classes, skipped, command)
+        elif split == "test" and _is_unlabeled(root, folder):
+            skipped[_UNLABELED] += sum(1 for _ in images_folder(folder).iterdir())
+        else:
+            files[split] = _files_in_table(root, folder, classes, skipped)
+    readers = {
+        split: functools.partial(FileExamples, paths, labels, channels=channels)
+        for split, (paths, labels) in files.items()
+    }
+    shown, origin = printable(name), printable(str(root.absolute()))
+    message = _skipped_message(shown, skipped, printable(command))
+    return DataSet(shown, class_names, Splits(readers), origin, channels, message)
+
+
+def images_folder(folder: Path) -> Path:
+    """Return `folder/images` if all images of the folder are there, as in Tiny ImageNet."""
+    inner = folder / _IMAGES
+    return inner if inner.is_dir() and not any(_image_files(folder)) else folder
+
+
+def is_flat(folder: Path) -> bool:
+    """Return whether a split's folder holds images, but no class folders."""
+    names = [class_folder.name for class_folder in _class_folders(folder)]
+    return names == [_IMAGES] or (not names and any(_image_files(folder)))
+
+
+def flat_labels(root: Path, folder: Path) -> tuple[dict[str, str], Path]:
+    """Read the classes of the images in a split without class folders.
+
+    Args:
+      root: The data set's folder.
+      folder: The split's folder, such as `root/val`.
+
+    Returns:
+      The classes by the image's file name without extension, and the path of the table.
+
+    Raises:
+      InputError: No table was found, or it is damaged.
+    """
+    for table in _tables(root, folder):
+        labels = _read_table(table)
+        if labels:
+            return labels, table
+    count = sum(1 for _ in _image_files(images_folder(folder)))
+    name = folder.name
+    raise InputError(
+        f"{printable(str(folder))} has {count:,} images and no class folders: their classes are "
+        f"expected in {name}_annotations.txt, LOC_{name}_solution.csv or {name}_labels.csv "
+        "(columns ImageId,Class) in the data set's folder, or sort the images into class folders"
+    )
+
+
+def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the class names of `words.txt`, or names of class folders that it does not have."""
+    path = root / _WORDS
+    words: dict[str, str] = {}
+    if path.is_file() and path.stat().st_size <= _MAX_TABLE_BYTES:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            wnid, tab, text = line.partition("\t")
+            if tab and text.strip():
+                words[wnid] = text.strip()
+    names = [words.get(name, printable(name)) for name in classes]
+    return tuple(
+        f"{name} ({folder})" if folder in words and names.count(name) > 1 else name
+        for name, folder in zip(names, classes, strict=True)
+    )
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, without hidden ones, sorted by name."""
+    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
+def _image_files(folder: Path) -> Iterator[Path]:
+    """Yield the image files directly in a folder."""
+    return (path for path in folder.iterdir() if is_image(path.name))
+
+
+def _class_files(
+    folder: Path, classes: tuple[str, ...], skipped: Skipped, command: str
+) -> tuple[list[str], np.ndarray]:
+    """Return the image files in a split's class folders, and their labels."""
+    paths: list[str] = []
+    labels: list[int] = []
+    numbers = {name: number for number, name in enumerate(classes)}
+    for class_folder in _class_folders(folder):
+        if class_folder.name not in numbers:
+            raise InputError(f"{class_folder} is a class that the train split does not have")
+        images = _scan_folder(images_folder(class_folder), skipped)
+        if not images:
+            raise InputError(
+                f"class folder {class_folder} has no images directly in it (looked for "
+                f"{' '.join(IMAGE_EXTENSIONS)}): `{command}` reads files at any depth"
+            )
+        paths += images
+        labels += [numbers[class_folder.name]] * len(images)
+    if not paths:
+        raise InputError(f"{folder} has no class folders")
+    return paths, np.asarray(labels, np.int64)
+
+
+def _files_in_table(
+    root: Path, folder: Path, classes: tuple[str, ...], skipped: Skipped
+) -> tuple[list[str], np.ndarray]:
+    """Return the images of a split without class folders, and their labels from its table."""
+    wanted, _ = flat_labels(root, folder)
+    numbers = {name: number for number, name in enumerate(classes)}
+    images = _scan_folder(images_folder(folder), skipped)
+    labels = [numbers.get(wanted.get(Path(image).stem, ""), -1) for image in images]
+    known = [(image, label) for image, label in zip(images, labels, strict=True) if label >= 0]
+    if not known:
+        raise InputError(
+            f"{folder}: its table names none of the {len(images):,} images with a class of train/"
+        )
+    skipped[_NOT_IN_TABLE] += len(images) - len(known)
+    return [image for image, _ in known], np.asarray([label for _, label in known], np.int64)
+
+
+def _is_unlabeled(root: Path, folder: Path) -> bool:
+    """Return whether no table has the labels of a split, as the test split of a challenge."""
+    try:
+        flat_labels(root, folder)
+    except InputError:
+        return True
+    return False
+
+
+def _scan_folder(folder: Path, skipped: Skipped) -> list[str]:
+    """Return the image files directly in a folder, sorted by name; count the skipped files."""
+    images = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                skipped[_BELOW] += _count_files(entry.path)
+            elif not is_image(entry.name):
+                skipped[_NO_EXTENSION] += 1
+            # A broken link counts as an image, so that it is reported as missing.
+            elif entry.is_file() or not Path(entry.path).exists():
+                images.append(entry.path)
+            else:  # a pipe, say: reading it would wait forever
+                skipped[_NOT_A_FILE] += 1
+    return sorted(images)
+
+
+def _count_files(folder: str) -> int:
+    """Return the number of files at any depth below a folder, without hidden ones."""
+    count = 0
+    for _, folders, files in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        count += sum(not name.startswith(".") for name in files)
+    return count
+
+
+def _tables(root: Path, folder: Path) -> Iterator[Path]:
+    """Yield the files that may hold a split's labels, the most specific first."""
+    name = folder.name.lower()
+    split = f"({'|'.join(_VALIDATION)})" if name in _VALIDATION else re.escape(name)
+    pattern = re.compile(rf"(.*[^a-z])?{split}([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
+    for parent in (folder, root):
+        for path in sorted(parent.iterdir()):
+            if path.is_file() and pattern.fullmatch(path.name):
+                yield path
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    """Return classes by file name without extension; {} if the file is not a table of labels."""
+    if path.stat().st_size > _MAX_TABLE_BYTES:
+        raise InputError(f"{printable(str(path))} is too large for a table of labels")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{printable(str(path))} is damaged: it is not UTF-8 text") from None
+    if path.suffix.lower() == ".txt":
+        rows = [line.split("\t") for line in text.splitlines()]
+        return {Path(row[0]).stem: row[1] for row in rows if len(row) > 1 and is_image(row[0])}
+    try:
+        table = csv.DictReader(text.splitlines())
+        columns = {column.strip().lower(): column for column in table.fieldnames or () if column}
+        name = next((columns[c] for c in _NAME_COLUMNS if c in columns), None)
+        label = next((columns[c] for c in _LABEL_COLUMNS if c in columns), None)
+        if name is None or label is None:
+            return {}
+        found = {}
+        for row in table:
+            if row[name] and (row[label] or "").split():
+                stem = Path(row[name]).stem if is_image(row[name]) else row[name]
+                found[stem] = row[label].split()[0] if "predict" in label.lower() else row[label]
+        return found
+    except csv.Error as error:
+        raise InputError(f"{printable(str(path))} is damaged: {error}") from None
+
+
+def _table_hint(root: Path, command: str) -> str:
+    """Return what to do if a folder has a table instead of class folders; "" if it has none."""
+    tables = sorted(f.name for f in root.iterdir() if f.suffix.lower() in TABLE_ENDINGS)
+    return f"; `{command}` reads images with the table {tables[0]}" if tables else ""
+
+
+def _skipped_message(name: str, skipped: Skipped, command: str) -> str:
+    """Return one line about the skipped files, "" if there are none."""
+    total = skipped.total()
+    if not total:
+        return ""
+    reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(skipped.items()) if count)
+    are = "file is" if total == 1 else "files are"
+    return f"{name}: {total:,} {are} skipped, {reasons}: `{command}` reads them or reports why not"

@@ -1,0 +1,165 @@
+"""Summary of a data set: splits, classes, sizes, and a picture of augmented examples."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from alexnet_tf.data.augment import epoch_order, permutation
+from alexnet_tf.data.dataset import DataSet
+from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.images import apply_color_jitter, apply_lighting, resize_and_crop
+from alexnet_tf.data.pipeline import imbalance, training_batches
+from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.files import atomic_path, printable
+from alexnet_tf.settings import Recipe
+
+_SAMPLE_SIZE = 200
+_STREAM_SAMPLE = 25
+_ROWS, _EPOCHS = 8, 5  # of the picture
+_INCHES = 1.5  # width of an image in the picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Randomly drawn examples of a split.
+
+    Attributes:
+      readable: int64, indices of the examples that can be read, in ascending order.
+      sizes: Their (width, height) in pixels, as stored.
+      unreadable: Names of the other examples.
+    """
+
+    readable: np.ndarray
+    sizes: list[tuple[int, int]]
+    unreadable: list[str]
+
+
+def read_sample(examples: Examples, limit: int = _SAMPLE_SIZE) -> Sample:
+    """Read up to `limit` examples."""
+    readable, sizes, unreadable = [], [], []
+    for index in sorted(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:limit].tolist()):
+        try:
+            height, width, _ = examples.load(tf.constant(index, tf.int64)).shape
+        except tf.errors.OpError:
+            unreadable.append(printable(examples.name(index)))
+        else:
+            readable.append(index)
+            sizes.append((int(width), int(height)))
+    return Sample(np.asarray(readable, np.int64), sizes, unreadable)
+
+
+def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
+    """Return the summary of a data set as JSON values.
+
+    Args:
+      dataset: The data set.
+      sample: Sample of the training examples, for their sizes; None without a train split.
+    """
+    splits = {}
+    for split, examples in dataset.splits.items():
+        counts = np.bincount(examples.labels, minlength=len(dataset.class_names))
+        splits[split] = {
+            "examples": len(examples),
+            "per_class": dict(zip(dataset.class_names, counts.tolist(), strict=True)),
+        }
+    values: dict[str, Any] = {
+        "name": dataset.name,
+        "origin": dataset.origin,
+        "classes": len(dataset.class_names),
+        "channels": dataset.channels,
+        "splits": splits,
+    }
+    if "train" in dataset.splits:
+        train = dataset.splits["train"]
+        values["imbalance"] = imbalance(train.labels, len(dataset.class_names))
+    if dataset.skipped_files:
+        values["left_out"] = dataset.skipped_files
+    if sample is not None:
+        values["sizes"] = {
+            "sampled": len(sample.sizes) + len(sample.unreadable),
+            "width": _spread([width for width, _ in sample.sizes]),
+            "height": _spread([height for _, height in sample.sizes]),
+            "unreadable": sample.unreadable,
+        }
+    return values
+
+
+def _spread(values: list[int]) -> dict[str, int] | None:
+    """Return the smallest, median and largest value; None without values."""
+    if not values:
+        return None
+    return {"smallest": min(values), "median": int(np.median(values)), "largest": max(values)}
+
+
+def draw_examples(
+    examples: Examples,
+    class_names: Sequence[str],
+    recipe: Recipe,
+    statistics: Statistics,
+    path: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    text_style: Mapping[str, Any] | None = None,
+) -> None:
+    """Draw examples as stored, and with the augmentation of a run's first epochs.
+
+    One row per example: first the resized image, then the augmented image of each epoch (clipped to
+    0..255, which training does not do).
+
+    Args:
+      examples: Training examples, from which a few are chosen by seed.
+      class_names: Names by class number, short and in letters that can be drawn.
+      recipe: Gives sizes, flip and lighting.
+      statistics: Give the RGB principal components.
+      path: The picture's file; its extension selects the format.
+      seed: Seed of the run.
+      text_style: Arguments of matplotlib's text for the names.
+    """
+    chosen = examples.subset(np.sort(epoch_order(seed, 0, len(examples))[:_ROWS]))
+    rows = len(chosen)
+    stored = [
+        np.asarray(resize_and_crop(chosen.load(i), recipe.resize_pixels)) for i in range(rows)
+    ]
+    columns = [_augmented(chosen, recipe, statistics, seed, epoch) for epoch in range(_EPOCHS)]
+    figure = Figure(
+        figsize=(_INCHES * (_EPOCHS + 1), _INCHES * 1.12 * rows + 0.4), layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, _EPOCHS + 1, squeeze=False)
+    for row in range(rows):
+        for column, image in enumerate([stored[row], *(images[row] for images in columns)]):
+            axes = grid[row][column]
+            axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
+            axes.set_axis_off()
+        name = class_names[chosen.labels[row]]
+        grid[row][0].set_title(name, fontsize=7, loc="left", pad=2, **text_style or {})
+    for epoch in range(_EPOCHS):
+        grid[0][epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7, loc="left", pad=2)
+    with atomic_path(path) as temporary, matplotlib.rc_context({"savefig.dpi": 110}):
+        figure.savefig(temporary)
+
+
+def _augmented(
+    examples: Examples, recipe: Recipe, statistics: Statistics, seed: int, epoch: int
+) -> np.ndarray:
+    """Return an epoch's images in the order of the examples: uint8 [n, p, p, c]."""
+    size = len(examples)
+    (batch,) = training_batches(
+        examples, recipe, statistics, seed=seed, epoch=epoch, batch_size=size
+    ).as_numpy_iterator()
+    images = batch["image"].astype(np.float32)
+    if "jitter" in batch:
+        images = np.asarray(apply_color_jitter(images, batch["jitter"]))
+    if images.shape[-1] == 3:
+        mean = statistics.mean_image.mean(axis=(0, 1))
+        images = np.asarray(apply_lighting(images, batch["offset"], recipe.lighting_divisor, mean))
+    in_order = np.empty_like(images)
+    in_order[epoch_order(seed, epoch, size)] = images
+    return np.clip(np.round(in_order), 0, 255).astype(np.uint8)

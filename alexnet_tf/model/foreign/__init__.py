@@ -1,1 +1,0 @@
-"""Import of weights from Caffe, torchvision and Keras. The files are not trusted."""

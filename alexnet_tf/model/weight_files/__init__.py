@@ -1,0 +1,1 @@
+"""Import weights from files of Caffe, PyTorch and Keras, which are not trusted."""

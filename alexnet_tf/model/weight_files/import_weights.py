@@ -1,0 +1,218 @@
+"""Build a model with weights from Caffe, torchvision or Keras.
+
+Names, shapes and types are checked before an array is read, and its numbers before they are used.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import keras
+import numpy as np
+
+from alexnet_tf import imagenet, paper
+from alexnet_tf.errors import InputError, choose
+from alexnet_tf.model.networks import build_model
+from alexnet_tf.model.persistence import is_finite
+from alexnet_tf.model.weight_files.formats import Fc6Order, Format, find_format
+from alexnet_tf.model.weight_files.reading import StoredArrays
+from alexnet_tf.model.weight_files.tensor_files import read_keras_weights
+from alexnet_tf.network_settings import Network
+from alexnet_tf.recipes import get_recipe
+from alexnet_tf.settings import Recipe
+
+# The mean RGB of ILSVRC-2012's training images, which BVLC's models subtract.
+CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
+
+_CONVERTED = ("float16", "float64")
+
+
+class _Source(NamedTuple):
+    """The array in the file that a weight of the model is read from.
+
+    Attributes:
+      name: The array's name.
+      shape: The array's shape.
+      weight: The model's weight.
+      outputs_first: Whether the array is a kernel with its outputs first, unlike Keras'.
+      flattened: Height, width and channels of the layer's inputs before they were flattened, if
+        the array has the channels first; else None.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    weight: Any
+    outputs_first: bool
+    flattened: tuple[int, int, int] | None
+
+
+def import_weights(
+    path: str | os.PathLike[str],
+    *,
+    recipe: str | Recipe | None = None,
+    class_names: Sequence[str] | None = None,
+    fc6_order: Fc6Order | None = None,
+    on_message: Callable[[str], None] | None = None,
+) -> keras.Model:
+    """Builds a model with weights from Caffe, torchvision or Keras.
+
+    Args:
+      path: BVLC AlexNet as `.caffemodel`, `.onnx` or an `.npy` dictionary {"conv1": [weights,
+        biases], ...}; torchvision's alexnet as `.pth` or `.safetensors`; or Keras weights, as
+        `.weights.h5` of Keras 3 or `.h5` of Keras 1 or 2.
+      recipe: The network that the weights belong to. None: `caffe` for BVLC's files, `torchvision`
+        for torchvision's, `paper` for Keras'.
+      class_names: By class index; None: ImageNet's if there are 1000 classes.
+      fc6_order: How the inputs of the first dense layer are flattened, which its shape does not
+        show: "chw" (channels first, as in Caffe and PyTorch) or "hwc" (channels last, as in Keras).
+        None: "hwc" for `.npy` and Keras' files, "chw" for the others.
+      on_message: Called with one line for each type that is converted to float32.
+
+    Returns:
+      The model, in float32. Like every model of this package it takes RGB 0..255; channel order and
+      mean are handled inside.
+
+    Raises:
+      InputError: The file does not exist, is damaged or is not of a supported format; a weight is
+        missing, has another shape or type, or is NaN or infinite; or the number of class names is
+        not the number of classes.
+    """
+    path = Path(path)
+    file_format = find_format(path)
+    order = choose(fc6_order or file_format.fc6_order, get_args(Fc6Order), "--fc6-order")
+    chosen = recipe or file_format.recipe or "paper"
+    chosen = get_recipe(chosen) if isinstance(chosen, str) else chosen
+    if file_format.recipe is not None and chosen.network.norm == "batch":
+        raise InputError(
+            f"{path}: {path.suffix} weights have no batch normalization, which {chosen.name} has: "
+            f"give --recipe {file_format.recipe}"
+        )
+    arrays = file_format.read(path)
+    classes = _classes(path, arrays, file_format, chosen.network)
+    if class_names is None and classes == paper.CLASSES:
+        class_names = imagenet.class_names()
+    has_mean = file_format.read is read_keras_weights
+    model = build_model(
+        chosen,
+        classes=classes,
+        class_names=class_names,
+        mean=None if has_mean or chosen.network.mean != "image" else CAFFE_MEAN,
+    )
+    sources = _sources(model, file_format, order, chosen.network, has_mean)
+    _check(path, arrays, sources, file_format)
+    if on_message is not None:
+        for line in _conversions(path, arrays, sources):
+            on_message(line)
+    for source in sources:
+        _assign(path, arrays, source)
+    return model
+
+
+def _classes(path: Path, arrays: StoredArrays, file_format: Format, network: Network) -> int:
+    """Returns the number of classes of the file's last layer."""
+    last = f"fc{len(network.convolutions) + len(network.hidden_units) + 1}"
+    name = file_format.name(last, 1, network)
+    if name not in arrays:
+        raise InputError(f"{path}: {name}, the biases of {last}, not found. {_found(arrays)}")
+    shape = arrays[name].shape
+    if len(shape) != 1 or shape[0] < 2:
+        raise InputError(f"{path}: {name} is {shape}, expected one number per class")
+    return int(shape[0])
+
+
+def _sources(
+    model: keras.Model, file_format: Format, order: str, network: Network, has_mean: bool
+) -> list[_Source]:
+    """Returns where each weight of the model is read from."""
+    first_dense = f"fc{len(network.convolutions) + 1}"
+    sources = []
+    for layer in model.layers:
+        if not layer.weights or "dropout" in layer.name or (layer.name == "mean" and not has_mean):
+            continue
+        for number, weight in enumerate(layer.weights):
+            is_kernel = number == 0
+            outputs_first = file_format.outputs_first and is_kernel
+            shape = tuple(int(side) for side in weight.shape)
+            if outputs_first:
+                shape = (*shape[:-3:-1], *shape[:-2])
+            flattened = None
+            if order == "chw" and is_kernel and layer.name == first_dense:
+                flattened = model.get_layer("flatten").input.shape[1:]
+            name = file_format.name(layer.name, number, network)
+            sources.append(_Source(name, shape, weight, outputs_first, flattened))
+    return sources
+
+
+def _in_keras_layout(array: np.ndarray, source: _Source) -> np.ndarray:
+    """Returns an array with its axes, and the inputs of fc6, in Keras' order."""
+    if source.outputs_first:
+        array = array.transpose(*range(2, array.ndim), 1, 0)
+    if source.flattened is not None:
+        rows, columns, channels = source.flattened
+        cube = array.reshape(channels, rows, columns, -1).transpose(1, 2, 0, 3)
+        array = cube.reshape(array.shape)
+    return array
+
+
+def _check(path: Path, arrays: StoredArrays, sources: list[_Source], file_format: Format) -> None:
+    """Checks names, shapes and types before any array is read.
+
+    Raises:
+      InputError: An array is missing or unexpected, or has another shape or type.
+    """
+    for source in sources:
+        entry = arrays.get(source.name)
+        if entry is None:
+            raise InputError(f"{path}: {source.name} not found. {_found(arrays)}")
+        if entry.shape != source.shape:
+            raise InputError(f"{path}: {source.name} is {entry.shape}, expected {source.shape}")
+        if entry.dtype not in ("float32", *_CONVERTED):
+            raise InputError(f"{path}: {source.name} is {entry.dtype}, expected float32")
+    extra = sorted(arrays.keys() - {source.name for source in sources})
+    if extra and not file_format.has_constants:
+        raise InputError(f"{path}: has {', '.join(extra[:5])}, which this network does not have")
+
+
+def _conversions(path: Path, arrays: StoredArrays, sources: list[_Source]) -> list[str]:
+    """Returns one line for each type that is converted to float32."""
+    lines = []
+    for dtype in _CONVERTED:
+        names = [source.name for source in sources if arrays[source.name].dtype == dtype]
+        if names:
+            lines.append(f"{path}: converted from {dtype} to float32: {_shortened(names)}")
+    return lines
+
+
+def _assign(path: Path, arrays: StoredArrays, source: _Source) -> None:
+    """Reads one array into the model.
+
+    Raises:
+      InputError: It differs from what the file declares, or has NaN or infinite numbers.
+    """
+    entry = arrays[source.name]
+    try:
+        array = entry.read()
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        raise InputError(f"{path}: {source.name} is damaged: {error}") from error
+    if array.shape != source.shape or array.dtype != entry.dtype:
+        raise InputError(
+            f"{path}: {source.name} is damaged: {array.shape} {array.dtype}, expected "
+            f"{source.shape} {entry.dtype}"
+        )
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not is_finite(array):
+        raise InputError(f"{path}: {source.name} has NaN or infinite weights")
+    source.weight.assign(_in_keras_layout(array, source))
+
+
+def _found(arrays: StoredArrays) -> str:
+    """Returns a sentence that lists the arrays in a file."""
+    return f"Found: {_shortened(sorted(arrays)) or 'nothing'}"
+
+
+def _shortened(names: list[str]) -> str:
+    """Returns the first names and the number of others."""
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more
