@@ -1,7 +1,6 @@
 """Open a trained network from a .keras, SavedModel, .tflite or .onnx file as a `Classifier`.
 
-A `.keras` file stores class names and preprocessing in its layers. The other files store them as
-text and JSON, so that each file can be used alone.
+A `.keras` file has class names and preprocessing in its layers, the others as text and JSON.
 """
 
 import dataclasses
@@ -30,6 +29,17 @@ from alexnet_tf.system import available_cores, import_optional, quiet_stderr
 # Names in a SavedModel's assets, in a .tflite file's archive and in an .onnx file's metadata.
 CLASS_NAMES = "class_names.txt"
 PREPROCESSING = "preprocessing.json"
+# The same for all networks; for programs that read exported files.
+_FIXED_STEPS = {
+    "resize": "shorter side to resize_pixels; longer side times resize_pixels / shorter, rounded",
+    "resize_filter": "bilinear",
+    "antialias": True,
+    "resize_rounding": "nearest integer",
+    "crop": "center",
+    "value_range": [0, 255],
+    "layout": "NHWC",
+    "mean_subtraction": "in the network",
+}
 _CENTER = 4  # index of the center crop among the ten, after the four corners
 
 
@@ -48,22 +58,27 @@ class Preprocessing:
     channels: int
 
     def to_text(self) -> str:
-        """Return the JSON that exported files store."""
-        return json.dumps(dataclasses.asdict(self))
+        """Return the JSON that exported files store: these values and the fixed steps."""
+        order = {"channel_order": "RGB" if self.channels == 3 else "gray"}
+        return json.dumps({**dataclasses.asdict(self), **order, **_FIXED_STEPS})
 
     @classmethod
     def from_text(cls, text: str | bytes) -> "Preprocessing":
-        """Parse the JSON that `to_text` wrote.
+        """Parse the JSON that `to_text` wrote, of this or an earlier version.
 
         Raises:
-          ValueError: The text is not such JSON.
+          ValueError: The text is not such JSON, or describes other steps.
         """
         values: Any = json.loads(text)
-        names = {field.name for field in dataclasses.fields(cls)}
-        is_valid = isinstance(values, dict) and values.keys() == names
-        if not is_valid or not all(isinstance(v, int) and v > 0 for v in values.values()):
+        names = [field.name for field in dataclasses.fields(cls)]
+        sizes = [values.get(name) for name in names] if isinstance(values, dict) else [None]
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ValueError(f"not a preprocessing: {values!r}")
-        return cls(**values)
+        found = cls(*sizes)
+        # Earlier versions wrote the sizes alone.
+        if values not in (dataclasses.asdict(found), json.loads(found.to_text())):
+            raise ValueError(f"preprocessing is not supported: {values!r}")
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,10 +144,8 @@ def open_classifier(path: str | os.PathLike[str]) -> Classifier:
 
 def from_model(model: keras.Model, name: str) -> Classifier:
     """Return a Keras model of this package as a classifier; `name` is its name in messages."""
-    step = tf.function(
-        lambda images: model(images, training=False),
-        input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
-    )
+    spec = tf.TensorSpec(model.input_shape, tf.float32)
+    step = tf.function(lambda images: model(images, training=False), input_signature=[spec])
     return Classifier(
         name,
         names_of(model),
