@@ -3,6 +3,7 @@
 They work eagerly, inside a tf.function and inside `Dataset.map`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -53,7 +54,7 @@ def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
     """Decode an image file with TensorFlow operations alone, as exported graphs must.
 
-    Transparency is dropped and the EXIF orientation is ignored; `decode_content` does neither.
+    Transparency and EXIF orientation are ignored; `decode_content` applies both.
 
     Args:
       encoded: string scalar, a JPEG, PNG, WebP (not animated), GIF (first frame) or BMP file.
@@ -146,12 +147,7 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def flip_horizontally(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
-    """Flip the images of a batch where `flips`, bool [batch], is true.
-
-    Args:
-      images: [batch, height, width, channels] of any type.
-      flips: bool [batch].
-    """
+    """Flip images, [batch, height, width, channels], where `flips`, bool [batch], is true."""
     return tf.where(flips[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
 
 
@@ -215,8 +211,8 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
       pixels: Side of the squares.
 
     Returns:
-      [batch, 10, pixels, pixels, channels] of the type of `images`. Along axis 1: top left, top
-      right, bottom left, bottom right, center, then these five flipped, in the same order.
+      [batch, 10, pixels, pixels, channels] of the type of `images`: top left, top right, bottom
+      left, bottom right, center, then these five flipped, in the same order.
     """
     bottom, right = images.shape[1] - pixels, images.shape[2] - pixels
     corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
@@ -227,8 +223,8 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 def apply_color_jitter(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Change brightness, contrast and saturation of a batch, in this order, as torchvision does.
 
-    Brightness multiplies the image, contrast moves it away from its mean luminance, saturation
-    moves each pixel away from its own luminance. Values are clipped to 0..255 after each.
+    They scale the distance to black, to the image's mean luminance, and to each pixel's luminance.
+    Values are clipped to 0..255 after each.
 
     Args:
       images: float32 [batch, height, width, channels], 0..255.
@@ -276,3 +272,25 @@ def apply_lighting(
     if mean is None:
         raise ValueError(f"a divisor needs the mean. Received: divisor={divisor}, mean=None")
     return mean + (images - mean + offsets) / divisor
+
+
+def augment_colors(
+    images: tf.Tensor, draws: Mapping[str, tf.Tensor], divisor: float = 1.0, mean: Any = None
+) -> tf.Tensor:
+    """Apply the drawn changes of color to a batch: color jitter, then PCA lighting.
+
+    Args:
+      images: [batch, height, width, channels] of any type, 0..255.
+      draws: `offset` (not used for gray images) and perhaps `jitter` of `training_batches`.
+      divisor: As in `apply_lighting`.
+      mean: Likewise.
+
+    Returns:
+      float32 [batch, height, width, channels].
+    """
+    images = tf.cast(images, tf.float32)
+    if "jitter" in draws:
+        images = apply_color_jitter(images, draws["jitter"])
+    if images.shape[-1] == 3:
+        images = apply_lighting(images, draws["offset"], divisor, mean)
+    return images

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from alexnet_tf.data.augment import epoch_order, permutation
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.images import apply_color_jitter, apply_lighting, resize_and_crop
+from alexnet_tf.data.images import augment_colors, resize_and_crop
 from alexnet_tf.data.pipeline import imbalance, training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.files import atomic_path, printable
@@ -154,12 +154,8 @@ def _augmented(
     (batch,) = training_batches(
         examples, recipe, statistics, seed=seed, epoch=epoch, batch_size=size
     ).as_numpy_iterator()
-    images = batch["image"].astype(np.float32)
-    if "jitter" in batch:
-        images = np.asarray(apply_color_jitter(images, batch["jitter"]))
-    if images.shape[-1] == 3:
-        mean = statistics.mean_image.mean(axis=(0, 1))
-        images = np.asarray(apply_lighting(images, batch["offset"], recipe.lighting_divisor, mean))
+    mean = statistics.mean_image.mean(axis=(0, 1))
+    images = np.asarray(augment_colors(batch["image"], batch, recipe.lighting_divisor, mean))
     in_order = np.empty_like(images)
     in_order[epoch_order(seed, epoch, size)] = images
     return np.clip(np.round(in_order), 0, 255).astype(np.uint8)

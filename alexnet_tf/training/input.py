@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.examples import Examples
-from alexnet_tf.data.images import apply_color_jitter, apply_lighting
+from alexnet_tf.data.images import augment_colors
 from alexnet_tf.data.pipeline import Shard, training_batches
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.settings import Recipe
@@ -85,9 +85,6 @@ class TrainingInput:
             batch_size=min(count, len(self.train)),
         )
         batch = next(iter(batches))
-        images = tf.cast(batch["image"], tf.float32)
-        if "jitter" in batch:
-            images = apply_color_jitter(images, batch["jitter"])
-        if self.train.channels == 3 and self.recipe.lighting_std > 0:
-            images = apply_lighting(images, batch["offset"], self.recipe.lighting_divisor, mean)
+        divisor = self.recipe.lighting_divisor if self.recipe.lighting_std > 0 else 1.0
+        images = augment_colors(batch["image"], batch, divisor, mean)
         return np.round(np.clip(images, 0, 255)).astype(np.uint8)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.images import apply_color_jitter, apply_lighting, flip_horizontally
+from alexnet_tf.data.images import augment_colors, flip_horizontally
 from alexnet_tf.errors import TrainingError
 from alexnet_tf.evaluation.metrics import count_errors
 from alexnet_tf.model.layers.batch_normalization import padding_scope
@@ -136,13 +136,8 @@ class TrainingStep:
         labels, weights, images = batch["label"], batch["weight"], batch["image"]
         if "flip" in batch:
             images = flip_horizontally(images, batch["flip"])
-        if "jitter" in batch:
-            images = _jitter_colors(images, batch["jitter"])
-        if images.shape[-1] == 3:  # PCA lighting needs colors
-            mean = tf.convert_to_tensor(self._mean)
-            images = _add_lighting(images, batch["offset"], mean, divisor)
-        else:
-            images = tf.cast(images, tf.float32)
+        draws = {name: batch[name] for name in ("offset", "jitter") if name in batch}
+        images = _augment_colors(images, draws, divisor, tf.convert_to_tensor(self._mean))
         examples = tf.reduce_sum(weights)
         if replica.num_replicas_in_sync > 1:
             examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
@@ -240,14 +235,8 @@ def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, label_smoothing: float 
 
 
 @tf.function(jit_compile=True)
-def _jitter_colors(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Returns uint8 images with color jitter, in float32."""
-    return apply_color_jitter(tf.cast(images, tf.float32), factors)
-
-
-@tf.function(jit_compile=True)
-def _add_lighting(
-    images: tf.Tensor, offsets: tf.Tensor, mean: tf.Tensor, divisor: float
+def _augment_colors(
+    images: tf.Tensor, draws: dict[str, tf.Tensor], divisor: float, mean: tf.Tensor
 ) -> tf.Tensor:
-    """Returns uint8 images with PCA lighting, in float32: compiled, one pass over memory."""
-    return apply_lighting(tf.cast(images, tf.float32), offsets, divisor, mean)
+    """Returns `augment_colors` of uint8 images: compiled, one pass over memory."""
+    return augment_colors(images, draws, divisor, mean)
