@@ -21,7 +21,7 @@ def find_images(sources: Iterable[str]) -> list[str]:
 def iterate_images(sources: Iterable[str]) -> Iterator[str]:
     """Return an iterator over the image files that `sources` name.
 
-    All sources are checked at once. Folders are searched while the iterator is used, so that the
+    All sources are checked first. Folders are searched while the iterator is used, so that the
     memory does not grow with the number of images.
 
     Args:

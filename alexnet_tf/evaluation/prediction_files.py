@@ -34,7 +34,7 @@ def top_cells(names: Iterable[str], probabilities: Iterable[float]) -> list[Cell
 def open_csv(target: CsvTarget, columns: Sequence[str]) -> Iterator[WriteRow]:
     """Open a CSV file with a header, in UTF-8, and yield a function that appends a row.
 
-    Each row is written at once to `<file>.<process id>.partial`, which gets the file's name when
+    Each row is flushed to `<file>.<process id>.partial`, which gets the file's name when
     the block succeeds. If the block fails or the process is killed, the partial file stays, since
     its rows may have taken hours; a file under its own name is always complete.
 
@@ -82,7 +82,7 @@ def open_csv(target: CsvTarget, columns: Sequence[str]) -> Iterator[WriteRow]:
 
 
 def _row_writer(stream: IO[str], columns: Sequence[str]) -> WriteRow:
-    """Write the header and return a function that writes a row, each visible at once."""
+    """Write the header and return a function that writes and flushes a row."""
     writer = csv.writer(stream, lineterminator="\n")
 
     def write(row: Iterable[Cell]) -> None:
