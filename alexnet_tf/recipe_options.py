@@ -120,7 +120,7 @@ class RecipeOptions:
     )
     color_jitter: float | None = option(
         "Strength of random brightness, contrast and saturation, from 0 to 1.",
-        default=f"{_RECIPES_OWN}, mostly 0",
+        default=f"{_RECIPES_OWN}: 0",
         example="0.4",
         scope="recipe",
         minimum=0,

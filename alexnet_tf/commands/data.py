@@ -60,8 +60,8 @@ def command(
 ) -> None:
     """Summarize a data set: splits, classes, examples per class, image sizes.
 
-    A picture shows training examples before and after the recipe's augmentation: random crops,
-    horizontal flips and PCA lighting.
+    A picture shows training examples before and after the recipe's augmentation: crops, horizontal
+    flips and changes of color.
     """
     from alexnet_tf.files import check_picture_name, expanded
     from alexnet_tf.recipes import get_recipe, recipe_for

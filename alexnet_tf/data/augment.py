@@ -14,7 +14,8 @@ from alexnet_tf import paper
 from alexnet_tf.errors import choose
 
 _STREAM_GEOMETRY, _STREAM_LIGHTING, _STREAM_ORDER = 0, 1, 2
-_STREAM_COLOR_JITTER, _STREAM_RESIZED_CROP = 24, 32  # the latter and the following, by attempt
+# Other modules use streams 16 to 25. Attempt i at a resized crop uses stream 32 + i.
+_STREAM_COLOR_JITTER, _STREAM_RESIZED_CROP = 26, 32
 _CROP_ATTEMPTS = 10
 _SMALLEST_AREA, _WIDEST_RATIO = 0.08, 4 / 3
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
@@ -46,7 +47,7 @@ class Draws:
 class CropPlan:
     """The random crops of an epoch, in batches.
 
-    Images are resized (shorter side, then the central square), padded and cropped.
+    Positions refer to the resized (shorter side, then the central square) and padded image.
 
     Attributes:
       indices: int64 [batches, b], indices of the examples.
@@ -211,7 +212,7 @@ def lighting_offsets(
     """
     choose(units, ("std", "variance"), "lighting units")
     lengths = np.asarray(stds, np.float64) ** (1 if units == "std" else 2)
-    # As one matrix: a product of many small ones may round in another way.
+    # One matrix product: many small ones may round differently.
     scaled = (alphas * lengths).reshape(-1, 3)
     offsets = scaled @ np.asarray(eigenvectors, np.float64).T
     return offsets.reshape(alphas.shape).astype(np.float32)

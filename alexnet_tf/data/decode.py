@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 # The only limit on an image's size, for every command: 256 MiB of 32-bit pixels.
 MAX_PIXELS = 2**26
-# Raised when files are decoded to other pixels: results that were cached become invalid.
+# Increase it when files are decoded to other pixels: cached results then become invalid.
 DECODING_VERSION = 2
 
 # What Pillow's readers raise for damaged files: they have no common base class.
@@ -77,7 +77,7 @@ def decode_image(content: bytes) -> np.ndarray:
 
 
 def reason_not_decoded(content: bytes) -> str:
-    """Return why a file that a decoder refused cannot be decoded, in a few words."""
+    """Return why a file cannot be decoded, in a few words."""
     try:
         decode_image(content)
     except UnusableImageError as error:

@@ -34,7 +34,7 @@ def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
     return to_channels(_decode_rgb(content), channels)
 
 
-# A function of its own: called eagerly, Python's errors become TensorFlow's here, too.
+# A tf.function, so that Python errors become TensorFlow errors also in eager calls.
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
     """Return `decode_content` of a file: uint8 [height, width, 3]."""
@@ -156,7 +156,7 @@ def crop_and_flip_one(
 ) -> tf.Tensor:
     """Crop a square out of one image and flip it horizontally if `flip` is true.
 
-    Flips faster than NumPy (`crop.crop_and_flip`), which can copy a batch without slicing it first.
+    For a single image this is faster than NumPy; `crop.crop_and_flip` is faster for a batch.
 
     Args:
       image: [height, width, channels] of any type.

@@ -111,7 +111,7 @@ def training_batches(
 
     Global batch g holds examples order[g * B : (g + 1) * B] of the epoch's shuffle and is divided,
     in order, into workers * replicas equal parts; a worker yields its replicas' parts in turn. The
-    stream does not depend on the number of threads, nor an image on the worker.
+    batches do not depend on the number of threads, and the images not on the worker.
 
     Args:
       examples: The training examples.
@@ -230,9 +230,8 @@ def _with_images(rows: dict[str, np.ndarray], images: tf.data.Dataset) -> tf.dat
     )
     options = tf.data.Options()
     options.deterministic = True
-    # With autotuning the end of an iterator waits, every other time, for the tuner's next look,
-    # which comes at twice the interval of the last: an epoch takes up to twice as long (in
-    # TensorFlow 2.21).
+    # Autotuning can double the time of an epoch (TensorFlow 2.21): every other iterator ends only
+    # when the tuner runs again, and its interval doubles each time.
     options.autotune.enabled = False
     # Every process has its own part already: a strategy must not divide it once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

@@ -116,7 +116,7 @@ def draw_examples(
     Args:
       examples: Training examples, from which a few are chosen by seed.
       class_names: Names by class number, short and in letters that can be drawn.
-      recipe: Gives sizes, flip and lighting.
+      recipe: Gives sizes and augmentation.
       statistics: Give the RGB principal components.
       path: The picture's file; its extension selects the format.
       seed: Seed of the run.

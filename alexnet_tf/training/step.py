@@ -15,6 +15,9 @@ from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizers import PaperMomentum
 
+# What a batch holds apart from the random draws of the augmentation.
+_NOT_DRAWN = ("image", "label", "weight", "loss_weight", "flip")
+
 
 class TrainingStep:
     """Several updates per call into the graph, on one replica or on many.
@@ -120,8 +123,8 @@ class TrainingStep:
         self, batch: dict[str, tf.Tensor], waited: tf.Tensor, stop: tf.Tensor, divisor: float
     ) -> tf.Tensor:
         """Makes one update on this replica's part of the batch and returns its part of the sums."""
-        # The clock stops before any operation of the update begins, also those that need no batch:
-        # they would take the clock's thread.
+        # The clock stops before any operation of the update begins. Operations that need no batch
+        # could otherwise occupy the thread that reads the clock.
         with tf.control_dependencies([waited]):
             counts = self._counted_update(batch, divisor)
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
@@ -136,7 +139,7 @@ class TrainingStep:
         labels, weights, images = batch["label"], batch["weight"], batch["image"]
         if "flip" in batch:
             images = flip_horizontally(images, batch["flip"])
-        draws = {name: batch[name] for name in ("offset", "jitter") if name in batch}
+        draws = {name: value for name, value in batch.items() if name not in _NOT_DRAWN}
         images = _augment_colors(images, draws, divisor, tf.convert_to_tensor(self._mean))
         examples = tf.reduce_sum(weights)
         if replica.num_replicas_in_sync > 1:
