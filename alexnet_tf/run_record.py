@@ -153,15 +153,6 @@ class RunRecord:
         """The precision computed in: "float32", "bfloat16" or "float16"."""
         return self.options.precision or "float32"
 
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """The options that replaced values of the recipe, or changed how it trains."""
-        given = self.options.given("recipe")
-        names = ("learning_rate_scaling", "weights", "freeze")
-        return given | {
-            n: v for n in names if (v := getattr(self.options, n)) not in (None, "none")
-        }
-
     def replace(self, **changes: Any) -> "RunRecord":
         """Returns a copy with `changes`."""
         return dataclasses.replace(self, **changes)

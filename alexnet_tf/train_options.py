@@ -90,11 +90,12 @@ class TrainOptions(RecipeOptions):
         metavar="NAME",
     )
     devices: str | None = option(
-        "GPUs by number, separated by commas; without a GPU, the number of logical CPU devices.",
+        "GPUs by number, separated by commas, or cpu:2 for two logical CPU devices; the process "
+        "uses no others.",
         default="all GPUs, or one CPU",
         example="0,1",
         scope="process",
-        metavar="NUMBERS",
+        metavar="NUMBERS|cpu:N",
     )
     parallelism: str | None = option(
         "What the devices divide: data (the batch) or towers (the network's two halves, as in the "

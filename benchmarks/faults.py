@@ -47,7 +47,7 @@ from alexnet_tf.system import import_tensorflow
 
 TRAIN = ["train", "--dataset", "shapes", "--limit-train", "320", "--limit-val", "64"]
 TRAIN += ["--epochs", "8", "--batch-size", "32", "--precision", "float32"]
-TRAIN += ["--devices", "1", "--checkpoint-every", "3"]
+TRAIN += ["--devices", "cpu:1", "--checkpoint-every", "3"]
 AIMS = {  # when to kill, and the temporary file that exists then
     "any moment": None,
     "checkpoint write": f"{runs.CHECKPOINTS}/.*.writing*",

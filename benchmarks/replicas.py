@@ -80,7 +80,7 @@ class Setup:
             )
         self.devices = devices
         settings = RunSettings(TrainOptions(seed=SEED), recipe, epochs=1)
-        examples = dataclasses.replace(splits, validation=None, decides=False)
+        examples = dataclasses.replace(splits, validation=None, selects_best=False)
         self.trainer = Trainer(
             self.model, settings, devices, examples, statistics, TrainingReporter(quiet=True)
         )
@@ -193,7 +193,7 @@ def measure(one: Setup, two: Setup, options: argparse.Namespace) -> dict[str, fl
 
 def serve_worker(options: argparse.Namespace) -> None:
     """Trains as one of two workers, according to TF_CONFIG; the chief prints the results."""
-    devices = configure_devices("multiworker", precision="float32")
+    devices = configure_devices("multiworker", "cpu:1", "float32")
     setup = Setup(devices, options)
     losses = setup.losses(options.updates)
     updates = options.updates_a_round
@@ -251,11 +251,11 @@ def main() -> None:
     if options.worker:
         serve_worker(options)
         return
-    mirrored = configure_devices("mirrored", "2", "float32")
-    one = Setup(configure_devices("single", None, "float32"), options)
+    mirrored = configure_devices("mirrored", "cpu:2", "float32")
+    one = Setup(configure_devices("single", "cpu:2", "float32"), options)
     two = Setup(mirrored, options)
     towers = Setup(
-        configure_devices(devices="2", precision="float32", parallelism="towers"), options
+        configure_devices(devices="cpu:2", precision="float32", parallelism="towers"), options
     )
     losses = {"one device": one.losses(options.updates)}
     perturbed = Setup(one.devices, options)

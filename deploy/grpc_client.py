@@ -5,18 +5,34 @@ python grpc_client.py --signature ten_crop --server 127.0.0.1:8500 photo.jpg
 """
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
 import numpy as np
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
-import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+@contextlib.contextmanager
+def _discard_stderr() -> Iterator[None]:
+    """Discard what is written to file descriptor 2, by C++ code too, while the block runs."""
+    sys.stderr.flush()
+    original = os.dup(2)
+    with Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for what TensorFlow logs after its import
+with _discard_stderr():  # which logs before it reads its log level
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 SIGNATURES = ("serving_default", "ten_crop", "features")
 MAX_MESSAGE_BYTES = 64 * 2**20  # gRPC's default is 4 MiB

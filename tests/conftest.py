@@ -1,5 +1,6 @@
 """What tests of every part may use."""
 
+import os
 import shutil
 import signal
 import sys
@@ -9,6 +10,20 @@ import pytest
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts what runs in its background so, and what the tests interrupt would never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """Hides GPUs from all tests, and from the processes that they start, unless run by `-m gpu`."""
+    config.addinivalue_line("markers", "gpu: needs a GPU; skipped unless chosen by `-m gpu`")
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.option.markexpr != "gpu":
+        for item in items:
+            if item.get_closest_marker("gpu") is not None:
+                item.add_marker(pytest.mark.skip(reason="hides GPUs: run by `-m gpu`"))
 
 
 @pytest.fixture

@@ -10,21 +10,33 @@ import click
 
 from alexnet_tf.commands.options import (
     DataSetName,
+    UserPath,
     crops_option,
+    csv_option,
+    csv_target,
     data_dir_option,
     echo_json,
     json_option,
-    model_option,
     option,
     run_option,
     split_option,
 )
-from alexnet_tf.runs import has_seeds, is_run, newest_run, read_run, read_seeds, seed_folder
+from alexnet_tf.runs import (
+    has_seeds,
+    is_run,
+    newest_run,
+    open_model,
+    read_run,
+    read_seeds,
+    seed_folder,
+)
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
     from alexnet_tf.evaluation.ensemble import EnsembleEvaluation
-    from alexnet_tf.evaluation.metrics import Errors, Evaluation
+    from alexnet_tf.evaluation.metrics import ClassReport, Errors, Evaluation
+
+_SHOWN_CLASSES = 20
 
 _EXAMPLES = """\b
 Examples:
@@ -32,7 +44,9 @@ Examples:
   python cli.py evaluate --ten-crop --split test
   python cli.py evaluate --run saved_models/first --json
   python cli.py evaluate --run saved_models/first --run saved_models/second
-  python cli.py evaluate --model caffe.keras --dataset imagenet2012"""
+  python cli.py evaluate --per-class --csv predictions.csv
+  python cli.py evaluate --model caffe.keras --dataset imagenet2012
+  python cli.py evaluate --model saved_models/serving/alexnet-int8.tflite --dataset photos/"""
 
 
 @click.command(epilog=_EXAMPLES, short_help="Evaluate a trained network: top-1 and top-5 error.")
@@ -41,8 +55,13 @@ Examples:
     " averages their predictions.",
     multiple=True,
 )
-@model_option(
-    "A .keras file instead of a run, or in addition to it; without a run it needs --dataset.",
+@option(
+    "--model",
+    "A .keras, .tflite or .onnx file or a SavedModel's folder, instead of a run or in addition to "
+    "it; without a run it needs --dataset.",
+    default="the run's best",
+    example="saved_models/serving/alexnet.tflite",
+    type=UserPath(),
     multiple=True,
 )
 @option(
@@ -63,6 +82,19 @@ Examples:
     example="",
     is_flag=True,
 )
+@option(
+    "--per-class",
+    "Also print precision, recall and F1 of the classes, worst first, and the calibration error: "
+    "of ten crops with --ten-crop, of the ensemble for several networks. --json has all classes "
+    "and the confusion counts.",
+    default="off",
+    example="",
+    is_flag=True,
+)
+@csv_option(
+    "Write a row per image, with the predictions that --per-class is about: image, label, "
+    "prediction, the five most probable classes with their probabilities. - is stdout."
+)
 @json_option()
 def command(
     run: Sequence[str],
@@ -72,6 +104,8 @@ def command(
     split: str | None,
     batch_size: int | None,
     ten_crop: bool,
+    per_class: bool,
+    csv: str | None,
     as_json: bool,
 ) -> None:
     """Evaluate a trained network: top-1 and top-5 error, with the counts behind them.
@@ -81,6 +115,8 @@ def command(
     members = [*run, *model] or [str(newest_run())]
     for folder in run or members[: not model]:
         _check_run(folder)  # before TensorFlow loads
+    for path in model:
+        open_model(model=path)
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
@@ -94,9 +130,11 @@ def command(
         "split": split,
         "batch_size": batch_size,
         "ten_crop": ten_crop,
+        "per_class": per_class,
+        "csv": csv_target(csv, as_json),
     }
     result: EnsembleEvaluation | Evaluation
-    reporter, console = ProgressReporter(), Console()
+    reporter, console = ProgressReporter(), Console(stderr=csv == "-")
     with (
         # Preparing a data set prints to stdout, where only the result belongs.
         contextlib.redirect_stdout(sys.stderr),
@@ -122,6 +160,9 @@ def command(
         _print_ensemble(result, console)
     else:
         _print_errors(result, console)
+    if overall.per_class is not None:
+        console.message()
+        _print_classes(overall.per_class, console)
 
 
 def _is_seed_series(folder: str) -> bool:
@@ -184,6 +225,27 @@ def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
         ["loss", *(f"{e.loss:.4f}" for e in errors)],
     ]
     console.table(["", *(Column(name, is_number=True) for name, _ in found)], rows)
+
+
+def _print_classes(report: "ClassReport", console: "Console") -> None:
+    """Print the metrics of the classes with the lowest F1, the averages and the calibration."""
+    from alexnet_tf.console import Column
+
+    classes = [(name, metrics) for _, name, metrics in report.classes[:_SHOWN_CLASSES]]
+    averages = [("mean", report.macro_average), ("weighted mean", report.weighted_average)]
+    rows = [
+        None
+        if row is None
+        else [row[0], *(f"{value:.4f}" for value in row[1][:3]), f"{row[1].support:,}"]
+        for row in (*classes, None, *averages)
+    ]
+    titles = ("precision", "recall", "F1", "images")
+    console.table(["class", *(Column(title, is_number=True) for title in titles)], rows)
+    hidden = len(report.classes) - len(classes)
+    if hidden:
+        noun, verb = ("class", "is") if hidden == 1 else ("classes", "are")
+        console.message(f"{hidden:,} {noun} with a higher F1 {verb} not shown (all: --json)")
+    console.message(f"expected calibration error: {report.calibration_error:.4f}")
 
 
 def _fraction(errors: int, examples: int) -> str:

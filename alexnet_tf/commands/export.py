@@ -27,7 +27,7 @@ _QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 _EXAMPLES = """\b
 Examples:
   python cli.py export
-  python cli.py export --format tflite --quantize int8
+  python cli.py export --format tflite --quantize dynamic --quantize int8
   python cli.py export --model caffe.keras --name bvlc --dataset photos/"""
 
 
@@ -45,11 +45,12 @@ Examples:
 )
 @option(
     "--quantize",
-    "Precision of the TFLite file: none (float32), float16, dynamic (weights in int8) or int8 "
-    "(calibrated on training images).",
+    "Precision of the TFLite file: none (float32), float16, dynamic (weights in int8), int8 "
+    "(calibrated on training images) or all; may be repeated, for a file each.",
     default="none",
     example="int8",
-    type=click.Choice(_QUANTIZATIONS),
+    type=click.Choice((*_QUANTIZATIONS, "all")),
+    multiple=True,
     metavar="NAME",
 )
 @option(
@@ -90,7 +91,9 @@ Examples:
     type=click.IntRange(min=1),
 )
 @json_option()
-def command(format: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def command(
+    format: tuple[str, ...], quantize: tuple[str, ...], as_json: bool, **options: Any
+) -> None:
     """Write a trained network as a SavedModel for TF Serving and as a TFLite file.
 
     Without options, exports the newest run under saved_models/ to saved_models/serving/. Every file
@@ -106,6 +109,9 @@ def command(format: tuple[str, ...], as_json: bool, **options: Any) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     if format:
         given["formats"] = FORMATS if "all" in format else tuple(dict.fromkeys(format))
+    if quantize:
+        is_all = "all" in quantize
+        given["quantize"] = _QUANTIZATIONS if is_all else tuple(dict.fromkeys(quantize))
     with (
         # TFDS prints to stdout while it prepares a data set; stdout is for the result alone.
         contextlib.redirect_stdout(sys.stderr),

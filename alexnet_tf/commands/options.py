@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from alexnet_tf.errors import InputError
 from alexnet_tf.files import NO_ADDRESSES, is_address, to_json
 from alexnet_tf.recipes import RECIPES
 
@@ -91,6 +92,31 @@ def json_option() -> Decorator:
         is_flag=True,
         help="Print exactly one JSON object on stdout.  [default: off; e.g. --json]",
     )
+
+
+def csv_option(help_text: str) -> Decorator:
+    """Returns the option --csv."""
+    return option(
+        "--csv",
+        help_text,
+        default="none",
+        example="predictions.csv",
+        type=UserPath(dir_okay=False, allow_dash=True),
+        metavar="FILE",
+    )
+
+
+def csv_target(csv: str | None, as_json: bool) -> str | IO[str] | None:
+    """Returns where the rows of --csv go: a file, stdout for "-", or None.
+
+    Raises:
+      InputError: --csv - and --json would both write to stdout.
+    """
+    if csv != "-":
+        return csv
+    if as_json:
+        raise InputError("--csv - and --json both write to stdout: give --csv a file")
+    return sys.stdout
 
 
 def echo_json(values: Any) -> None:

@@ -1,13 +1,22 @@
 """The `predict` command."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, report_model
-from alexnet_tf.evaluation.image_files import find_images, read_images
+from alexnet_tf.commands.options import (
+    UserPath,
+    csv_option,
+    csv_target,
+    echo_json,
+    json_option,
+    option,
+    report_model,
+)
+from alexnet_tf.evaluation.image_files import iterate_images, read_images
 from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import open_model
 
@@ -22,6 +31,7 @@ Examples:
   python cli.py predict photo.jpg
   python cli.py predict photos/ more/*.png --top 3 --ten-crop
   python cli.py predict --model saved_models/serving/alexnet.tflite --json photo.jpg
+  python cli.py predict --csv predictions.csv --top 3 photos/
   python cli.py predict --picture predictions.png photos/"""
 
 
@@ -58,6 +68,10 @@ Examples:
     example="predictions.png",
     type=UserPath(dir_okay=False),
 )
+@csv_option(
+    "Write a row per image in place of the tables: image, prediction, the most probable classes "
+    "with their probabilities, and why an image was skipped. - is stdout."
+)
 @json_option()
 @click.pass_context
 def command(
@@ -67,13 +81,15 @@ def command(
     top: int | None,
     ten_crop: bool,
     picture: str | None,
+    csv: str | None,
     as_json: bool,
 ) -> None:
     """Classify images: files, folders, patterns, or - for an image on standard input.
 
     Files that cannot be read are reported and skipped; the exit code is then 1.
     """
-    names = find_images(images)
+    names = iterate_images(images)
+    rows_to = csv_target(csv, as_json)
     source = open_model(model=model)
     if picture is not None:
         check_picture_name(picture)
@@ -83,33 +99,41 @@ def command(
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.classifiers import open_classifier
     from alexnet_tf.evaluation.predict import MAX_DRAWN_IMAGES, Damaged, draw_predictions, predict
+    from alexnet_tf.evaluation.prediction_files import open_prediction_csv
 
     classifier = open_classifier(source.path)
-    found: list[dict[str, Any]] = []
+    top = min(top or 5, len(classifier.class_names))
     drawn: list[Prediction] = []  # not all, since they hold pixels
-    console, reporter = Console(quiet=as_json), ProgressReporter()
+    for_json: dict[str, list[dict[str, Any]]] = {"images": [], "damaged": []}
+    reporter = ProgressReporter()
+    console = Console(quiet=as_json or csv is not None)
     report_model(source, console, reporter)
-    damaged: list[Damaged] = []
     contents = read_images(names, sys.stdin.buffer)
-    for prediction in predict(classifier, contents, top=top or 5, ten_crop=ten_crop):
-        if isinstance(prediction, Damaged):
-            damaged.append(prediction)
-            reporter.warn(f"skipped {prediction.image}: {prediction.reason}")
-            continue
-        if picture is not None and len(drawn) < MAX_DRAWN_IMAGES:
-            drawn.append(prediction)
-        if as_json:
-            found.append(prediction.to_json())
-        else:
-            _print(prediction, console)
+    predictions = predict(classifier, contents, top=top, ten_crop=ten_crop)
+    count = damaged = 0
+    with (
+        open_prediction_csv(rows_to, top) as write,
+        reporter.status("predicting") if csv else contextlib.nullcontext() as on_stage,
+    ):
+        for prediction in predictions:
+            count += 1
+            write(prediction)
+            if on_stage is not None:
+                on_stage(f"predicting: {count:,} images")
+            if isinstance(prediction, Damaged):
+                damaged += 1
+                reporter.warn(f"skipped {prediction.image}: {prediction.reason}")
+            elif not as_json:
+                _print(prediction, console)
+            if as_json:
+                key = "damaged" if isinstance(prediction, Damaged) else "images"
+                for_json[key].append(prediction.to_json())
+            if picture and len(drawn) < MAX_DRAWN_IMAGES and not isinstance(prediction, Damaged):
+                drawn.append(prediction)
     if as_json:
-        values = {
-            "model": classifier.name,
-            "crops": 10 if ten_crop else 1,
-            "images": found,
-            "damaged": [{"image": d.image, "reason": d.reason} for d in damaged],
-        }
-        echo_json(values)
+        echo_json({"model": classifier.name, "crops": 10 if ten_crop else 1, **for_json})
+    if csv not in (None, "-"):
+        reporter.message(f"{csv}: {count:,} images")
     if picture is not None and drawn:
         draw_predictions(drawn, picture)
         reporter.message(f"picture: {picture}")

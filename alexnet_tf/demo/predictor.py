@@ -11,10 +11,10 @@ import tensorflow as tf
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
-from alexnet_tf.evaluation.evaluate import PathLike, Progress
 from alexnet_tf.evaluation.features import FeatureExtractor, FeatureIndex, open_index
 from alexnet_tf.evaluation.predict import Damaged, TopPrediction, predict
 from alexnet_tf.evaluation.similarity import Neighbor, nearest, neighbor_pixels
+from alexnet_tf.evaluation.target import PathLike, Progress
 from alexnet_tf.figures.kernels import kernel_grid
 from alexnet_tf.model.inspection import first_kernels
 from alexnet_tf.model.layers.grouped_convolution import GroupedConv2D

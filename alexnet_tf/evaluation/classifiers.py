@@ -1,7 +1,6 @@
 """Open a trained network from a .keras, SavedModel, .tflite or .onnx file as a `Classifier`.
 
-A `.keras` file stores class names and preprocessing in its layers. The other files store them as
-text and JSON, so that each file can be used alone.
+A `.keras` file has class names and preprocessing in its layers, the others as text and JSON.
 """
 
 import dataclasses
@@ -11,7 +10,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -30,6 +29,17 @@ from alexnet_tf.system import available_cores, import_optional, quiet_stderr
 # Names in a SavedModel's assets, in a .tflite file's archive and in an .onnx file's metadata.
 CLASS_NAMES = "class_names.txt"
 PREPROCESSING = "preprocessing.json"
+# The same for all networks; for programs that read exported files.
+_FIXED_STEPS = {
+    "resize": "shorter side to resize_pixels; longer side times resize_pixels / shorter, rounded",
+    "resize_filter": "bilinear",
+    "antialias": True,
+    "resize_rounding": "nearest integer",
+    "crop": "center",
+    "value_range": [0, 255],
+    "layout": "NHWC",
+    "mean_subtraction": "in the network",
+}
 _CENTER = 4  # index of the center crop among the ten, after the four corners
 
 
@@ -48,22 +58,27 @@ class Preprocessing:
     channels: int
 
     def to_text(self) -> str:
-        """Return the JSON that exported files store."""
-        return json.dumps(dataclasses.asdict(self))
+        """Return the JSON that exported files store: these values and the fixed steps."""
+        order = {"channel_order": "RGB" if self.channels == 3 else "gray"}
+        return json.dumps({**dataclasses.asdict(self), **order, **_FIXED_STEPS})
 
     @classmethod
     def from_text(cls, text: str | bytes) -> "Preprocessing":
-        """Parse the JSON that `to_text` wrote.
+        """Parse the JSON that `to_text` wrote, of this or an earlier version.
 
         Raises:
-          ValueError: The text is not such JSON.
+          ValueError: The text is not such JSON, or describes other steps.
         """
         values: Any = json.loads(text)
-        names = {field.name for field in dataclasses.fields(cls)}
-        is_valid = isinstance(values, dict) and values.keys() == names
-        if not is_valid or not all(isinstance(v, int) and v > 0 for v in values.values()):
+        names = [field.name for field in dataclasses.fields(cls)]
+        sizes = [values.get(name) for name in names] if isinstance(values, dict) else [None]
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ValueError(f"not a preprocessing: {values!r}")
-        return cls(**values)
+        found = cls(*sizes)
+        # Earlier versions wrote the sizes alone.
+        if values not in (dataclasses.asdict(found), json.loads(found.to_text())):
+            raise ValueError(f"preprocessing is not supported: {values!r}")
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +97,20 @@ class Classifier:
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     probabilities: Callable[[np.ndarray], np.ndarray]
+
+
+# What `evaluate` takes: a Keras model, whose step it compiles, or an opened file of `export`.
+Network: TypeAlias = keras.Model | Classifier
+
+
+def open_network(path: str | os.PathLike[str]) -> Network:
+    """Open a `.keras` file as a Keras model, and any other file as a `Classifier`.
+
+    Raises:
+      InputError: As for `open_classifier`.
+    """
+    is_keras = Path(path).is_file() and Path(path).suffix not in _OPENERS
+    return load_model(path) if is_keras else open_classifier(path)
 
 
 def open_classifier(path: str | os.PathLike[str]) -> Classifier:
@@ -105,21 +134,18 @@ def open_classifier(path: str | os.PathLike[str]) -> Classifier:
         raise InputError(f"--model {path} not found")
     if path.suffix == ".keras":
         return from_model(load_model(path), os.fspath(path))
-    openers = {".tflite": _from_tflite, ".onnx": _from_onnx}
-    if path.suffix not in openers:
+    if path.suffix not in _OPENERS:
         raise InputError(
             f"{path} is not a model: give a run folder, the folder of a SavedModel, or a .keras, "
             ".tflite or .onnx file"
         )
-    return openers[path.suffix](path)
+    return _OPENERS[path.suffix](path)
 
 
 def from_model(model: keras.Model, name: str) -> Classifier:
     """Return a Keras model of this package as a classifier; `name` is its name in messages."""
-    step = tf.function(
-        lambda images: model(images, training=False),
-        input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
-    )
+    spec = tf.TensorSpec(model.input_shape, tf.float32)
+    step = tf.function(lambda images: model(images, training=False), input_signature=[spec])
     return Classifier(
         name,
         names_of(model),
@@ -151,22 +177,28 @@ def crop_probabilities(
     return by_image[:, _CENTER], tf.reduce_mean(by_image, axis=1)
 
 
-def resized_pixels(model: keras.Model) -> int:
+def resized_pixels(model: Network) -> int:
     """Return the side in pixels of the resized images that a model's crops are cut from."""
+    if isinstance(model, Classifier):
+        return model.preprocessing.resize_pixels
     for layer in model.layers:
         if layer.name == "mean" and layer.resize_pixels:
             return int(layer.resize_pixels)
     return int(model.input_shape[1])
 
 
-def preprocessing_of(model: keras.Model) -> Preprocessing:
-    """Return the preprocessing of a Keras model."""
+def preprocessing_of(model: Network) -> Preprocessing:
+    """Return the preprocessing of a model."""
+    if isinstance(model, Classifier):
+        return model.preprocessing
     pixels, channels = int(model.input_shape[1]), int(model.input_shape[3])
     return Preprocessing(resized_pixels(model), pixels, channels)
 
 
-def names_of(model: keras.Model) -> tuple[str, ...]:
-    """Return the class names of a Keras model; class indices if it has none."""
+def names_of(model: Network) -> tuple[str, ...]:
+    """Return the class names of a model; class indices if it has none."""
+    if isinstance(model, Classifier):
+        return model.class_names
     classes = int(model.output_shape[-1])
     return tuple(class_names(model) or (str(index) for index in range(classes)))
 
@@ -243,7 +275,8 @@ def _from_onnx(path: Path) -> Classifier:
     errors = [e for e in state if isinstance(e, type) and issubclass(e, Exception)]
     damage: tuple[type[Exception], ...] = (KeyError, ValueError, *errors)
     try:
-        session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        with quiet_stderr():  # it warns of a home folder that it cannot write to
+            session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
         properties = session.get_modelmeta().custom_metadata_map
         names = tuple(json.loads(properties[CLASS_NAMES]))
         preprocessing = Preprocessing.from_text(properties[PREPROCESSING])
@@ -255,6 +288,9 @@ def _from_onnx(path: Path) -> Classifier:
         return session.run(None, {input_name: np.asarray(images, np.float32)})[0]
 
     return Classifier(os.fspath(path), names, preprocessing, probabilities)
+
+
+_OPENERS = {".tflite": _from_tflite, ".onnx": _from_onnx}
 
 
 def _unusable(path: Path, error: Exception) -> InputError:

@@ -1,7 +1,6 @@
 """Evaluate several networks whose probabilities are averaged, as in the paper (section 6)."""
 
 import dataclasses
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,18 +16,29 @@ from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.splits import evaluation_split
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.classifiers import crop_probabilities, resized_pixels
-from alexnet_tf.evaluation.evaluate import (
+from alexnet_tf.evaluation.classifiers import (
+    Classifier,
+    Network,
+    open_network,
+    preprocessing_of,
+    resized_pixels,
+)
+from alexnet_tf.evaluation.error_analysis import labeled_predictions, without_padding
+from alexnet_tf.evaluation.evaluate import compile_for, images_per_step, probabilities_function
+from alexnet_tf.evaluation.metrics import CropErrors, Evaluation, batch_totals
+from alexnet_tf.evaluation.prediction_files import (
+    CsvTarget,
+    PredictionRecorder,
+    record_predictions,
+)
+from alexnet_tf.evaluation.target import (
     EvaluationTarget,
     PathLike,
     Progress,
     check_classes,
-    images_per_step,
     open_target,
     same_dataset,
 )
-from alexnet_tf.evaluation.metrics import CropErrors, Evaluation, batch_totals
-from alexnet_tf.model.persistence import load_model
 from alexnet_tf.runs import ModelSource, has_seeds, is_run, open_model, read_seeds, seed_folder
 
 Member: TypeAlias = str | os.PathLike[str] | keras.Model
@@ -99,6 +109,8 @@ def evaluate_ensemble(
     split: str | None = None,
     batch_size: int | None = None,
     ten_crop: bool = False,
+    per_class: bool = False,
+    csv: CsvTarget | None = None,
     on_progress: Progress | None = None,
 ) -> EnsembleEvaluation:
     """Evaluate several networks on a split, each alone and with their probabilities averaged.
@@ -108,13 +120,15 @@ def evaluate_ensemble(
 
     Args:
       members: At least two networks: run folders, folders of `train --seeds` (all their runs),
-        .keras files or Keras models.
+        Keras models, .keras files, or what `export` writes.
       dataset: As for `evaluate`; None: that of the first member, which must be a run.
       data_dir: As for `evaluate`.
       split: As for `evaluate`. If the runs on this data set have different held-out images, some
         have trained on those of others: None then means "test", and "validation" is rejected.
       batch_size: Crops per step; None: up to 128.
       ten_crop: Whether to evaluate ten-crop averaging too: over all crops and networks.
+      per_class: As for `evaluate`, of the ensemble.
+      csv: As for `evaluate`, of the ensemble.
       on_progress: As for `evaluate`.
 
     Raises:
@@ -128,27 +142,32 @@ def evaluate_ensemble(
         ModelSource(Path(m.name)) if isinstance(m, keras.Model) else open_model(model=m)
         for m in found
     ]
-    target = open_target(
-        model=found[0],
-        dataset=dataset,
-        data_dir=data_dir,
-        split=_common_split(sources, dataset, split),
-        batch_size=batch_size,
-        on_progress=on_progress,
-    )
-    networks, names = [target.network], [target.name]
-    for member, source in zip(found[1:], sources[1:], strict=True):
-        network = member if isinstance(member, keras.Model) else load_model(source.path)
-        names.append(os.fspath(source.path))
-        networks.append(_with_classes_of_first(network, target))
-    examples = _examples_by_input(networks, target)
-    *alone, together = _evaluate_all(networks, examples, batch_size, ten_crop, on_progress)
+    with record_predictions(csv, per_class) as recorder:
+        target = open_target(
+            model=found[0],
+            dataset=dataset,
+            data_dir=data_dir,
+            split=_common_split(sources, dataset, split),
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
+        networks, names = [target.network], [target.name]
+        for member, source in zip(found[1:], sources[1:], strict=True):
+            network = member if isinstance(member, keras.Model) else open_network(source.path)
+            names.append(os.fspath(source.path))
+            networks.append(_with_classes_of_first(network, target))
+        examples = _examples_by_input(networks, target)
+        recorder.start(target.image_name, target.class_names)
+        *alone, together = _evaluate_all(
+            networks, examples, batch_size, ten_crop, on_progress, recorder
+        )
+        ensemble = target.evaluation(together, recorder.report())
     return EnsembleEvaluation(
         tuple(
             dataclasses.replace(target.evaluation(errors), model=name)
             for errors, name in zip(alone, names, strict=True)
         ),
-        dataclasses.replace(target.evaluation(together), model=f"average of {len(names)}"),
+        dataclasses.replace(ensemble, model=f"average of {len(names)}"),
     )
 
 
@@ -187,7 +206,7 @@ def _common_split(
     return "test"
 
 
-def _with_classes_of_first(network: keras.Model, target: EvaluationTarget) -> keras.Model:
+def _with_classes_of_first(network: Network, target: EvaluationTarget) -> Network:
     """Return a network with its outputs in the order of the first network's classes.
 
     Raises:
@@ -197,11 +216,18 @@ def _with_classes_of_first(network: keras.Model, target: EvaluationTarget) -> ke
     order = of_label[np.argsort(first_of_label)]
     if (order == np.arange(len(order))).all():
         return network
+    if isinstance(network, Classifier):
+        file = network
+        return dataclasses.replace(
+            file,
+            class_names=tuple(file.class_names[index] for index in order),
+            probabilities=lambda images: file.probabilities(images)[:, order],
+        )
     return keras.Model(network.input, keras.ops.take(network.output, order, axis=-1))
 
 
 def _examples_by_input(
-    networks: Sequence[keras.Model], target: EvaluationTarget
+    networks: Sequence[Network], target: EvaluationTarget
 ) -> dict[_InputKey, Examples]:
     """Return the split's examples for every number of channels and size of the networks."""
     found = {_input_key(target.network): target.examples}
@@ -216,23 +242,24 @@ def _examples_by_input(
     return found
 
 
-def _input_key(network: keras.Model) -> _InputKey:
+def _input_key(network: Network) -> _InputKey:
     """Return the number of channels and the size of the images that a network needs."""
-    return int(network.input_shape[-1]), resized_pixels(network)
+    return preprocessing_of(network).channels, resized_pixels(network)
 
 
 def _evaluate_all(
-    networks: Sequence[keras.Model],
+    networks: Sequence[Network],
     examples: dict[_InputKey, Examples],
     batch_size: int | None,
     ten_crop: bool,
     on_progress: Progress | None,
+    recorder: PredictionRecorder,
 ) -> list[CropErrors]:
     """Return the errors of each network, and at the end those of their average."""
     size = len(next(iter(examples.values())))
     images = images_per_step(size, batch_size, ten_crop)
     # One graph per network: in a common graph all would run, and need memory, at the same time.
-    steps = [_probabilities(network, ten_crop) for network in networks]
+    steps = [compile_for(n)(probabilities_function(n, ten_crop)) for n in networks]
     totals = np.zeros((len(networks) + 1, 2 if ten_crop else 1, 4))
     streams = [evaluation_batches(e, pixels, images) for (_, pixels), e in examples.items()]
     for batches in zip(*streams, strict=True):
@@ -241,26 +268,22 @@ def _evaluate_all(
             step(by_input[_input_key(network)])
             for step, network in zip(steps, networks, strict=True)
         ]
-        totals += _totals(probabilities, batches[0]["label"], batches[0]["weight"]).numpy()
+        labels, weights = batches[0]["label"], batches[0]["weight"]
+        batch_sums, predictions = _totals(probabilities, labels, weights)
+        totals += batch_sums.numpy()
+        recorder.add(without_padding(predictions, weights))
         if on_progress is not None:
             on_progress(int(totals[0, 0, 2]), size)
     return [CropErrors.from_totals(each) for each in totals]
 
 
-def _probabilities(network: keras.Model, ten_crop: bool) -> Any:
-    """Return `crop_probabilities` of a network as a compiled function of images."""
-    forward, pixels = functools.partial(network, training=False), int(network.input_shape[1])
-    return tf.function(
-        lambda images: crop_probabilities(forward, images, pixels, ten_crop=ten_crop),
-        reduce_retracing=True,
-    )
-
-
 @tf.function(reduce_retracing=True)
 def _totals(probabilities: Any, labels: tf.Tensor, weights: tf.Tensor) -> Any:
-    """Return the totals of each network, then of their average: float64 [n + 1, crops, 4]."""
+    """Return the totals of each network, then of their average: float64 [n + 1, crops, 4].
+
+    The second result are the predictions of the average, by ten crops if there are any.
+    """
     networks = len(probabilities)
     averages = [tf.add_n(list(crop)) / networks for crop in zip(*probabilities, strict=True)]
-    return tf.stack(
-        [[batch_totals(p, labels, weights) for p in each] for each in (*probabilities, averages)]
-    )
+    totals = [[batch_totals(p, labels, weights) for p in e] for e in (*probabilities, averages)]
+    return tf.stack(totals), labeled_predictions(averages[-1], labels)

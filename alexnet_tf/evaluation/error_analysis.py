@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from sklearn.metrics import precision_recall_fscore_support
 
-from alexnet_tf.evaluation.metrics import TOP_K, rank_of_label
+from alexnet_tf.evaluation.metrics import TOP_K, ClassMetrics, ClassReport, rank_of_label
 
 _CALIBRATION_BINS = 15  # as in Guo et al. (2017)
 _NAN_RANK = np.iinfo(np.int32).max  # see `rank_of_label`
@@ -65,6 +66,17 @@ class LabeledPredictions:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
+def without_padding(fields: Sequence[tf.Tensor], weights: tf.Tensor) -> LabeledPredictions:
+    """Return the predictions of a batch without its padding examples.
+
+    Args:
+      fields: From `labeled_predictions`.
+      weights: float32 [b], 0 for padding examples.
+    """
+    is_example = np.asarray(weights) > 0
+    return LabeledPredictions(*(np.asarray(values)[is_example] for values in fields))
+
+
 def labeled_predictions(probabilities: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Return the fields of `LabeledPredictions` for a batch as tensors; usable in a tf.function.
 
@@ -72,7 +84,7 @@ def labeled_predictions(probabilities: tf.Tensor, labels: tf.Tensor) -> tuple[tf
       probabilities: float32 [b, classes]. Equal ones are ordered by class index.
       labels: int64 [b].
     """
-    top = tf.math.top_k(probabilities, min(TOP_K, int(probabilities.shape[-1])))
+    top = tf.math.top_k(probabilities, tf.minimum(TOP_K, tf.shape(probabilities)[-1]))
     of_label = tf.gather(probabilities, labels, axis=1, batch_dims=1)
     return labels, rank_of_label(probabilities, labels), top.indices, top.values, of_label
 
@@ -152,6 +164,44 @@ def confusion_matrix(predictions: LabeledPredictions, classes: int) -> np.ndarra
     valid = predictions.is_valid
     cells = predictions.labels[valid] * classes + predictions.predicted[valid]
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_report(predictions: LabeledPredictions, class_names: Sequence[str]) -> ClassReport:
+    """Return precision, recall and F1 by class, calibration and confusion counts.
+
+    An image with a NaN is predicted as no class.
+
+    Args:
+      predictions: At least one image.
+      class_names: Names by class index.
+    """
+    valid = predictions.is_valid
+    predicted = np.where(valid, predictions.predicted, -1)
+    indices = np.union1d(predictions.labels, predicted[valid])
+
+    def metrics(average: str | None) -> Any:
+        return precision_recall_fscore_support(
+            predictions.labels, predicted, labels=indices, average=average, zero_division=0
+        )
+
+    by_class = [
+        ClassMetrics(float(precision), float(recall), float(f1), int(support))
+        for precision, recall, f1, support in zip(*metrics(None), strict=True)
+    ]
+    macro, weighted = (
+        ClassMetrics(float(precision), float(recall), float(f1), len(predictions))
+        for precision, recall, f1, _ in map(metrics, ("macro", "weighted"))
+    )
+    order = np.argsort([each.f1 for each in by_class], kind="stable")
+    pairs = np.stack([predictions.labels[valid], predicted[valid]], axis=1)
+    cells, counts = np.unique(pairs, axis=0, return_counts=True)
+    return ClassReport(
+        tuple((int(indices[i]), class_names[indices[i]], by_class[i]) for i in order),
+        macro,
+        weighted,
+        calibration(predictions).expected_error,
+        np.column_stack([cells, counts]),
+    )
 
 
 def worst_confusions(predictions: LabeledPredictions, count: int) -> list[Confusion]:

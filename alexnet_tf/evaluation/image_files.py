@@ -1,6 +1,7 @@
 """Find and read the image files that a user names by file, folder or pattern. No TensorFlow."""
 
 import glob
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +14,15 @@ STANDARD_INPUT = "-"
 
 
 def find_images(sources: Iterable[str]) -> list[str]:
-    """Return the image files that `sources` name.
+    """Return the image files of `iterate_images` as a list."""
+    return list(iterate_images(sources))
+
+
+def iterate_images(sources: Iterable[str]) -> Iterator[str]:
+    """Return an iterator over the image files that `sources` name.
+
+    All sources are checked first. Folders are searched while the iterator is used, so that the
+    memory does not grow with the number of images.
 
     Args:
       sources: Files; folders, searched recursively for files that have an image's extension and
@@ -21,25 +30,30 @@ def find_images(sources: Iterable[str]) -> list[str]:
         input.
 
     Returns:
-      Paths, and "-" unchanged. The files of a folder or pattern are sorted.
+      Iterator over paths, and "-" unchanged. The files of a folder or pattern are sorted.
 
     Raises:
       InputError: A source is not found or has no images.
     """
-    found: list[str] = []
-    for source in sources:
-        path = expanded(source)
-        if source == STANDARD_INPUT:
-            found.append(source)
-        elif path.is_dir():
-            found += _images_in_folder(path)
-        elif path.exists():
-            found.append(str(path))
-        else:
-            found += _images_matching(str(path))
-    if found.count(STANDARD_INPUT) > 1:
+    sources = list(sources)
+    if sources.count(STANDARD_INPUT) > 1:
         raise InputError("standard input (-) can be read only once")
-    return found
+    return itertools.chain.from_iterable([_images_of(source) for source in sources])
+
+
+def _images_of(source: str) -> Iterable[str]:
+    """Return the images that one source names, at least one."""
+    path = expanded(source)
+    if source == STANDARD_INPUT:
+        return [source]
+    if path.is_dir():
+        images = _images_in_folder(path)
+        first = next(images, None)
+        if first is None:
+            extensions = " ".join(IMAGE_EXTENSIONS)
+            raise InputError(f"{path}: the folder has no images (looked for {extensions})")
+        return itertools.chain([first], images)
+    return [str(path)] if path.exists() else _images_matching(str(path))
 
 
 def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, bytes | str]]:
@@ -62,17 +76,11 @@ def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, by
             yield name, error.strerror or str(error)
 
 
-def _images_in_folder(folder: Path) -> list[str]:
-    """Return the images in a folder and its subfolders."""
-    images = []
+def _images_in_folder(folder: Path) -> Iterator[str]:
+    """Yield the images in a folder and its subfolders."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images += [str(Path(parent) / name) for name in sorted(files) if is_image(name)]
-    if not images:
-        raise InputError(
-            f"{folder}: the folder has no images (looked for {' '.join(IMAGE_EXTENSIONS)})"
-        )
-    return images
+        yield from (str(Path(parent) / name) for name in sorted(files) if is_image(name))
 
 
 def _images_matching(pattern: str) -> list[str]:

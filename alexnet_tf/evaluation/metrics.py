@@ -166,6 +166,58 @@ class CropErrors(NamedTuple):
         )
 
 
+class ClassMetrics(NamedTuple):
+    """Precision, recall and F1 of a class, or an average over classes: 0..1, 0 where undefined.
+
+    Attributes:
+      precision: Fraction of the images predicted as the class that belong to it.
+      recall: Fraction of the class's images that are predicted as it.
+      f1: Harmonic mean of the two.
+      support: Number of the class's images, or of all images.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassReport:
+    """The metrics of each class, as scikit-learn's `classification_report` defines them.
+
+    Attributes:
+      classes: Index, name and metrics of every class that has images or is predicted, by ascending
+        F1 and then by class index.
+      macro_average: The mean over these classes.
+      weighted_average: The mean over these classes, weighted by their number of images.
+      calibration_error: Expected calibration error, 0..1, in 15 bins (Guo et al., 2017); NaN
+        without images.
+      confusion: int64 [k, 3], the cells of the confusion matrix that are not 0: label, prediction,
+        number of images. Images with a NaN are not counted.
+    """
+
+    classes: tuple[tuple[int, str, ClassMetrics], ...]
+    macro_average: ClassMetrics
+    weighted_average: ClassMetrics
+    calibration_error: float
+    confusion: np.ndarray
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values; the calibration error is None without images."""
+        error = self.calibration_error
+        return {
+            "classes": [
+                {"index": index, "class": name, **metrics._asdict()}
+                for index, name, metrics in self.classes
+            ],
+            "macro_average": self.macro_average._asdict(),
+            "weighted_average": self.weighted_average._asdict(),
+            "expected_calibration_error": error if math.isfinite(error) else None,
+            "confusion": self.confusion.tolist(),
+        }
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """The errors of a model on a split of a data set.
@@ -177,6 +229,7 @@ class Evaluation:
       center_crop: As in `CropErrors`.
       ten_crop: As in `CropErrors`.
       left_out: Names of damaged images, which were skipped, and why.
+      per_class: The metrics of each class, or None if not computed.
     """
 
     model: str
@@ -185,6 +238,7 @@ class Evaluation:
     center_crop: Errors
     ten_crop: Errors | None = None
     left_out: tuple[tuple[str, str], ...] = ()
+    per_class: ClassReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values; `left_out` is the number of skipped images."""
@@ -197,4 +251,6 @@ class Evaluation:
         }
         if self.ten_crop is not None:
             values["ten_crop"] = self.ten_crop.to_json()
+        if self.per_class is not None:
+            values["per_class"] = self.per_class.to_json()
         return values

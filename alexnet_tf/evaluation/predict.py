@@ -61,6 +61,10 @@ class Damaged:
     image: str
     reason: str
 
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return dataclasses.asdict(self)
+
 
 def predict(
     classifier: Classifier,

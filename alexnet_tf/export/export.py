@@ -42,7 +42,7 @@ class ExportOptions:
       run: The run folder; None without `model`: the newest run under saved_models/.
       model: A `.keras` file instead of a run.
       formats: Any of `FORMATS`.
-      quantize: Precision of the TFLite file, one of `tflite.QUANTIZATIONS`. The file name of a
+      quantize: Precisions of the TFLite files, any of `tflite.QUANTIZATIONS`. The file name of a
         quantized model is `<name>-<quantize>.tflite`.
       out: Folder to write to: `<name>/<version>/`, `<name>.tflite`, `<name>.onnx`.
       name: Name of the served model.
@@ -56,7 +56,7 @@ class ExportOptions:
     run: PathLike | None = None
     model: PathLike | None = None
     formats: Sequence[str] = ("saved_model", "tflite")
-    quantize: str = "none"
+    quantize: Sequence[str] = ("none",)
     out: PathLike = Path("saved_models", "serving")
     name: str = "alexnet"
     version: int | None = None
@@ -72,11 +72,11 @@ class ExportOptions:
         """
         for each in self.formats:
             choose(each, FORMATS, "--format")
-        choose(self.quantize, QUANTIZATIONS, "--quantize")
-        if self.quantize != "none" and "tflite" not in self.formats:
-            raise InputError(
-                f"--quantize {self.quantize} applies to the .tflite file: add --format tflite"
-            )
+        for each in self.quantize:
+            choose(each, QUANTIZATIONS, "--quantize")
+        if set(self.quantize) - {"none"} and "tflite" not in self.formats:
+            given = ", ".join(self.quantize)
+            raise InputError(f"--quantize {given} applies to .tflite files: add --format tflite")
         # The name becomes a folder and a part of the server's URL.
         letters = self.name.replace("-", "").replace("_", "").replace(".", "")
         if not (letters.isascii() and letters.isalnum()) or self.name.startswith("."):
@@ -136,7 +136,7 @@ def export(
         options.dataset,
         options.data_dir,
         options.check_images,
-        _CALIBRATION_IMAGES if options.quantize == "int8" else 0,
+        _CALIBRATION_IMAGES if "int8" in options.quantize else 0,
     )
     on_stage("running the Keras model")
     verifier = Verifier(reference, images)
@@ -145,11 +145,11 @@ def export(
     if "saved_model" in options.formats:
         on_stage("writing the SavedModel")
         checks.append(_export_saved_model(network, base, options.version, images, verifier))
-    if "tflite" in options.formats:
-        is_exact = options.quantize == "none"
-        precision = "float32" if is_exact else options.quantize
+    for quantize in options.quantize if "tflite" in options.formats else ():
+        is_exact = quantize == "none"
+        precision = "float32" if is_exact else quantize
         on_stage(f"converting to TFLite, {precision}")
-        content = to_tflite(network, options.quantize, images.training_crops)
+        content = to_tflite(network, quantize, images.training_crops)
         path = base.with_name(options.name + ("" if is_exact else f"-{precision}") + ".tflite")
         checks.append(_export_file(f"TFLite {precision}", content, path, verifier, is_exact))
     if "onnx" in options.formats:

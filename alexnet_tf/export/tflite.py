@@ -27,6 +27,7 @@ from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.classifiers import (
     CLASS_NAMES,
     PREPROCESSING,
+    Preprocessing,
     names_of,
     names_to_text,
     preprocessing_of,
@@ -40,6 +41,7 @@ NO_TRAINING_IMAGES = "--quantize int8 needs training images: give --dataset"
 # hold: the rms error at conv1's scale is 12% in int8, 1% in float32.
 _KEPT_IN_FLOAT = ["SQUARE", "MUL", "SQRT", "RSQRT", "ADD"]
 
+_DESCRIPTIONS = np.uint8(1)  # AssociatedFileType.DESCRIPTIONS
 _TENSOR_AXIS_LABELS = np.uint8(2)  # AssociatedFileType.TENSOR_AXIS_LABELS
 _RGB, _GRAYSCALE = np.uint8(1), np.uint8(2)  # ColorSpaceType
 _IMAGE = np.uint8(2)  # ImageProperties in the union ContentProperties
@@ -137,10 +139,11 @@ def _metadata(model: keras.Model) -> bytes:
     no_normalization = {0: [0.0], 1: [1.0]}
     image = {
         0: "images",
-        1: "Center crop of an image resized to resize_pixels of preprocessing.json; 0..255.",
+        1: _input_description(preprocessing),
         3: {0: _IMAGE, 1: {0: colors, 1: {0: pixels, 1: pixels}}},
         4: [{0: _NORMALIZATION, 1: no_normalization}],
         5: {0: [255.0], 1: [0.0]},
+        6: [{0: PREPROCESSING, 1: "All steps from an image to this input.", 2: _DESCRIPTIONS}],
     }
     probabilities = {
         0: "probabilities",
@@ -153,6 +156,18 @@ def _metadata(model: keras.Model) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(_write(builder, root), file_identifier=b"M001")
     return bytes(builder.Output())
+
+
+def _input_description(preprocessing: Preprocessing) -> str:
+    """Return the steps from an image to the input, for people."""
+    resized, pixels = preprocessing.resize_pixels, preprocessing.input_pixels
+    order = "RGB" if preprocessing.channels == 3 else "gray"
+    return (
+        f"{order} values 0..255 as float32. Resize the image so that its shorter side is {resized} "
+        "pixels (bilinear with antialiasing, rounded to whole levels), and crop the central "
+        f"{resized}x{resized}, then of it the central {pixels}x{pixels}. Do not subtract a mean: "
+        "the network does."
+    )
 
 
 def _write(builder: flatbuffers.Builder, value: Any) -> int:

@@ -19,6 +19,11 @@ from alexnet_tf.model.layers import (
     Probabilities,
 )
 
+_NEEDED = (
+    "needed: an input of RGB or gray values 0 to 255, the layers of alexnet_tf.build_model from "
+    "`mean` (MeanSubtraction) over conv1 ... fc8 to the output `prob` (Probabilities, with the "
+    "class names); build that network and copy the weights into it"
+)
 # What Keras, h5py, zipfile and json raise for files that are damaged or are not models.
 _DAMAGE = (AttributeError, EOFError, KeyError, OSError, TypeError, ValueError)
 
@@ -82,6 +87,9 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         raise InputError(f"{path}: model file not found")
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: is not a .keras file, or is damaged")
+    foreign = InputError(f"{path}: is a Keras model, but not one of this package; {_NEEDED}")
+    if _is_foreign(path):
+        raise foreign
     try:
         model: Any = keras.saving.load_model(
             path, custom_objects=custom_objects(), compile=False, safe_mode=True
@@ -90,9 +98,19 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         reason = next(iter(str(error).strip().splitlines()), "the file is damaged")
         raise InputError(f"{path}: cannot be loaded as a model: {reason}") from error
     if not {MeanSubtraction, Probabilities} <= {type(layer) for layer in model.layers}:
-        raise InputError(f"{path}: is a Keras model, but not one of this package")
+        raise foreign
     check_finite(model, path)
     return model
+
+
+def _is_foreign(path: Path) -> bool:
+    """Returns whether the configuration in a `.keras` file has no layers of this package."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = archive.read("config.json")
+    except (*_DAMAGE, zipfile.BadZipFile, zlib.error):
+        return False  # damaged, which loading reports
+    return any(layer.__name__.encode() not in config for layer in (MeanSubtraction, Probabilities))
 
 
 def copy_weights(source: keras.Model, target: keras.Model, *, classes: np.ndarray | None) -> None:

@@ -23,10 +23,11 @@ from alexnet_tf.evaluation.error_analysis import (
     calibration,
     class_errors,
 )
-from alexnet_tf.evaluation.evaluate import EvaluationTarget, evaluate_examples, open_target
+from alexnet_tf.evaluation.evaluate import evaluate_examples
 from alexnet_tf.evaluation.features import FeatureExtractor
 from alexnet_tf.evaluation.metrics import Evaluation
 from alexnet_tf.evaluation.similarity import nearest_rows
+from alexnet_tf.evaluation.target import EvaluationTarget, open_target
 from alexnet_tf.figures.text import display_names
 from alexnet_tf.imagenet import readable
 from alexnet_tf.model.inspection import class_names, first_kernels

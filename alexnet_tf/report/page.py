@@ -267,7 +267,7 @@ def settings_rows(record: RunRecord, epochs: int) -> list[tuple[str, str]]:
     """
     recipe, dataset = record.recipe, record.dataset
     network, size = recipe.network, recipe.network.input_size
-    changed = ", ".join(f"{name} {value}" for name, value in record.overrides.items())
+    changed = ", ".join(f"{name} {value}" for name, value in record.options.overrides().items())
     minutes = round(record.seconds or 0) // 60
     duration = f"{minutes // 60} h {minutes % 60} min"
     if minutes < 60:

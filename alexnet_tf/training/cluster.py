@@ -1,7 +1,9 @@
-"""This worker's index by TF_CONFIG, and a cluster of local processes. No TensorFlow."""
+"""The cluster that TF_CONFIG describes, its failures, and local processes. No TensorFlow."""
 
+import dataclasses
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,18 +12,111 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-_GRACE_SECONDS = 150  # after the first process has failed; longer than WORKER_TIMEOUT_SECONDS
+from alexnet_tf.errors import InputError
+
+# Within this time, workers end with a message after one of them has failed: TensorFlow's
+# coordination service declares a worker failed whose heartbeat is missing for ten seconds.
+FAILED_WORKER_SECONDS = 30
+_GRACE_SECONDS = 60  # for local processes, after the first has failed
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+# In errors of this process's own device or compiler, in lower case.
+_LOCAL_FAILURES = ("cudnn", "nccl", "cublas", "cuda", "ptxas", "xla", "compil")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The processes that train together.
+
+    Attributes:
+      addresses: "host:port" of each worker; a chief is the first worker.
+      worker: Index of this worker.
+    """
+
+    addresses: tuple[str, ...]
+    worker: int
+
+
+def read_cluster() -> Cluster:
+    """Returns the cluster that TF_CONFIG describes.
+
+    Raises:
+      InputError: TF_CONFIG is missing or damaged, or has jobs other than chief and worker.
+    """
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG") or "")
+        cluster, task = config["cluster"], config["task"]
+        kind, index = str(task.get("type", "worker")), int(task["index"])
+        others = sorted({*map(str, cluster), kind} - {"chief", "worker"})
+        if not others:
+            addresses = [*cluster.get("chief", []), *cluster.get("worker", [])]
+            _ = cluster[kind][index]
+            if index < 0:
+                raise IndexError
+    except (AttributeError, ValueError, KeyError, TypeError, IndexError):
+        raise InputError(f"several workers need TF_CONFIG, such as {_EXAMPLE}") from None
+    if others:
+        raise InputError(
+            f"TF_CONFIG: the job {', '.join(others)} is not supported: every worker takes part in "
+            f"training and validation. Name only workers, and a chief if need be: {_EXAMPLE}"
+        )
+    if len(cluster.get("chief", [])) > 1 or not all(isinstance(a, str) for a in addresses):
+        raise InputError(f"TF_CONFIG must have at most one chief, and addresses such as {_EXAMPLE}")
+    return Cluster(tuple(addresses), worker_index())
 
 
 def worker_index() -> int:
     """Returns this worker's index by TF_CONFIG; 0 if TF_CONFIG is missing or damaged.
 
-    Worker 0 is the chief, which writes the run folder.
+    Worker 0 writes the run folder. It is the chief, if TF_CONFIG has one.
     """
     try:
-        return int(json.loads(os.environ.get("TF_CONFIG") or "")["task"]["index"])
-    except (ValueError, KeyError, TypeError):
+        config = json.loads(os.environ.get("TF_CONFIG") or "")
+        index = int(config["task"]["index"])
+        if config["task"].get("type") == "chief":
+            return index
+        return index + len(config.get("cluster", {}).get("chief", []))
+    except (AttributeError, ValueError, KeyError, TypeError):
         return 0
+
+
+def failure_cause(text: str) -> str:
+    """Returns the first line of TensorFlow's message that has the cause.
+
+    Args:
+      text: The message; with the place in the program, as text, if a compiled function failed.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    place = ('File "', "Detected at node", "Graph execution error:")
+    causes = [line for line in lines if line and not line.startswith(place)]
+    cause = causes[0] if causes else text.strip()
+    return cause.removeprefix("Collective ops is aborted by: ").rstrip(".:")
+
+
+def describe_failure(text: str, cluster: Cluster) -> str:
+    """Returns which worker failed, and the cause.
+
+    Args:
+      text: TensorFlow's message.
+      cluster: The workers.
+    """
+    cause = failure_cause(text)
+    # "Error reported from /job:worker/task:1: ...", and a list of those without a heartbeat.
+    named = re.findall(r"reported from /job:worker/(?:replica:\d+/)?task:(\d+)", text)
+    named += re.findall(r"^/job:worker/replica:\d+/task:(\d+)", text, re.MULTILINE)
+    if "CoordinationService" in text and cluster.worker != 0:
+        named.append("0")  # where the service runs
+    failed = sorted({int(number) for number in named})
+    others = [n for n in failed if n != cluster.worker and n < len(cluster.addresses)]
+    if others:
+        workers = ", ".join(f"{n} ({cluster.addresses[n]})" for n in others)
+        return f"worker {workers} failed: {cause}"
+    is_local = any(word in cause.lower() for word in _LOCAL_FAILURES)
+    if is_local or cluster.worker in failed:
+        return f"this worker, {cluster.worker}, failed: {cause}"
+    return f"a worker failed: {cause}"
 
 
 def run_local_cluster(arguments: Sequence[str], workers: int) -> int:

@@ -1,8 +1,10 @@
 """Where a run computes: devices, distribution strategy and precision."""
 
+import contextlib
 import dataclasses
-import json
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -10,8 +12,8 @@ import tensorflow as tf
 
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.train_options import PARALLELISMS, PRECISIONS, STRATEGIES
+from alexnet_tf.training.cluster import Cluster, read_cluster
 
-WORKER_TIMEOUT_SECONDS = 120  # how long workers wait for one that does not respond
 # Errors of a collective operation when a worker does not respond.
 FAILED_WORKER_ERRORS = (
     tf.errors.UnavailableError,
@@ -30,11 +32,12 @@ class DeviceConfiguration:
       strategy: The tf.distribute strategy; TensorFlow's default one for a single device.
       strategy_name: "single", "mirrored", "multiworker", or "towers": half the network on each of
         two devices.
-      devices: Names of the devices.
+      devices: Names of the devices, as this process numbers them; addresses of several workers.
       precision: "float32"; "bfloat16" (float32 weights and updates, bfloat16 layers); or "float16",
         likewise, with a scaled loss.
       worker: Index of this worker; worker 0 is the chief, which writes.
       workers: Number of processes that train together.
+      on_gpus: Whether the devices are GPUs.
     """
 
     strategy: tf.distribute.Strategy
@@ -43,11 +46,17 @@ class DeviceConfiguration:
     precision: str
     worker: int = 0
     workers: int = 1
+    on_gpus: bool = False
 
     @property
     def dtype_policy(self) -> str:
         """The Keras dtype policy of the network."""
         return "float32" if self.precision == "float32" else f"mixed_{self.precision}"
+
+    @property
+    def precision_note(self) -> str:
+        """What to add to the precision when it is shown."""
+        return "TF32 off" if self.on_gpus and self.precision == "float32" else ""
 
     @property
     def replicas(self) -> int:
@@ -63,13 +72,19 @@ class DeviceConfiguration:
         if self.workers == 1:
             return values
 
+        return list(self._sum(tf.constant(values, tf.float64)).numpy())
+
+    @functools.cached_property
+    def _sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The compiled sum, traced once for each number of values."""
+
         @tf.function
         def reduce(own: tf.Tensor) -> tf.Tensor:
             # Each replica of a worker contributes an equal part of the worker's value.
             parts = self.strategy.run(lambda: own * self.workers / self.replicas)
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
 
-        return list(reduce(tf.constant(values, tf.float64)).numpy())
+        return reduce
 
 
 def configure_devices(
@@ -78,13 +93,15 @@ def configure_devices(
     precision: str = "auto",
     parallelism: str = "data",
 ) -> DeviceConfiguration:
-    """Chooses devices, strategy and precision.
+    """Chooses devices, strategy and precision, and hides all other GPUs from this process.
 
     Args:
       strategy: One of `STRATEGIES`. "auto": several workers if TF_CONFIG is set, mirrored if there
         are several devices, else single.
-      devices: GPUs by number ("0,1"). Without GPUs, the number of logical CPU devices ("2").
+      devices: GPUs by number ("0,1"), or a number of logical CPU devices ("cpu:2"); None: all
+        GPUs, or else one CPU device.
       precision: One of `PRECISIONS`. "auto": half precision if the device is faster in it.
+        float32 on GPUs turns TF32 off.
       parallelism: One of `PARALLELISMS`. "towers" needs exactly two devices.
 
     Raises:
@@ -92,31 +109,47 @@ def configure_devices(
     """
     choose(strategy, STRATEGIES, "--strategy")
     choose(precision, PRECISIONS, "--precision")
-    if choose(parallelism, PARALLELISMS, "--parallelism") == "towers":
-        return _towers(strategy, devices, precision)
-    if strategy == "auto" and os.environ.get("TF_CONFIG"):
+    choose(parallelism, PARALLELISMS, "--parallelism")
+    if parallelism == "towers":
+        _check_towers(strategy, precision)
+    elif strategy == "auto" and os.environ.get("TF_CONFIG"):
         strategy = "multiworker"
-    if strategy == "multiworker":
-        return _multiworker(precision)
-    names = _device_names(devices)
-    if strategy == "auto":
-        strategy = "mirrored" if len(names) > 1 else "single"
-    if strategy == "mirrored":
-        chosen = tf.distribute.MirroredStrategy(names)
+    cluster = read_cluster() if strategy == "multiworker" else None
+    gpus, names = _confine(devices, only_first=strategy == "single" and parallelism == "data")
+    resolved = _precision(precision, gpus)
+    chosen = tf.distribute.get_strategy()
+    if parallelism == "towers":
+        strategy = "towers"
+        if len(names) != 2:
+            raise InputError(
+                "--parallelism towers needs two devices: name two GPUs with --devices 0,1, or "
+                f"create two logical CPU devices with --devices cpu:2 (found: {', '.join(names)})"
+            )
+        if resolved == "float16":  # chosen by "auto" on GPUs without bfloat16
+            resolved = "float32"
+    elif cluster is not None:
+        chosen = _join(cluster, len(gpus), names)
+        names = cluster.addresses
     else:
-        names = names[:1]
-        first = names[0].endswith(":0")
-        default = tf.distribute.get_strategy()
-        chosen = default if first else tf.distribute.OneDeviceStrategy(names[0])
-    return DeviceConfiguration(chosen, strategy, tuple(names), _precision(precision))
+        if strategy == "auto":
+            strategy = "mirrored" if len(names) > 1 else "single"
+        if strategy == "mirrored":
+            chosen = tf.distribute.MirroredStrategy(names)
+    if gpus and resolved == "float32":
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    return DeviceConfiguration(
+        chosen,
+        strategy,
+        names,
+        resolved,
+        worker=cluster.worker if cluster else 0,
+        workers=len(cluster.addresses) if cluster else 1,
+        on_gpus=bool(gpus),
+    )
 
 
-def _towers(strategy: str, devices: str | None, precision: str) -> DeviceConfiguration:
-    """Chooses two devices, one for each tower.
-
-    Raises:
-      InputError: There are not exactly two, or a strategy divides the batch as well.
-    """
+def _check_towers(strategy: str, precision: str) -> None:
+    """Raises InputError if a strategy divides the batch as well, or the loss is scaled."""
     if strategy not in ("auto", "single") or os.environ.get("TF_CONFIG"):
         raise InputError(
             "--parallelism towers divides the network between two devices of one machine: "
@@ -126,104 +159,117 @@ def _towers(strategy: str, devices: str | None, precision: str) -> DeviceConfigu
         raise InputError(
             "--parallelism towers does not support --precision float16: use bfloat16 or float32"
         )
-    names = _device_names(devices)
-    if len(names) != 2:
-        raise InputError(
-            "--parallelism towers needs two devices: name two GPUs with --devices 0,1, or without "
-            f"GPUs create two logical CPU devices with --devices 2 (found: {', '.join(names)})"
-        )
-    resolved = _precision(precision)
-    if resolved == "float16":  # chosen by "auto" on GPUs without bfloat16
-        resolved = "float32"
-    return DeviceConfiguration(tf.distribute.get_strategy(), "towers", tuple(names), resolved)
 
 
-def _multiworker(precision: str) -> DeviceConfiguration:
-    """Joins the cluster that TF_CONFIG describes.
+def _join(cluster: Cluster, gpus: int, names: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Joins the cluster, with this process's devices.
+
+    TensorFlow's coordination service detects workers that fail (`FAILED_WORKER_SECONDS`).
+    `CommunicationOptions(timeout_seconds)` would too, but keeps a thread for every collective
+    operation of that time: 8 per update were measured.
 
     Raises:
-      InputError: TF_CONFIG is missing or damaged, or has jobs other than workers.
+      InputError: There are several logical CPU devices, which this strategy does not support.
     """
-    example = (
-        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
-        '"task": {"type": "worker", "index": 0}}'
+    if not gpus and len(names) > 1:
+        raise InputError("several workers use one CPU device each: leave out --devices")
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+        task_type="worker",
+        task_id=cluster.worker,
+        num_accelerators={"GPU": gpus},
+        rpc_layer="grpc",
     )
-    try:
-        config = json.loads(os.environ.get("TF_CONFIG") or "")
-        addresses, index = config["cluster"]["worker"], int(config["task"]["index"])
-        addresses[index]
-        jobs = {*config["cluster"], config["task"].get("type", "worker")}
-    except (AttributeError, ValueError, KeyError, TypeError, IndexError):
-        raise InputError(f"several workers need TF_CONFIG, such as {example}") from None
-    # TensorFlow counts a "chief" before the workers, and two processes would then be worker 0.
-    if jobs != {"worker"}:
-        others = ", ".join(sorted(map(str, jobs - {"worker"})))
-        raise InputError(
-            'TF_CONFIG must have no job except "worker" (worker 0 is the chief), such as '
-            f"{example}. Received also: {others}"
-        )
-    options = tf.distribute.experimental.CommunicationOptions(
-        timeout_seconds=WORKER_TIMEOUT_SECONDS
-    )
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    return DeviceConfiguration(
-        strategy,
-        "multiworker",
-        tuple(addresses),
-        _precision(precision),
-        worker=index,
-        workers=len(addresses),
-    )
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
-def _device_names(devices: str | None) -> list[str]:
-    """Returns the chosen devices; without a choice all GPUs, or the CPU.
+def _confine(
+    devices: str | None, only_first: bool
+) -> tuple[list[tf.config.PhysicalDevice], tuple[str, ...]]:
+    """Makes the chosen devices the only ones of this process; GPUs get memory as they need it.
+
+    Args:
+      devices: As in `configure_devices`.
+      only_first: Whether only the first of the chosen devices is used.
+
+    Returns:
+      The chosen GPUs as TensorFlow's physical devices, none for the CPU; and the names of the
+      devices in this process.
 
     Raises:
-      InputError: The text is not numbers, or a device does not exist.
+      InputError: The text is not a choice of devices, a device does not exist, or TensorFlow runs
+        already with other devices.
     """
-    gpus = tf.config.list_physical_devices("GPU")
+    if devices is None:
+        gpus, cpus = tf.config.get_visible_devices("GPU"), 1
+    else:
+        gpus, cpus = _named_devices(devices)
+    if only_first:
+        gpus, cpus = gpus[:1], 1
     try:
-        numbers = None if devices is None else [int(d) for d in devices.split(",")]
-    except ValueError:
-        raise InputError(f"--devices must be numbers such as 0,1. Received: {devices!r}") from None
-    if numbers is not None and len(set(numbers)) < len(numbers):
-        raise InputError(f"--devices {devices}: name each device once")
+        tf.config.set_visible_devices(gpus, "GPU")
+        if cpus > 1:
+            _divide_cpu(cpus)
+    except RuntimeError:
+        if devices is not None:
+            raise InputError(
+                f"--devices {devices}: devices must be chosen before TensorFlow's first operation"
+            ) from None
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # runs already, with memory as the caller set it
+            tf.config.experimental.set_memory_growth(gpu, True)
     if gpus:
-        present = list(range(len(gpus)))
-        for number in numbers or []:
-            if number not in present:
-                found = ", ".join(map(str, present))
-                raise InputError(f"--devices: GPU {number} does not exist (found: {found})")
-        return [f"/GPU:{number}" for number in numbers or present]
-    count = 1
-    if numbers is not None:
-        count = numbers[0] if len(numbers) == 1 else len(numbers)
-    if count < 1:
-        raise InputError(f"--devices must be at least 1. Received: {devices!r}")
-    if count > 1:
-        cpu = tf.config.list_physical_devices("CPU")[0]
+        return gpus, tuple(f"/GPU:{number}" for number in range(len(gpus)))
+    return [], tuple(f"/CPU:{number}" for number in range(cpus))
+
+
+def _named_devices(devices: str) -> tuple[list[tf.config.PhysicalDevice], int]:
+    """Returns the GPUs that --devices names, and the number of logical CPU devices without any.
+
+    Raises:
+      InputError: The text is not a choice of devices, or a GPU does not exist.
+    """
+    kind, _, count = devices.partition(":")
+    try:
+        if kind == "cpu":
+            numbers, cpus = [], int(count)
+        else:
+            numbers, cpus = [int(number) for number in devices.split(",")], 1
+    except ValueError:
+        cpus = 0
+    if cpus < 1:
+        raise InputError(
+            "--devices must be the numbers of GPUs, such as 0,1, or a number of logical CPU "
+            f"devices, such as cpu:2. Received: {devices!r}"
+        )
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"--devices {devices}: name each device once")
+    present = tf.config.list_physical_devices("GPU")
+    for number in numbers:
+        if not 0 <= number < len(present):
+            found = ", ".join(map(str, range(len(present)))) or "none"
+            raise InputError(
+                f"--devices {devices}: GPU {number} not found (found: {found}); for logical CPU "
+                "devices: --devices cpu:2"
+            )
+    return [present[number] for number in numbers], cpus
+
+
+def _divide_cpu(count: int) -> None:
+    """Creates logical CPU devices; raises RuntimeError if TensorFlow runs already with others."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or []) != count:
         logical = [tf.config.LogicalDeviceConfiguration()] * count
-        current = tf.config.get_logical_device_configuration(cpu) or []
-        if len(current) != count:
-            try:
-                tf.config.set_logical_device_configuration(cpu, logical)
-            except RuntimeError:
-                raise InputError(
-                    f"--devices {devices}: logical CPU devices must be created before TensorFlow's "
-                    "first operation"
-                ) from None
-    return [f"/CPU:{number}" for number in range(count)]
+        tf.config.set_logical_device_configuration(cpu, logical)
 
 
-def _precision(given: str) -> str:
-    """Resolves "auto": half precision only if the device is faster in it."""
+def _precision(given: str, gpus: list[tf.config.PhysicalDevice]) -> str:
+    """Resolves "auto": half precision only if all of the chosen devices are faster in it."""
     if given != "auto":
         return given
-    gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        capability = details.get("compute_capability", (0, 0))
+        details = map(tf.config.experimental.get_device_details, gpus)
+        capability = min(found.get("compute_capability", (0, 0)) for found in details)
         if capability >= (8, 0):
             return "bfloat16"
         return "float16" if capability >= (7, 0) else "float32"  # 7.0: the first tensor cores

@@ -59,7 +59,7 @@ class TrainingInput:
                 ),
                 class_weights=self.class_weights,
                 # On a CPU the input's threads flip images on the way; a GPU has time for it.
-                flip_on_device=any("GPU" in device for device in self.devices.devices),
+                flip_on_device=self.devices.on_gpus,
             )
 
         if self.devices.strategy_name in ("single", "towers"):

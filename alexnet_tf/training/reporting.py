@@ -169,7 +169,7 @@ def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
         "training": f"{settings.epochs} epochs, batch {recipe.batch_size}, learning rate "
         f"{recipe.learning_rate:g} ({_schedule(recipe)}{warm_up}), init {recipe.init}",
         "device": device + ")",
-        "precision": devices.precision,
+        "precision": devices.precision + (f" ({note})" if (note := devices.precision_note) else ""),
         "seed": str(settings.seed),
         "results": f"{run.path}/",
     }

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from alexnet_tf import runs
 from alexnet_tf.data.scan import UNREADABLE, first_unreadable
@@ -20,6 +21,7 @@ from alexnet_tf.settings import Recipe
 from alexnet_tf.system import command_name
 from alexnet_tf.train_options import TrainOptions
 from alexnet_tf.training.checkpoints import CheckpointEvery
+from alexnet_tf.training.cluster import Cluster, describe_failure, failure_cause
 from alexnet_tf.training.devices import FAILED_WORKER_ERRORS
 from alexnet_tf.training.open_run import Run, open_run
 from alexnet_tf.training.reporting import (
@@ -235,13 +237,10 @@ def _errors_explained(run: Run) -> Iterator[None]:
         if not runs.is_run(run.path):
             raise  # nothing was written
         raise TrainingStopped(f"interrupted. Resume with: {command()}") from None
-    except FAILED_WORKER_ERRORS as error:
-        if run.devices.workers == 1:
+    except (tf.errors.ResourceExhaustedError, *FAILED_WORKER_ERRORS) as error:
+        if run.devices.workers == 1 and not isinstance(error, tf.errors.ResourceExhaustedError):
             raise
-        cause = str(error).strip().partition("\n")[0]
-        raise TrainingError(
-            f"a worker failed ({cause}): start all workers again with: {command()}"
-        ) from None
+        raise _device_failure(run, error, command()) from None
     except UNREADABLE:
         # Prepared images, and images read by an earlier run, are not all read beforehand.
         image = first_unreadable(run.splits.train, run.splits.validation)
@@ -251,3 +250,21 @@ def _errors_explained(run: Run) -> Iterator[None]:
             f"{image} cannot be read: restore it, or prepare the data set again, and resume with: "
             f"{command()}"
         ) from None
+
+
+def _device_failure(run: Run, error: tf.errors.OpError, resume: str) -> TrainingError:
+    """Returns the error that ends a run whose worker or device failed, in one line.
+
+    Args:
+      run: The run.
+      error: One of FAILED_WORKER_ERRORS, or ResourceExhaustedError.
+      resume: The command that resumes the run.
+    """
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return TrainingError(
+            f"out of memory ({failure_cause(error.message)}): start a new run with a --batch-size "
+            f"below {run.settings.recipe.batch_size}"
+        )
+    cluster = Cluster(run.devices.devices, run.devices.worker)
+    failure = describe_failure(error.message, cluster)
+    return TrainingError(f"{failure}: start all workers again with: {resume}")

@@ -8,6 +8,7 @@ import concurrent.futures
 import http.server
 import importlib.util
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -208,6 +209,21 @@ def test_client_prints_the_top_classes_of_each_file(
     monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "missing.jpg")])
     with pytest.raises(SystemExit, match=r"missing\.jpg"):
         clients[name].main()
+
+
+@pytest.mark.parametrize("name", ["rest_client", "grpc_client"])
+def test_client_prints_no_log_lines(name, rest_url, grpc_server, jpegs, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpegs[0])
+    address = ["--url", rest_url] if name == "rest_client" else ["--server", grpc_server]
+    command = [sys.executable, str(DEPLOY / f"{name}.py"), *address]
+    unset = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
+    done = subprocess.run(
+        [*command, str(tmp_path / "a.jpg")], capture_output=True, text=True, env=unset
+    )
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 6)
+    done = subprocess.run([*command, "missing.jpg"], capture_output=True, text=True, env=unset)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "missing.jpg" in done.stderr
 
 
 def test_rest_client_needs_the_standard_library_only():

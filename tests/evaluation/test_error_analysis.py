@@ -5,11 +5,14 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import classification_report
+from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 
 from alexnet_tf.evaluation.error_analysis import (
     LabeledPredictions,
     calibration,
     class_errors,
+    class_report,
     confusion_matrix,
     labeled_predictions,
     least_confident_correct,
@@ -152,3 +155,53 @@ def test_labeled_predictions_take_56_bytes_per_image():
         np.zeros(10, np.float32),
     )
     assert sum(values.nbytes for values in vars(predictions).values()) == 10 * 56
+
+
+@SETTINGS
+@given(outputs())
+def test_class_report_matches_scikit_learn(case):
+    probabilities, labels = case
+    predicted = probabilities.argmax(axis=1)
+    names = [f"class {index}" for index in range(probabilities.shape[1])]
+    report = class_report(predictions_of(probabilities, labels), names)
+    expected = classification_report(labels, predicted, output_dict=True, zero_division=0)
+    for index, name, found in report.classes:
+        assert name == names[index]
+        values = expected.pop(str(index))
+        assert found == pytest.approx(
+            (values["precision"], values["recall"], values["f1-score"], values["support"])
+        )
+    for name, found in (("macro", report.macro_average), ("weighted", report.weighted_average)):
+        values = expected[f"{name} avg"]
+        assert found == pytest.approx(
+            (values["precision"], values["recall"], values["f1-score"], values["support"])
+        )
+    assert not [key for key in expected if key.isdecimal()]  # none is missing
+    assert [metrics.f1 for *_, metrics in report.classes] == sorted(
+        metrics.f1 for *_, metrics in report.classes
+    )
+    cells = {(a, b): n for a, b, n in report.confusion}
+    matrix = sklearn_confusion_matrix(labels, predicted, labels=range(len(names)))
+    assert cells == {(a, b): matrix[a, b] for a, b in zip(*np.nonzero(matrix), strict=True)}
+
+
+def test_class_report_worked_out_by_hand():
+    probabilities = [[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.1, 0.7, 0.2], [np.nan, 0.0, 0.0]]
+    report = class_report(predictions_of(probabilities, [0, 1, 1, 2]), ["a", "b", "c"])
+    assert report.classes == (
+        (2, "c", (0.0, 0.0, 0.0, 1)),  # its only image has a NaN: predicted as no class
+        (0, "a", (0.5, 1.0, pytest.approx(2 / 3), 1)),
+        (1, "b", (1.0, 0.5, pytest.approx(2 / 3), 2)),
+    )
+    assert report.macro_average[:2] == (0.5, 0.5)
+    assert report.weighted_average[:2] == (pytest.approx(0.625), 0.5)
+    assert report.confusion.tolist() == [[0, 0, 1], [1, 0, 1], [1, 1, 1]]
+    # |1 - 0.8|, |0 - 0.6| and |1 - 0.7|, each alone in its bin
+    assert report.calibration_error == pytest.approx((0.2 + 0.6 + 0.3) / 3)
+    assert report.to_json()["expected_calibration_error"] == report.calibration_error
+
+
+def test_class_report_of_nan_alone_has_no_calibration_error():
+    report = class_report(predictions_of([[np.nan, 0.0]], [1]), ["a", "b"])
+    assert report.to_json()["expected_calibration_error"] is None
+    assert report.to_json()["confusion"] == []

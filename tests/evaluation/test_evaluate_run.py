@@ -11,7 +11,8 @@ from PIL import Image
 
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.evaluate import check_classes, evaluate
+from alexnet_tf.evaluation.evaluate import evaluate
+from alexnet_tf.evaluation.target import check_classes
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.recipes import RECIPES, get_recipe
 from alexnet_tf.runs import read_run
@@ -96,7 +97,7 @@ def test_evaluate_json_is_one_object_on_stdout(capsys):
 
 
 def test_evaluate_keeps_output_of_libraries_out_of_the_json(monkeypatch, capsys):
-    module = importlib.import_module("alexnet_tf.evaluation.evaluate")
+    module = importlib.import_module("alexnet_tf.evaluation.target")
     opened = module.open_dataset
 
     def open_noisily(*arguments, **options):
@@ -217,3 +218,36 @@ def test_predict_uses_the_newest_run_by_default(capsys):
     assert results[0] == results[1]
     assert results[0]["model"].endswith("saved_models/first/best.keras")
     assert {top["class"] for top in results[0]["images"][0]["top"]} == set(NAMES)
+
+
+def tree(folder):
+    """Times of change and sizes of a folder and all in it, which any write changes."""
+    stats = {path: path.stat() for path in (folder, *folder.rglob("*"))}
+    return {path: (s.st_mtime_ns, s.st_ctime_ns, s.st_size) for path, s in stats.items()}
+
+
+def test_evaluate_and_predict_write_nothing_beside_the_model(home, tmp_path, capsys):
+    run = tmp_path / "store" / "first"
+    shutil.copytree(home / "saved_models" / "first", run)
+    (run / ".lock").unlink(missing_ok=True)
+    folders = [run.parent, *(path for path in run.parent.rglob("*") if path.is_dir())]
+    for path in run.rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+    for folder in folders:
+        folder.chmod(0o555)
+    before = tree(run.parent)
+    try:
+        for words in (
+            ["evaluate", "--run", str(run), "--ten-crop", "--per-class", "--csv", "rows.csv"],
+            ["evaluate", "--model", str(run / "best.keras"), "--dataset", "photos"],
+            ["predict", "--model", str(run), "photos", "--csv", "rows.csv"],
+            ["predict", "--model", str(run / "best.keras"), "photos/red"],
+        ):
+            with pytest.raises(SystemExit) as exited:
+                main(words)
+            assert exited.value.code == 0, capsys.readouterr().err
+        assert tree(run.parent) == before
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.image_files import find_images, read_images
+from alexnet_tf.evaluation.image_files import find_images, iterate_images, read_images
 
 
 @pytest.fixture
@@ -20,6 +20,18 @@ def folder(tmp_path, monkeypatch):
 
 def test_folder_gives_its_images_recursively_in_order(folder):
     assert find_images(["photos"]) == ["photos/a.png", "photos/b.JPG", "photos/deep/er/c.gif"]
+
+
+def test_folders_are_searched_while_the_images_are_used(folder):
+    images = iterate_images(["photos"])
+    assert next(images) == "photos/a.png"
+    (folder / "photos/deep/er/b.gif").write_bytes(b"")  # its folder has not been searched yet
+    assert list(images) == ["photos/b.JPG", "photos/deep/er/b.gif", "photos/deep/er/c.gif"]
+
+
+def test_all_sources_are_checked_before_the_first_image_is_used(folder):
+    with pytest.raises(InputError, match="missing"):
+        iterate_images(["photos", "missing"])
 
 
 def test_sources_keep_their_order(folder):

@@ -5,6 +5,7 @@ import json
 import os
 import types
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -210,3 +211,29 @@ def test_transparent_pixels_are_white(model):
     (found,) = predict(from_model(model, "m"), [("logo.png", file.getvalue())])
     assert (found.pixels[:8] == 255).all()
     np.testing.assert_array_equal(found.pixels[8:], pixels[8:, :, :3])
+
+
+@keras.saving.register_keras_serializable("somebody")
+class SomebodysLayer(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize("layer", [None, SomebodysLayer, "lambda"])
+@pytest.mark.parametrize("command", ["predict photo.png", "evaluate --dataset photos"])
+def test_foreign_keras_model_is_rejected_with_what_is_needed(layer, command, tmp_path, capsys):
+    image = keras.Input((8, 8, 3))
+    inside = keras.layers.Flatten()(image)
+    if layer is not None:
+        made = keras.layers.Lambda(lambda x: x) if layer == "lambda" else layer()
+        inside = made(inside)
+    output = keras.layers.Dense(2, "softmax", name="prob")(inside)
+    keras.Model(image, output).save(tmp_path / "foreign.keras")
+    Image.new("RGB", (9, 9)).save(tmp_path / "photo.png")
+    words = [word.replace("photo", str(tmp_path / "photo")) for word in command.split()]
+    with pytest.raises(SystemExit) as exited:
+        main([*words, "--model", str(tmp_path / "foreign.keras")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert exited.value.code == 2
+    for word in ("foreign.keras", "not one of this package", "`mean`", "`prob`", "0 to 255"):
+        assert word in line

@@ -1,5 +1,6 @@
 """The `export` command and function: files, table, permissions, rejected options."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ from PIL import Image
 from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model
+from alexnet_tf.evaluation.ensemble import evaluate_ensemble
 from alexnet_tf.evaluation.evaluate import evaluate
 from alexnet_tf.export import export as export_module
 from alexnet_tf.export.export import ExportOptions, export
@@ -101,7 +103,7 @@ def test_int8_without_training_images_is_rejected(model_file, tmp_path, monkeypa
     synthetic = types.SimpleNamespace(splits={}, name="shapes", class_names=())
     monkeypatch.setattr("alexnet_tf.export.verify.open_dataset", lambda *_, **__: synthetic)
     with pytest.raises(InputError, match="--dataset"):
-        export_with(model=model_file, formats=["tflite"], quantize="int8", out=tmp_path / "out")
+        export_with(model=model_file, formats=["tflite"], quantize=["int8"], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -141,7 +143,7 @@ def test_export_keeps_the_permissions_of_existing_folders(model_file, photos, tm
         ({"formats": ["pb"]}, "pb"),
         ({"model": "missing.keras"}, "missing.keras"),
         ({"run": "first"}, "name two models"),
-        ({"formats": ["onnx"], "quantize": "float16"}, "--format tflite"),
+        ({"formats": ["onnx"], "quantize": ["float16"]}, "--format tflite"),
     ],
 )
 def test_export_rejects_invalid_options(model_file, photos, tmp_path, options, word):
@@ -197,7 +199,7 @@ def test_run_is_verified_and_calibrated_on_its_own_images(photos, tmp_path, monk
     recipe = recipe.replace(network=small_network(), epochs=1, batch_size=4, resize_pixels=36)
     train(str(photos), run_dir=tmp_path / "run", recipe=recipe, precision="float32", quiet=True)
     result = export_with(
-        run=tmp_path / "run", formats=["tflite"], quantize="int8", out=tmp_path / "out"
+        run=tmp_path / "run", formats=["tflite"], quantize=["int8"], out=tmp_path / "out"
     )
     assert result.images == f"{photos}, validation images"
     keras, tflite = result.checks
@@ -205,3 +207,90 @@ def test_run_is_verified_and_calibrated_on_its_own_images(photos, tmp_path, monk
     assert keras.top1_errors == evaluate(tmp_path / "run").center_crop.top1_errors
     assert 0 < tflite.largest_difference < 0.2
     assert tflite.path.endswith("out/alexnet-int8.tflite")
+
+
+@pytest.fixture(scope="module")
+def exported(model_file, photos, tmp_path_factory):
+    """Every kind of file that `export` writes, by one command."""
+    out = tmp_path_factory.mktemp("exported")
+    words = ["--model", model_file, "--dataset", photos, "--out", out, "--check-images", 4]
+    with pytest.raises(SystemExit) as exited:
+        main(["export", "--format", "all", "--quantize", "all", *map(str, words)])
+    assert exited.value.code == 0
+    return out
+
+
+def test_quantizations_of_one_call_are_a_file_each(model_file, photos, exported, tmp_path, capsys):
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "alexnet",
+        "alexnet-dynamic.tflite",
+        "alexnet-float16.tflite",
+        "alexnet-int8.tflite",
+        "alexnet.onnx",
+        "alexnet.tflite",
+    ]
+    words = ["--model", model_file, "--dataset", photos, "--out", tmp_path, "--format", "tflite"]
+    kinds = ["--quantize", "dynamic", "--quantize", "float16", "--quantize", "dynamic"]
+    code, out, _ = run_export([*words, *kinds, "--json"], capsys)
+    assert code == 0
+    forms = [check["form"] for check in json.loads(out)["checks"]]
+    assert forms == ["Keras", "TFLite dynamic", "TFLite float16"]
+    for name in ("alexnet-dynamic.tflite", "alexnet-float16.tflite"):
+        assert (tmp_path / name).read_bytes() == (exported / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("alexnet", 1e-5),
+        ("alexnet/1", 1e-5),
+        ("alexnet.onnx", 1e-5),
+        ("alexnet.tflite", 1e-5),
+        ("alexnet-float16.tflite", 5e-3),
+        ("alexnet-dynamic.tflite", 0.1),
+        ("alexnet-int8.tflite", 0.2),
+    ],
+)
+def test_evaluate_of_an_exported_file_gives_the_errors_of_the_keras_model(
+    name, tolerance, exported, model_file, photos, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    results, rows = [], []
+    for path in (model_file, exported / name):
+        csv_file = tmp_path / "rows.csv"
+        words = ["--model", path, "--dataset", photos, "--ten-crop", "--csv", csv_file, "--json"]
+        with pytest.raises(SystemExit) as exited:
+            main(["evaluate", *map(str, words)])
+        assert exited.value.code == 0, capsys.readouterr().err
+        results.append(json.loads(capsys.readouterr().out))
+        rows.append(list(csv.DictReader(csv_file.open(encoding="utf-8"))))
+    for crop in ("center_crop", "ten_crop"):
+        expected, found = (result[crop] for result in results)
+        assert found["examples"] == expected["examples"] == 12
+        assert found["loss"] == pytest.approx(expected["loss"], abs=10 * tolerance)
+        if tolerance < 1e-2:
+            assert found["top1_errors"] == expected["top1_errors"]
+            assert found["top5_errors"] == expected["top5_errors"]
+    for expected, found in zip(*rows, strict=True):
+        assert (found["image"], found["label"]) == (expected["image"], expected["label"])
+        theirs = float(expected["probability_1"])
+        assert float(found["probability_1"]) == pytest.approx(theirs, abs=tolerance)
+
+
+def test_ensemble_of_a_keras_model_and_exported_files(exported, model_file, photos):
+    members = [model_file, exported / "alexnet.onnx", exported / "alexnet.tflite"]
+    found = evaluate_ensemble(members, dataset=photos, ten_crop=True)
+    alone = evaluate(model=model_file, dataset=photos, ten_crop=True)
+    for each in (*found.members, found.ensemble):
+        assert each.ten_crop.top1_errors == alone.ten_crop.top1_errors
+        assert each.ten_crop.loss == pytest.approx(alone.ten_crop.loss, abs=1e-5)
+
+
+def test_evaluate_rejects_an_exported_file_with_other_classes(exported, tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40)).save(tmp_path / "two" / name / "0.png")
+    with pytest.raises(InputError, match="the model has 6 classes"):
+        evaluate(model=exported / "alexnet.onnx", dataset=tmp_path / "two")
+    with pytest.raises(InputError, match="--dataset"):
+        evaluate(model=exported / "alexnet.onnx")

@@ -1,18 +1,26 @@
 """TFLite and ONNX: predictions, builtin operations, metadata, labels."""
 
+import json
+import re
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 from tensorflow.lite.tools import flatbuffer_utils
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.classifiers import from_model, open_classifier
+from alexnet_tf.evaluation.classifiers import Preprocessing, from_model, open_classifier
+from alexnet_tf.evaluation.predict import predict
 from alexnet_tf.export.onnx import to_onnx
 from alexnet_tf.export.tflite import QUANTIZATIONS, to_tflite
-from tests.export.conftest import NAMES
+from alexnet_tf.model.networks import build_model
+from tests.export.conftest import NAMES, small_network
 
 BOUNDS = {"none": 1e-4, "float16": 5e-3, "dynamic": 0.08, "int8": 0.15}
 
@@ -124,6 +132,9 @@ def test_tflite_metadata_names_input_range_and_label_file(converted, tmp_path):
     (unit,) = image.items(4)
     assert unit.number(0) == 1  # normalization by mean 0 and standard deviation 1
     assert (unit.child(1).floats(0), unit.child(1).floats(1)) == ([0.0], [1.0])
+    assert all(word in image.text(1) for word in ("RGB", "antialiasing", "central 32x32", "0..255"))
+    (steps,) = image.items(6)
+    assert (steps.text(0), steps.number(2)) == ("preprocessing.json", 1)
     (labels,) = probabilities.items(6)
     assert (labels.text(0), labels.number(2)) == ("class_names.txt", 2)
     (tmp_path / "m.tflite").write_bytes(converted["none"])
@@ -169,3 +180,66 @@ def test_tflite_and_onnx_give_zero_rows_for_zero_images(model, converted, tmp_pa
         assert classifier.probabilities(none).shape == (0, len(NAMES))
         assert classifier.probabilities(np.zeros((2, 32, 32, 3))).shape == (2, len(NAMES))
         assert classifier.probabilities(none).shape == (0, len(NAMES))
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "tflite.md"
+# Makes imports of these packages fail.
+IMPORT_GUARD = """
+import sys
+sys.modules.update(dict.fromkeys(("tensorflow", "keras", "alexnet_tf", "scipy", "cv2")))
+"""
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_python_of_the_tflite_page_gives_the_predictions_of_predict(channels, tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    roots = {
+        name
+        for line in re.findall(r"^(?:import|from) .*", code, re.M)
+        for name in [line.split()[1].split(".")[0]]
+    }
+    assert roots - set(sys.stdlib_module_names) == {"numpy", "PIL", "ai_edge_litert"}
+    network = small_network(channels=channels, mean=(110.0,) * channels)
+    model = build_model(network, class_names=NAMES, resize_pixels=36, init="he", seed=2)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(to_tflite(model))
+    random = np.random.default_rng(0)
+    for number, size in enumerate([(300, 211), (36, 36), (20, 33), (37, 400)]):
+        coarse = Image.fromarray(random.integers(0, 256, (9, 9, 3), np.uint8))
+        exif = Image.Exif()
+        exif[0x0112] = 1 + 5 * (number % 2)  # every second one is to be turned
+        photo = tmp_path / f"{number}.jpg"
+        coarse.resize(size, Image.Resampling.BICUBIC).save(photo, exif=exif)
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORT_GUARD + code, str(path), str(photo)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        found = [line.split(" ", 1) for line in done.stdout.splitlines()]
+        content = [(photo.name, photo.read_bytes())]
+        (expected,) = predict(from_model(model, "m"), content)
+        by_name = {top.name: top.probability for top in expected.top}
+        assert len(found) == 5
+        for probability, name in found:
+            assert float(probability) == pytest.approx(by_name[name], abs=1e-3)
+
+
+def test_tflite_page_explains_every_key_of_preprocessing_json(converted, tmp_path):
+    (tmp_path / "m.tflite").write_bytes(converted["int8"])
+    with zipfile.ZipFile(tmp_path / "m.tflite") as archive:
+        steps = json.loads(archive.read("preprocessing.json"))
+    documented = re.findall(r"^\| `([a-z_]+)` \| [^|]+ \| [^|]+ \|$", PAGE.read_text(), re.M)
+    assert sorted(documented) == sorted(steps)
+    assert (steps["channel_order"], steps["antialias"]) == ("RGB", True)
+
+
+def test_preprocessing_of_earlier_files_is_read_and_other_steps_are_rejected():
+    sizes = {"resize_pixels": 36, "input_pixels": 32, "channels": 3}
+    found = Preprocessing.from_text(json.dumps(sizes))
+    assert found == Preprocessing.from_text(found.to_text()) == Preprocessing(36, 32, 3)
+    other = {**json.loads(found.to_text()), "antialias": False}
+    for text in (json.dumps(other), "[]", json.dumps({**sizes, "channels": 0})):
+        with pytest.raises(ValueError, match="preprocessing"):
+            Preprocessing.from_text(text)

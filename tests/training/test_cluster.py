@@ -1,12 +1,22 @@
-"""This worker's index, and the cluster of local processes."""
+"""The cluster by TF_CONFIG, its failures, and the cluster of local processes."""
 
+import json
 import os
 import signal
 import subprocess
 
+import pytest
+
 from alexnet_tf.commands.train import _without_workers
+from alexnet_tf.errors import InputError
 from alexnet_tf.training import cluster
-from alexnet_tf.training.cluster import run_local_cluster, worker_index
+from alexnet_tf.training.cluster import (
+    Cluster,
+    describe_failure,
+    read_cluster,
+    run_local_cluster,
+    worker_index,
+)
 
 
 def test_worker_index_comes_from_tf_config(monkeypatch):
@@ -16,6 +26,90 @@ def test_worker_index_comes_from_tf_config(monkeypatch):
     assert worker_index() == 3
     monkeypatch.setenv("TF_CONFIG", "nonsense")
     assert worker_index() == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "index"),
+    [
+        ({"type": "chief", "index": 0}, 0),
+        ({"type": "worker", "index": 0}, 1),
+        ({"type": "worker", "index": 1}, 2),
+        ({"index": 1}, 2),
+    ],
+)
+def test_chief_is_the_first_worker(monkeypatch, task, index):
+    jobs = {"worker": ["b:1", "c:1"], "chief": ["a:1"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": jobs, "task": task}))
+    assert read_cluster() == Cluster(("a:1", "b:1", "c:1"), index)
+    assert worker_index() == index
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"task": 1},
+        {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}},
+        {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}},
+        {"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}},
+        {"cluster": {"worker": [1]}, "task": {"type": "worker", "index": 0}},
+        {"cluster": {"chief": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}},
+    ],
+)
+def test_damaged_tf_config_is_rejected_with_an_example(monkeypatch, config):
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(InputError, match=r'such as \{"cluster"'):
+        read_cluster()
+
+
+# As TensorFlow wrote them when worker 1 was killed, and when worker 0 was stopped.
+KILLED = """Graph execution error:
+
+Detected at node CollectiveReduceV2 defined at (most recent call last):
+  File "<frozen runpy>", line 198, in _run_module_as_main
+
+Collective ops is aborted by: Error reported from /job:worker/task:1: The following tasks are unhealthy (stopped sending heartbeats):
+/job:worker/replica:0/task:1
+The tasks have crashed. Check the task logs for an earlier error to debug further.
+"""  # noqa: E501
+STOPPED = """Graph execution error:
+
+Collective ops is aborted by: Deadline Exceeded
+RPC: /tensorflow.CoordinationService/Heartbeat
+The error could be from a previous operation. Restart your program to reset.
+"""
+
+
+@pytest.mark.parametrize(
+    ("worker", "text", "description"),
+    [
+        (
+            0,
+            KILLED,
+            "worker 1 (b:1) failed: Error reported from /job:worker/task:1: The following tasks "
+            "are unhealthy (stopped sending heartbeats)",
+        ),
+        (1, STOPPED, "worker 0 (a:1) failed: Deadline Exceeded"),
+        (
+            0,
+            "Error reported from /job:worker/task:1: cuDNN launch failure",
+            "worker 1 (b:1) failed: Error reported from /job:worker/task:1: cuDNN launch failure",
+        ),
+        (0, "Connection reset by peer\nmore", "a worker failed: Connection reset by peer"),
+        (
+            0,
+            "cuDNN launch failure : input shape\n\t [[{{node conv1}}]]",
+            "this worker, 0, failed: cuDNN launch failure : input shape",
+        ),
+        (
+            1,
+            "Graph execution error:\n\nNCCL: unhandled cuda error",
+            "this worker, 1, failed: NCCL: unhandled cuda error",
+        ),
+        (1, "XLA compilation failed", "this worker, 1, failed: XLA compilation failed"),
+    ],
+)
+def test_failure_of_another_worker_differs_from_one_of_this_worker(worker, text, description):
+    assert describe_failure(text, Cluster(("a:1", "b:1"), worker)) == description
 
 
 def test_local_cluster_returns_the_exit_code(capfd):

@@ -1,120 +1,18 @@
-"""Several devices and workers, in processes of their own: devices are set up once per process."""
+"""The choice of devices, strategy and precision.
+
+GPUs are simulated: TensorFlow's functions that list and hide them are replaced.
+"""
 
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
+import tensorflow as tf
 
 import alexnet_tf as an
-from alexnet_tf import runs
-from alexnet_tf.errors import InputError
-from alexnet_tf.training.cluster import free_ports
+from alexnet_tf.errors import InputError, TrainingError
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices
-from tests.training.conftest import train_in
-
-BOUND = 2e-4  # largest relative difference of a number in the history after 54 updates
-
-PROGRAM = """
-import json, sys
-import alexnet_tf as an
-from alexnet_tf.settings import Recipe
-options = json.loads(sys.argv[1])
-options["recipe"] = Recipe.from_json(options["recipe"]) if "recipe" in options else None
-try:
-    an.train(precision=options.pop("precision", "float32"), quiet=True, **options)
-except an.InputError as error:
-    sys.exit(str(error))
-"""
-
-
-def start(options, environment=None):
-    command = [sys.executable, "-c", PROGRAM, json.dumps(options)]
-    return subprocess.Popen(
-        command, env={**os.environ, **(environment or {})}, stderr=subprocess.PIPE, text=True
-    )
-
-
-def start_workers(options, count=2):
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
-    configs = [
-        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        for index in range(count)
-    ]
-    return [start(options, {"TF_CONFIG": json.dumps(config)}) for config in configs]
-
-
-def options_for(recipe, photos, run_dir, **more):
-    values = {"dataset": str(photos), "recipe": recipe.to_json(), "run_dir": str(run_dir)}
-    return values | more
-
-
-def curves(folder):
-    names = [f"{p}_{n}" for p in ("training", "validation") for n in ("loss", "top1_error")]
-    lines = (folder / runs.HISTORY).read_text().splitlines()
-    return [[json.loads(line)[name] for name in names] for line in lines]
-
-
-@pytest.mark.slow
-def test_batch_normalization_uses_the_statistics_of_all_devices(tiny_recipe, photos, tmp_path):
-    network = tiny_recipe.network.replace(norm="batch")
-    recipe = tiny_recipe.replace(network=network, epochs=4)
-    process = start(options_for(recipe, photos, tmp_path / "two", devices="2"))
-    an.train(str(photos), recipe=recipe, run_dir=tmp_path / "one", precision="float32", quiet=True)
-    assert process.wait() == 0
-    np.testing.assert_allclose(curves(tmp_path / "two"), curves(tmp_path / "one"), rtol=BOUND)
-    one, two = (an.load_model(tmp_path / name / "last.keras") for name in ("one", "two"))
-    # A saved model does not depend on the number of devices.
-    assert two.get_config() == one.get_config()
-    for ours, theirs in zip(two.get_weights(), one.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0.01, atol=1e-3)
-
-
-@pytest.fixture(scope="module")
-def one_device(tiny_recipe, tmp_path_factory):
-    """The curves of 54 updates."""
-    folder = tmp_path_factory.mktemp("one")
-    return curves(train_in(folder, tiny_recipe.replace(epochs=9)).run_dir)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [{"strategy": "mirrored"}, {"parallelism": "towers"}])
-def test_two_devices_give_the_losses_of_one(tiny_recipe, photos, tmp_path, one_device, how):
-    folder = tmp_path / "two"
-    assert start(options_for(tiny_recipe, photos, folder, devices="2", epochs=8, **how)).wait() == 0
-    an.train(run_dir=folder, resume=True, epochs=9, quiet=True)  # the last epoch on one device
-    # Dropout and augmentation are on; only the order of summation differs.
-    np.testing.assert_allclose(curves(folder), one_device, rtol=BOUND)
-
-
-@pytest.mark.slow
-def test_two_workers_give_the_losses_of_one_and_resume_after_a_kill(
-    tiny_recipe, photos, tmp_path, one_device
-):
-    folder = tmp_path / "two"
-    workers = start_workers(options_for(tiny_recipe, photos, folder, epochs=500))
-    deadline = time.monotonic() + 120
-    while not (folder / runs.HISTORY).exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    workers[1].send_signal(signal.SIGKILL)
-    error = workers[0].communicate(timeout=130)[1]
-    assert workers[0].returncode == 1
-    assert re.search("a worker failed .*: start all workers again with: .* train --resume", error)
-    # The checkpoint of the first epochs is intact; a restarted cluster resumes from it.
-    done = len(curves(folder))
-    record = runs.read_run(folder)
-    runs.write_run(folder, record.replace(epochs=done + 1))
-    again = start_workers({"run_dir": str(folder), "resume": True})
-    assert [worker.wait(timeout=120) for worker in again] == [0, 0]
-    assert len(curves(folder)) >= done + 1
-    shared = min(len(one_device), done)
-    np.testing.assert_allclose(curves(folder)[:shared], one_device[:shared], rtol=BOUND)
 
 
 def test_batch_size_not_divisible_by_the_devices_is_rejected_before_anything_is_written(
@@ -128,6 +26,44 @@ def test_batch_size_not_divisible_by_the_devices_is_rejected_before_anything_is_
     assert not (tmp_path / "r").exists()
 
 
+def fail(error):
+    """Returns an `on_epoch` that raises the error."""
+
+    def raise_error(record):
+        raise error
+
+    return raise_error
+
+
+def test_out_of_memory_suggests_a_smaller_batch_in_one_line(tiny_recipe, photos, tmp_path):
+    message = "Graph execution error:\n\nOOM when allocating tensor with shape[128,96,55,55]\nmore"
+    error = tf.errors.ResourceExhaustedError(None, None, message)
+    with pytest.raises(TrainingError) as raised:
+        an.train(
+            str(photos),
+            recipe=tiny_recipe,
+            run_dir=tmp_path / "run",
+            quiet=True,
+            on_epoch=fail(error),
+        )
+    assert str(raised.value) == (
+        "out of memory (OOM when allocating tensor with shape[128,96,55,55]): start a new run with "
+        "a --batch-size below 16"
+    )
+
+
+def test_device_failure_without_other_workers_keeps_its_traceback(tiny_recipe, photos, tmp_path):
+    error = tf.errors.InternalError(None, None, "cuDNN launch failure")
+    with pytest.raises(tf.errors.InternalError, match="cuDNN launch failure"):
+        an.train(
+            str(photos),
+            recipe=tiny_recipe,
+            run_dir=tmp_path / "run",
+            quiet=True,
+            on_epoch=fail(error),
+        )
+
+
 def test_damaged_tf_config_is_rejected(tiny_recipe, photos, tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"task": 1}')
     with pytest.raises(InputError, match="several workers need TF_CONFIG, such as"):
@@ -138,8 +74,8 @@ def test_damaged_tf_config_is_rejected(tiny_recipe, photos, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("more", "task", "others"),
     [
-        ({"chief": ["127.0.0.1:1"]}, "worker", "chief"),
-        ({"chief": ["127.0.0.1:1"], "ps": ["127.0.0.1:2"]}, "chief", "chief, ps"),
+        ({"chief": ["127.0.0.1:1"], "ps": ["127.0.0.1:2"]}, "chief", "ps"),
+        ({"evaluator": ["127.0.0.1:1"]}, "worker", "evaluator"),
         ({}, "evaluator", "evaluator"),
     ],
 )
@@ -147,5 +83,145 @@ def test_tf_config_with_other_jobs_than_workers_is_rejected(monkeypatch, more, t
     cluster = {"worker": ["127.0.0.1:3"], **more}
     config = {"cluster": cluster, "task": {"type": task, "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    with pytest.raises(InputError, match=f'no job except "worker".*Received also: {others}'):
+    with pytest.raises(InputError, match=f"the job {others} is not supported"):
         configure_devices()
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Simulates GPUs: a GTX 1080, an A100 and a V100. Returns what was set."""
+    found = [tf.config.PhysicalDevice(f"/physical_device:GPU:{n}", "GPU") for n in range(3)]
+    capabilities = dict(zip(found, ((6, 1), (8, 0), (7, 0)), strict=True))
+    done = SimpleNamespace(gpus=found, visible=list(found), growth=[], tf32=True, strategy=None)
+
+    def list_devices(kind):
+        return list(found) if kind == "GPU" else tf_list(kind)
+
+    def strategy(*values, **named):
+        done.strategy = (values, named)
+        return SimpleNamespace(num_replicas_in_sync=2)
+
+    tf_list = tf.config.list_physical_devices
+    replaced = {
+        "config.list_physical_devices": list_devices,
+        "config.get_visible_devices": lambda kind: done.visible,
+        "config.set_visible_devices": lambda devices, kind: setattr(done, "visible", devices),
+        "config.experimental.set_memory_growth": lambda gpu, on: done.growth.append(gpu),
+        "config.experimental.get_device_details": lambda gpu: {
+            "compute_capability": capabilities[gpu]
+        },
+        "config.experimental.enable_tensor_float_32_execution": lambda on: setattr(
+            done, "tf32", on
+        ),
+        "distribute.MirroredStrategy": strategy,
+        "distribute.MultiWorkerMirroredStrategy": strategy,
+    }
+    for name, function in replaced.items():
+        monkeypatch.setattr(f"tensorflow.{name}", function)
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("devices", "numbers", "strategy", "precision"),
+    [
+        (None, [0, 1, 2], "mirrored", "float32"),
+        ("0", [0], "single", "float32"),
+        ("1", [1], "single", "bfloat16"),
+        ("2", [2], "single", "float16"),
+        ("1,2", [1, 2], "mirrored", "float16"),  # the one that supports less
+    ],
+)
+def test_named_gpus_are_the_only_ones_of_the_process(gpus, devices, numbers, strategy, precision):
+    found = configure_devices(devices=devices)
+    assert gpus.visible == gpus.growth == [gpus.gpus[n] for n in numbers]
+    # A process numbers the devices that it sees from 0.
+    assert found.devices == tuple(f"/GPU:{n}" for n in range(len(numbers)))
+    assert (found.strategy_name, found.precision, found.on_gpus) == (strategy, precision, True)
+
+
+def test_single_strategy_sees_only_the_first_gpu(gpus):
+    assert configure_devices("single", "2,0").devices == ("/GPU:0",)
+    assert gpus.visible == [gpus.gpus[2]]
+
+
+def test_logical_cpu_devices_hide_gpus(gpus, monkeypatch):
+    asked = []
+    monkeypatch.setattr("alexnet_tf.training.devices._divide_cpu", asked.append)
+    found = configure_devices(devices="cpu:2")
+    assert (gpus.visible, asked) == ([], [2])
+    assert (found.devices, found.on_gpus) == (("/CPU:0", "/CPU:1"), False)
+    assert configure_devices(devices="cpu:1").strategy_name == "single"
+
+
+def test_float32_on_gpus_turns_tf32_off(gpus):
+    assert configure_devices(devices="1").precision == "bfloat16"
+    assert gpus.tf32
+    assert configure_devices(devices="1", precision="float32").precision_note == "TF32 off"
+    assert not gpus.tf32
+    assert configure_devices(devices="cpu:1", precision="float32").precision_note == ""
+
+
+def test_workers_use_the_named_gpus_and_no_timeout_per_collective(gpus, monkeypatch):
+    config = {
+        "cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]},
+        "task": {"type": "worker", "index": 1},
+    }
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    found = configure_devices(devices="1,2")
+    assert (found.worker, found.workers, found.on_gpus) == (2, 3, True)
+    assert found.devices == ("a:1", "b:1", "c:1")
+    (values, named) = gpus.strategy
+    assert not values and named.keys() == {"cluster_resolver"}
+    resolver = named["cluster_resolver"]
+    assert resolver.num_accelerators() == {"GPU": 2}
+    assert (resolver.task_type, resolver.task_id) == ("worker", 2)
+    with pytest.raises(InputError, match="one CPU device each"):
+        monkeypatch.setattr("alexnet_tf.training.devices._divide_cpu", lambda count: None)
+        configure_devices(devices="cpu:2")
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        ("3", r"GPU 3 not found \(found: 0, 1, 2\); for logical CPU devices: --devices cpu:2"),
+        ("0,0", "name each device once"),
+        ("-1", r"GPU -1 not found"),
+        ("cpu:0", "such as cpu:2. Received: 'cpu:0'"),
+        ("cpu", "such as cpu:2. Received: 'cpu'"),
+        ("gpu:1", "such as cpu:2. Received: 'gpu:1'"),
+    ],
+)
+def test_devices_that_do_not_exist_are_rejected(gpus, devices, message):
+    with pytest.raises(InputError, match=message):
+        configure_devices(devices=devices)
+    assert gpus.visible == gpus.gpus
+
+
+def test_gpu_numbers_are_rejected_without_gpus():
+    with pytest.raises(
+        InputError, match=r"GPU 2 not found \(found: none\); for .* --devices cpu:2"
+    ):
+        configure_devices(devices="2")
+
+
+def test_devices_cannot_be_chosen_after_the_first_operation(gpus, monkeypatch):
+    def refuse(devices, kind):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setattr("tensorflow.config.set_visible_devices", refuse)
+    with pytest.raises(InputError, match="before TensorFlow's first operation"):
+        configure_devices(devices="1")
+    assert configure_devices().on_gpus  # the devices that the process has
+
+
+def test_other_tests_see_no_gpu():
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert not tf.config.list_physical_devices("GPU")
+
+
+@pytest.mark.gpu
+def test_named_gpu_is_the_only_one_of_the_process():
+    assert configure_devices(devices="0", precision="float32").on_gpus
+    assert len(tf.config.list_logical_devices("GPU")) == 1
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()

@@ -86,7 +86,7 @@ def test_resumed_run_may_repeat_its_options_but_not_change_them(given, message):
     expected = RunSettings(record.options, record.recipe, record.epochs)
     assert resumed(record, **NETWORK) == expected
     assert resumed(record, momentum=0.9, precision="auto", recipe="shapes") == expected
-    assert resumed(record, devices="2", tensorboard=True, data_dir=None) == expected
+    assert resumed(record, devices="cpu:2", tensorboard=True, data_dir=None) == expected
     with pytest.raises(InputError, match=message):
         resumed(record, **given)
 

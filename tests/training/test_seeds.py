@@ -168,7 +168,7 @@ def test_resume_with_other_seeds_is_rejected(calls, tmp_path):
 def test_resumed_series_keeps_options_of_the_process_unless_others_are_given(calls, tmp_path):
     made, stop_at = calls
     stop_at.append("seed-1")
-    machine = {"devices": "2", "checkpoint_every": "5m", "tensorboard": True}
+    machine = {"devices": "cpu:2", "checkpoint_every": "5m", "tensorboard": True}
     with pytest.raises(TrainingStopped):
         train_seeds([1, 2], run_dir=tmp_path / "all", epochs=2, momentum=0.8, **machine)
     stop_at.clear()

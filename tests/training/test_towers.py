@@ -24,7 +24,7 @@ from alexnet_tf.training.devices import configure_devices
 from alexnet_tf.training.step import TrainingStep
 from alexnet_tf.training.towers import TowerStep
 
-devices = configure_devices(devices="2", precision="float32", parallelism="towers")
+devices = configure_devices(devices="cpu:2", precision="float32", parallelism="towers")
 rng = np.random.default_rng(0)
 rows = {
     "image": rng.integers(0, 256, (2, 8, 16, 16, 3)).astype(np.uint8),

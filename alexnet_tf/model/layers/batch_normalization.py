@@ -61,9 +61,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     read and write them in their own dtype and sum in float32. Where the kernels do not fit
     (`synchronized` or `renorm` in training, masks, other axes, ranks and dtypes) Keras' code runs.
 
-    Args:
-      **kwargs: Keyword arguments of `keras.layers.BatchNormalization`. With `synchronized`, the
-        statistics are those of the batch of all replicas.
+    The arguments are those of `keras.layers.BatchNormalization`. With `synchronized`, the
+    statistics are those of the batch of all replicas.
 
     Input shape: `(batch, height, width, channels)`, any float dtype; other ranks as in Keras.
     Output shape: The input's. Weights and moving averages are float32, or wider.
