@@ -61,9 +61,9 @@ def command(**options: Any) -> None:
         from alexnet_tf.training.cluster import worker_index
         from alexnet_tf.training.train import train
 
-        path = train(**given_options).run_dir
+        result = train(**given_options)
         if as_json and worker_index() == 0:
-            echo_json(_result(path))
+            echo_json(_result(result.run_dir))
 
 
 def _result(run: Path) -> dict[str, Any]:
