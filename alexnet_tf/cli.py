@@ -56,7 +56,14 @@ _CLONE = "python cli.py"
 _EXAMPLES = """\b
 A first try, with nothing to download:
   python cli.py train
-  python cli.py evaluate --ten-crop"""
+  python cli.py evaluate --ten-crop
+
+\b
+Exit codes:
+  0  done
+  1  training failed: the loss became NaN, an image cannot be read
+  2  what was given cannot be used: an option, a file, the disk
+  3  stopped by Ctrl-C or SIGTERM; training has saved"""
 
 
 class _LazyGroup(click.Group):

@@ -216,6 +216,21 @@ def read_sealed_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return dict(value)
 
 
+def folder_bytes(path: str | os.PathLike[str]) -> int:
+    """Returns the bytes of the files in a folder; files with several names count once."""
+    files = {}
+    for file in Path(path).rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            status = file.lstat()
+            files[status.st_dev, status.st_ino] = status.st_size
+    return sum(files.values())
+
+
+def format_megabytes(count: int) -> str:
+    """Returns 1012345678 bytes as "1,012.3 MB"."""
+    return f"{count / 1e6:,.1f} MB"
+
+
 def sha256(content: bytes) -> str:
     """Returns the SHA-256 in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

@@ -110,7 +110,7 @@ class RunRecord:
       started: Local time with its offset, ISO 8601.
       options: The options that were given, with absolute paths and the precision computed in.
       recipe: The recipe with these options applied.
-      epochs: Epochs to train for; more than the recipe's if a resume extended the run.
+      epochs: Epochs to train for; other than the recipe's if a resume changed them.
       strategy: "single", "mirrored", "multiworker" or "towers".
       devices: Names of the devices.
       dataset: What the run is trained on.

@@ -132,6 +132,9 @@ class TrainOptions(RecipeOptions):
         scope="process",
         metavar="N|Nm",
     )
+    keep_checkpoints: bool = flag(
+        "Keep the last two checkpoints of a finished run, not only the newest.", scope="process"
+    )
     tensorboard: bool = flag(
         "Write curves, kernels, histograms, inputs, the graph and a profile for TensorBoard.",
         scope="process",

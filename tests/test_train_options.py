@@ -45,9 +45,9 @@ def test_new_field_is_recorded_and_checked_on_resume():
     assert began.to_json() == {"dummy_level": 2}
     assert MoreOptions.from_json(began.to_json()) == began
     recipe = get_recipe("shapes")
-    check_resume(MoreOptions(dummy_level=2), began, recipe, recipe.epochs)
+    check_resume(MoreOptions(dummy_level=2), began, recipe)
     with pytest.raises(InputError, match="--dummy-level 3 differs from the run's 2"):
-        check_resume(MoreOptions(dummy_level=3), began, recipe, recipe.epochs)
+        check_resume(MoreOptions(dummy_level=3), began, recipe)
     with pytest.raises(InputError, match=r"--dummy-level must be at least 1\. Received: 0"):
         MoreOptions(dummy_level=0)
 

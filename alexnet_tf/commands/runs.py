@@ -9,6 +9,7 @@ import click
 
 from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
 from alexnet_tf.errors import InputError
+from alexnet_tf.files import folder_bytes, format_megabytes
 from alexnet_tf.runs import (
     CHECKPOINTS,
     LOCK,
@@ -64,7 +65,11 @@ def command(folder: str | None, remove: str | None, yes: bool, as_json: bool) ->
 
 def _describe(path: Path) -> dict[str, Any]:
     """Returns what the table shows about a run; "problem" for a run that cannot be read."""
-    size = {"run": str(path), "bytes": _size(path), "checkpoint_bytes": _size(path / CHECKPOINTS)}
+    size = {
+        "run": str(path),
+        "bytes": folder_bytes(path),
+        "checkpoint_bytes": folder_bytes(path / CHECKPOINTS),
+    }
     try:
         record = read_run(path)
         done = epochs_done(path)
@@ -82,12 +87,6 @@ def _describe(path: Path) -> dict[str, Any]:
     }
 
 
-def _size(path: Path) -> int:
-    """Returns the bytes of the files in a folder; files with several names count once."""
-    files = {(s.st_dev, s.st_ino): s.st_size for s in (p.lstat() for p in path.rglob("*"))}
-    return sum(files.values())
-
-
 def _show(root: Path, rows: list[dict[str, Any]]) -> None:
     """Prints the table."""
     from alexnet_tf.console import Column, Console
@@ -100,7 +99,7 @@ def _show(root: Path, rows: list[dict[str, Any]]) -> None:
     columns: list[Column | str] = ["run", "data", "recipe", *numbers]
     cells = []
     for row in rows:
-        name, size = str(Path(row["run"]).relative_to(root)), _megabytes(row["bytes"])
+        name, size = str(Path(row["run"]).relative_to(root)), format_megabytes(row["bytes"])
         if "problem" in row:
             cells.append([name, "cannot be read", "", "", "", size])
             continue
@@ -115,7 +114,7 @@ def _show(root: Path, rows: list[dict[str, Any]]) -> None:
                 size,
             ]
         )
-    total = _megabytes(sum(row["bytes"] for row in rows))
+    total = format_megabytes(sum(row["bytes"] for row in rows))
     console.table(columns, cells, footer=["all", "", "", "", "", total])
     for row in rows:
         if "problem" in row:
@@ -126,10 +125,6 @@ def _show(root: Path, rows: list[dict[str, Any]]) -> None:
             f"unfinished: {len(unfinished)}; continue one: {command_name()} train --resume "
             f"--run-dir {unfinished[0]['run']}"
         )
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"
 
 
 def _remove(path: Path, is_confirmed: bool) -> None:
@@ -143,7 +138,7 @@ def _remove(path: Path, is_confirmed: bool) -> None:
         raise InputError(f"--remove {path}: not a run folder (run.json not found)")
     if not is_confirmed and not sys.stdin.isatty():
         raise InputError(f"--remove {path}: add --yes to delete without confirmation")
-    size = _megabytes(_size(path))
+    size = format_megabytes(folder_bytes(path))
     with (path / LOCK).open("a+") as lock:
         if not try_lock(lock):
             raise InputError(f"--remove {path}: the run is being trained; stop it first")

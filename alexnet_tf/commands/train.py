@@ -3,14 +3,16 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from alexnet_tf.commands.options import echo_json
 from alexnet_tf.commands.prepare import is_unprepared, prepare_for_training
 from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
-from alexnet_tf.runs import has_seeds, newest_run
+from alexnet_tf.runs import has_seeds, newest_run, read_run
 from alexnet_tf.system import command_name
 
 _EXAMPLES = """\b
@@ -28,8 +30,12 @@ def command(**options: Any) -> None:
     Without options: a small AlexNet on the built-in data set, in under three minutes on two cores.
     The model, its curves and all settings are saved in a folder under saved_models/.
     """
+    as_json, is_dry = options.pop("as_json"), options.pop("dry_run")
     check(options)
     options["seeds"] = _seeds(options)
+    if is_dry:
+        _dry_run(options, as_json)
+        return
     prepare, given = options.pop("prepare"), []
     if not options["resume"] and is_unprepared(options["dataset"]):
         options["dataset"] = _prepared(options["dataset"], prepare, bool(options["quiet"]))
@@ -45,13 +51,55 @@ def command(**options: Any) -> None:
     import_tensorflow(start_devices=False)  # the strategy is set up first
     given_options = {name: value for name, value in options.items() if value is not None}
     if "seeds" in given_options:
-        from alexnet_tf.training.seeds import train_seeds
+        from alexnet_tf.training.seeds import seed_statistics, train_seeds
 
-        train_seeds(**given_options)
+        results = train_seeds(**given_options)
+        if as_json:
+            runs = [_result(each.run_dir) for each in results]
+            echo_json({"runs": runs, "statistics": seed_statistics(results)})
     else:
+        from alexnet_tf.training.cluster import worker_index
         from alexnet_tf.training.train import train
 
-        train(**given_options)
+        result = train(**given_options)
+        if as_json and worker_index() == 0:
+            echo_json(_result(result.run_dir))
+
+
+def _result(run: Path) -> dict[str, Any]:
+    """Returns the final record of a run."""
+    return {"run": str(run), **read_run(run).to_json()}
+
+
+def _dry_run(options: dict[str, Any], as_json: bool) -> None:
+    """Prints the settings table and the layers of the run that the options would start.
+
+    Raises:
+      InputError: An option or the data cannot be used.
+    """
+    seeds = options.pop("seeds")
+    if options.pop("workers") is not None or seeds == ():
+        raise InputError("--dry-run shows one run: leave out --workers, or name a run of the seeds")
+    if seeds is not None:
+        options["seed"] = seeds[0]
+    options.pop("prepare")  # which would write a folder
+    from alexnet_tf.system import import_tensorflow
+
+    import_tensorflow(start_devices=False)
+    from alexnet_tf.commands.summary import print_layers
+    from alexnet_tf.console import Console
+    from alexnet_tf.model.summary import layer_table
+    from alexnet_tf.training.train import dry_run
+
+    given = {name: value for name, value in options.items() if value is not None}
+    rows, model = dry_run(**given)
+    summary = layer_table(model)
+    if as_json:
+        echo_json({"settings": rows, "summary": summary.to_json()})
+        return
+    console = Console()
+    console.settings(rows)
+    print_layers(summary, "\nlayers", console)
 
 
 def _seeds(options: dict[str, Any]) -> tuple[int, ...] | None:
@@ -133,8 +181,6 @@ def check(options: dict[str, Any]) -> None:
     Raises:
       InputError: An option cannot be used.
     """
-    from pathlib import Path
-
     from alexnet_tf.model.geometry import check_towers
     from alexnet_tf.options import option_infos
     from alexnet_tf.recipes import get_recipe, recipe_for

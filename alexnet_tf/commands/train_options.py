@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import DataSetName, Decorator, UserPath, option
+from alexnet_tf.commands.options import DataSetName, Decorator, UserPath, json_option, option
 from alexnet_tf.options import OptionInfo, flag_name, option_infos
 from alexnet_tf.recipes import RECIPES
 from alexnet_tf.train_options import TrainOptions
@@ -53,6 +53,16 @@ _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
             example="--run-dir saved_models/first",
             is_flag=True,
         ),
+    ],
+    "quiet": [
+        option(
+            "--dry-run",
+            "Show the settings and the layers, and exit without starting a run.",
+            default="off",
+            example="",
+            is_flag=True,
+        ),
+        json_option(),
     ],
     "class_weights": [
         click.option(

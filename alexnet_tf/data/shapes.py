@@ -3,14 +3,17 @@
 Nothing is downloaded: each image is a function of its split and index.
 """
 
+import contextlib
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw
+
+from alexnet_tf.console import ProgressReporter
 
 CLASS_NAMES = (
     "circle",
@@ -46,6 +49,23 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     name = "shapes"
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.1.0": "Bright shapes on dark backgrounds."}  # noqa: RUF012
+    on_progress: Callable[[int, int], None] | None = (
+        None  # called with images drawn and their number
+    )
+    _drawn = 0
+
+    def draw(self, reporter: ProgressReporter) -> None:
+        """Draw the data set, with a progress bar in place of TFDS's messages."""
+        text = "drawing shapes, about half a minute"
+        if not reporter.is_terminal:
+            reporter.message(text)
+        tfds.display_progress_bar(False)
+        try:
+            quiet = contextlib.redirect_stdout(io.StringIO())
+            with reporter.progress(text) as self.on_progress, quiet:
+                self.download_and_prepare()
+        finally:
+            tfds.display_progress_bar(True)
 
     def _info(self) -> Any:
         """Describe the data set to TFDS."""
@@ -76,6 +96,9 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
             Image.fromarray(image).save(encoded, "png", compress_level=1)
             encoded.seek(0)
             yield index, {"image": encoded, "label": label}
+            self._drawn += 1
+            if self.on_progress is not None:
+                self.on_progress(self._drawn, sum(SPLIT_SIZES.values()))
 
 
 def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:

@@ -5,6 +5,7 @@ import os
 import shlex
 from pathlib import Path
 
+from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.folder import TABLE_ENDINGS, open_folder
 from alexnet_tf.data.prepared_set import WORK, is_prepared, open_prepared
@@ -21,6 +22,7 @@ def open_dataset(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     channels: int = 3,
+    reporter: ProgressReporter | None = None,
 ) -> DataSet:
     """Open a data set.
 
@@ -31,6 +33,7 @@ def open_dataset(
         for the folder.
       data_dir: TFDS's data folder; None: TFDS's default.
       channels: 3 (RGB) or 1 (gray), to which images are converted.
+      reporter: Where the progress of preparing a TFDS data set is shown; None: stderr.
 
     Returns:
       The data set; its splits are read when they are first used.
@@ -56,7 +59,7 @@ def open_dataset(
                 f"{_prepare_options(path)}"
             )
         return open_folder(name, channels=channels)
-    return open_tfds(name, data_dir=data_dir, channels=channels)
+    return open_tfds(name, data_dir=data_dir, channels=channels, reporter=reporter)
 
 
 def means_folder(name_or_path: str | os.PathLike[str]) -> bool:

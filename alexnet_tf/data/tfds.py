@@ -6,14 +6,9 @@ import difflib
 import functools
 import logging
 import os
-import queue
 import re
 import sys
-import threading
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,20 +17,24 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
+from alexnet_tf.data.tfds_download import any_reachable, locked
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import check_local_path, expanded
 
 IN_MEMORY_BYTES = 2**30
-_PROBE_SECONDS = 4.0
-_MAX_PROBES = 8
 
 
 def open_tfds(
-    name: str, *, data_dir: str | os.PathLike[str] | None = None, channels: int = 3
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    channels: int = 3,
+    reporter: ProgressReporter | None = None,
 ) -> DataSet:
     """Open a TFDS image classification data set; download and prepare it if necessary.
 
@@ -43,6 +42,7 @@ def open_tfds(
       name: "cifar10", "name/config", "name:version"; "shapes" is this package's own.
       data_dir: TFDS's data folder; None: TFDS's default (~/tensorflow_datasets).
       channels: 3 or 1, to which images are converted.
+      reporter: Where progress is shown; None: stderr.
 
     Returns:
       The data set.
@@ -51,7 +51,7 @@ def open_tfds(
       InputError: The data set does not exist, does not have labeled images, or is not prepared and
         cannot be downloaded.
     """
-    found = find_builder(name, data_dir=data_dir)
+    found = find_builder(name, data_dir=data_dir, reporter=reporter)
     readers = {
         split: functools.partial(_read, found, tfds_name, channels)
         for split, tfds_name in found.splits.items()
@@ -78,14 +78,19 @@ class PreparedBuilder:
     splits: dict[str, str]
 
 
-def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None = None) -> PreparedBuilder:
+def find_builder(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    reporter: ProgressReporter | None = None,
+) -> PreparedBuilder:
     """Find a data set and prepare it if necessary; see `open_tfds`."""
     with _quiet():
         builder = _find(name, data_dir)
         image_key, label_key = _keys(name, builder.info)
         prepared = builder.is_prepared()
     if not prepared:
-        _prepare(name, builder)
+        builder = _prepare(name, builder, data_dir, reporter or ProgressReporter())
     available = builder.info.splits
     splits = {
         split: next(n for n in names if n in available)
@@ -151,8 +156,13 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     )
 
 
-def _prepare(name: str, builder: Any) -> None:
-    """Download and prepare a data set, or draw `shapes`; raise InputError if that fails."""
+def _prepare(
+    name: str, builder: Any, data_dir: str | os.PathLike[str] | None, reporter: ProgressReporter
+) -> Any:
+    """Download and prepare a data set, or draw `shapes`; raise InputError if that fails.
+
+    If another process prepares it, wait for that and return a builder of what it has prepared.
+    """
     urls = builder.url_infos or {}
     # The data folder is above <name>/[<config>/]<version>.
     folder = Path(builder.data_dir).parents[builder.info.full_name.count("/")]
@@ -164,51 +174,29 @@ def _prepare(name: str, builder: Any) -> None:
                 f"{where} and must be downloaded by hand into {manual} (see its page in the TFDS "
                 "catalog); --data-dir names a folder that holds it prepared"
             )
-    elif urls and not _any_reachable(tuple(urls)):
+    elif urls and not any_reachable(tuple(urls)):
         hosts = sorted({urllib.parse.urlparse(url).netloc for url in urls})
         raise InputError(
             f"{where} and cannot be downloaded ({', '.join(hosts[:3])} not reachable); "
             "--data-dir names a folder that holds it prepared"
         )
     try:
-        # TFDS prints progress to stdout, which is for results.
-        with contextlib.redirect_stdout(sys.stderr):
-            builder.download_and_prepare()
+        with locked(folder / f".{name.replace('/', '-')}.lock", name, reporter), _quiet():
+            builder = _find(name, data_dir)
+            if builder.is_prepared():
+                return builder
+            if name == "shapes":
+                builder.draw(reporter)
+                return builder
+            # TFDS prints progress to stdout, which is for results.
+            with contextlib.redirect_stdout(sys.stderr):
+                builder.download_and_prepare()
+            return builder
     except (tfds.core.download.DownloadError, OSError) as error:
         # OSErrors with a number come from the disk (full, no permission), not from the network.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise InputError(f"{where} and its download failed: {_first_line(error)}") from None
-
-
-def _any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> bool:
-    """Return whether a host of `urls` responds in time; TFDS itself would try for minutes.
-
-    One request per host, all in parallel, in threads that nothing waits for: a name server that
-    does not respond has no time limit of its own.
-    """
-    hosts = {urllib.parse.urlparse(url).netloc: url for url in urls}
-    deadline = time.monotonic() + seconds + 0.5
-    results: queue.Queue[bool] = queue.Queue()
-
-    def probe(url: str) -> None:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            urllib.request.urlopen(request, timeout=seconds).close()
-        except urllib.error.HTTPError:
-            results.put(True)  # the host responds: some hosts do not support HEAD
-        except (OSError, ValueError):
-            results.put(False)
-        else:
-            results.put(True)
-
-    probed = list(hosts.values())[:_MAX_PROBES]
-    for url in probed:
-        threading.Thread(target=probe, args=(url,), daemon=True).start()
-    try:
-        return any(results.get(timeout=max(deadline - time.monotonic(), 0)) for _ in probed)
-    except queue.Empty:
-        return False
 
 
 def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:

@@ -68,7 +68,7 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any], r
     """Writes a checkpoint and removes all but the last two.
 
     Args:
-      folder: The folder of checkpoints; created if it does not exist.
+      folder: The folder of checkpoints; created if it does not exist, in an existing folder.
       tensors: Arrays by name.
       state: Plain values, among them "epoch" (epochs done) and "step" (updates done).
       run: The run's id.
@@ -76,7 +76,7 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any], r
     Returns:
       The checkpoint's path.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # not its parents: a run folder that was deleted stays so
     path = folder / _name(state)
     with atomic_path(path) as temporary:
         contiguous = {name: np.asarray(value, order="C") for name, value in tensors.items()}
@@ -85,11 +85,16 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any], r
         # An existing file of this name must not stand beside the new file's checksum.
         _checksum_file(path).unlink(missing_ok=True)
     write_text(_checksum_file(path), f"{digest}  {path.name}\n")
-    kept = _complete(folder)[:_KEPT]
+    keep_newest(folder, _KEPT)
+    return path
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Removes all checkpoints but the newest `count`."""
+    kept = _complete(folder)[:count]
     for old in folder.glob("epoch-*.safetensors"):
         if old not in kept:
             remove(old)
-    return path
 
 
 def exist(folder: Path) -> bool:

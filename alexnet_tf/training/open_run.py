@@ -19,7 +19,7 @@ from alexnet_tf.model.geometry import check_towers
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.run_record import DatasetRecord, RunRecord
 from alexnet_tf.train_options import TrainOptions
-from alexnet_tf.training import checkpoints
+from alexnet_tf.training import checkpoints, run_settings
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices, versions
 from alexnet_tf.training.fine_tuning import StartingWeights
 from alexnet_tf.training.reporting import TrainingReporter, trainable_parameters
@@ -57,8 +57,8 @@ class Run:
     statistics: Statistics
     reporter: TrainingReporter
 
-    def build_trainer(self) -> Trainer:
-        """Builds the network, from trained weights if the run has some, and its trainer."""
+    def build_model(self) -> keras.Model:
+        """Builds the network, from trained weights if the run has some."""
         recipe, names = self.settings.recipe, self.data.class_names
         with self.devices.strategy.scope():
             model = build_model(
@@ -71,6 +71,11 @@ class Run:
             )
             if self.weights is not None:
                 self.weights.copy_to(model, names)
+        return model
+
+    def build_trainer(self) -> Trainer:
+        """Builds the network and its trainer."""
+        model = self.build_model()
         return Trainer(
             model, self.settings, self.devices, self.splits, self.statistics, self.reporter
         )
@@ -103,7 +108,7 @@ class Run:
         """Restores the newest intact checkpoint of a run that resumes; without one, it restarts.
 
         Raises:
-          InputError: No checkpoint can be read, or all are missing.
+          InputError: No checkpoint can be read, all are missing, or the run is to end before it.
         """
         assert self.recorded is not None
         if self.devices.worker != 0:
@@ -121,13 +126,20 @@ class Run:
         tensors, state, warnings = checkpoint
         for warning in warnings:
             self.reporter.warn(warning)
+        run_settings.check_epochs(self.settings.epochs, state["epoch"], self.path)
         trainer.restore(tensors, TrainState.from_json(state))
 
 
 def open_run(
-    given: TrainOptions, run_dir: str | Path | None, resume: bool, reporter: TrainingReporter
+    given: TrainOptions,
+    run_dir: str | Path | None,
+    resume: bool,
+    reporter: TrainingReporter,
+    cache: bool = True,
 ) -> Run:
     """Checks the options and opens the data of a new run, or of one that resumes.
+
+    Args are as in `train`; without `cache`, statistics of the data are computed but not cached.
 
     Raises:
       InputError: An option or the data cannot be used.
@@ -151,7 +163,10 @@ def open_run(
         check_towers(settings.recipe.network)
     options, recipe = settings.options, settings.recipe
     data = open_dataset(
-        settings.dataset, data_dir=options.data_dir, channels=recipe.network.channels
+        settings.dataset,
+        data_dir=options.data_dir,
+        channels=recipe.network.channels,
+        reporter=reporter,
     )
     if weights is not None and recorded is None:
         settings = weights.with_classifier_factor(settings, data.class_names)
@@ -165,7 +180,7 @@ def open_run(
         limit_train=options.limit_train,
         limit_val=options.limit_val,
     )
-    splits, statistics = _scan(splits, recipe.resize_pixels, reporter)
+    splits, statistics = _scan(splits, recipe.resize_pixels, reporter, cache)
     if recorded is not None:
         _check_data(recorded, data, splits)
     check_batch_size(recipe.batch_size, len(splits.train), devices.replicas)
@@ -193,18 +208,20 @@ def _settings(
 
 
 def _scan(
-    splits: TrainingSplits, pixels: int, reporter: TrainingReporter
+    splits: TrainingSplits, pixels: int, reporter: TrainingReporter, cache: bool
 ) -> tuple[TrainingSplits, Statistics]:
     """Reads all images once; returns the splits without damaged images, and the statistics."""
     with reporter.progress("reading the training images") as progress:
-        statistics, training = fit_statistics(splits.train, pixels, progress)
+        statistics, training = fit_statistics(splits.train, pixels, progress, cache=cache)
     checked = dataclasses.replace(splits, train=training.examples)
     damaged = training.damaged
     # Otherwise a damaged validation image would end the run after an epoch. Stored pixels need no
     # scan.
     if splits.validation is not None and splits.validation.stored_shape is None:
         with reporter.progress("reading the validation images") as progress:
-            validation = scan_images(splits.validation, pixels, progress, split="validation")
+            validation = scan_images(
+                splits.validation, pixels, progress, split="validation", cache=cache
+            )
         checked = dataclasses.replace(checked, validation=validation.examples)
         damaged += validation.damaged
     for name, reason in damaged:

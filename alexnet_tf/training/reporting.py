@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from alexnet_tf.console import ProgressReporter, format_rate
 from alexnet_tf.data.pipeline import imbalance
+from alexnet_tf.files import folder_bytes, format_megabytes
 from alexnet_tf.run_record import EpochRecord, RunRecord
 from alexnet_tf.settings import Recipe
 from alexnet_tf.system import command_name
@@ -24,6 +25,8 @@ _HEADER = (
 )
 _IMBALANCED = 2.0  # ratio of class sizes from which the settings table shows it
 _MAX_STEPS_PER_CALL = 50
+_FEW_IMAGES = 3000  # training images, below which pretrained weights do better ...
+_LARGE_NETWORK = 10_000_000  # ... in networks from this number of parameters
 
 
 class TrainingReporter(ProgressReporter):
@@ -70,9 +73,10 @@ class TrainingReporter(ProgressReporter):
     def finished(self, folder: Path, result: str) -> None:
         """Prints the result of a run and the commands that continue from it."""
         self.message(f"\n{result}")
-        run = shlex.quote(str(folder))
+        run, size = shlex.quote(str(folder)), format_megabytes(folder_bytes(folder))
         self.message(
-            f"written to {folder}/: best.keras, last.keras, history.jsonl, curves.png, run.json\n"
+            f"written to {folder}/ ({size}): best.keras, last.keras, history.jsonl, "
+            "curves.png, run.json\n"
             "next:\n"
             f"  {command_name()} evaluate --ten-crop --run {run}\n"
             f"  {command_name()} train --resume --run-dir {run} --epochs N    (trains for longer)"
@@ -169,6 +173,26 @@ def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
         "seed": str(settings.seed),
         "results": f"{run.path}/",
     }
+
+
+def pretrained_hint(run: "Run", model: keras.Model) -> str | None:
+    """Returns the commands that do better for a large network and few images, or None.
+
+    Only for a folder of images, without --weights.
+    """
+    dataset, count = run.settings.dataset, len(run.splits.train)
+    if run.settings.options.weights is not None or run.recorded is not None:
+        return None
+    if not Path(dataset).is_absolute() or count >= _FEW_IMAGES or run.data.channels != 3:
+        return None
+    if trainable_parameters(model) < _LARGE_NETWORK:
+        return None
+    command = command_name()
+    return (
+        f"{count:,} images are few for this network; pretrained weights do better: {command} "
+        f"import-weights torchvision --out torchvision.keras && {command} train --dataset "
+        f"{shlex.quote(dataset)} --weights torchvision.keras"
+    )
 
 
 def _schedule(recipe: Recipe) -> str:

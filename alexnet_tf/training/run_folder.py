@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from alexnet_tf import runs
-from alexnet_tf.errors import FolderTakenError, InputError
+from alexnet_tf.errors import FolderTakenError, InputError, TrainingError
 from alexnet_tf.figures.canvas import save_figure
 from alexnet_tf.figures.curves import draw_curves
 from alexnet_tf.files import atomic_path, check_local_path, sha256, write_text
@@ -52,6 +52,14 @@ class RunFolder:
             raise FolderTakenError(f"another run has started in {path}: name another --run-dir")
         for leftover in [*path.glob(".*.writing*"), *path.glob(f"{runs.CHECKPOINTS}/.*.writing*")]:
             leftover.unlink(missing_ok=True)
+
+    def check_exists(self) -> None:
+        """Raises TrainingError if the folder was deleted or renamed since it was locked."""
+        if os.fstat(self._lock.fileno()).st_nlink == 0 or not (self.path / runs.LOCK).exists():
+            raise TrainingError(
+                f"{self.path} was deleted or renamed during training, so nothing can be saved in "
+                "it: resume a renamed run, or start a new one"
+            )
 
     def write_run(self, record: RunRecord) -> None:
         """Writes run.json; from then on the folder belongs to this run, by its id."""
@@ -170,6 +178,10 @@ class Saver:
       record: The run's record, without results.
       every: How often to save inside an epoch.
       board: The TensorBoard writer, or None.
+      keep_checkpoints: Whether the last two checkpoints stay when the run has finished, or only
+        the newest, from which it can be trained for longer.
+
+    Every method that saves raises TrainingError if the folder was deleted.
     """
 
     def __init__(
@@ -178,7 +190,9 @@ class Saver:
         record: RunRecord,
         every: checkpoints.CheckpointEvery,
         board: TensorBoardWriter | None = None,
+        keep_checkpoints: bool = False,
     ) -> None:
+        self._keep_checkpoints = keep_checkpoints
         self._folder = folder
         self._record = record
         self._every = every
@@ -206,6 +220,7 @@ class Saver:
     def checkpoint(self, tensors: dict[str, np.ndarray], state: TrainState) -> None:
         """Saves a checkpoint of weights and slots, all finite, and the state."""
         if self._folder is not None:
+            self._folder.check_exists()
             checkpoints.write(
                 self._folder.path / runs.CHECKPOINTS, tensors, state.to_json(), self._record.id
             )
@@ -235,6 +250,7 @@ class Saver:
         """
         if self._folder is None:
             return
+        self._folder.check_exists()
         last = self._folder.path / runs.LAST
         save_model(model, last)
         if improved:
@@ -266,6 +282,8 @@ class Saver:
             self.checkpoint(tensors, state)
             self._draw(self._folder, state.history)
             self._folder.write_run(record)
+            if not self._keep_checkpoints:
+                checkpoints.keep_newest(self._folder.path / runs.CHECKPOINTS, 1)
         return record
 
     def _draw(self, folder: RunFolder, history: list[EpochRecord]) -> None:

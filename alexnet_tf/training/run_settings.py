@@ -30,7 +30,7 @@ class RunSettings:
     Attributes:
       options: The options given, with absolute paths and the defaults of `resolved_options`.
       recipe: The recipe with every option applied; its schedule is scaled to its epochs.
-      epochs: Epochs to train for; a resumed run may train for more than the recipe's.
+      epochs: Epochs to train for; a resumed run may train for more or fewer than the recipe's.
     """
 
     options: TrainOptions
@@ -101,12 +101,12 @@ def base_recipe(options: TrainOptions) -> Recipe:
 
 
 def resumed_settings(record: RunRecord, given: TrainOptions) -> RunSettings:
-    """Returns the settings of a run that resumes: the recorded ones, perhaps with more epochs.
+    """Returns the settings of a run that resumes: the recorded ones, perhaps with other epochs.
 
     Raises:
       InputError: As `check_resume`.
     """
-    check_resume(given, record.options, record.recipe, record.epochs)
+    check_resume(given, record.options, record.recipe)
     data_dir = record.options.data_dir
     if given.data_dir is not None:
         data_dir = os.path.realpath(expanded(given.data_dir))
@@ -115,10 +115,11 @@ def resumed_settings(record: RunRecord, given: TrainOptions) -> RunSettings:
     )
 
 
-def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe, epochs: int) -> None:
+def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe) -> None:
     """Checks that a run may be resumed with these options.
 
-    Options of the process, such as the devices, may differ, and the number of epochs may grow.
+    Options of the process, such as the devices, may differ, and the number of epochs: `Run.restore`
+    checks that no more are done.
     Everything else that is given must be as it was: the value that the run began with, or the
     recipe's where the run was given none.
 
@@ -126,7 +127,6 @@ def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe, epoch
       given: The options given now.
       began: The options that the run began with.
       recipe: The run's recipe, with those options applied.
-      epochs: The run's number of epochs.
 
     Raises:
       InputError: An option or the recipe differs from the run's; the message names both values.
@@ -147,10 +147,14 @@ def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe, epoch
             )
     if given.recipe is not None:
         _check_recipe(given.recipe, began, recipe)
-    if given.epochs is not None and given.epochs < epochs:
+
+
+def check_epochs(epochs: int, done: int, folder: str | os.PathLike[str]) -> None:
+    """Raises InputError if a run is to end before the epochs that it has done."""
+    if epochs < done:
         raise InputError(
-            f"--epochs {given.epochs} is less than the run's {epochs}: a resumed run may only "
-            "train for more"
+            f"--epochs {epochs} is less than the {done} epochs that {folder} has done: give at "
+            f"least {done}"
         )
 
 

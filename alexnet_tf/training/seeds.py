@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import gc
 import shlex
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from alexnet_tf import runs
 from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.files import write_json
+from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.settings import Recipe
 from alexnet_tf.system import command_name
 from alexnet_tf.train_options import TrainOptions
@@ -19,6 +21,7 @@ from alexnet_tf.training.reporting import TrainingReporter
 from alexnet_tf.training.run_folder import new_run_path
 from alexnet_tf.training.run_settings import (
     base_recipe,
+    check_epochs,
     check_resume,
     new_settings,
     resolved_options,
@@ -34,7 +37,7 @@ class _Series:
       folder: The folder of the series.
       seeds: The seeds, in order.
       options: The options that each run starts with.
-      epochs: Epochs of every run if a resume extends the runs, or None.
+      epochs: Epochs of every run if a resume changes them, or None.
     """
 
     folder: Path
@@ -88,7 +91,7 @@ def train_seeds(
     Args:
       seeds: Different seeds, at least one; optional when resuming.
       run_dir: The folder of the series; None: `saved_models/<recipe>-<time>`.
-      resume: Keep finished runs, resume the one that was stopped, and start the rest. More epochs
+      resume: Keep finished runs, resume the one that was stopped, and start the rest. Epochs
         apply to all runs; options of the process may differ; everything else must be as it was.
       on_epoch: As in `train`.
       **options: Any field of `TrainOptions` except `seed`.
@@ -129,11 +132,45 @@ def train_seeds(
                 ) from None
             gc.collect()  # the parts of a network refer to each other, and would stay in memory
         results.append(result)
+    reporter.message(f"\n{_statistics_lines(results)}")
     reporter.message(
         f"\n{len(series.seeds)} runs in {series.folder}/; their averaged predictions:\n"
         f"  {command_name()} evaluate --run {shlex.quote(str(series.folder))}"
     )
     return results
+
+
+def seed_statistics(results: Sequence[TrainingResult]) -> dict[str, dict[str, float | None]]:
+    """Returns mean and standard deviation of the results of a series.
+
+    Args:
+      results: At least one run.
+
+    Returns:
+      By the name of an `EpochRecord`'s field, of the best epochs: "mean" and, with the divisor n-1,
+      "standard_deviation", which is None for one run. The fields are validation errors, fractions
+      from 0 to 1, or without validation the training loss.
+    """
+    best = [result.history[result.best_epoch - 1] for result in results]
+    found: dict[str, dict[str, float | None]] = {}
+    for name in ("validation_top1_error", "validation_top5_error", "training_loss"):
+        values = [value for epoch in best if (value := getattr(epoch, name)) is not None]
+        if len(values) == len(best) and (name != "training_loss" or not found):
+            deviation = statistics.stdev(values) if len(values) > 1 else None
+            found[name] = {"mean": statistics.fmean(values), "standard_deviation": deviation}
+    return found
+
+
+def _statistics_lines(results: Sequence[TrainingResult]) -> str:
+    """Returns a line for each of the results that `seed_statistics` summarizes."""
+    lines = []
+    for name, numbers in seed_statistics(results).items():
+        form = ".4f" if name == "training_loss" else ".2%"
+        line = f"{name.replace('_', ' ')} of {len(results)} seeds: mean {numbers['mean']:{form}}"
+        if numbers["standard_deviation"] is not None:
+            line += f", standard deviation {numbers['standard_deviation']:{form}}"
+        lines.append(line.replace("top1", "top-1").replace("top5", "top-5"))
+    return "\n".join(lines)
 
 
 def _start(run_dir: str | Path | None, seeds: Sequence[int], given: TrainOptions) -> _Series:
@@ -169,8 +206,12 @@ def _resume(run_dir: str | Path | None, seeds: Sequence[int], given: TrainOption
     if given.weights or given.freeze:
         raise InputError("--weights and --freeze start new runs: leave them out to resume")
     recipe = new_settings(series.options.replace(weights=None, freeze=None)).recipe
-    check_resume(given, series.options, recipe, series.epochs or recipe.epochs)
+    check_resume(given, series.options, recipe)
     if given.epochs is not None:
+        for seed in series.seeds:
+            path = runs.seed_folder(series.folder, seed)
+            if runs.is_run(path):
+                check_epochs(given.epochs, runs.epochs_done(path), path)
         series = dataclasses.replace(series, epochs=given.epochs)
         series.write()
     return series
@@ -184,8 +225,13 @@ def _train_seed(
     result = None
     if not runs.is_run(path):
         start = {**series.options.given(), **process, "seed": seed}
-        result = train(run_dir=path, on_epoch=on_epoch, **start)
-    # A schedule is scaled to the epochs that a run starts with; a resume adds more.
+
+        def ends(record: EpochRecord) -> bool:
+            is_last = series.epochs is not None and record.epoch >= series.epochs
+            return bool(on_epoch is not None and on_epoch(record)) or is_last
+
+        result = train(run_dir=path, on_epoch=ends, **start)
+    # A schedule is scaled to the epochs that a run starts with; a resume changes their number.
     if result is None or series.epochs is not None:
         more: dict[str, Any] = {} if series.epochs is None else {"epochs": series.epochs}
         result = train(run_dir=path, resume=True, on_epoch=on_epoch, **process, **more)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from alexnet_tf import runs
@@ -23,7 +24,12 @@ from alexnet_tf.training.checkpoints import CheckpointEvery
 from alexnet_tf.training.cluster import Cluster, describe_failure, failure_cause
 from alexnet_tf.training.devices import FAILED_WORKER_ERRORS
 from alexnet_tf.training.open_run import Run, open_run
-from alexnet_tf.training.reporting import TrainingReporter, result_line, settings_rows
+from alexnet_tf.training.reporting import (
+    TrainingReporter,
+    pretrained_hint,
+    result_line,
+    settings_rows,
+)
 from alexnet_tf.training.run_folder import PREVIEW_INPUTS, RunFolder, Saver, create_run_folder
 from alexnet_tf.training.tensorboard import TensorBoardWriter, check_tensorboard
 from alexnet_tf.training.trainer import StoppedError, StopRequested, Trainer
@@ -86,20 +92,24 @@ def train(
     trainer, reporter = run.build_trainer(), run.reporter
     with _errors_explained(run), _run_folder(run, named=run_dir is not None) as folder:
         reporter.settings(settings_rows(run, trainer.model))
+        hint = pretrained_hint(run, trainer.model)
+        if hint is not None:
+            reporter.message(hint)
         if resume:
             _restore(run, trainer, folder)
         board = _tensorboard(given, folder, trainer)
-        saver = Saver(folder, run.new_record(trainer.model), every, board)
+        record = run.new_record(trainer.model)
+        saver = Saver(folder, record, every, board, given.keep_checkpoints)
         if folder is not None:
             run.statistics.save(run.path / runs.STATISTICS)
         reporter.history(trainer.state.history, run.settings.epochs)
         with stop_on_signals(reporter.stopping) as stop:
             for _ in trainer.epochs():
                 trainer.train_epoch(saver, stop)
-                record, improved = trainer.validate(saver, stop)
+                epoch, improved = trainer.validate(saver, stop)
                 saver.epoch(trainer.model, trainer.state.history, improved)
-                reporter.epoch(record, run.settings.epochs)
-                if on_epoch is not None and on_epoch(record):
+                reporter.epoch(epoch, run.settings.epochs)
+                if on_epoch is not None and on_epoch(epoch):
                     break
                 trainer.check_stop(stop)
         finished = saver.finish(trainer.tensors(), trainer.state)
@@ -107,6 +117,38 @@ def train(
     best = finished.best
     assert best is not None
     return TrainingResult(run.path, trainer.state.history, best.epoch, finished.stalled)
+
+
+def dry_run(
+    dataset: str | None = None,
+    *,
+    recipe: str | Recipe | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    **options: Any,
+) -> tuple[dict[str, str], keras.Model]:
+    """Checks the options and the data as `train` does, without starting the run.
+
+    No run folder and no cache is written; a TFDS data set that is not prepared yet is prepared.
+
+    Args:
+      dataset: As in `train`, and so are the others.
+      recipe: As in `train`.
+      run_dir: As in `train`.
+      resume: As in `train`.
+      **options: As in `train`.
+
+    Returns:
+      The rows of the settings table, and the network before training.
+
+    Raises:
+      InputError: An option or the data cannot be used.
+    """
+    given = TrainOptions(dataset=dataset, recipe=recipe, **options)
+    CheckpointEvery.parse(given.checkpoint_every)
+    run = open_run(given, run_dir, resume, TrainingReporter(given.quiet), cache=False)
+    model = run.build_model()
+    return settings_rows(run, model), model
 
 
 @contextlib.contextmanager
@@ -153,6 +195,9 @@ def _run_folder(run: Run, named: bool) -> Iterator[RunFolder | None]:
     run.path = folder.path
     try:
         yield folder
+    except Exception:
+        folder.check_exists()  # names the cause, if it is that
+        raise
     finally:
         folder.close()
 

@@ -33,6 +33,7 @@ NAN_COMMANDS = {
     "train": "train --dataset photos --weights MODEL --no-prepare --run-dir new",
 }
 JSON_COMMANDS = {
+    "train": "train --dataset photos --no-prepare --recipe shapes --epochs 1 --batch-size 4",
     "evaluate": "evaluate --run good",
     "runs": "runs",
     "report": "report --run good --only curves",
@@ -141,6 +142,38 @@ def test_json_output_is_one_object_of_strict_json(name, home, capsys, monkeypatc
     code, out, _ = outcome([*JSON_COMMANDS[name].split(), "--json"], capsys)
     assert (code, out.count("\n")) == (0, 1)
     assert isinstance(strict(out), dict)
+
+
+def test_train_with_json_prints_the_final_record(home, capsys):
+    words = [*JSON_COMMANDS["train"].split(), "--run-dir", "new", "--json"]
+    code, out, _ = outcome(words, capsys)
+    assert code == 0
+    record = json.loads(json.dumps(read_run(Path("new")).to_json()))
+    assert strict(out) == {"run": "new", **record}
+    assert strict(out)["last"]["epoch"] == 1
+
+
+def test_seed_series_with_json_prints_all_records_and_their_statistics(home, capsys):
+    words = [*JSON_COMMANDS["train"].split(), "--seeds", "1,2", "--run-dir", "new", "--json"]
+    code, out, err = outcome(words, capsys)
+    assert code == 0
+    values = strict(out)
+    assert [run["run"] for run in values["runs"]] == ["new/seed-1", "new/seed-2"]
+    assert values["statistics"]["validation_top1_error"].keys() == {"mean", "standard_deviation"}
+    assert "validation top-1 error of 2 seeds: mean " in err
+
+
+def test_dry_run_prints_settings_and_layers_and_writes_nothing(home, capsys):
+    before = sorted(home.rglob("*"))
+    for more in ([], ["--seeds", "1,2"]):
+        code, out, _ = outcome([*JSON_COMMANDS["train"].split(), "--dry-run", *more], capsys)
+        assert code == 0
+        assert "1 epochs, batch 4" in out and "total " in out and "conv5" in out
+    code, out, _ = outcome([*JSON_COMMANDS["train"].split(), "--dry-run", "--json"], capsys)
+    values = strict(out)
+    assert values["settings"]["seed"] == "0"
+    assert values["summary"]["layers"]
+    assert sorted(home.rglob("*")) == before
 
 
 def test_evaluation_with_nan_metrics_has_null_in_its_json(home, capsys, monkeypatch):

@@ -1,8 +1,14 @@
 """The drawn data set: deterministic, balanced, and of ten kinds."""
 
+import io
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from rich.console import Console
 
+from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data import shapes
 from alexnet_tf.data.shapes import CLASS_NAMES, draw_example
 from alexnet_tf.data.sources import open_dataset
@@ -53,7 +59,9 @@ def test_made_once_as_a_tfds_set(tmp_path, small, monkeypatch, capsys):
     assert np.bincount(train.labels).tolist() == [4] * 10
     drawn = {draw_example("train", index)[0].tobytes() for index in range(40)}
     assert {image.tobytes() for image in train.images} == drawn
-    assert capsys.readouterr().out == ""  # stdout is for results
+    captured = capsys.readouterr()
+    assert captured.out == ""  # stdout is for results
+    assert captured.err == "drawing shapes, about half a minute\n"
 
     def fail(*_):
         raise AssertionError("drawn again")
@@ -61,3 +69,32 @@ def test_made_once_as_a_tfds_set(tmp_path, small, monkeypatch, capsys):
     monkeypatch.setattr(shapes, "draw_example", fail)
     again = open_dataset("shapes", data_dir=tmp_path, channels=1)
     assert again.splits["test"].images.shape == (10, 72, 72, 1)
+
+
+def test_drawing_shows_one_bar_at_a_terminal_and_nothing_if_quiet(tmp_path, small, capfd):
+    shown = io.StringIO()
+    reporter = ProgressReporter(width=100)
+    reporter.rich = Console(file=shown, force_terminal=True, width=100)
+    open_dataset("shapes", data_dir=tmp_path / "a", reporter=reporter)
+    assert "drawing shapes, about half a minute" in shown.getvalue()
+    assert "70/70" in shown.getvalue()
+    open_dataset("shapes", data_dir=tmp_path / "b", reporter=ProgressReporter(quiet=True))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_two_processes_with_one_empty_folder_share_the_data_set(tmp_path):
+    code = (
+        "import sys\n"
+        "from alexnet_tf.data import shapes\n"
+        "from alexnet_tf.data.sources import open_dataset\n"
+        "shapes.SPLIT_SIZES = {'train': 400, 'validation': 20, 'test': 10}\n"
+        "print(len(open_dataset('shapes', data_dir=sys.argv[1]).splits['train']))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in started:
+        out, err = process.communicate()
+        assert (process.returncode, out) == (0, "400\n"), err

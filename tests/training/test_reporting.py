@@ -9,7 +9,7 @@ from rich.console import Console
 from run_records import epoch_record
 
 from alexnet_tf.training import reporting
-from alexnet_tf.training.reporting import StepClock, TrainingReporter, epoch_note
+from alexnet_tf.training.reporting import StepClock, TrainingReporter, epoch_note, pretrained_hint
 
 RECORD = epoch_record(
     2,
@@ -76,6 +76,37 @@ def test_reporter_prints_brackets_and_quotes_paths_with_spaces(reporter):
     reporter.finished(Path("my [red] run"), "best epoch 2")
     assert "evaluate --ten-crop --run 'my [red] run'\n" in shown(reporter)
     assert "train --resume --run-dir 'my [red] run' --epochs N" in shown(reporter)
+
+
+def run_on(dataset, images=300, weights=None, recorded=None, channels=3):
+    """What `pretrained_hint` reads of a run."""
+    name = types.SimpleNamespace
+    options = name(weights=weights)
+    return name(
+        settings=name(dataset=dataset, options=options),
+        splits=name(train=range(images)),
+        recorded=recorded,
+        data=name(channels=channels),
+    )
+
+
+def test_few_images_and_a_large_network_name_the_commands_that_do_better(monkeypatch):
+    monkeypatch.setattr(reporting, "trainable_parameters", lambda parameters: parameters)
+    hint = pretrained_hint(run_on("/my photos"), 60_000_000)
+    assert hint.startswith("300 images are few for this network")
+    assert "import-weights torchvision --out torchvision.keras && " in hint
+    assert hint.endswith("train --dataset '/my photos' --weights torchvision.keras")
+    assert "\n" not in hint
+    others = (
+        ("shapes",),
+        ("/a", 3000),
+        ("/a", 9, "m.keras"),
+        ("/a", 9, None, 1),
+        ("/a", 9, None, None, 1),
+    )
+    for other in others:
+        assert pretrained_hint(run_on(*other), 60_000_000) is None
+    assert pretrained_hint(run_on("/a"), 300_000) is None
 
 
 @pytest.fixture

@@ -10,7 +10,12 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import NETWORK_OVERRIDES
 from alexnet_tf.train_options import TrainOptions
-from alexnet_tf.training.run_settings import RunSettings, new_settings, resumed_settings
+from alexnet_tf.training.run_settings import (
+    RunSettings,
+    check_epochs,
+    new_settings,
+    resumed_settings,
+)
 
 NETWORK = {"activation": "tanh", "norm": "none", "pooling": "average", "dropout": 0.25}
 
@@ -96,12 +101,14 @@ def test_resume_rejects_a_recipe_of_the_same_name_with_other_values():
         resumed(record, recipe=changed)
 
 
-def test_resumed_run_may_only_train_for_more_epochs():
+def test_resumed_run_may_train_for_more_or_fewer_epochs():
     record = record_of(settings(epochs=4))
     assert resumed(record, epochs=6).epochs == 6
     assert resumed(record, epochs=6).recipe.epochs == 4  # the schedule is scaled to these
-    with pytest.raises(InputError, match="--epochs 3 is less than the run's 4"):
-        resumed(record, epochs=3)
+    assert resumed(record, epochs=3).epochs == 3
+    check_epochs(3, 3, "run")
+    with pytest.raises(InputError, match="--epochs 2 is less than the 3 epochs that run has done"):
+        check_epochs(2, 3, "run")
 
 
 def test_linear_scaling_multiplies_the_learning_rate_by_the_batch_size_ratio():

@@ -11,7 +11,7 @@ from alexnet_tf.errors import InputError, TrainingStopped
 from alexnet_tf.run_record import history_text
 from alexnet_tf.runs import newest_run
 from alexnet_tf.training import seeds as module
-from alexnet_tf.training.seeds import train_seeds
+from alexnet_tf.training.seeds import seed_statistics, train_seeds
 from alexnet_tf.training.train import TrainingResult
 
 
@@ -34,7 +34,7 @@ def test_seed_series_gives_the_runs_of_the_single_seeds(tiny_recipe, photos, tmp
         np.testing.assert_array_equal(a, b)
 
 
-HISTORY = [epoch_record(1), epoch_record(2)]
+HISTORY = [epoch_record(number) for number in range(1, 5)]
 RESOLVED = {
     "dataset": "shapes",
     "precision": "auto",
@@ -194,7 +194,7 @@ def test_resumed_series_keeps_options_of_the_process_unless_others_are_given(cal
     [
         ({"learning_rate": 0.5}, r"--learning-rate 0\.5 differs from the run's 0\.01"),
         ({"dataset": "cifar10"}, "--dataset cifar10 differs from the run's shapes"),
-        ({"epochs": 1}, "--epochs 1 is less than the run's 2"),
+        ({"epochs": 1}, "--epochs 1 is less than the 4 epochs"),
         ({"weights": "w.keras"}, "leave them out to resume"),
     ],
 )
@@ -229,3 +229,42 @@ def test_more_epochs_apply_to_all_runs_and_keep_the_schedule(calls, tmp_path):
         ("seed-3", False, 2),
         ("seed-3", True, 4),
     ]
+
+
+def test_fewer_epochs_end_all_runs_early_unless_more_are_done(calls, tmp_path):
+    made, stop_at = calls
+    stop_at.append("seed-2")
+    with pytest.raises(TrainingStopped):
+        train_seeds([1, 2, 3], run_dir=tmp_path / "all", epochs=6)
+    stop_at.clear()
+    made.clear()
+    with pytest.raises(InputError, match=r"--epochs 3 is less than the 4 epochs that .*seed-1"):
+        train_seeds(run_dir=tmp_path / "all", resume=True, epochs=3)
+    assert not made
+    train_seeds(run_dir=tmp_path / "all", resume=True, epochs=4)
+    assert [(call["folder"], call["resume"], call["epochs"]) for call in made] == [
+        ("seed-1", True, 4),
+        ("seed-2", True, 4),
+        ("seed-3", False, 6),  # the schedule is that of six epochs
+        ("seed-3", True, 4),
+    ]
+
+
+def test_statistics_are_mean_and_sample_deviation_of_the_best_epochs(tmp_path):
+    def result(*errors):
+        history = [
+            epoch_record(n, validation_top1_error=e, validation_top5_error=e / 2)
+            for n, e in enumerate(errors, 1)
+        ]
+        return TrainingResult(tmp_path, history, 2, None)
+
+    results = [result(0.9, 0.1), result(0.9, 0.2, 0.8), result(0.9, 0.3)]
+    found = seed_statistics(results)
+    assert found["validation_top1_error"] == pytest.approx({"mean": 0.2, "standard_deviation": 0.1})
+    assert "training_loss" not in found
+    assert module._statistics_lines(results).splitlines() == [
+        "validation top-1 error of 3 seeds: mean 20.00%, standard deviation 10.00%",
+        "validation top-5 error of 3 seeds: mean 10.00%, standard deviation 5.00%",
+    ]
+    alone = seed_statistics([TrainingResult(tmp_path, HISTORY, 4, None)])
+    assert alone == {"training_loss": {"mean": 0.25, "standard_deviation": None}}

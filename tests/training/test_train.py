@@ -13,13 +13,13 @@ from PIL import Image
 
 import alexnet_tf as an
 from alexnet_tf import runs
-from alexnet_tf.errors import InputError, TrainingStopped
+from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
 from alexnet_tf.run_record import parse_history
 from alexnet_tf.training import checkpoints, trainer
 from alexnet_tf.training.checkpoints import CheckpointEvery
 from alexnet_tf.training.run_folder import Saver
 from alexnet_tf.training.step import TrainingStep
-from alexnet_tf.training.train import stop_on_signals
+from alexnet_tf.training.train import dry_run, stop_on_signals
 
 NUMBERS = ("loss", "top1_error", "top5_error")
 
@@ -40,7 +40,7 @@ def test_run_folder_has_models_history_curves_and_record(tiny_recipe, whole):
     folder = whole.run_dir
     names = {p.name for p in folder.iterdir()}
     assert {"best.keras", "last.keras", "history.jsonl", "curves.png", "run.json"} <= names
-    assert len(list((folder / "checkpoints").glob("*.safetensors"))) == 2
+    assert len(list((folder / "checkpoints").glob("*.safetensors"))) == 1
     record = json.loads((folder / "run.json").read_text())
     assert record["dataset"]["train_examples"] == 90
     assert record["dataset"]["validation_examples"] == 27
@@ -148,13 +148,63 @@ def test_checkpoint_every_rejects_other_text_than_updates_or_minutes(text):
         an.train(checkpoint_every=text)
 
 
-def test_resume_may_add_epochs_but_not_remove_them(tiny_recipe, photos, tmp_path):
+def test_resume_may_add_epochs_but_not_remove_those_done(tiny_recipe, photos, tmp_path):
     first = go(tiny_recipe, photos, tmp_path / "run", epochs=2)
     more = an.train(run_dir=tmp_path / "run", resume=True, epochs=3, quiet=True)
     assert numbers(more.history)[:2] == numbers(first.history)
     assert len(more.history) == 3
-    with pytest.raises(InputError, match="--epochs 1 is less than the run's 3"):
+    with pytest.raises(InputError, match="--epochs 1 is less than the 3 epochs"):
         an.train(run_dir=tmp_path / "run", resume=True, epochs=1, quiet=True)
+
+
+def test_resume_with_fewer_epochs_ends_the_run_early_and_can_be_undone(
+    tiny_recipe, photos, tmp_path, whole, signal_after
+):
+    folder = tmp_path / "run"
+    signal_after(9)
+    with pytest.raises(TrainingStopped):
+        go(tiny_recipe, photos, folder, precision="float32", checkpoint_every="1")
+    done = runs.epochs_done(folder)
+    assert 0 < done < 3
+    short = an.train(run_dir=folder, resume=True, epochs=done, quiet=True)
+    assert numbers(short.history) == numbers(whole.history)[:done]
+    record = runs.read_run(folder)
+    assert (record.epochs, record.last.epoch) == (done, done)
+    again = an.train(run_dir=folder, resume=True, epochs=3, quiet=True)
+    assert numbers(again.history) == numbers(whole.history)
+
+
+def test_finished_run_keeps_its_newest_checkpoint_or_both(tiny_recipe, photos, tmp_path):
+    for keep, names in ((False, ["0002"]), (True, ["0001", "0002"])):
+        folder = tmp_path / str(keep)
+        go(tiny_recipe, photos, folder, epochs=2, keep_checkpoints=keep)
+        found = sorted((folder / "checkpoints").glob("*.safetensors"))
+        assert [path.name[6:10] for path in found] == names
+        more = an.train(run_dir=folder, resume=True, epochs=3, quiet=True)
+        assert len(more.history) == 3
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_run_folder_deleted_during_training_is_one_line(tiny_recipe, photos, tmp_path, moved):
+    folder = tmp_path / "run"
+
+    def remove(record):
+        if record.epoch == 1:
+            folder.rename(tmp_path / "moved") if moved else shutil.rmtree(folder)
+        return False
+
+    with pytest.raises(TrainingError, match=r"run was deleted or renamed during training"):
+        go(tiny_recipe, photos, folder, on_epoch=remove)
+    assert not folder.exists()
+
+
+def test_dry_run_returns_settings_and_network_and_writes_nothing(tiny_recipe, photos, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    rows, model = dry_run(str(photos), recipe=tiny_recipe, run_dir=tmp_path / "run", quiet=True)
+    assert rows["data"].startswith(f"{photos}: 90 training, 27 ")
+    assert rows["results"] == f"{tmp_path / 'run'}/"
+    assert model.output_shape == (None, 3)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -177,7 +227,7 @@ def test_resume_reports_damaged_files_and_gives_identical_results(
     tiny_recipe, photos, tmp_path, capfd
 ):
     folder = tmp_path / "run"
-    whole = go(tiny_recipe, photos, folder)
+    whole = go(tiny_recipe, photos, folder, keep_checkpoints=True)
     newest = max((folder / "checkpoints").glob("*.safetensors"))
     history = (folder / "history.jsonl").read_text()
     for path in (newest, folder / "history.jsonl"):
