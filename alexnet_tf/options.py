@@ -9,7 +9,7 @@ from alexnet_tf.errors import InputError
 # The scope of an option: where it is recorded, and whether a resumed run may change it.
 #   "run"     recorded; a resumed run must have the same value.
 #   "recipe"  as "run", and replaces the value of the same name in the recipe or its network.
-#   "process" not part of the run: a process that resumes it may use another value.
+#   "process" recorded, but does not change the results: a resume may use another value.
 Scope = Literal["run", "recipe", "process"]
 
 

@@ -49,7 +49,8 @@ class RecipeOptions:
     )
     schedule: str | None = option(
         "Learning rate schedule: plateau (a tenth when the validation error stops falling), steps "
-        "(a tenth after --step-epochs), cosine, constant or 2012.",
+        "(a tenth after --step-epochs), cosine, constant, or 2012 (which near the end also turns "
+        "PCA lighting off and freezes conv1).",
         default=_RECIPES_OWN,
         example="cosine",
         scope="recipe",

@@ -135,8 +135,9 @@ class Recipe:
         1 - s and 1 + s; at least 0 and at most 1, and 0 turns it off.
       label_smoothing: Weight of the uniform distribution in the training targets (Szegedy et al.,
         2016), at least 0 and below 1. Reported losses are computed without it.
-      patience: Epochs without a lower validation error after which training ends; 0 trains for all
-        epochs.
+      patience: Epochs without a better validation result (fewer errors, or as many and a lower
+        loss) after which training ends; 0 trains for all epochs. Not the schedule's
+        `patience_epochs`.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """`TrainOptions`: every option of training, defined once. No TensorFlow.
 
 The command line, `train(...)`, run.json and the check on resume read the fields of this class, so a
-new option is one new field.
+new option is one new field; one of `RecipeOptions` also needs the field of `Recipe` that it sets.
 """
 
 import dataclasses
@@ -139,7 +139,7 @@ class TrainOptions(RecipeOptions):
         "Write curves, kernels, histograms, inputs, the graph and a profile for TensorBoard.",
         scope="process",
     )
-    quiet: bool = flag("Print only errors.", scope="process")
+    quiet: bool = flag("Print only warnings and errors.", scope="process")
 
     def __post_init__(self) -> None:
         """Raises InputError if a value is not allowed; the message names the option."""
@@ -195,7 +195,7 @@ class TrainOptions(RecipeOptions):
         changed = recipe.replace(**self.given("recipe"))
         needs_validation = self.schedule == "plateau" or self.patience is not None
         if needs_validation and not changed.hold_out:
-            # Without it, a recipe that trains on all of train could never be compared.
+            # A recipe that trains on all of train has nothing that these options could look at.
             changed = changed.replace(hold_out=_HELD_OUT_FRACTION)
         if self.learning_rate_scaling == "linear":
             factor = changed.batch_size / recipe.batch_size

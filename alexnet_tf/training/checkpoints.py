@@ -68,7 +68,7 @@ def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any], r
     """Writes a checkpoint and removes all but the last two.
 
     Args:
-      folder: The folder of checkpoints; created if it does not exist, in an existing folder.
+      folder: The folder of checkpoints, created if needed; its parent must exist.
       tensors: Arrays by name.
       state: Plain values, among them "epoch" (epochs done) and "step" (updates done).
       run: The run's id.

@@ -58,7 +58,7 @@ class TrainingInput:
                     context.input_pipeline_id, workers, context.num_replicas_in_sync // workers
                 ),
                 class_weights=self.class_weights,
-                # On a CPU the input's threads flip images on the way; a GPU has time for it.
+                # On a CPU the input's threads flip images; a GPU does it without slowing down.
                 flip_on_device=self.devices.on_gpus,
             )
 

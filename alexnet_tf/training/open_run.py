@@ -108,7 +108,8 @@ class Run:
         """Restores the newest intact checkpoint of a run that resumes; without one, it restarts.
 
         Raises:
-          InputError: No checkpoint can be read, all are missing, or the run is to end before it.
+          InputError: No checkpoint can be read, all are missing, or more epochs are done than the
+            run is to have.
         """
         assert self.recorded is not None
         if self.devices.worker != 0:

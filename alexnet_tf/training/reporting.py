@@ -99,7 +99,9 @@ def epoch_note(
 
 
 class StepClock:
-    """Measures the speed of an epoch, without the first call, which may compile, if others follow.
+    """Measures the speed of an epoch. If there are several calls, the first is not counted.
+
+    The first call may include compilation.
 
     Args:
       examples: Examples of the epoch seen before a resume.

@@ -118,10 +118,9 @@ def resumed_settings(record: RunRecord, given: TrainOptions) -> RunSettings:
 def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe) -> None:
     """Checks that a run may be resumed with these options.
 
-    Options of the process, such as the devices, may differ, and the number of epochs: `Run.restore`
-    checks that no more are done.
-    Everything else that is given must be as it was: the value that the run began with, or the
-    recipe's where the run was given none.
+    Options of the process, such as the devices, may differ, and so may the number of epochs, which
+    `Run.restore` compares with the epochs done. Every other given option must equal the value that
+    the run began with, or the recipe's where the run was given none.
 
     Args:
       given: The options given now.

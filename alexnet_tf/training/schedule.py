@@ -15,7 +15,7 @@ class LearningRates:
     """The learning rates of one update.
 
     Attributes:
-      kernels: Learning rate of the kernels, apart from exceptions for single layers.
+      kernels: The schedule's learning rate, which most kernels use.
       variables: float32 [variables], the learning rate of each variable; 0 freezes it.
     """
 
@@ -84,8 +84,8 @@ class LearningRateSchedule:
         multipliers = [self._multiplier(*names, epoch, kernels) for names in self._variables]
         variables = np.float32(kernels) * np.array(multipliers, np.float32)
         if update < self._warm_up_steps:
-            # In float32 and by the reciprocal, as TensorFlow computed it in earlier versions: a
-            # seed keeps its results.
+            # In float32 and with the reciprocal, as earlier versions computed it: the results of a
+            # seed must not change.
             reciprocal = one / np.float32(self._warm_up_steps)
             variables *= np.minimum(one, np.float32(update + 1) * reciprocal)
             kernels *= (update + 1) / self._warm_up_steps
@@ -128,13 +128,16 @@ class LearningRateSchedule:
         if schedule.kind == "2012":
             reductions = sum(epoch >= self._scaled(e) for e in paper.RUN_LEARNING_RATE_EPOCHS)
         elif schedule.kind == "steps":
-            reductions = sum(epoch >= round(part * epochs) for part in schedule.at_epochs)
-        else:
+            reductions = sum(epoch >= step for step in schedule.step_epochs(epochs))
+        elif schedule.kind == "plateau":
             reductions = self.plateau.reductions
+        else:
+            assert schedule.kind == "constant", schedule.kind
+            reductions = 0
         return initial * schedule.factor**reductions
 
     def _multiplier(self, layer: str, name: str, epoch: int, kernels: float) -> float:
-        """Returns a variable's learning rate as a multiple of `kernels`; 0 freezes it."""
+        """Returns a variable's learning rate as a multiple of `kernels`, above 0; 0 freezes it."""
         recipe, learning_rate = self._recipe, kernels
         initial = recipe.learning_rate
         if layer in recipe.frozen_layers:

@@ -83,7 +83,7 @@ class Trainer:
             devices, splits.train, recipe, statistics, settings.seed, class_weights
         )
         self._steps = steps_per_epoch(len(labels), recipe.batch_size)
-        variables = model.trainable_variables
+        variables = model.trainable_variables  # the schedule changes `state.schedule` itself
         self._schedule = LearningRateSchedule(
             recipe, self._steps, [v.path for v in variables], self.state.schedule
         )
@@ -119,9 +119,9 @@ class Trainer:
         with self._reporter.progress(self._epoch_name(), self._steps) as bar:
             while state.updates_in_epoch < self._steps:
                 steps = self._steps_in_next_call(saver)
-                rates = [self._schedule.at(state.step + n).variables for n in range(steps)]
+                learning_rates = [self._schedule.at(state.step + n).variables for n in range(steps)]
                 with saver.profiling():
-                    sums = self._step(batches, steps, np.stack(rates), stop(), lighting)
+                    sums = self._step(batches, steps, np.stack(learning_rates), stop(), lighting)
                 state.totals.add(sums)
                 state.updates_in_epoch += steps
                 state.step += steps
