@@ -130,10 +130,13 @@ def newest_run(root: str | Path = SAVED_MODELS) -> Path:
 
 
 def runs_by_age(root: str | Path = SAVED_MODELS) -> list[Path]:
-    """Returns the run folders under `root`, newest first; the runs of a seed series included."""
+    """Returns the run folders under `root`, newest first; the runs of a seed series included.
+
+    Hidden folders are not runs: `runs --remove` leaves one if it is interrupted.
+    """
     root = Path(root)
     folders = [*root.glob("*/"), *root.glob("*/seed-*/")]
-    found = [folder for folder in folders if is_run(folder)]
+    found = [f for f in folders if is_run(f) and not f.name.startswith(".")]
     return sorted(found, key=lambda folder: (_started(folder), folder.name), reverse=True)
 
 

@@ -144,7 +144,9 @@ def _remove(path: Path, is_confirmed: bool) -> None:
             raise InputError(f"--remove {path}: the run is being trained; stop it first")
         if not is_confirmed:
             click.confirm(f"delete {path} ({size})?", abort=True, err=True)
-        # Renamed first: a deletion that is interrupted leaves no half of a run.
-        doomed = path.rename(path.with_name(f".{path.name}.deleting"))
-        shutil.rmtree(doomed)
+        # Hidden first: a deletion that is interrupted leaves no half of a run. The next one of the
+        # same name removes what is left.
+        hidden = path.with_name(f".{path.name}.deleting")
+        shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(path.rename(hidden))
     click.echo(f"deleted {path} ({size})")

@@ -89,6 +89,22 @@ def test_remove_deletes_the_named_run_alone(two_runs, capsys):
     assert [path.name for path in two_runs.iterdir()] == ["second"]
 
 
+def test_interrupted_removal_leaves_no_run_and_can_be_repeated(two_runs, monkeypatch, capsys):
+    def interrupt(*arguments, **options):
+        if not options:  # the removal itself, not that of leftovers
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", interrupt)
+        code, _, _ = call(["--remove", str(two_runs / "first"), "--yes"], capsys)
+    assert code == 3
+    assert runs.runs_by_age(two_runs) == [two_runs / "second"]
+    write_run(two_runs / "first")
+    code, _, _ = call(["--remove", str(two_runs / "first"), "--yes"], capsys)
+    assert code == 0
+    assert [path.name for path in two_runs.iterdir()] == ["second"]
+
+
 def test_remove_without_confirmation_deletes_nothing(two_runs, capsys):
     code, _, err = call(["--remove", str(two_runs / "first")], capsys)  # stdin is not a terminal
     assert code == 2 and "add --yes" in err
