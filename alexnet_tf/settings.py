@@ -53,12 +53,12 @@ class Schedule:
         choose(self.kind, SCHEDULES, "schedule")
 
     def step_epochs(self, epochs: int) -> tuple[int, ...]:
-        """Returns the epochs after which the learning rate is reduced ("steps").
+        """Returns the epochs after which the learning rate is reduced ("steps"), from 1.
 
         Args:
           epochs: Number of epochs that the schedule is scaled to.
         """
-        return tuple(round(fraction * epochs) for fraction in self.at_epochs)
+        return tuple(max(1, round(fraction * epochs)) for fraction in self.at_epochs)
 
     def with_options(
         self, kind: str | None, step_epochs: tuple[int, ...] | None, epochs: int

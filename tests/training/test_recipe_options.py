@@ -44,6 +44,13 @@ def test_schedule_steps_without_epochs_is_at_thirds():
     assert recipe.option_value("step_epochs") == (30, 60)
 
 
+def test_schedule_steps_of_a_short_run_begins_at_the_full_learning_rate():
+    for epochs in (1, 2, 3):
+        recipe = applied("two-gpu", epochs=epochs)
+        assert learning_rates(recipe)[0] == pytest.approx(0.01)
+    assert recipe.option_value("step_epochs") == (1, 2, 3)
+
+
 def test_schedule_cosine_ends_near_zero():
     rates = learning_rates(applied(epochs=10, schedule="cosine"))
     expected = [0.005 * (1 + np.cos(np.pi * epoch / 10)) for epoch in range(10)]
