@@ -1,11 +1,10 @@
-"""The operating system and the installation: cores, memory, locks, quiet imports, dependencies.
+"""The operating system and the installation: cores, memory, quiet imports, dependencies.
 
 Nothing here imports TensorFlow before `import_tensorflow` is called, and everything that only some
-systems have (fcntl, transparent huge pages, processor affinity) has a fallback.
+systems have (transparent huge pages, processor affinity) has a fallback.
 """
 
 import contextlib
-import errno
 import importlib
 import logging
 import os
@@ -13,14 +12,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from alexnet_tf.errors import InputError
 
 _TUNABLES = "GLIBC_TUNABLES"
 _HUGE = "glibc.malloc.hugetlb=1"  # glibc 2.35: malloc requests transparent huge pages
 _HUGE_PAGE_SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-_LOCKED = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 
 def command_name() -> str:
@@ -64,47 +62,6 @@ def peak_memory_bytes() -> int | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def try_lock(file: IO[Any]) -> bool:
-    """Locks an open file for this process, without waiting; closing the file releases the lock.
-
-    Returns:
-      Whether the lock was acquired: False if another process holds it.
-
-    Raises:
-      OSError: The file system does not support locks.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return _try_lock_windows(file)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in _LOCKED:
-            raise
-        return False
-    return True
-
-
-def _try_lock_windows(file: IO[Any]) -> bool:
-    """Locks a byte far behind the content, since Windows keeps others from reading locked bytes."""
-    try:
-        msvcrt: Any = importlib.import_module("msvcrt")
-    except ImportError:  # neither system supports locks
-        return True
-    position = file.tell()
-    try:
-        file.seek(2**30)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    except OSError as error:
-        if error.errno not in _LOCKED:
-            raise
-        return False
-    finally:
-        file.seek(position)
-    return True
 
 
 def huge_page_environment() -> dict[str, str]:

@@ -1,10 +1,9 @@
-"""Cores, memory, locks, quiet imports and dependencies, also where the system lacks them."""
+"""Cores, memory, quiet imports and dependencies, also where the system lacks them."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -86,38 +85,6 @@ def test_peak_memory_counts_what_was_allocated():
 def test_peak_memory_without_the_resource_module_is_unknown(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
     assert system.peak_memory_bytes() is None
-
-
-def test_lock_is_exclusive_until_its_file_is_closed(tmp_path):
-    path = tmp_path / "lock"
-    with path.open("w") as first, path.open("a") as second:
-        assert system.try_lock(first)
-        assert not system.try_lock(second)
-        first.close()
-        assert system.try_lock(second)
-
-
-def test_lock_on_windows_keeps_the_position_and_reports_a_held_lock(tmp_path, monkeypatch):
-    class Msvcrt:
-        LK_NBLCK = 2
-        positions: ClassVar[list[int]] = []
-        held = False
-
-        @classmethod
-        def locking(cls, descriptor, mode, count):
-            cls.positions.append(os.lseek(descriptor, 0, os.SEEK_CUR))
-            if cls.held:
-                raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setitem(sys.modules, "fcntl", None)
-    monkeypatch.setitem(sys.modules, "msvcrt", Msvcrt)
-    with (tmp_path / "lock").open("w+") as file:
-        file.write("run")
-        assert system.try_lock(file)
-        assert file.tell() == 3
-        Msvcrt.held = True
-        assert not system.try_lock(file)
-    assert min(Msvcrt.positions) >= 2**30  # the content stays readable for others
 
 
 def test_every_module_imports_and_trains_without_what_only_linux_has(tmp_path):

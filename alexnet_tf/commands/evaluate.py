@@ -147,7 +147,7 @@ def command(
             (member,) = members
             source: dict[str, Any] = {"model": member} if model else {"run": member}
             result = overall = evaluate(**source, on_progress=on_progress, **options)
-    for name, reason in overall.left_out:
+    for name, reason in overall.skipped:
         reporter.warn(f"skipped {name}: {reason}")
     if as_json:
         echo_json(result.to_json())

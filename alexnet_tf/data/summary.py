@@ -80,7 +80,7 @@ def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
         train = dataset.splits["train"]
         values["imbalance"] = imbalance(train.labels, len(dataset.class_names))
     if dataset.skipped_files:
-        values["left_out"] = dataset.skipped_files
+        values["skipped"] = dataset.skipped_files
     if sample is not None:
         values["sizes"] = {
             "sampled": len(sample.sizes) + len(sample.unreadable),

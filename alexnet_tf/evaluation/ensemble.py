@@ -88,7 +88,7 @@ class EnsembleEvaluation:
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
         ensemble = self.ensemble.to_json()
-        common = {name: ensemble.pop(name) for name in ("dataset", "split", "left_out")}
+        common = {name: ensemble.pop(name) for name in ("dataset", "split", "skipped")}
         members = [member.to_json() for member in self.members]
         return {
             **common,

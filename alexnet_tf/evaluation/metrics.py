@@ -228,7 +228,7 @@ class Evaluation:
       split: "train", "validation" (also for a held-out part of train) or "test".
       center_crop: As in `CropErrors`.
       ten_crop: As in `CropErrors`.
-      left_out: Names of damaged images, which were skipped, and why.
+      skipped: Names of damaged images, which were skipped, and why.
       per_class: The metrics of each class, or None if not computed.
     """
 
@@ -237,16 +237,16 @@ class Evaluation:
     split: str
     center_crop: Errors
     ten_crop: Errors | None = None
-    left_out: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     per_class: ClassReport | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; `left_out` is the number of skipped images."""
+        """Return JSON values; `skipped` is the number of skipped images."""
         values: dict[str, Any] = {
             "model": self.model,
             "dataset": self.dataset,
             "split": self.split,
-            "left_out": len(self.left_out),
+            "skipped": len(self.skipped),
             "center_crop": self.center_crop.to_json(),
         }
         if self.ten_crop is not None:

@@ -44,7 +44,7 @@ class EvaluationTarget:
       split: As in `Evaluation`.
       examples: The split's examples, without damaged ones.
       image_name: Function from an example's index to its file's path, or its split and number.
-      left_out: As in `Evaluation`.
+      skipped: As in `Evaluation`.
       hold_out: Held-out fraction of train; 0 for another data set than the run's.
       seed: Seed of the run; 0 for another data set.
       data_dir: Folder of prepared TFDS data sets; None: TFDS's default.
@@ -56,7 +56,7 @@ class EvaluationTarget:
     split: str
     examples: Examples
     image_name: Callable[[int], str]
-    left_out: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...]
     hold_out: float
     seed: int
     data_dir: PathLike | None
@@ -76,7 +76,7 @@ class EvaluationTarget:
     def evaluation(self, errors: CropErrors, per_class: ClassReport | None = None) -> Evaluation:
         """Return the model's errors with the names of model, data set and split."""
         dataset = self.dataset.name
-        return Evaluation(self.name, dataset, self.split, *errors, self.left_out, per_class)
+        return Evaluation(self.name, dataset, self.split, *errors, self.skipped, per_class)
 
 
 def open_target(
