@@ -2,7 +2,7 @@
 
 The comment above a recipe has its command, the time that it took on two cores with bfloat16, and
 the result; docs/results.md has the conditions. Nobody here has trained a recipe on ImageNet: for
-these the comment has the published accuracy of the top-1 and top-5 guesses with the center crop.
+these the comment has the published top-1 and top-5 accuracy, with the center crop.
 """
 
 import dataclasses

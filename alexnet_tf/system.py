@@ -5,6 +5,7 @@ systems have (transparent huge pages, processor affinity) has a fallback.
 """
 
 import contextlib
+import dataclasses
 import importlib
 import logging
 import os
@@ -16,6 +17,8 @@ from typing import Any
 
 from alexnet_tf.errors import InputError
 
+_PROCESSORS = Path("/proc/cpuinfo")
+_INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _TUNABLES = "GLIBC_TUNABLES"
 _HUGE = "glibc.malloc.hugetlb=1"  # glibc 2.35: malloc requests transparent huge pages
 _HUGE_PAGE_SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -52,6 +55,41 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS or Windows: all cores of the machine
         return os.cpu_count() or 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Processor:
+    """The processor of this machine.
+
+    Attributes:
+      name: Its model, as the system names it.
+      instruction_sets: Those that decide the speed of a network, such as "amx_bf16"; only Linux
+        lists them.
+      cores: Cores that this process may use, which is the number of threads.
+    """
+
+    name: str
+    instruction_sets: tuple[str, ...]
+    cores: int
+
+    def __str__(self) -> str:
+        known = ", ".join(self.instruction_sets) or "instruction sets unknown"
+        return f"{self.name}: {self.cores} core{'s' * (self.cores != 1)} used; {known}"
+
+
+def processor() -> Processor:
+    """Returns the processor of this machine."""
+    import platform
+
+    try:
+        text = _PROCESSORS.read_text(encoding="ascii", errors="replace")
+    except OSError:  # not on macOS or Windows
+        text = ""
+    pairs = (line.partition(":") for line in text.splitlines())
+    lines = {key.strip(): value.strip() for key, _, value in pairs}
+    name = lines.get("model name") or platform.processor() or platform.machine()
+    flags = lines.get("flags", "").split()
+    return Processor(name, tuple(f for f in _INSTRUCTION_SETS if f in flags), available_cores())
 
 
 def peak_memory_bytes() -> int | None:

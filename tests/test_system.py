@@ -82,6 +82,25 @@ def test_peak_memory_counts_what_was_allocated():
     assert 200_000_000 < int(done.stdout) < 200_000_000_000
 
 
+def test_processor_is_named_with_the_instruction_sets_that_matter(tmp_path, monkeypatch):
+    path = tmp_path / "cpuinfo"
+    path.write_text(
+        "processor\t: 0\nmodel name\t: Xeon\nflags\t\t: fpu avx2 avx512f amx_bf16\n\n" * 2
+    )
+    monkeypatch.setattr(system, "_PROCESSORS", path)
+    monkeypatch.setattr(system, "available_cores", lambda: 2)
+    found = system.processor()
+    assert (found.name, found.instruction_sets) == ("Xeon", ("avx2", "avx512f", "amx_bf16"))
+    assert str(found) == "Xeon: 2 cores used; avx2, avx512f, amx_bf16"
+
+
+def test_processor_without_cpuinfo_has_a_name_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(system, "_PROCESSORS", tmp_path / "missing")
+    found = system.processor()
+    assert found.name and found.instruction_sets == ()
+    assert "instruction sets unknown" in str(found)
+
+
 def test_peak_memory_without_the_resource_module_is_unknown(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
     assert system.peak_memory_bytes() is None
