@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import NO_ADDRESSES, is_address, to_json
+from alexnet_tf.files import NO_ADDRESSES, STORAGE, is_address, to_json
 from alexnet_tf.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -37,6 +37,21 @@ class UserPath(click.Path):
             self.fail("the path is empty: is a shell variable unset?", param, ctx)
         if is_address(os.fspath(value)):
             self.fail(f"{os.fspath(value)}: {NO_ADDRESSES}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class DataDir(UserPath):
+    """TFDS's data folder: a local one, or one in cloud storage."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Returns the folder; raises click.BadParameter as `UserPath` does."""
+        if os.fspath(value).startswith(STORAGE):
+            return value
         return super().convert(value, param, ctx)
 
 
@@ -148,14 +163,17 @@ def model_option(help_text: str = "A .keras file in place of a run.", **settings
     )
 
 
-def data_dir_option() -> Decorator:
-    """Returns the option --data-dir of commands that read a run's data."""
+def data_dir_option(
+    help_text: str = "Folder of prepared TFDS data sets; also gs://BUCKET/... and s3://BUCKET/...",
+    default: str = "the run's own",
+) -> Decorator:
+    """Returns the option --data-dir."""
     return option(
         "--data-dir",
-        "Folder of prepared TFDS data sets.",
-        default="the run's own",
+        help_text,
+        default=default,
         example="/data/tfds",
-        type=UserPath(file_okay=False),
+        type=DataDir(file_okay=False),
     )
 
 
