@@ -1,8 +1,9 @@
 """Options of several commands, and the form of an option: help, default, example."""
 
+import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,8 @@ from alexnet_tf.recipes import RECIPES
 if TYPE_CHECKING:
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.runs import ModelSource
+
+_CLASSES_WIDTH = 60  # characters of class names in a line
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -140,26 +143,23 @@ def echo_json(values: Any) -> None:
 
 
 def run_option(help_text: str = "The run's folder.", **settings: Any) -> Decorator:
-    """Returns the option --run."""
+    """Returns the option --run; a model file is accepted, too."""
     return option(
         "--run",
         help_text,
-        default="the newest under saved_models/",
+        default="the newest under saved_models/ that has a model",
         example="saved_models/first",
-        type=UserPath(file_okay=False),
-        **settings,
+        **{"type": UserPath(), **settings},
     )
 
 
 def model_option(help_text: str = "A .keras file in place of a run.", **settings: Any) -> Decorator:
-    """Returns the option --model."""
+    """Returns the option --model; a run folder is accepted, too."""
     return option(
         "--model",
         help_text,
         default="the run's best",
-        example="caffe.keras",
-        type=UserPath(dir_okay=False),
-        **settings,
+        **{"example": "caffe.keras", "type": UserPath(), **settings},
     )
 
 
@@ -203,15 +203,30 @@ def crops_option() -> Decorator:
     )
 
 
-def report_model(source: "ModelSource", console: "Console", reporter: "ProgressReporter") -> None:
-    """Prints which model a command uses above its results.
+def report_model(
+    source: "ModelSource",
+    class_names: Sequence[str],
+    console: "Console",
+    reporter: "ProgressReporter",
+) -> None:
+    """Prints which model a command uses, and its classes, above the results.
 
     Args:
       source: The model.
+      class_names: The names of its classes.
       console: Where the results go; a quiet one prints nothing.
-      reporter: Where newer runs without a model are named.
+      reporter: Where notes on the choice of the model go.
     """
-    for folder in source.skipped:
-        reporter.warn(f"skipped {folder}: it has no model yet (resume its training)")
+    report_notes(source, reporter)
     trained_on = "" if source.dataset is None else f", trained on {source.dataset}"
     console.message(f"model: {source.path}{trained_on}")
+    shown = list(itertools.accumulate(class_names, "{}, {}".format))
+    fitting = [text for text in shown if len(text) <= _CLASSES_WIDTH] or [class_names[0]]
+    more = ", ..." if len(fitting) < len(class_names) else ""
+    console.message(f"{len(class_names):,} classes: {fitting[-1]}{more}")
+
+
+def report_notes(source: "ModelSource", reporter: "ProgressReporter") -> None:
+    """Prints what the user should know about the choice of a model."""
+    for note in source.notes:
+        reporter.warn(note)
