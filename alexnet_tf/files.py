@@ -14,7 +14,11 @@ from alexnet_tf.errors import InputError
 
 PICTURE_ENDINGS = (".png", ".pdf", ".svg")
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-NO_ADDRESSES = "addresses (gs://, s3://, https:// ...) are not supported: give a local path"
+STORAGE = ("gs://", "s3://")  # addresses that --data-dir takes
+NO_ADDRESSES = (
+    "addresses (gs://, s3://, https:// ...) are not supported here: give a local path; --data-dir "
+    "alone also takes gs:// and s3://"
+)
 _CHECKSUM = "sha256"
 _BLANK = "0" * 64  # stands in place of the checksum while it is computed
 # `Path` makes gs:/bucket of gs://bucket, and Databricks writes dbfs:/folder.

@@ -35,7 +35,8 @@ class TrainOptions(RecipeOptions):
         metavar="NAME|PATH",
     )
     data_dir: str | None = option(
-        "Folder of prepared TFDS data sets; a missing set is downloaded into it.",
+        "Folder of prepared TFDS data sets, also gs:// or s3://; a set that is missing in a local "
+        "one is downloaded into it.",
         default="TFDS's own, ~/tensorflow_datasets",
         example="/data/tfds",
         scope="process",

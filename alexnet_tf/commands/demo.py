@@ -86,7 +86,7 @@ def command(
     if host not in _LOOPBACK:
         reporter.warn(f"listening on {host}: everyone who can reach it can use the page")
     with served(build_page(predictor), host, port) as url:
-        report_model(source, reporter, reporter)
+        report_model(source, predictor.class_names, reporter, reporter)
         click.echo(url)
         reporter.message("Ctrl-C stops it.")
         wait()

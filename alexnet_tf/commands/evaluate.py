@@ -10,23 +10,22 @@ import click
 
 from alexnet_tf.commands.options import (
     DataSetName,
-    UserPath,
     crops_option,
     csv_option,
     csv_target,
     data_dir_option,
     echo_json,
     json_option,
+    model_option,
     option,
+    report_notes,
     run_option,
     split_option,
 )
 from alexnet_tf.runs import (
     has_seeds,
     is_run,
-    newest_run,
     open_model,
-    read_run,
     read_seeds,
     seed_folder,
 )
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from alexnet_tf.console import Console
     from alexnet_tf.evaluation.ensemble import EnsembleEvaluation
     from alexnet_tf.evaluation.metrics import ClassReport, Errors, Evaluation
+    from alexnet_tf.runs import ModelSource
 
 _SHOWN_CLASSES = 20
 
@@ -55,13 +55,10 @@ Examples:
     " averages their predictions.",
     multiple=True,
 )
-@option(
-    "--model",
+@model_option(
     "A .keras, .tflite or .onnx file or a SavedModel's folder, instead of a run or in addition to "
     "it; without a run it needs --dataset.",
-    default="the run's best",
     example="saved_models/serving/alexnet.tflite",
-    type=UserPath(),
     multiple=True,
 )
 @option(
@@ -112,11 +109,8 @@ def command(
 
     Without options: the newest run under saved_models/ on its own validation split.
     """
-    members = [*run, *model] or [str(newest_run())]
-    for folder in run or members[: not model]:
-        _check_run(folder)  # before TensorFlow loads
-    for path in model:
-        open_model(model=path)
+    sources = _sources(run, model)  # before TensorFlow loads
+    members = [*run, *model] or [str(sources[0].run)]
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
@@ -135,6 +129,8 @@ def command(
     }
     result: EnsembleEvaluation | Evaluation
     reporter, console = ProgressReporter(), Console(stderr=csv == "-")
+    for source in sources:
+        report_notes(source, reporter)
     with (
         # Preparing a data set prints to stdout, where only the result belongs.
         contextlib.redirect_stdout(sys.stderr),
@@ -144,9 +140,7 @@ def command(
             result = evaluate_ensemble(members, on_progress=on_progress, **options)
             overall = result.ensemble
         else:
-            (member,) = members
-            source: dict[str, Any] = {"model": member} if model else {"run": member}
-            result = overall = evaluate(**source, on_progress=on_progress, **options)
+            result = overall = evaluate(model=members[0], on_progress=on_progress, **options)
     for name, reason in overall.skipped:
         reporter.warn(f"skipped {name}: {reason}")
     if as_json:
@@ -170,13 +164,20 @@ def _is_seed_series(folder: str) -> bool:
     return has_seeds(folder) and not is_run(Path(folder))
 
 
-def _check_run(folder: str) -> None:
-    """Raise an InputError if a folder is neither a run nor holds those of `train --seeds`."""
-    if not _is_seed_series(folder):
-        read_run(folder)
-        return
-    for seed in read_seeds(folder)["seeds"]:
-        read_run(seed_folder(folder, seed))
+def _sources(run: Sequence[str], model: Sequence[str]) -> "list[ModelSource]":
+    """Return the models to evaluate: the newest run's if none is named.
+
+    Raises:
+      InputError: A folder is neither a run nor holds those of `train --seeds`, or has no model.
+    """
+    sources = []
+    for folder in run:
+        is_series = _is_seed_series(folder)
+        seeds = read_seeds(folder)["seeds"] if is_series else ()
+        members = [seed_folder(folder, seed) for seed in seeds] if is_series else [folder]
+        sources += [open_model(run=member) for member in members]
+    sources += [open_model(model=path) for path in model]
+    return sources or [open_model()]
 
 
 def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:

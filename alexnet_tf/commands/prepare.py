@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import DataSetName, UserPath, echo_json, json_option, option
+from alexnet_tf.commands.options import (
+    DataSetName,
+    UserPath,
+    data_dir_option,
+    echo_json,
+    json_option,
+    option,
+)
 from alexnet_tf.errors import FolderTakenError
 from alexnet_tf.files import expanded
 from alexnet_tf.system import command_name, import_tensorflow
@@ -45,12 +52,9 @@ Examples:
     type=click.Choice(["jpeg", "raw"]),
     metavar="NAME",
 )
-@option(
-    "--data-dir",
-    "Folder of TFDS data sets, if SOURCE is a TFDS name.",
+@data_dir_option(
+    "Folder of TFDS data sets, also gs:// or s3://, if SOURCE is a TFDS name.",
     default="TFDS's own, ~/tensorflow_datasets",
-    example="/data/tfds",
-    type=UserPath(file_okay=False),
 )
 @json_option()
 def command(source: str, as_json: bool, **options: Any) -> None:

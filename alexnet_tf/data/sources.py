@@ -9,6 +9,7 @@ from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.folder import TABLE_ENDINGS, open_folder
 from alexnet_tf.data.prepared_set import WORK, is_prepared, open_prepared
+from alexnet_tf.data.remote import storage_address
 from alexnet_tf.data.tfds import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
@@ -31,7 +32,7 @@ def open_dataset(
         `train/<class>/*` and `val/<class>/*`; or class folders alone), or a TFDS name. A word
         without a slash that is both a folder here and a TFDS name means the latter: write ./word
         for the folder.
-      data_dir: TFDS's data folder; None: TFDS's default.
+      data_dir: TFDS's data folder, local or gs:// or s3://; None: TFDS's default.
       channels: 3 (RGB) or 1 (gray), to which images are converted.
       reporter: Where the progress of preparing a TFDS data set is shown; None: stderr.
 
@@ -47,6 +48,7 @@ def open_dataset(
     if not name.strip():
         raise InputError("--dataset needs a name or a folder")
     path = expanded(name, "--dataset")
+    storage_address(data_dir)  # before TFDS is used
     if path.is_file() and not is_tfds_name(name):
         raise InputError(_file_message(name, path))
     if means_folder(name_or_path):

@@ -22,9 +22,10 @@ from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
 from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
-from alexnet_tf.data.tfds_download import any_reachable, locked
+from alexnet_tf.data.remote import local_copy, storage_address, storage_errors
+from alexnet_tf.data.tfds_download import any_reachable, first_line, locked
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import check_local_path, expanded
+from alexnet_tf.files import expanded
 
 IN_MEMORY_BYTES = 2**30
 
@@ -40,7 +41,8 @@ def open_tfds(
 
     Args:
       name: "cifar10", "name/config", "name:version"; "shapes" is this package's own.
-      data_dir: TFDS's data folder; None: TFDS's default (~/tensorflow_datasets).
+      data_dir: TFDS's data folder, local or gs:// or s3://; None: TFDS's default
+        (~/tensorflow_datasets).
       channels: 3 or 1, to which images are converted.
       reporter: Where progress is shown; None: stderr.
 
@@ -85,12 +87,17 @@ def find_builder(
     reporter: ProgressReporter | None = None,
 ) -> PreparedBuilder:
     """Find a data set and prepare it if necessary; see `open_tfds`."""
-    with _quiet():
-        builder = _find(name, data_dir)
+    reporter, address = reporter or ProgressReporter(), storage_address(data_dir)
+    folder = address or (None if data_dir is None else str(expanded(data_dir, "--data-dir")))
+    with _quiet(), storage_errors(address):
+        builder = _find(name, folder)
         image_key, label_key = _keys(name, builder.info)
-        prepared = builder.is_prepared()
-    if not prepared:
-        builder = _prepare(name, builder, data_dir, reporter or ProgressReporter())
+        prepared = address is None and builder.is_prepared()
+    if address is not None:
+        with _quiet():
+            builder = tfds.builder_from_directory(local_copy(builder, address, reporter))
+    elif not prepared:
+        builder = _prepare(name, builder, folder, reporter)
     available = builder.info.splits
     splits = {
         split: next(n for n in names if n in available)
@@ -112,11 +119,8 @@ def _known_names() -> list[str]:
     return ["shapes", *tfds.list_builders(with_community_datasets=False)]
 
 
-def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+def _find(name: str, folder: str | None) -> Any:
     """Return the builder; raise InputError if the name, version or config does not exist."""
-    if data_dir is None:
-        check_local_path(os.environ.get("TFDS_DATA_DIR", ""), "TFDS_DATA_DIR")
-    folder = None if data_dir is None else str(expanded(data_dir, "--data-dir"))
     if name == "shapes":
         from alexnet_tf.data.shapes import Shapes
 
@@ -135,7 +139,7 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         ) from None
     except (ValueError, AssertionError) as error:
         # The version or config does not exist: TFDS lists those that do.
-        raise InputError(f"--dataset {name}: {_first_line(error)}") from None
+        raise InputError(f"--dataset {name}: {first_line(error)}") from None
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
@@ -156,9 +160,7 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     )
 
 
-def _prepare(
-    name: str, builder: Any, data_dir: str | os.PathLike[str] | None, reporter: ProgressReporter
-) -> Any:
+def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressReporter) -> Any:
     """Download and prepare a data set, or draw `shapes`; raise InputError if that fails.
 
     If another process prepares it, wait for that and return a builder of what it has prepared.
@@ -196,7 +198,7 @@ def _prepare(
         # OSErrors with a number come from the disk (full, no permission), not from the network.
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputError(f"{where} and its download failed: {_first_line(error)}") from None
+        raise InputError(f"{where} and its download failed: {first_line(error)}") from None
 
 
 def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
@@ -257,13 +259,6 @@ def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str)
         remedy = f"remove {builder.data_dir} and prepare it again"
         raise InputError(f"{origin} is damaged: {remedy}") from None
     return ArrayExamples(images[:read], labels[:read], origin=origin)
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of TFDS's message, without the call that it repeats."""
-    message = re.sub(r'^Failed to construct dataset .*?\}": ', "", str(error))
-    message = message.split(" Here are")[0]  # a list over several lines
-    return next((line.strip() for line in message.splitlines() if line.strip()), repr(error))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""What preparing a TFDS data set needs: a lock for several processes, and a reachable host."""
+"""What preparing a TFDS data set needs: a lock, a reachable host, and messages in one line."""
 
 import contextlib
 import queue
+import re
 import threading
 import time
 import urllib.error
@@ -68,3 +69,10 @@ def any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> boo
         return any(results.get(timeout=max(deadline - time.monotonic(), 0)) for _ in probed)
     except queue.Empty:
         return False
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of TFDS's message, without the call that it repeats."""
+    message = re.sub(r'^(\w+: )?Failed to construct dataset .*?\}": ', "", str(error))
+    message = message.split(" Here are")[0]  # a list over several lines
+    return next((line.strip() for line in message.splitlines() if line.strip()), repr(error))

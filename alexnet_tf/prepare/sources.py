@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alexnet_tf.data.prepared_set import is_prepared
 from alexnet_tf.data.records import features_in, records
+from alexnet_tf.data.remote import storage_address
 from alexnet_tf.data.tfds import find_builder, is_tfds_name
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
@@ -32,6 +33,7 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
     if not source:
         raise InputError(f"the source is empty: {_EXPECTED}")
     path = expanded(source)
+    storage_address(data_dir)  # before TFDS is used
     if path.is_dir() and (os.sep in source or not is_tfds_name(source)):
         listed = _list_directory(path, source)
     elif path.is_file() and path.suffix.lower() in (".csv", ".tsv"):

@@ -137,6 +137,15 @@ def test_dataset_that_is_a_folder_and_a_tfds_name_is_the_tfds_name(tmp_path, mon
     assert meant == ["mnist", folder, folder, str(tmp_path / "photos"), "none", "./none"]
 
 
+def test_data_dir_is_recorded_as_an_absolute_path_or_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = settings(data_dir="tfds")
+    assert made.options.data_dir == str(tmp_path / "tfds")
+    address = "gs://bucket/tfds"
+    assert settings(data_dir=address).options.data_dir == address
+    assert resumed(record_of(made), data_dir=address).options.data_dir == address
+
+
 def test_path_that_is_not_utf8_is_rejected(tmp_path):
     folder = tmp_path / os.fsdecode(b"to\xfeys")
     folder.mkdir()
