@@ -40,7 +40,7 @@ class Benchmark:
 
 
 def run_benchmark(
-    recipe: Recipe, batch_sizes: Sequence[int], precision: str, rounds: int
+    recipe: Recipe, batch_sizes: Sequence[int], precision: str, rounds: int, kernels: str = "xla"
 ) -> Benchmark:
     """Measures the ceiling, training, inference and the layers; progress goes to stderr.
 
@@ -49,32 +49,40 @@ def run_benchmark(
       batch_sizes: For training and inference; layers are measured with the largest.
       precision: If not "float32", float32 is measured with the largest batch, too.
       rounds: Of each measurement.
+      kernels: Of training: "native", which is compared with "xla" at the largest batch, or "xla".
     """
     largest = max(batch_sizes)
     cases = [(precision, size) for size in batch_sizes]
     if precision != "float32":
         cases.append(("float32", largest))
     precisions = list(dict.fromkeys(each for each, _ in cases))
-    count = len(precisions) + 2 * len(cases) + 1
+    trainings = [(*case, kernels) for case in cases]
+    if kernels == "native":
+        trainings.append((precision, largest, "xla"))
+    count = len(precisions) + len(trainings) + len(cases) + 1
     done = 0
     with ProgressReporter().progress("ceiling", count, unit="measurements") as progress:
         ceilings = {}
         for each in precisions:
             ceilings[each] = measure_ceiling(each, rounds)
             progress.update(done := done + 1)
-        speeds: dict[str, list[Speed]] = {"training": [], "inference": []}
-        for what, measure in (("training", measure_training), ("inference", measure_inference)):
-            for each, size in cases:
-                progress.update(done, description=f"{what}, {each}, batch {size}")
-                speeds[what].append(measure(recipe, each, size, rounds, ceilings[each].rate))
-                progress.update(done := done + 1)
+        training, inference = [], []
+        for each, size, with_kernels in trainings:
+            progress.update(done, description=f"training, {each}, batch {size}")
+            rate = ceilings[each].rate
+            training.append(measure_training(recipe, each, size, rounds, rate, with_kernels))
+            progress.update(done := done + 1)
+        for each, size in cases:
+            progress.update(done, description=f"inference, {each}, batch {size}")
+            inference.append(measure_inference(recipe, each, size, rounds, ceilings[each].rate))
+            progress.update(done := done + 1)
         progress.update(done, description="layers")
-        layers = measure_layers(recipe, precision, largest)
+        layers = measure_layers(recipe, precision, largest, kernels=kernels)
     return Benchmark(
         recipe=recipe.name,
         ceilings=tuple(ceilings.values()),
-        training=tuple(speeds["training"]),
-        inference=tuple(speeds["inference"]),
+        training=tuple(training),
+        inference=tuple(inference),
         layers=tuple(layers),
         layers_batch_size=largest,
         layers_precision=precision,
@@ -98,7 +106,7 @@ def print_tables(benchmark: Benchmark, console: Console) -> None:
         ],
     )
     console.message()
-    speeds = [("training", row) for row in benchmark.training]
+    speeds = [(f"training, {row.kernels} kernels", row) for row in benchmark.training]
     speeds += [("inference", row) for row in benchmark.inference]
     table(
         benchmark.recipe,

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.model.inference import inference_function
+from alexnet_tf.model.layers.compiled import native_kernels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.summary import layer_table
 from alexnet_tf.settings import Recipe
@@ -48,13 +49,15 @@ class Ceiling:
 class Speed:
     """The speed of training or inference: the median of the rounds.
 
-    `fraction_of_ceiling` is the achieved FLOP/s divided by those of the ceiling.
+    `fraction_of_ceiling` is the achieved FLOP/s divided by those of the ceiling; `kernels` is
+    "native" or "xla" in training, else "".
     """
 
     batch_size: int
     precision: str
     images_per_second: float
     fraction_of_ceiling: float
+    kernels: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,17 +101,30 @@ def measure_ceiling(precision: str, rounds: int = 5) -> Ceiling:
 
 
 def measure_training(
-    recipe: Recipe, precision: str, batch_size: int, rounds: int, ceiling: float
+    recipe: Recipe,
+    precision: str,
+    batch_size: int,
+    rounds: int,
+    ceiling: float,
+    kernels: str = "xla",
 ) -> Speed:
     """Measures complete updates: forward, backward, momentum.
 
-    The median of the rounds counts. `ceiling` is the ceiling's rate in FLOP/s.
+    The median of the rounds counts. `ceiling` is the ceiling's rate in FLOP/s, `kernels` "native"
+    or "xla".
     """
     model = _build(recipe, precision)
     optimizer = PaperMomentum(recipe.learning_rate, recipe.momentum, recipe.weight_decay)
     optimizer.build(model.trainable_variables)
     scale = LossScale() if precision == "float16" else None
-    step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0, loss_scale=scale)
+    step = TrainingStep(
+        model,
+        optimizer,
+        tf.distribute.get_strategy(),
+        seed=0,
+        loss_scale=scale,
+        native=kernels == "native",
+    )
     batch = {
         "image": _images(model, batch_size),
         "label": np.arange(batch_size, dtype=np.int64) % model.output_shape[-1],
@@ -118,7 +134,7 @@ def measure_training(
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
     rate = batch_size / _median(lambda: step(batches, 1), rounds)
     fraction = rate * flops_per_image(model, training=True) / ceiling
-    return Speed(batch_size, precision, rate, fraction)
+    return Speed(batch_size, precision, rate, fraction, kernels)
 
 
 def measure_inference(
@@ -134,11 +150,11 @@ def measure_inference(
 
 
 def measure_layers(
-    recipe: Recipe, precision: str, batch_size: int, rounds: int = 3
+    recipe: Recipe, precision: str, batch_size: int, rounds: int = 3, kernels: str = "xla"
 ) -> list[LayerTime]:
     """Measures each layer on its own, on input of the shape that it has in the network.
 
-    The fastest of the rounds counts.
+    The fastest of the rounds counts. `kernels` is "native" or "xla".
     """
     model = _build(recipe, precision)
     multiply_adds = {row.name: row.multiply_adds for row in layer_table(model).layers}
@@ -148,7 +164,8 @@ def measure_layers(
     times = []
     for layer in layers:
         needs_input_gradient = layers.index(layer) > layers.index(first)
-        forward, both = _layer_seconds(layer, batch_size, rounds, needs_input_gradient)
+        with native_kernels(kernels == "native"):
+            forward, both = _layer_seconds(layer, batch_size, rounds, needs_input_gradient)
         passes = 3 if needs_input_gradient else 2
         flops = 2 * passes * multiply_adds.get(layer.name, 0) * batch_size
         backward = max(both - forward, 0)

@@ -11,6 +11,7 @@ from alexnet_tf.data.images import augment_colors, flip_horizontally
 from alexnet_tf.errors import TrainingError
 from alexnet_tf.evaluation.metrics import count_errors
 from alexnet_tf.model.layers.batch_normalization import padding_scope
+from alexnet_tf.model.layers.compiled import native_kernels, uses_native_kernels
 from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizers import PaperMomentum
@@ -32,6 +33,7 @@ class TrainingStep:
       lighting_divisor: Of `apply_lighting`, while PCA lighting is on.
       label_smoothing: Weight of the uniform distribution in the targets of the minimized loss.
       loss_scale: For a network that computes in float16; created under the strategy's scope.
+      native: Whether to use TensorFlow's own kernels alone, without functions compiled by XLA.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class TrainingStep:
         lighting_divisor: float = 1.0,
         label_smoothing: float = 0.0,
         loss_scale: LossScale | None = None,
+        native: bool = False,
     ) -> None:
+        self._native = native
         self.loss_scale = loss_scale
         if loss_scale is not None:
             optimizer.only_if = loss_scale.good
@@ -115,7 +119,9 @@ class TrainingStep:
             if scheduled:
                 for optimizer in self._optimizers:
                     optimizer.multipliers.assign(learning_rates[number])
-            sums = self._strategy.run(self._replica_step, args=(batch, waited, stop, divisor))
+            # In this thread, too: the optimizer updates mirrored variables in it.
+            with native_kernels(self._native):
+                sums = self._strategy.run(self._replica_step, args=(batch, waited, stop, divisor))
             totals += self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
         return totals
 
@@ -125,7 +131,7 @@ class TrainingStep:
         """Makes one update on this replica's part of the batch and returns its part of the sums."""
         # The clock stops before any operation of the update begins. Operations that need no batch
         # could otherwise occupy the thread that reads the clock.
-        with tf.control_dependencies([waited]):
+        with tf.control_dependencies([waited]), native_kernels(self._native):
             counts = self._counted_update(batch, divisor)
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         of_process = [value / replicas for value in (waited, stop)]
@@ -140,7 +146,8 @@ class TrainingStep:
         if "flip" in batch:
             images = flip_horizontally(images, batch["flip"])
         draws = {name: value for name, value in batch.items() if name not in _NOT_DRAWN}
-        images = _augment_colors(images, draws, divisor, tf.convert_to_tensor(self._mean))
+        augment = augment_colors if uses_native_kernels() else _augment_colors
+        images = augment(images, draws, divisor, tf.convert_to_tensor(self._mean))
         examples = tf.reduce_sum(weights)
         if replica.num_replicas_in_sync > 1:
             examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
