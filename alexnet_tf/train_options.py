@@ -14,6 +14,7 @@ from alexnet_tf.settings import Recipe
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 PARALLELISMS = ("data", "towers")
+KERNELS = ("auto", "native", "xla")
 CLASS_WEIGHTS = ("none", "balanced")
 LEARNING_RATE_SCALINGS = ("none", "linear")
 _HELD_OUT_FRACTION = 0.1  # of train, where an option needs a validation split
@@ -80,6 +81,15 @@ class TrainOptions(RecipeOptions):
         default="auto: bfloat16, or else float16, where the hardware is faster in it",
         example="float32",
         choices=PRECISIONS,
+        metavar="NAME",
+    )
+    kernels: str | None = option(
+        "native: TensorFlow's own, on GPUs cuDNN's; or xla: also functions compiled by XLA, which "
+        "are reported to fail on several GPUs.",
+        default="auto: native on GPUs, xla on CPUs",
+        example="xla",
+        scope="process",
+        choices=KERNELS,
         metavar="NAME",
     )
     strategy: str | None = option(

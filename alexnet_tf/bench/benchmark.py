@@ -61,7 +61,7 @@ class Benchmark:
 
 
 def run_benchmark(
-    recipe: Recipe, batch_sizes: Sequence[int], precision: str, rounds: int
+    recipe: Recipe, batch_sizes: Sequence[int], precision: str, rounds: int, kernels: str = "xla"
 ) -> Benchmark:
     """Measures the ceiling, training, inference, the layers and latency; progress goes to stderr.
 
@@ -73,17 +73,19 @@ def run_benchmark(
       batch_sizes: For training and inference; layers are measured with the largest.
       precision: If not "float32", float32 is measured with the largest batch, too.
       rounds: Turns of each measurement.
+      kernels: Of training: "native", which is compared with "xla" at the largest batch, or "xla".
     """
     largest = max(batch_sizes)
     sizes = {precision: list(batch_sizes)}
     sizes.setdefault("float32", [largest])
     load = OtherLoad()
     ceilings = [work for each in sizes for work in ceiling_works(each)]
-    training = {each: training_works(recipe, each, sizes[each]) for each in sizes}
-    inference = {each: inference_works(recipe, each, sizes[each]) for each in sizes}
-    layers = layer_works(recipe, precision, largest)
-    works: list[Work] = [*ceilings]
-    works += [work for group in (training, inference) for each in group.values() for work in each]
+    training = [w for each in sizes for w in training_works(recipe, each, sizes[each], kernels)]
+    if kernels == "native":
+        training += training_works(recipe, precision, [largest], "xla")
+    inference = [work for each in sizes for work in inference_works(recipe, each, sizes[each])]
+    layers = layer_works(recipe, precision, largest, kernels)
+    works: list[Work] = [*ceilings, *training, *inference]
     works += dict.fromkeys(work for layer in layers for work in (layer.forward, layer.both))
     count = len(works) * (1 + rounds) + count_steps(precision)
     with ProgressReporter().progress("warm-up", count, unit="measurements") as progress:
@@ -96,25 +98,18 @@ def run_benchmark(
 
         measure_in_turns(works, rounds, step)
         found = {each: ceiling_of(each, works) for each in sizes}
-        speeds = {
-            what: tuple(
-                speed_of(work, size, found[each].rate)
-                for each, group in groups.items()
-                for work, size in zip(group, sizes[each], strict=True)
-            )
-            for what, groups in (("training", training), ("inference", inference))
-        }
         latency = measure_latency(recipe, precision, step)
     return Benchmark(
         recipe=recipe.name,
         processor=processor(),
         other_load=load.fraction(),
         ceilings=tuple(found.values()),
+        training=tuple(speed_of(work, found[work.precision].rate) for work in training),
+        inference=tuple(speed_of(work, found[work.precision].rate) for work in inference),
         latency=tuple(latency),
         layers=tuple(layer.time() for layer in layers),
         layers_batch_size=largest,
         layers_precision=precision,
-        **speeds,
     )
 
 
@@ -140,7 +135,7 @@ def print_tables(benchmark: Benchmark, console: Console) -> None:
             for each in benchmark.ceilings
         ],
     )
-    speeds = [("training", row) for row in benchmark.training]
+    speeds = [(f"training, {row.kernels} kernels", row) for row in benchmark.training]
     speeds += [("inference", row) for row in benchmark.inference]
     table(
         benchmark.recipe,

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from alexnet_tf.bench.timing import Work, wait_for
 from alexnet_tf.model.inference import inference_function
+from alexnet_tf.model.layers.compiled import native_kernels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.summary import layer_table
 from alexnet_tf.settings import Recipe
@@ -54,6 +55,7 @@ class Speed:
       slowest: Images per second of the slowest round.
       fastest: Images per second of the fastest round.
       fraction_of_ceiling: The median's FLOP/s divided by the ceiling's.
+      kernels: "native" or "xla" in training, else "".
     """
 
     batch_size: int
@@ -62,6 +64,7 @@ class Speed:
     slowest: float
     fastest: float
     fraction_of_ceiling: float
+    kernels: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,25 +129,39 @@ def ceiling_of(precision: str, works: Iterable[Work]) -> Ceiling:
     return Ceiling(precision, rates["matrix product"], rates["convolution"], best.rate, best.name)
 
 
-def speed_of(work: Work, batch_size: int, ceiling: float) -> Speed:
+def speed_of(work: Work, ceiling: float) -> Speed:
     """Returns the speed of training or inference; `ceiling` is in FLOP/s."""
     return Speed(
-        batch_size,
+        work.batch_size,
         work.precision,
-        batch_size / work.median_seconds,
-        batch_size / max(work.seconds),
-        batch_size / min(work.seconds),
+        work.batch_size / work.median_seconds,
+        work.batch_size / max(work.seconds),
+        work.batch_size / min(work.seconds),
         work.flop / work.median_seconds / ceiling,
+        work.kernels,
     )
 
 
-def training_works(recipe: Recipe, precision: str, batch_sizes: Sequence[int]) -> list[Work]:
-    """Returns complete updates, one work per batch size: forward, backward, momentum."""
+def training_works(
+    recipe: Recipe, precision: str, batch_sizes: Sequence[int], kernels: str
+) -> list[Work]:
+    """Returns complete updates, one work per batch size: forward, backward, momentum.
+
+    `kernels` is "native" or "xla".
+    """
     model = _build(recipe, precision)
     optimizer = PaperMomentum(recipe.learning_rate, recipe.momentum, recipe.weight_decay)
     optimizer.build(model.trainable_variables)
     scale = LossScale() if precision == "float16" else None
-    step = TrainingStep(model, optimizer, tf.distribute.get_strategy(), seed=0, loss_scale=scale)
+    step = TrainingStep(
+        model,
+        optimizer,
+        tf.distribute.get_strategy(),
+        seed=0,
+        loss_scale=scale,
+        native=kernels == "native",
+        on_gpus=bool(tf.config.list_logical_devices("GPU")),
+    )
     flop = flops_per_image(model, training=True)
 
     def work(batch_size: int) -> Work:
@@ -155,8 +172,15 @@ def training_works(recipe: Recipe, precision: str, batch_sizes: Sequence[int]) -
             "offset": np.zeros((batch_size, 3), np.float32),
         }
         batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
-        name = f"training, {precision}, batch {batch_size}"
-        return Work(name, lambda: step(batches, 1), flop * batch_size, precision)
+        name = f"training, {precision}, batch {batch_size}, {kernels}"
+        return Work(
+            name,
+            lambda: wait_for(step(batches, 1)),
+            flop * batch_size,
+            precision,
+            batch_size,
+            kernels,
+        )
 
     return [work(size) for size in batch_sizes]
 
@@ -170,12 +194,14 @@ def inference_works(recipe: Recipe, precision: str, batch_sizes: Sequence[int]) 
     def work(batch_size: int) -> Work:
         images = tf.constant(_images(model, batch_size))
         name = f"inference, {precision}, batch {batch_size}"
-        return Work(name, lambda: wait_for(infer(images)), flop * batch_size, precision)
+        return Work(name, lambda: wait_for(infer(images)), flop * batch_size, precision, batch_size)
 
     return [work(size) for size in batch_sizes]
 
 
-def layer_works(recipe: Recipe, precision: str, batch_size: int) -> list[LayerWork]:
+def layer_works(
+    recipe: Recipe, precision: str, batch_size: int, kernels: str = "xla"
+) -> list[LayerWork]:
     """Returns each layer on its own, on input of the shape that it has in the network."""
     model = _build(recipe, precision)
     multiply_adds = {row.name: row.multiply_adds for row in layer_table(model).layers}
@@ -186,7 +212,8 @@ def layer_works(recipe: Recipe, precision: str, batch_size: int) -> list[LayerWo
     for layer in layers:
         needs_input_gradient = layers.index(layer) > layers.index(first)
         flop = 2 * multiply_adds.get(layer.name, 0) * batch_size
-        works.append(_layer_work(layer, flop, batch_size, precision, needs_input_gradient))
+        with native_kernels(kernels == "native"):
+            works.append(_layer_work(layer, flop, batch_size, precision, needs_input_gradient))
     return works
 
 

@@ -19,6 +19,8 @@ class Work:
       run: Does the work once, and waits until it is done.
       flop: Floating-point operations of one call; a multiply-add is two. 0: not counted.
       precision: Of the arithmetic.
+      batch_size: Images of one call; 0: no images.
+      kernels: "native" or "xla" in training, else "".
       calls: Calls per timed interval.
       seconds: Mean seconds of one call in each interval.
     """
@@ -27,6 +29,8 @@ class Work:
     run: Callable[[], object]
     flop: int = 0
     precision: str = "float32"
+    batch_size: int = 0
+    kernels: str = ""
     calls: int = 1
     seconds: list[float] = dataclasses.field(default_factory=list)
 

@@ -26,9 +26,10 @@ def rank_of_label(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     Returns:
       int32 [b], in 0..classes-1, or the largest int32 if a score is NaN: wrong at any k.
     """
-    labels = tf.cast(labels, tf.int32)
+    # int64: on GPUs TensorFlow compares int32 on the CPU, and would wait for the values.
+    labels = tf.cast(labels, tf.int64)
     score = tf.gather(scores, labels, axis=1, batch_dims=1)[:, tf.newaxis]
-    classes = tf.range(tf.shape(scores)[1])[tf.newaxis, :]
+    classes = tf.range(scores.shape[1] or tf.shape(scores)[1], dtype=tf.int64)[tf.newaxis, :]
     ahead = (scores > score) | ((scores == score) & (classes < labels[:, tf.newaxis]))
     rank = tf.math.count_nonzero(ahead, axis=1, dtype=tf.int32)
     has_nan = tf.reduce_any(tf.math.is_nan(scores), axis=1)
@@ -48,7 +49,7 @@ def count_errors(
     Returns:
       Three int64 scalars.
     """
-    rank = rank_of_label(scores, labels)
+    rank = tf.cast(rank_of_label(scores, labels), tf.int64)
     counted = weights > 0
     return (
         tf.math.count_nonzero((rank >= 1) & counted),

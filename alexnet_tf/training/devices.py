@@ -5,14 +5,14 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.train_options import PARALLELISMS, PRECISIONS, STRATEGIES
+from alexnet_tf.train_options import KERNELS, PARALLELISMS, PRECISIONS, STRATEGIES
 from alexnet_tf.training.cluster import Cluster, read_cluster
+from alexnet_tf.training.precision import choose_precision, set_precision
 
 # Errors of a collective operation when a worker does not respond.
 FAILED_WORKER_ERRORS = (
@@ -38,6 +38,8 @@ class DeviceConfiguration:
       worker: Index of this worker; worker 0 is the chief, which writes.
       workers: Number of processes that train together.
       on_gpus: Whether the devices are GPUs.
+      kernels: "native": TensorFlow's own kernels, on GPUs cuDNN's; or "xla": the training step also
+        has functions compiled by XLA.
     """
 
     strategy: tf.distribute.Strategy
@@ -47,6 +49,7 @@ class DeviceConfiguration:
     worker: int = 0
     workers: int = 1
     on_gpus: bool = False
+    kernels: str = "xla"
 
     @property
     def dtype_policy(self) -> str:
@@ -92,6 +95,7 @@ def configure_devices(
     devices: str | None = None,
     precision: str = "auto",
     parallelism: str = "data",
+    kernels: str = "auto",
 ) -> DeviceConfiguration:
     """Chooses devices, strategy and precision, and hides all other GPUs from this process.
 
@@ -103,6 +107,7 @@ def configure_devices(
       precision: One of `PRECISIONS`. "auto": half precision if the device is faster in it.
         float32 on GPUs turns TF32 off.
       parallelism: One of `PARALLELISMS`. "towers" needs exactly two devices.
+      kernels: One of `KERNELS`. "auto": native on GPUs, xla on CPUs.
 
     Raises:
       InputError: A value is unknown, or a device does not exist.
@@ -110,13 +115,14 @@ def configure_devices(
     choose(strategy, STRATEGIES, "--strategy")
     choose(precision, PRECISIONS, "--precision")
     choose(parallelism, PARALLELISMS, "--parallelism")
+    choose(kernels, KERNELS, "--kernels")
     if parallelism == "towers":
         _check_towers(strategy, precision)
     elif strategy == "auto" and os.environ.get("TF_CONFIG"):
         strategy = "multiworker"
     cluster = read_cluster() if strategy == "multiworker" else None
     gpus, names = _confine(devices, only_first=strategy == "single" and parallelism == "data")
-    resolved = _precision(precision, gpus)
+    resolved = choose_precision(precision, gpus)
     chosen = tf.distribute.get_strategy()
     if parallelism == "towers":
         strategy = "towers"
@@ -135,8 +141,7 @@ def configure_devices(
             strategy = "mirrored" if len(names) > 1 else "single"
         if strategy == "mirrored":
             chosen = tf.distribute.MirroredStrategy(names)
-    if gpus and resolved == "float32":
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+    set_precision(resolved, bool(gpus))
     return DeviceConfiguration(
         chosen,
         strategy,
@@ -145,6 +150,7 @@ def configure_devices(
         worker=cluster.worker if cluster else 0,
         workers=len(cluster.addresses) if cluster else 1,
         on_gpus=bool(gpus),
+        kernels=("native" if gpus else "xla") if kernels == "auto" else kernels,
     )
 
 
@@ -261,24 +267,6 @@ def _divide_cpu(count: int) -> None:
     if len(tf.config.get_logical_device_configuration(cpu) or []) != count:
         logical = [tf.config.LogicalDeviceConfiguration()] * count
         tf.config.set_logical_device_configuration(cpu, logical)
-
-
-def _precision(given: str, gpus: list[tf.config.PhysicalDevice]) -> str:
-    """Resolves "auto": half precision only if all of the chosen devices are faster in it."""
-    if given != "auto":
-        return given
-    if gpus:
-        details = map(tf.config.experimental.get_device_details, gpus)
-        capability = min(found.get("compute_capability", (0, 0)) for found in details)
-        if capability >= (8, 0):
-            return "bfloat16"
-        return "float16" if capability >= (7, 0) else "float32"  # 7.0: the first tensor cores
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return "float32"
-    has_bfloat16 = "avx512_bf16" in flags or "amx_bf16" in flags
-    return "bfloat16" if has_bfloat16 else "float32"
 
 
 def versions() -> dict[str, str]:

@@ -151,6 +151,7 @@ def open_run(
         given.devices,
         settings.options.precision or "auto",
         given.parallelism or "data",
+        given.kernels or settings.options.kernels or "auto",
     )
     if devices.worker != 0:
         reporter = TrainingReporter(quiet=True)

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf import paper
+from alexnet_tf.model.layers.compiled import uses_native_kernels
 from alexnet_tf.settings import Recipe
 
 # Elements of a variable from which compiling its update pays.
@@ -206,7 +207,8 @@ class PaperMomentum(keras.optimizers.Optimizer):
 
         # Only while a graph is traced: eagerly, each call would compile again and keep the result.
         run: Callable[..., None] = apply
-        if variable.shape.num_elements() >= _COMPILED_FROM and not tf.executing_eagerly():
+        is_large = variable.shape.num_elements() >= _COMPILED_FROM
+        if is_large and not tf.executing_eagerly() and not uses_native_kernels():
             run = tf.function(apply, jit_compile=True)
         run(
             gradient,

@@ -53,10 +53,11 @@ class TrainingReporter(ProgressReporter):
             loss = f"{record.validation_loss:.4f}"
             top1 = f"{record.validation_top1_error:.2%}"
             top5 = f"{record.validation_top5_error:.2%}"
+        waiting = "-" if record.waiting_fraction is None else f"{record.waiting_fraction:.1%}"
         self.message(
             f"{record.epoch:>3}/{epochs:<3} {record.training_loss:>11.4f} {loss:>9} "
             f"{top1:>10} {top5:>10} {record.learning_rate:>8.2g} "
-            f"{record.images_per_second:>9,.0f} {record.waiting_fraction:>8.1%}"
+            f"{record.images_per_second:>9,.0f} {waiting:>8}"
         )
         for show, text in self._after_epoch:
             show(text)

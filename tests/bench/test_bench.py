@@ -60,8 +60,8 @@ def test_ceiling_is_the_best_rate_of_anything_in_the_precision():
 
 
 def test_speed_is_that_of_the_median_round_with_its_range():
-    work = Work("training", print, 60, "float32", seconds=[1.0, 4.0, 2.0])
-    speed = speed_of(work, 8, ceiling=60.0)
+    work = Work("training", print, 60, "float32", 8, seconds=[1.0, 4.0, 2.0])
+    speed = speed_of(work, ceiling=60.0)
     assert (speed.images_per_second, speed.slowest, speed.fastest) == (4.0, 2.0, 8.0)
     assert speed.fraction_of_ceiling == 0.5
 
@@ -142,6 +142,13 @@ def test_benchmark_has_all_cases_and_its_figure_is_written(benchmark, tmp_path):
     assert (tmp_path / "layers.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_native_kernels_are_compared_with_xla_at_the_largest_batch():
+    found = run_benchmark(get_recipe("lenet"), (1, 4), "float32", 1, "native")
+    cases = [(row.batch_size, row.kernels) for row in found.training]
+    assert cases == [(1, "native"), (4, "native"), (4, "xla")]
+    assert [row.batch_size for row in found.inference] == [1, 4]
+
+
 def test_command_prints_tables_or_one_json_object(benchmark, monkeypatch, capsys):
     calls = []
     monkeypatch.setattr(
@@ -153,7 +160,7 @@ def test_command_prints_tables_or_one_json_object(benchmark, monkeypatch, capsys
             main([*words, *more])
         assert ended.value.code == 0
     out = capsys.readouterr().out
-    assert calls == [(get_recipe("lenet"), (1, 4), "bfloat16", 5)] * 2
+    assert calls == [(get_recipe("lenet"), (1, 4), "bfloat16", 5, "xla")] * 2
     tables, values = out[: out.rindex("\n{") + 1], json.loads(out[out.rindex("\n{") :])
     assert values["recipe"] == "lenet" and len(values["training"]) == 3
     for part in ("ceiling, GFLOP/s", "images/s", "inference", "one image, ms", "TFLite", "conv1"):

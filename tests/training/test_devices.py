@@ -162,6 +162,21 @@ def test_float32_on_gpus_turns_tf32_off(gpus):
     assert configure_devices(devices="cpu:1", precision="float32").precision_note == ""
 
 
+@pytest.mark.parametrize(
+    ("devices", "given", "kernels"),
+    [
+        ("1", "auto", "native"),
+        ("1", "xla", "xla"),
+        ("cpu:1", "auto", "xla"),
+        ("cpu:1", "native", "native"),
+    ],
+)
+def test_gpus_use_native_kernels_unless_told_otherwise(gpus, devices, given, kernels):
+    assert configure_devices(devices=devices, kernels=given).kernels == kernels
+    with pytest.raises(InputError, match="unknown --kernels 'cudnn': choose one of auto"):
+        configure_devices(devices=devices, kernels="cudnn")
+
+
 def test_workers_use_the_named_gpus_and_no_timeout_per_collective(gpus, monkeypatch):
     config = {
         "cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]},

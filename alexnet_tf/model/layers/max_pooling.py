@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from alexnet_tf.model.layers.compiled import CompiledFunction
+from alexnet_tf.model.layers.compiled import CompiledFunction, uses_native_kernels
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -47,7 +47,9 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the maximum of each window."""
         inputs = tf.convert_to_tensor(inputs)
-        return self._with_gradient(inputs) if training else self._pooled(inputs)
+        if training and not uses_native_kernels():
+            return self._with_gradient(inputs)
+        return self._pooled(inputs)
 
     def _pooled(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.max_pool2d(inputs, self.pool_size, self.strides, "VALID")
