@@ -52,6 +52,13 @@ Examples:
     example="/data/tfds",
     type=UserPath(file_okay=False),
 )
+@option(
+    "--encoding",
+    "Encoding of the table of labels; a byte order mark, as Excel writes it, takes precedence.",
+    default="utf-8",
+    example="gbk",
+    metavar="NAME",
+)
 @json_option()
 def command(source: str, as_json: bool, **options: Any) -> None:
     """Check, repair and rescale a data set once, for any number of trainings.
@@ -67,6 +74,7 @@ def command(source: str, as_json: bool, **options: Any) -> None:
         size=options["size"] or 256,
         kind=options["format"] or "jpeg",
         data_dir=options["data_dir"],
+        encoding=options["encoding"],
     )
     if as_json:
         folder = str(prepared.folder)
@@ -113,6 +121,7 @@ def prepare_source(
     size: int = 256,
     kind: str = "jpeg",
     data_dir: str | None = None,
+    encoding: str | None = None,
     quiet: bool = False,
 ) -> "Prepared":
     """Prepares a source with a progress bar; TensorFlow must be imported already."""
@@ -122,7 +131,15 @@ def prepare_source(
     reporter = ProgressReporter(quiet)
     reporter.message(f"preparing {source}")
     with reporter.progress("preparing") as progress:
-        return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
+        return prepare(
+            source,
+            out,
+            size=size,
+            kind=kind,
+            data_dir=data_dir,
+            encoding=encoding,
+            on_progress=progress,
+        )
 
 
 def prepare_for_training(source: str, *, quiet: bool) -> str:
@@ -154,11 +171,11 @@ def is_unprepared(dataset: str | None) -> bool:
     if dataset is None or not expanded(dataset).exists():
         return False
     import_tensorflow(start_devices=False)
-    from alexnet_tf.data.folder import TABLE_ENDINGS
     from alexnet_tf.data.prepared_set import MARKER, WORK
     from alexnet_tf.data.sources import means_folder
+    from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS
 
     path = expanded(dataset)
     if path.is_file():
-        return path.suffix.lower() in TABLE_ENDINGS
+        return path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING)
     return means_folder(dataset) and not (path / MARKER).exists() and not (path / WORK).exists()
