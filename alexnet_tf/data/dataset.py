@@ -1,6 +1,7 @@
 """What every source of data returns: a data set with its classes and splits."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +13,9 @@ SPLIT_NAMES = {
     "validation": ("validation", "val", "valid", "dev"),
     "test": ("test", "testing"),
 }
+# Names of folders that hold the images of all classes, or of a split.
+_SPLIT = "|".join(name for names in SPLIT_NAMES.values() for name in names)
+_IMAGES = re.compile(rf"(({_SPLIT})[_ -]?)?(images?|imgs?|jpe?gs?|pngs?)", re.IGNORECASE)
 
 
 def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
@@ -22,6 +26,14 @@ def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
         for split, names in SPLIT_NAMES.items()
     }
     return {split: folder for split, folder in found.items() if folder is not None}
+
+
+def hold_images(folders: Iterable[Path]) -> bool:
+    """Return whether folders are named as competitions name those of all images: no classes.
+
+    Examples are images/ alone, and train_images/ with test_images/.
+    """
+    return all(_IMAGES.fullmatch(folder.name) for folder in folders)
 
 
 class Splits(Mapping[str, Examples]):

@@ -9,7 +9,6 @@ then in a table in that folder or in the data set's folder:
 """
 
 import collections
-import csv
 import functools
 import os
 import re
@@ -19,19 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_tf.data.dataset import DataSet, Splits, split_folders
+from alexnet_tf.data.dataset import DataSet, Splits, hold_images, split_folders
 from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.tables import TABLE_ENDINGS, read_table
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, is_image, printable
 from alexnet_tf.system import command_name
 
-TABLE_ENDINGS = (".csv", ".tsv")
-_MAX_TABLE_BYTES = 2**28
+_MAX_WORDS_BYTES = 2**28
 _IMAGES = "images"  # Tiny ImageNet keeps a class's or a split's images in a folder of this name
 _WORDS = "words.txt"
 _VALIDATION = ("val", "valid", "validation")
-_NAME_COLUMNS = ("imageid", "image_id", "image", "filename", "file", "id", "name")
-_LABEL_COLUMNS = ("class", "label", "predictionstring", "category", "wnid", "synset")
 
 # Reasons why files are skipped.
 _NO_EXTENSION = f"without an image extension ({' '.join(IMAGE_EXTENSIONS)})"
@@ -68,13 +65,14 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
         raise InputError(f"--dataset {name}: folder not found")
     command = f"{command_name()} prepare {shlex.quote(name)}"
     folders = _class_folders(root)
-    if not folders:
+    found = split_folders(folders)
+    if not found and hold_images(folders):
         raise InputError(
             f"--dataset {name}: the folder has no class folders: "
             "expected train/<class>/<image> and val/<class>/<image>, or <class>/<image>"
             f"{_table_hint(root, command)}"
         )
-    found = split_folders(folders) or {"train": root}
+    found = found or {"train": root}
     if "train" not in found:
         others = ", ".join(f"{folder.name}/" for folder in found.values())
         raise InputError(f"--dataset {name}: train/ not found beside {others}")
@@ -116,12 +114,15 @@ def is_flat(folder: Path) -> bool:
     return names == [_IMAGES] or (not names and any(_image_files(folder)))
 
 
-def flat_labels(root: Path, folder: Path) -> tuple[dict[str, str], Path]:
+def flat_labels(
+    root: Path, folder: Path, encoding: str | None = None
+) -> tuple[dict[str, str], Path]:
     """Read the classes of the images in a split without class folders.
 
     Args:
       root: The data set's folder.
       folder: The split's folder, such as `root/val`.
+      encoding: The table's encoding; None: UTF-8.
 
     Returns:
       The classes by the image's file name without extension, and the path of the table.
@@ -130,7 +131,8 @@ def flat_labels(root: Path, folder: Path) -> tuple[dict[str, str], Path]:
       InputError: No table was found, or it is damaged.
     """
     for table in _tables(root, folder):
-        labels = _read_table(table)
+        rows = read_table(table, encoding) or []
+        labels = {_stem(row.file): row.label for row in rows if row.file and row.label}
         if labels:
             return labels, table
     count = sum(1 for _ in _image_files(images_folder(folder)))
@@ -146,7 +148,7 @@ def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
     """Return the class names of `words.txt`, or names of class folders that it does not have."""
     path = root / _WORDS
     words: dict[str, str] = {}
-    if path.is_file() and path.stat().st_size <= _MAX_TABLE_BYTES:
+    if path.is_file() and path.stat().st_size <= _MAX_WORDS_BYTES:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             wnid, tab, text = line.partition("\t")
             if tab and text.strip():
@@ -256,37 +258,16 @@ def _tables(root: Path, folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _read_table(path: Path) -> dict[str, str]:
-    """Return classes by file name without extension; {} if the file is not a table of labels."""
-    if path.stat().st_size > _MAX_TABLE_BYTES:
-        raise InputError(f"{printable(str(path))} is too large for a table of labels")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{printable(str(path))} is damaged: it is not UTF-8 text") from None
-    if path.suffix.lower() == ".txt":
-        rows = [line.split("\t") for line in text.splitlines()]
-        return {Path(row[0]).stem: row[1] for row in rows if len(row) > 1 and is_image(row[0])}
-    try:
-        table = csv.DictReader(text.splitlines())
-        columns = {column.strip().lower(): column for column in table.fieldnames or () if column}
-        name = next((columns[c] for c in _NAME_COLUMNS if c in columns), None)
-        label = next((columns[c] for c in _LABEL_COLUMNS if c in columns), None)
-        if name is None or label is None:
-            return {}
-        found = {}
-        for row in table:
-            if row[name] and (row[label] or "").split():
-                stem = Path(row[name]).stem if is_image(row[name]) else row[name]
-                found[stem] = row[label].split()[0] if "predict" in label.lower() else row[label]
-        return found
-    except csv.Error as error:
-        raise InputError(f"{printable(str(path))} is damaged: {error}") from None
+def _stem(name: str) -> str:
+    """Return the file name in a table without folders and without an image's extension."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    return Path(base).stem if is_image(base) else base
 
 
 def _table_hint(root: Path, command: str) -> str:
     """Return what to do if a folder has a table instead of class folders; "" if it has none."""
-    tables = sorted(f.name for f in root.iterdir() if f.suffix.lower() in TABLE_ENDINGS)
+    names = sorted(path.name for path in root.iterdir() if path.suffix.lower() in TABLE_ENDINGS)
+    tables = [name for name in names if "submission" not in name.lower()]
     return f"; `{command}` reads images with the table {tables[0]}" if tables else ""
 
 

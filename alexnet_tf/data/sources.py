@@ -7,9 +7,10 @@ from pathlib import Path
 
 from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data.dataset import DataSet
-from alexnet_tf.data.folder import TABLE_ENDINGS, open_folder
+from alexnet_tf.data.folder import open_folder
 from alexnet_tf.data.prepared_set import WORK, is_prepared, open_prepared
 from alexnet_tf.data.remote import storage_address
+from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS
 from alexnet_tf.data.tfds import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
@@ -77,7 +78,7 @@ def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
 
 def _file_message(name: str, path: Path) -> str:
     """Return what to do with a file that was given as a data set."""
-    if path.suffix.lower() in TABLE_ENDINGS:
+    if path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING):
         return (
             f"--dataset {name} is a table: `{command_name()} prepare {shlex.quote(name)}` reads it "
             "with its images, and --dataset takes the folder that it writes"

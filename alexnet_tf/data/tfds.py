@@ -168,7 +168,8 @@ def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressRe
     urls = builder.url_infos or {}
     # The data folder is above <name>/[<config>/]<version>.
     folder = Path(builder.data_dir).parents[builder.info.full_name.count("/")]
-    where = f"--dataset {name} is not prepared under {folder}"
+    here = f" (the folder here is ./{name})" if Path(name).is_dir() else ""
+    where = f"--dataset {name}{here} is not prepared under {folder}"
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         manual = folder / "downloads" / "manual"
         if not manual.is_dir() or not any(manual.iterdir()):
