@@ -9,6 +9,7 @@ by slot. The label file is in a ZIP archive appended to the model, which `unzip`
 import contextlib
 import io
 import os
+import re
 import tempfile
 import warnings
 import zipfile
@@ -33,13 +34,14 @@ from alexnet_tf.evaluation.classifiers import (
     preprocessing_of,
 )
 from alexnet_tf.export.saved_model import module_of
+from alexnet_tf.model.layers import LocalResponseNormalization
 from alexnet_tf.system import quiet_stderr
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 NO_TRAINING_IMAGES = "--quantize int8 needs training images: give --dataset"
-# The operations of local response normalization. Their sums of squares span more than 8 bits can
-# hold: the rms error at conv1's scale is 12% in int8, 1% in float32.
-_KEPT_IN_FLOAT = ["SQUARE", "MUL", "SQRT", "RSQRT", "ADD"]
+# Operations of response normalization and the softmax, which int8 files keep in float32. Sums of
+# squares span more than 8 bits can hold: the rms error at conv1's scale is 12% in int8.
+_KEPT_IN_FLOAT = ["SQUARE", "MUL", "SQRT", "RSQRT", "ADD", "SOFTMAX"]
 
 _DESCRIPTIONS = np.uint8(1)  # AssociatedFileType.DESCRIPTIONS
 _TENSOR_AXIS_LABELS = np.uint8(2)  # AssociatedFileType.TENSOR_AXIS_LABELS
@@ -61,8 +63,8 @@ def to_tflite(
     Args:
       model: From `build_model` or `load_model`.
       quantize: "none" (float32), "float16" (weights), "dynamic" (weights in int8, activations
-        quantized at run time), or "int8" (weights and activations; response normalization in
-        float32).
+        quantized at run time), or "int8" (weights and activations; response normalization and the
+        last layer in float32).
       calibration: For "int8": float32 [m, n, n, c], some hundred crops of training images, which
         give the ranges of the activations.
 
@@ -79,12 +81,31 @@ def to_tflite(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        converted = _to_int8(converter, calibration) if quantize == "int8" else converter.convert()
+        if quantize == "int8":
+            converted = _to_int8(converter, calibration, _float_nodes(model, folder))
+        else:
+            converted = converter.convert()
         return _with_metadata(converted, model)
 
 
-def _to_int8(converter: Any, calibration: Any) -> bytes:
-    """Convert to int8, with response normalization in float32."""
+def _float_nodes(model: keras.Model, folder: Path) -> list[str]:
+    """Return the names of further operations that stay in float32 in an int8 file.
+
+    These are the sums of response normalization, and the last layer with its logits: of two classes
+    that are about equally probable, int8 often gives both the same logit, and then the wrong class.
+    """
+    content = tf.lite.TFLiteConverter.from_saved_model(os.fspath(folder)).convert()
+    graph = flatbuffer_utils.convert_bytearray_to_object(content).subgraphs[0]
+    outputs = [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
+    last = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Dense)][-1]
+    norms = [x.name for x in model.layers if isinstance(x, LocalResponseNormalization)]
+    # An operation is named by its layer: "alexnet/norm1_1/Conv2D".
+    pattern = re.compile(rf"\b({'|'.join([last, *norms])})(_\d+)?/")
+    return [name for name in outputs if pattern.search(name)]
+
+
+def _to_int8(converter: Any, calibration: Any, float_nodes: list[str]) -> bytes:
+    """Convert to int8, with some operations in float32."""
 
     def images() -> Iterator[list[np.ndarray]]:
         for image in calibration:
@@ -95,7 +116,9 @@ def _to_int8(converter: Any, calibration: Any) -> bytes:
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter,
         debug_dataset=images,
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=_KEPT_IN_FLOAT),
+        debug_options=tf.lite.experimental.QuantizationDebugOptions(
+            denylisted_ops=_KEPT_IN_FLOAT, denylisted_nodes=float_nodes
+        ),
     )
     return debugger.get_nondebug_quantized_model()
 
