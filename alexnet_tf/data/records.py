@@ -69,9 +69,10 @@ def read_ranges(files: Sequence[Path], ranges: np.ndarray) -> np.ndarray:
     contents = np.empty(len(ranges), object)
     for row, (file, offset, length) in enumerate(ranges.tolist()):
         # Opening costs next to nothing, and a thousand open files are too many.
-        descriptor = os.open(files[file], os.O_RDONLY)
+        descriptor = os.open(files[file], os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows
         try:
-            contents[row] = os.pread(descriptor, length, offset)
+            os.lseek(descriptor, offset, os.SEEK_SET)  # Windows has no pread
+            contents[row] = os.read(descriptor, length)
         finally:
             os.close(descriptor)
     return contents

@@ -64,7 +64,7 @@ class Preprocessing:
 
     @classmethod
     def from_text(cls, text: str | bytes) -> "Preprocessing":
-        """Parse the JSON that `to_text` wrote, of this or an earlier version.
+        """Parse the JSON that `to_text` wrote; earlier versions wrote the sizes alone.
 
         Raises:
           ValueError: The text is not such JSON, or describes other steps.
@@ -75,7 +75,6 @@ class Preprocessing:
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ValueError(f"not a preprocessing: {values!r}")
         found = cls(*sizes)
-        # Earlier versions wrote the sizes alone.
         if values not in (dataclasses.asdict(found), json.loads(found.to_text())):
             raise ValueError(f"preprocessing is not supported: {values!r}")
         return found
@@ -114,15 +113,17 @@ def open_network(path: str | os.PathLike[str]) -> Network:
 
 
 def open_classifier(path: str | os.PathLike[str]) -> Classifier:
-    """Open a network from any file that training or `export` writes.
+    """Opens a network from any file that training or `export` writes.
 
     Args:
       path: A run folder, a `.keras`, `.tflite` or `.onnx` file, the folder of a SavedModel, or the
         folder of its versions, of which the highest is opened.
 
+    Returns:
+      The network with its class names and preprocessing, for `predict`.
+
     Raises:
-      InputError: The file is not found, is damaged, has another format, or has no class names and
-        preprocessing.
+      InputError: It is not found, is damaged, or has no class names and preprocessing.
     """
     check_local_path(path, "--model")
     path = Path(path)

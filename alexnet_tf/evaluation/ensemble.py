@@ -113,7 +113,7 @@ def evaluate_ensemble(
     csv: CsvTarget | None = None,
     on_progress: Progress | None = None,
 ) -> EnsembleEvaluation:
-    """Evaluate several networks on a split, each alone and with their probabilities averaged.
+    """Evaluates several networks on a split, each alone and with their probabilities averaged.
 
     They may differ in everything but their classes. All are held in memory, and each image is read
     once for all of them.
@@ -130,6 +130,9 @@ def evaluate_ensemble(
       per_class: As for `evaluate`, of the ensemble.
       csv: As for `evaluate`, of the ensemble.
       on_progress: As for `evaluate`.
+
+    Returns:
+      The errors of each network and of the average.
 
     Raises:
       InputError: As for `evaluate`; or there is only one network, or the classes differ.

@@ -5,6 +5,8 @@ import dataclasses
 import os
 import re
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from alexnet_tf.model.persistence import load_model
 _BATCH_SIZE = 128
 _VERSION = "2"  # of the cached files; raised also when images are decoded to other pixels
 _FEATURES, _GOOD = "features.npy", "good.npy"
+_LEFTOVER_SECONDS = 86_400
 _RETRY = "retry"  # present if an image could not be read for a reason that may pass
 
 
@@ -110,7 +113,7 @@ def open_index(
     split: str | None = None,
     on_progress: Progress | None = None,
 ) -> FeatureIndex:
-    """Open the features of a data set; compute them if they are missing or outdated.
+    """Opens the features of a data set; computes them if they are missing or outdated.
 
     They are cached in `<model>.features/` beside the model, under a name that includes a checksum
     of the model and of the data. Outdated ones are removed.
@@ -122,6 +125,9 @@ def open_index(
       data_dir: Folder of prepared TFDS data sets; None: TFDS's default.
       split: "train", "validation" or "test"; None: the first of these that exists.
       on_progress: Called while images are read, and while features are computed.
+
+    Returns:
+      The features, float32 [images, 4096] for the paper's fc7, with the images' names and labels.
 
     Raises:
       InputError: The model, data set or split cannot be used; the message names it.
@@ -233,6 +239,8 @@ def _is_written(folder: Path) -> bool:
     process = folder.name.split(".")[-2]
     if not process.isdecimal() or int(process) == os.getpid():
         return False
+    if sys.platform == "win32":  # signal 0 is Ctrl-C there, so only an old folder is a leftover
+        return time.time() - folder.stat().st_mtime < _LEFTOVER_SECONDS
     try:
         os.kill(int(process), 0)  # sends no signal, checks that the process exists
     except PermissionError:  # another user's process
