@@ -27,7 +27,7 @@ class DamagedFileError(ValueError):
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file has an image extension and is not hidden."""
+    """Returns whether a file has an image extension and is not hidden."""
     base = Path(name).name
     return base.lower().endswith(IMAGE_EXTENSIONS) and not base.startswith(".")
 

@@ -141,7 +141,7 @@ KERNELS = [convolution.filters for convolution in CONVOLUTIONS]
 
 
 def pooled(pixels):
-    """Complete windows of the paper's pooling."""
+    """Completes windows of the paper's pooling."""
     return (pixels - paper.POOL_SIZE) // paper.POOL_STRIDE + 1
 
 

@@ -166,12 +166,12 @@ def command(
 
 
 def _is_seed_series(folder: str) -> bool:
-    """Return whether a folder holds the runs of `train --seeds`, and is not a run itself."""
+    """Returns whether a folder holds the runs of `train --seeds`, and is not a run itself."""
     return has_seeds(folder) and not is_run(Path(folder))
 
 
 def _check_run(folder: str) -> None:
-    """Raise an InputError if a folder is neither a run nor holds those of `train --seeds`."""
+    """Raises an InputError if a folder is neither a run nor holds those of `train --seeds`."""
     if not _is_seed_series(folder):
         read_run(folder)
         return
@@ -180,7 +180,7 @@ def _check_run(folder: str) -> None:
 
 
 def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
-    """Print a table per kind of crop: each network, the ensemble, and its gain."""
+    """Prints a table per kind of crop: each network, the ensemble, and its gain."""
     from alexnet_tf.console import Column
 
     for crop in found.crops:
@@ -196,7 +196,7 @@ def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
 
 
 def _row(name: str, errors: "Errors") -> list[str]:
-    """Return the row of one network."""
+    """Returns the row of one network."""
     return [
         name,
         _fraction(errors.top1_errors, errors.examples),
@@ -206,12 +206,12 @@ def _row(name: str, errors: "Errors") -> list[str]:
 
 
 def _gains(name: str, top1: float, top5: float) -> list[str]:
-    """Return a row of error reductions."""
+    """Returns a row of error reductions."""
     return [name, f"{100 * top1:+.2f} points", f"{100 * top5:+.2f} points", ""]
 
 
 def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
-    """Print the errors of one network: center crop beside ten crops."""
+    """Prints the errors of one network: center crop beside ten crops."""
     from alexnet_tf.console import Column
 
     kinds = [("center crop", evaluation.center_crop), ("ten crops", evaluation.ten_crop)]
@@ -228,7 +228,7 @@ def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
 
 
 def _print_classes(report: "ClassReport", console: "Console") -> None:
-    """Print the metrics of the classes with the lowest F1, the averages and the calibration."""
+    """Prints the metrics of the classes with the lowest F1, the averages and the calibration."""
     from alexnet_tf.console import Column
 
     classes = [(name, metrics) for _, name, metrics in report.classes[:_SHOWN_CLASSES]]
@@ -249,10 +249,10 @@ def _print_classes(report: "ClassReport", console: "Console") -> None:
 
 
 def _fraction(errors: int, examples: int) -> str:
-    """Return an error as a percentage with its counts."""
+    """Returns an error as a percentage with its counts."""
     return f"{100 * errors / examples:.2f}% ({errors:,} of {examples:,})"
 
 
 def _interval(low: float, high: float) -> str:
-    """Return an interval in percent."""
+    """Returns an interval in percent."""
     return f"{low:.2%} to {high:.2%}"

@@ -125,7 +125,7 @@ def command(
 
 
 def _print(result: "ExportResult", console: "Console") -> None:
-    """Print how the files compare with the Keras model; largest differences in probability."""
+    """Prints how the files compare with the Keras model; largest differences in probability."""
     from alexnet_tf.console import Column
 
     has_labels = result.checks[0].top1_errors is not None

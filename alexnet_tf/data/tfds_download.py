@@ -20,7 +20,7 @@ _MAX_PROBES = 8
 
 @contextlib.contextmanager
 def locked(path: Path, name: str, reporter: ProgressReporter) -> Iterator[None]:
-    """Hold a lock while the block runs; wait for a process that holds it, and say so.
+    """Holds a lock while the block runs; waits for a process that holds it, and says so.
 
     Args:
       path: The lock's file, which stays.
@@ -41,7 +41,7 @@ def locked(path: Path, name: str, reporter: ProgressReporter) -> Iterator[None]:
 
 
 def any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> bool:
-    """Return whether a host of `urls` responds in time; TFDS itself would try for minutes.
+    """Returns whether a host of `urls` responds in time; TFDS itself would try for minutes.
 
     One request per host, all in parallel, in threads that nothing waits for: a name server that
     does not respond has no time limit of its own.
