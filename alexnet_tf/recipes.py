@@ -213,8 +213,18 @@ _RECIPE_FOR_DATASET = {
 def get_recipe(name: str) -> Recipe:
     """Returns the recipe with the given name.
 
+    Args:
+      name: Such as "paper"; `alexnet-tf summary --help` lists all.
+
+    Returns:
+      The network, the augmentation and the schedule; immutable, `replace` returns a copy.
+
     Raises:
       InputError: The recipe does not exist.
+
+    Examples:
+      >>> an.get_recipe("paper").replace(epochs=30).epochs
+      30
     """
     return RECIPES[choose(name, tuple(RECIPES), "recipe")]
 

@@ -26,6 +26,10 @@ class TrainOptions(RecipeOptions):
 
     Every field is an option of `alexnet-tf train` (with dashes for underscores) and a keyword of
     `alexnet_tf.train`. The metadata of a field holds its `OptionInfo`.
+
+    Examples:
+      >>> an.TrainOptions(epochs=3, optimizer="adamw").given()
+      {'epochs': 3, 'optimizer': 'adamw'}
     """
 
     dataset: str | None = option(

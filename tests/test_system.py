@@ -18,13 +18,24 @@ system._grants_huge_pages = lambda: {granted}
 system.restart_with_huge_pages()
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])
 """
-# What macOS or Windows lack; importing it fails as it does there.
+# What macOS or Windows lack or do otherwise; using it fails as it does there.
 WITHOUT = """
-import os, sys
-for name in ("fcntl", "resource", "msvcrt", "pwd", "grp"):
+import os, pathlib, signal, sys
+for name in ("fcntl", "resource", "msvcrt", "pwd", "grp", "termios"):
     sys.modules[name] = None
-for name in ("fork", "sched_getaffinity", "sched_setaffinity", "getuid"):
+for name in ("fork", "sched_getaffinity", "sched_setaffinity", "getuid", "kill",
+             "pread", "preadv", "posix_fadvise", "memfd_create", "O_CLOEXEC", "O_DIRECTORY"):
     if hasattr(os, name): delattr(os, name)
+for name in ("SIGHUP", "SIGKILL", "SIGUSR1", "SIGALRM", "alarm", "setitimer"):
+    if hasattr(signal, name): delattr(signal, name)
+def link(source, target):
+    raise OSError("not supported")
+os.link = link
+os.fsync = lambda descriptor: os.write(descriptor, b"")  # fails for a file open for reading only
+def write_text(path, text, encoding=None, errors=None, newline=None):
+    text = text.replace("\\n", "\\r\\n") if newline is None else text
+    path.write_bytes(text.encode(encoding or "utf-8", errors or "strict"))
+pathlib.Path.write_text = write_text
 """
 
 
@@ -106,19 +117,24 @@ def test_peak_memory_without_the_resource_module_is_unknown(monkeypatch):
     assert system.peak_memory_bytes() is None
 
 
-def test_every_module_imports_and_trains_without_what_only_linux_has(tmp_path):
+def test_every_module_and_the_main_calls_work_without_what_only_linux_has(tmp_path):
     code = (
         WITHOUT + "import pkgutil, importlib, alexnet_tf\n"
         "from alexnet_tf.system import import_tensorflow\n"
         "import_tensorflow(start_devices=False)\n"
         "for found in pkgutil.walk_packages(alexnet_tf.__path__, 'alexnet_tf.'):\n"
         "    if found.name != 'alexnet_tf.__main__': importlib.import_module(found.name)\n"
-        "folder = sys.argv[1]\n"
+        "from alexnet_tf.export.export import ExportOptions, export\n"
+        "run, out = sys.argv[1:]\n"
         "alexnet_tf.train('shapes', epochs=1, limit_train=32, limit_val=32, batch_size=32,\n"
-        "                 run_dir=folder, quiet=True)\n"
-        "print(sorted(os.listdir(folder)))"
+        "                 run_dir=run, quiet=True)\n"
+        "alexnet_tf.evaluate(run)\n"
+        "classifier = alexnet_tf.open_classifier(run)\n"
+        "picture = pathlib.Path(run, 'curves.png').read_bytes()\n"
+        "print(*alexnet_tf.predict(classifier, [('curves.png', picture)]))\n"
+        "print(export(ExportOptions(run, out=out)))"
     )
-    done = python(code, str(tmp_path / "run"))
+    done = python(code, str(tmp_path / "run"), str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert "best.keras" in done.stdout
 

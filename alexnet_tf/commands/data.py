@@ -100,7 +100,7 @@ def command(
 
 
 def _show(values: dict[str, Any]) -> None:
-    """Print the summary of a data set."""
+    """Prints the summary of a data set."""
     from alexnet_tf.console import Column, Console
 
     console = Console()

@@ -26,7 +26,7 @@ def open_dataset(
     channels: int = 3,
     reporter: ProgressReporter | None = None,
 ) -> DataSet:
-    """Open a data set.
+    """Opens a data set.
 
     Args:
       name_or_path: "shapes" (drawn on first use), a folder (one that `prepare` wrote;
@@ -66,7 +66,7 @@ def open_dataset(
 
 
 def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
-    """Return whether a data set's name is a folder's, which need not exist, or else TFDS's.
+    """Returns whether a data set's name is a folder's, which need not exist, or else TFDS's.
 
     A word without a slash that is both is TFDS's name.
     """
@@ -77,7 +77,7 @@ def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
 
 
 def _file_message(name: str, path: Path) -> str:
-    """Return what to do with a file that was given as a data set."""
+    """Returns what to do with a file that was given as a data set."""
     if path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING):
         return (
             f"--dataset {name} is a table: `{command_name()} prepare {shlex.quote(name)}` reads it "
@@ -87,7 +87,7 @@ def _file_message(name: str, path: Path) -> str:
 
 
 def _prepare_options(folder: Path) -> str:
-    """Return the options of an interrupted preparation, to be added to the command."""
+    """Returns the options of an interrupted preparation, to be added to the command."""
     try:
         plan = json.loads((folder / WORK / "plan.json").read_text(encoding="utf-8"))
         return f" --size {plan['size']} --format {plan['format']}"

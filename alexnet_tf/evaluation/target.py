@@ -74,7 +74,7 @@ class EvaluationTarget:
         return _class_names(self.network, self.dataset)
 
     def evaluation(self, errors: CropErrors, per_class: ClassReport | None = None) -> Evaluation:
-        """Return the model's errors with the names of model, data set and split."""
+        """Returns the model's errors with the names of model, data set and split."""
         dataset = self.dataset.name
         return Evaluation(self.name, dataset, self.split, *errors, self.skipped, per_class)
 
@@ -90,7 +90,7 @@ def open_target(
     on_progress: Progress | None = None,
     loaded: keras.Model | None = None,
 ) -> EvaluationTarget:
-    """Open a model and a split; arguments and errors are those of `evaluate.evaluate`.
+    """Opens a model and a split; arguments and errors are those of `evaluate.evaluate`.
 
     `loaded` is the run's model if it is loaded already.
     """
@@ -135,7 +135,7 @@ def open_target(
 
 
 def check_classes(model: Network, dataset: DataSet) -> np.ndarray:
-    """Check that a model has the classes of a data set, in any order.
+    """Checks that a model has the classes of a data set, in any order.
 
     Returns:
       int64 [classes], the model's class index for each label of the data set.
@@ -165,12 +165,12 @@ def check_classes(model: Network, dataset: DataSet) -> np.ndarray:
 
 
 def _class_names(model: Network, dataset: DataSet) -> tuple[str, ...]:
-    """Return a model's class names; the data set's if a Keras model has as many without names."""
+    """Returns a model's class names; the data set's if a Keras model has as many without names."""
     is_nameless = isinstance(model, keras.Model) and class_names(model) is None
     names = names_of(model)
     return dataset.class_names if is_nameless and len(names) == len(dataset.class_names) else names
 
 
 def same_dataset(dataset: PathLike, own: str | None) -> bool:
-    """Return whether a data set is the run's own, for which the run records an absolute path."""
+    """Returns whether a data set is the run's own, for which the run records an absolute path."""
     return own is not None and own in (os.fspath(dataset), os.path.realpath(expanded(dataset)))

@@ -54,7 +54,7 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # constant, so that the same model gives the 
 def to_tflite(
     model: keras.Model, quantize: str = "none", calibration: np.ndarray | None = None
 ) -> bytes:
-    """Convert a network to the content of a `.tflite` file with metadata.
+    """Converts a network to the content of a `.tflite` file with metadata.
 
     Its input is `images` float32 [b, n, n, c], RGB or gray, 0..255; its output is `probabilities`
     float32 [b, classes]. Memory is allocated for b = 1; an interpreter may resize the batch to any
@@ -89,7 +89,7 @@ def to_tflite(
 
 
 def _float_nodes(model: keras.Model, folder: Path) -> list[str]:
-    """Return the names of further operations that stay in float32 in an int8 file.
+    """Returns the names of further operations that stay in float32 in an int8 file.
 
     These are the sums of response normalization, and the last layer with its logits: of two classes
     that are about equally probable, int8 often gives both the same logit, and then the wrong class.
@@ -105,7 +105,7 @@ def _float_nodes(model: keras.Model, folder: Path) -> list[str]:
 
 
 def _to_int8(converter: Any, calibration: Any, float_nodes: list[str]) -> bytes:
-    """Convert to int8, with some operations in float32."""
+    """Converts to int8, with some operations in float32."""
 
     def images() -> Iterator[list[np.ndarray]]:
         for image in calibration:
@@ -125,7 +125,7 @@ def _to_int8(converter: Any, calibration: Any, float_nodes: list[str]) -> bytes:
 
 @contextlib.contextmanager
 def _plain_saved_model(model: keras.Model) -> Iterator[Path]:
-    """Yield the folder of a temporary SavedModel from crops to probabilities."""
+    """Yields the folder of a temporary SavedModel from crops to probabilities."""
 
     @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.float32, name="images")])
     def network(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -138,7 +138,7 @@ def _plain_saved_model(model: keras.Model) -> Iterator[Path]:
 
 
 def _with_metadata(converted: bytes, model: keras.Model) -> bytes:
-    """Add metadata, class names and preprocessing of a Keras model to its TFLite model."""
+    """Adds metadata, class names and preprocessing of a Keras model to its TFLite model."""
     parsed = flatbuffer_utils.convert_bytearray_to_object(converted)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = list(_metadata(model))
@@ -154,7 +154,7 @@ def _with_metadata(converted: bytes, model: keras.Model) -> bytes:
 
 
 def _metadata(model: keras.Model) -> bytes:
-    """Return the metadata as a flatbuffer: tables are dicts from the schema's slots to values."""
+    """Returns the metadata as a flatbuffer: tables are dicts from the schema's slots to values."""
     preprocessing = preprocessing_of(model)
     pixels = np.uint32(preprocessing.input_pixels)
     colors = _RGB if preprocessing.channels == 3 else _GRAYSCALE
@@ -182,7 +182,7 @@ def _metadata(model: keras.Model) -> bytes:
 
 
 def _input_description(preprocessing: Preprocessing) -> str:
-    """Return the steps from an image to the input, for people."""
+    """Returns the steps from an image to the input, for people."""
     resized, pixels = preprocessing.resize_pixels, preprocessing.input_pixels
     order = "RGB" if preprocessing.channels == 3 else "gray"
     return (
@@ -194,7 +194,7 @@ def _input_description(preprocessing: Preprocessing) -> str:
 
 
 def _write(builder: flatbuffers.Builder, value: Any) -> int:
-    """Write a string, list or table after all values that it refers to, and return its offset."""
+    """Writes a string, list or table after all values that it refers to, and returns its offset."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, list):

@@ -12,7 +12,7 @@ from alexnet_tf.errors import InputError
 
 
 def numbered(size, start=0):
-    """Return examples whose label is their index, which identifies them."""
+    """Returns examples whose label is their index, which identifies them."""
     numbers = np.arange(start, start + size)
     return ArrayExamples(np.zeros((size, 1, 1, 1), np.uint8), numbers)
 
