@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.arrays import ArrayExamples, empty_images
 from alexnet_tf.data.decode import DECODING_VERSION, UnusableImageError, decode_image
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import DamagedFileError, read_sealed_json, write_sealed_json
@@ -111,7 +112,7 @@ def scan_images(
     images = None
     if failures is None:
         shape = (len(examples), pixels, pixels, examples.channels)
-        images = np.empty(shape, np.uint8) if keeps_images else None
+        images = empty_images(shape) if keeps_images else None
         failures = _read_all(examples, pixels, images, on_progress, on_images)
         check_damaged(examples, failures, split)
         if path is not None and all(failure.is_damage for failure in failures):
@@ -119,8 +120,7 @@ def scan_images(
     indices = np.delete(np.arange(len(examples)), [failure.index for failure in failures])
     usable = examples.subset(indices) if failures and images is None else examples
     if images is not None:
-        labels = examples.labels[indices]
-        usable = ArrayExamples(images[: len(indices)], labels, numbers=indices)
+        usable = ArrayExamples(images[: len(indices)], examples.labels[indices], numbers=indices)
     damaged = tuple((examples.name(failure.index), failure.reason) for failure in failures)
     return Scan(usable, indices, damaged, all(failure.is_damage for failure in failures))
 

@@ -18,8 +18,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.console import ProgressReporter
+from alexnet_tf.data.arrays import ArrayExamples, empty_images
 from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.data.remote import local_copy, storage_address, storage_errors
@@ -240,7 +241,7 @@ def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str)
     builder, image_key, label_key = found.builder, found.image_key, found.label_key
     count = builder.info.splits[split].num_examples
     height, width, _ = builder.info.features[image_key].shape
-    images = np.empty((count, height, width, channels), np.uint8)
+    images = empty_images((count, height, width, channels))
     labels = np.empty(count, np.int64)
     with _quiet():
         dataset = builder.as_dataset(
