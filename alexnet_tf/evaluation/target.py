@@ -75,8 +75,8 @@ class EvaluationTarget:
 
     def evaluation(self, errors: CropErrors, per_class: ClassReport | None = None) -> Evaluation:
         """Return the model's errors with the names of model, data set and split."""
-        dataset = self.dataset.name
-        return Evaluation(self.name, dataset, self.split, *errors, self.left_out, per_class)
+        names = self.name, self.dataset.name, self.split
+        return Evaluation(*names, *errors, self.left_out, per_class, len(self.class_names))
 
 
 def open_target(
