@@ -9,9 +9,12 @@ import dataclasses
 import importlib
 import logging
 import os
+import signal
+import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,33 @@ def peak_memory_bytes() -> int | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@contextlib.contextmanager
+def signals_noticed(numbers: Collection[int], on_signal: Callable[[], None]) -> Iterator[None]:
+    """Calls `on_signal` from a thread immediately at the first signal while the block runs.
+
+    Python's handlers wait until a call into TensorFlow returns: seconds, with a large network.
+    """
+    receiving, sending = socket.socketpair()
+    sending.setblocking(False)
+
+    def wait() -> None:
+        while (received := receiving.recv(1)) and received[0] not in numbers:
+            pass
+        if received:
+            on_signal()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    previous = signal.set_wakeup_fd(sending.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous)
+        sending.close()
+        thread.join()
+        receiving.close()
 
 
 def huge_page_environment() -> dict[str, str]:

@@ -193,6 +193,9 @@ def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
         rows.append(_gains("gain over mean", top1.over_mean, top5.over_mean))
         title = {"center_crop": "center crop", "ten_crop": "ten crops"}[crop]
         numbers = [Column(name, is_number=True) for name in ("top-1 error", "top-5 error", "loss")]
+        if not found.ensemble.has_top5:
+            del numbers[1]
+            rows = [row and [*row[:2], *row[3:]] for row in rows]
         console.table([title, *numbers], rows)
 
 
@@ -225,6 +228,8 @@ def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
         ["  95% interval", *(_interval(*e.top5_interval) for e in errors)],
         ["loss", *(f"{e.loss:.4f}" for e in errors)],
     ]
+    if not evaluation.has_top5:
+        del rows[2:4]
     console.table(["", *(Column(name, is_number=True) for name, _ in found)], rows)
 
 

@@ -84,6 +84,7 @@ def command(image: str, **options: Any) -> None:
         if source.dataset is None:
             raise InputError("--model needs --in: a .keras file does not name a data set")
         options.update({"in": source.dataset, "split": options["split"] or "train"})
+        options["recorded_in"] = source.run
     if options["picture"] is not None:
         check_picture_name(options["picture"])
     from alexnet_tf.system import import_tensorflow
@@ -132,6 +133,7 @@ def _search(
     Raises:
       InputError: The image is damaged, or the data set cannot be used.
     """
+    from alexnet_tf.data.sources import RESTORE_DATA, recorded_data
     from alexnet_tf.evaluation.classifiers import preprocessing_of
     from alexnet_tf.evaluation.features import FeatureExtractor, open_index
     from alexnet_tf.evaluation.predict import Damaged, ImageReader
@@ -145,6 +147,7 @@ def _search(
         # Preparing a data set prints to stdout, where only the result belongs.
         contextlib.redirect_stdout(sys.stderr),
         reporter.progress("computing features") as on_progress,
+        recorded_data(options.get("recorded_in"), f"{RESTORE_DATA}; --in takes another"),
     ):
         index = open_index(
             path,

@@ -1,8 +1,10 @@
 """`open_dataset`: from the name of a data set to its classes and splits."""
 
+import contextlib
 import json
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_tf.console import ProgressReporter
@@ -14,9 +16,12 @@ from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS
 from alexnet_tf.data.tfds import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
+from alexnet_tf.runs import RUN
 from alexnet_tf.system import command_name
 
-__all__ = ["DataSet", "open_dataset"]
+__all__ = ["RESTORE_DATA", "DataSet", "open_dataset", "recorded_data"]
+
+RESTORE_DATA = "put it, or a link to it, there again"
 
 
 def open_dataset(
@@ -63,6 +68,23 @@ def open_dataset(
             )
         return open_folder(name, channels=channels)
     return open_tfds(name, data_dir=data_dir, channels=channels, reporter=reporter)
+
+
+@contextlib.contextmanager
+def recorded_data(run: Path | None, remedy: str) -> Iterator[None]:
+    """Add to errors about a run's data set where its name comes from.
+
+    Args:
+      run: The run folder whose record names the data set; None: the user named it.
+      remedy: How to give another data set.
+    """
+    try:
+        yield
+    except InputError as error:
+        if run is None:
+            raise
+        message = str(error).removeprefix("--dataset ")
+        raise InputError(f"{message} (the data set of {run / RUN}: {remedy})") from None
 
 
 def means_folder(name_or_path: str | os.PathLike[str]) -> bool:

@@ -231,6 +231,7 @@ class Evaluation:
       ten_crop: As in `CropErrors`.
       skipped: Names of damaged images, which were skipped, and why.
       per_class: The metrics of each class, or None if not computed.
+      num_classes: Number of classes; None: unknown.
     """
 
     model: str
@@ -240,6 +241,12 @@ class Evaluation:
     ten_crop: Errors | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     per_class: ClassReport | None = None
+    num_classes: int | None = None
+
+    @property
+    def has_top5(self) -> bool:
+        """Whether the top-5 error can differ from 0: there are more than five classes."""
+        return self.num_classes is None or self.num_classes > TOP_K
 
     def to_json(self) -> dict[str, Any]:
         """Returns JSON values; `skipped` is the number of skipped images."""

@@ -12,7 +12,7 @@ from alexnet_tf.data.classes import class_identities, match_classes
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.scan import scan_images
-from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.sources import RESTORE_DATA, open_dataset, recorded_data
 from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import (
@@ -75,8 +75,8 @@ class EvaluationTarget:
 
     def evaluation(self, errors: CropErrors, per_class: ClassReport | None = None) -> Evaluation:
         """Returns the model's errors with the names of model, data set and split."""
-        dataset = self.dataset.name
-        return Evaluation(self.name, dataset, self.split, *errors, self.skipped, per_class)
+        names = self.name, self.dataset.name, self.split
+        return Evaluation(*names, *errors, self.skipped, per_class, len(self.class_names))
 
 
 def open_target(
@@ -101,11 +101,14 @@ def open_target(
     else:
         source = open_model(run, model)
         network = loaded or open_network(source.path)
+    recorded_in = source.run if dataset is None else None
     dataset = source.dataset if dataset is None else dataset
     if dataset is None:
         raise InputError("name the data set to evaluate the model on: --dataset")
     data_dir = data_dir or source.data_dir
-    opened = open_dataset(dataset, data_dir=data_dir, channels=preprocessing_of(network).channels)
+    with recorded_data(recorded_in, f"{RESTORE_DATA}; evaluate --dataset takes another"):
+        channels = preprocessing_of(network).channels
+        opened = open_dataset(dataset, data_dir=data_dir, channels=channels)
     match = check_classes(network, opened)
     record, hold_out, seed = source.record, 0.0, 0
     if record is not None and same_dataset(dataset, record.options.dataset):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.classes import match_classes
 from alexnet_tf.data.images import center_crop, resize_and_crop
-from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.sources import RESTORE_DATA, open_dataset, recorded_data
 from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import Classifier
@@ -118,11 +118,13 @@ def load_images(
     if is_synthetic and training_count:
         raise InputError(NO_TRAINING_IMAGES)
     preprocessing = reference.preprocessing
-    opened = open_dataset(
-        dataset or source.dataset or _SYNTHETIC_DATASET,
-        data_dir=data_dir or source.data_dir,
-        channels=preprocessing.channels,
-    )
+    recorded_in = source.run if dataset is None else None
+    with recorded_data(recorded_in, f"{RESTORE_DATA}; --dataset takes another"):
+        opened = open_dataset(
+            dataset or source.dataset or _SYNTHETIC_DATASET,
+            data_dir=data_dir or source.data_dir,
+            channels=preprocessing.channels,
+        )
     record = source.record if dataset is None else None
     hold_out, seed = (0.0, 0) if record is None else (record.recipe.hold_out, record.seed)
     split = (None if record is None else source.split) or default_split(opened)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
 from alexnet_tf.data.sources import means_folder
@@ -102,15 +103,19 @@ def base_recipe(options: TrainOptions) -> Recipe:
 def resumed_settings(record: RunRecord, given: TrainOptions) -> RunSettings:
     """Returns the settings of a run that resumes: the recorded ones, perhaps with other epochs.
 
+    A folder that has moved may be named by its new path.
+
     Raises:
       InputError: As `check_resume`.
     """
-    check_resume(given, record.options, record.recipe)
-    data_dir = record.options.data_dir
+    began, data_dir = record.options, record.options.data_dir
+    if given.dataset is not None and _has_moved(began.dataset or ""):
+        began = began.replace(dataset=_absolute_dataset(given.dataset))
+    check_resume(given, began, record.recipe)
     if given.data_dir is not None:
         data_dir = _absolute_data_dir(given.data_dir)
     return RunSettings(
-        record.options.replace(data_dir=data_dir), record.recipe, given.epochs or record.epochs
+        began.replace(data_dir=data_dir), record.recipe, given.epochs or record.epochs
     )
 
 
@@ -184,6 +189,11 @@ def _absolute_dataset(dataset: str) -> str:
     """Returns a folder's absolute path, or a TFDS name as it is."""
     path = expanded(dataset)
     return str(path.resolve()) if means_folder(dataset) and path.exists() else dataset
+
+
+def _has_moved(dataset: str) -> bool:
+    """Returns whether a recorded data set is a folder that does not exist any more."""
+    return Path(dataset).is_absolute() and not Path(dataset).exists()
 
 
 def _absolute_data_dir(data_dir: str) -> str:

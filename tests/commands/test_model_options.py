@@ -12,6 +12,7 @@ from alexnet_tf import runs
 from alexnet_tf.cli import COMMANDS, cli, main
 from alexnet_tf.commands.options import report_model
 from alexnet_tf.console import Console, ProgressReporter
+from alexnet_tf.train_options import TrainOptions
 
 SAVED = Path(__file__).parents[1] / "model" / "saved" / "lrn.keras"  # three classes
 
@@ -83,6 +84,28 @@ def test_every_command_that_takes_one_of_both_options_takes_the_other():
         command = cli.get_command(click.Context(cli), name)
         options = {option for param in command.params for option in param.opts}
         assert ("--run" in options) == ("--model" in options), name
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("evaluate", "evaluate --dataset takes another"),
+        ("report", "evaluate --dataset takes another"),
+        ("export --format saved_model", "--dataset takes another"),
+        ("similar photos/0.png", "--in takes another"),
+        ("train --resume", "if it has moved, name its place by --dataset"),
+    ],
+)
+def test_a_recorded_folder_that_has_moved_is_named_with_its_origin(words, remedy, home, capsys):
+    shutil.rmtree("saved_models/second")
+    run = Path("saved_models/first")
+    options = TrainOptions(dataset=str(home / "gone"))
+    runs.write_run(run, run_record(options=options))
+    code, out, err = outcome(words, capsys)
+    assert (code, out) == (2, "")
+    start = f"Error: {home}/gone: folder not found (the data set of saved_models/first/run.json: "
+    assert err.startswith(start) and remedy in err and err.count("\n") == 1
+    assert err.count("--dataset") == remedy.count("--dataset")
 
 
 @pytest.mark.parametrize(
