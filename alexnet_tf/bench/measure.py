@@ -124,7 +124,7 @@ def measure_training(
         seed=0,
         loss_scale=scale,
         native=kernels == "native",
-        on_gpus=bool(tf.config.list_logical_devices("GPU")),
+        ahead=bool(tf.config.list_logical_devices("GPU")),
     )
     batch = {
         "image": _images(model, batch_size),
