@@ -194,7 +194,8 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
     """Imports TensorFlow and Keras, and runs the first operation, without their log lines.
 
     TensorFlow's errors are raised as exceptions all the same; its C++ log stays off unless the user
-    has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries are not shown.
+    has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries are not shown. GPU
+    memory is taken as it is needed, so that `evaluate` can run beside a training on the same GPU.
 
     Args:
       start_devices: Whether to run the first operation. Pass False if `tf.distribute` strategies
@@ -203,6 +204,7 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     with quiet_stderr():
         import keras  # noqa: F401
         import tensorflow as tf

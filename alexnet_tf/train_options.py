@@ -87,6 +87,10 @@ class TrainOptions(RecipeOptions):
         choices=PRECISIONS,
         metavar="NAME",
     )
+    deterministic: bool = flag(
+        "On GPUs: the same results bit for bit each time, after a resume, too; slower. On a CPU "
+        "they are the same anyway."
+    )
     kernels: str | None = option(
         "native: TensorFlow's own, on GPUs cuDNN's; or xla: also functions compiled by XLA, which "
         "are reported to fail on several GPUs.",

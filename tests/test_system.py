@@ -205,3 +205,13 @@ def test_quiet_stderr_writes_what_it_discarded_if_the_block_fails():
 def test_missing_optional_dependency_names_the_command_that_installs_it():
     with pytest.raises(InputError, match=r"drawing needs no_such_module: pip install .*\[demo\]"):
         system.import_optional("no_such_module.part", "drawing", "demo")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "true"), ("false", "false")])
+def test_gpu_memory_is_taken_as_needed_unless_the_user_decides(monkeypatch, given, expected):
+    name = "TF_FORCE_GPU_ALLOW_GROWTH"
+    monkeypatch.setenv(name, given or "")
+    if given is None:
+        monkeypatch.delenv(name)
+    system.import_tensorflow(start_devices=False)
+    assert os.environ[name] == expected

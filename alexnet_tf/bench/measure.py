@@ -160,7 +160,7 @@ def training_works(
         seed=0,
         loss_scale=scale,
         native=kernels == "native",
-        on_gpus=bool(tf.config.list_logical_devices("GPU")),
+        ahead=bool(tf.config.list_logical_devices("GPU")),
     )
     flop = flops_per_image(model, training=True)
 

@@ -72,7 +72,7 @@ def open_dataset(
 
 @contextlib.contextmanager
 def recorded_data(run: Path | None, remedy: str) -> Iterator[None]:
-    """Add to errors about a run's data set where its name comes from.
+    """Adds to errors about a run's data set where its name comes from.
 
     Args:
       run: The run folder whose record names the data set; None: the user named it.

@@ -96,6 +96,7 @@ def configure_devices(
     precision: str = "auto",
     parallelism: str = "data",
     kernels: str = "auto",
+    deterministic: bool = False,
 ) -> DeviceConfiguration:
     """Chooses devices, strategy and precision, and hides all other GPUs from this process.
 
@@ -108,6 +109,7 @@ def configure_devices(
         float32 on GPUs turns TF32 off.
       parallelism: One of `PARALLELISMS`. "towers" needs exactly two devices.
       kernels: One of `KERNELS`. "auto": native on GPUs, xla on CPUs.
+      deterministic: Whether results on GPUs must be the same each time (`set_precision`).
 
     Raises:
       InputError: A value is unknown, or a device does not exist.
@@ -121,7 +123,14 @@ def configure_devices(
     elif strategy == "auto" and os.environ.get("TF_CONFIG"):
         strategy = "multiworker"
     cluster = read_cluster() if strategy == "multiworker" else None
-    gpus, names = _confine(devices, only_first=strategy == "single" and parallelism == "data")
+    gpus, cpus = _named_devices(devices)
+    if strategy == "single" and parallelism == "data":
+        gpus, cpus = gpus[:1], 1
+    elif cluster is not None:
+        gpus = cluster.own_gpus(gpus)
+    _confine(devices, gpus, cpus)
+    kind, count = ("GPU", len(gpus)) if gpus else ("CPU", cpus)
+    names = tuple(f"/{kind}:{number}" for number in range(count))
     resolved = choose_precision(precision, gpus)
     chosen = tf.distribute.get_strategy()
     if parallelism == "towers":
@@ -141,7 +150,7 @@ def configure_devices(
             strategy = "mirrored" if len(names) > 1 else "single"
         if strategy == "mirrored":
             chosen = tf.distribute.MirroredStrategy(names)
-    set_precision(resolved, bool(gpus))
+    set_precision(resolved, bool(gpus), deterministic)
     return DeviceConfiguration(
         chosen,
         strategy,
@@ -189,29 +198,17 @@ def _join(cluster: Cluster, gpus: int, names: tuple[str, ...]) -> tf.distribute.
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
-def _confine(
-    devices: str | None, only_first: bool
-) -> tuple[list[tf.config.PhysicalDevice], tuple[str, ...]]:
+def _confine(devices: str | None, gpus: list[tf.config.PhysicalDevice], cpus: int) -> None:
     """Makes the chosen devices the only ones of this process; GPUs get memory as they need it.
 
     Args:
       devices: As in `configure_devices`.
-      only_first: Whether only the first of the chosen devices is used.
-
-    Returns:
-      The chosen GPUs as TensorFlow's physical devices, none for the CPU; and the names of the
-      devices in this process.
+      gpus: The chosen GPUs; none for the CPU.
+      cpus: Number of logical CPU devices.
 
     Raises:
-      InputError: The text is not a choice of devices, a device does not exist, or TensorFlow runs
-        already with other devices.
+      InputError: TensorFlow runs already with other devices.
     """
-    if devices is None:
-        gpus, cpus = tf.config.get_visible_devices("GPU"), 1
-    else:
-        gpus, cpus = _named_devices(devices)
-    if only_first:
-        gpus, cpus = gpus[:1], 1
     try:
         tf.config.set_visible_devices(gpus, "GPU")
         if cpus > 1:
@@ -224,17 +221,16 @@ def _confine(
     for gpu in gpus:
         with contextlib.suppress(RuntimeError):  # runs already, with memory as the caller set it
             tf.config.experimental.set_memory_growth(gpu, True)
-    if gpus:
-        return gpus, tuple(f"/GPU:{number}" for number in range(len(gpus)))
-    return [], tuple(f"/CPU:{number}" for number in range(cpus))
 
 
-def _named_devices(devices: str) -> tuple[list[tf.config.PhysicalDevice], int]:
-    """Returns the GPUs that --devices names, and the number of logical CPU devices without any.
+def _named_devices(devices: str | None) -> tuple[list[tf.config.PhysicalDevice], int]:
+    """Returns the GPUs that --devices names, or all; and the number of logical CPU devices.
 
     Raises:
       InputError: The text is not a choice of devices, or a GPU does not exist.
     """
+    if devices is None:
+        return tf.config.get_visible_devices("GPU"), 1
     kind, _, count = devices.partition(":")
     try:
         if kind == "cpu":

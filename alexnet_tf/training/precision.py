@@ -31,12 +31,20 @@ def choose_precision(given: str, gpus: Sequence[tf.config.PhysicalDevice]) -> st
     return "bfloat16" if has_bfloat16 else "float32"
 
 
-def set_precision(precision: str, on_gpus: bool) -> None:
-    """Turns TF32 off for float32 on GPUs, where it would round the inputs of products.
+def set_precision(precision: str, on_gpus: bool, deterministic: bool) -> None:
+    """Turns off, for this process, what makes results on GPUs less exact or less repeatable.
+
+    TF32 would round the inputs of convolutions and matrix products: float32 does without. Kernels
+    that add up in an order that varies are replaced if the run is deterministic; TensorFlow raises
+    an error where it has no replacement. On CPUs neither is needed: results are the same bit for
+    bit, and TensorFlow's option would only slow them down.
 
     Args:
       precision: From `choose_precision`.
       on_gpus: Whether the devices are GPUs.
+      deterministic: Whether the results must be the same, bit for bit, each time.
     """
     if on_gpus and precision == "float32":
         tf.config.experimental.enable_tensor_float_32_execution(False)
+    if on_gpus and deterministic:
+        tf.config.experimental.enable_op_determinism()

@@ -36,7 +36,7 @@ class TrainingStep:
       label_smoothing: Weight of the uniform distribution in the targets of the minimized loss.
       loss_scale: For a network that computes in float16; created under the strategy's scope.
       native: Whether to use TensorFlow's own kernels alone, without functions compiled by XLA.
-      on_gpus: Whether to make updates without waiting for the one before: a GPU computes while the
+      ahead: Whether to make updates without waiting for the one before: a GPU computes while the
         CPU starts the next operations.
     """
 
@@ -51,7 +51,7 @@ class TrainingStep:
         label_smoothing: float = 0.0,
         loss_scale: LossScale | None = None,
         native: bool = False,
-        on_gpus: bool = False,
+        ahead: bool = False,
     ) -> None:
         self._native = native
         self.loss_scale = loss_scale
@@ -68,8 +68,8 @@ class TrainingStep:
         # A variable: a tensor would be traced anew for every number of rows.
         width = len(model.trainable_variables)
         self._learning_rates = tf.Variable(tf.zeros([1, width]), False, shape=[None, width])
-        self._on_gpus = on_gpus
-        if on_gpus:
+        self._ahead = ahead
+        if ahead:
             with strategy.scope():  # each GPU has its own totals
                 self._totals = tf.Variable(
                     tf.zeros([4], tf.float64),
@@ -99,12 +99,12 @@ class TrainingStep:
 
         Returns:
           float64 [6]: the five sums of `Totals`, in its order, and a number above 0 if any process
-          wants to stop. On GPUs the time spent waiting is 0: it is not measured, since the next
-          batch is requested while the GPU still computes.
+          wants to stop. With `ahead` the time spent waiting is 0: it is not measured, since the
+          next batch is requested while the GPU still computes.
         """
         if learning_rates is not None:
             self._learning_rates.assign(learning_rates)
-        run = self._run_ahead if self._on_gpus else self._run
+        run = self._run_ahead if self._ahead else self._run
         return run(
             batches,
             tf.constant(steps),

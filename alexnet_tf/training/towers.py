@@ -71,7 +71,7 @@ class TowerStep(TrainingStep):
       lighting_divisor: As in `TrainingStep`.
       label_smoothing: As in `TrainingStep`.
       native: As in `TrainingStep`.
-      on_gpus: As in `TrainingStep`.
+      ahead: As in `TrainingStep`.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class TowerStep(TrainingStep):
         lighting_divisor: float = 1.0,
         label_smoothing: float = 0.0,
         native: bool = False,
-        on_gpus: bool = False,
+        ahead: bool = False,
     ) -> None:
         super().__init__(
             model,
@@ -94,7 +94,7 @@ class TowerStep(TrainingStep):
             lighting_divisor=lighting_divisor,
             label_smoothing=label_smoothing,
             native=native,
-            on_gpus=on_gpus,
+            ahead=ahead,
         )
         self._devices = tuple(devices)
         self._stages = list(_stages(self._model, self._devices))
@@ -201,7 +201,7 @@ def make_step(
         "lighting_divisor": recipe.lighting_divisor,
         "label_smoothing": recipe.label_smoothing,
         "native": devices.kernels == "native",
-        "on_gpus": devices.on_gpus,
+        "ahead": devices.on_gpus,
     }
     if devices.strategy_name == "towers":
         return TowerStep(model, optimizer, devices.devices, seed=seed, **options)

@@ -54,7 +54,7 @@ class Training:
 
     def graph(self):
         """The traced step."""
-        run = self.step._run_ahead if self.step._on_gpus else self.step._run
+        run = self.step._run_ahead if self.step._ahead else self.step._run
         traced = run.get_concrete_function(
             self.batches, tf.constant(2), tf.constant(0.0, tf.float64), 1.0, True
         )
@@ -76,7 +76,7 @@ def compiled_by_xla(graph):
 @pytest.mark.parametrize("how", STRATEGIES)
 def test_native_step_has_no_function_compiled_by_xla(tiny_recipe, how, monkeypatch):
     monkeypatch.setattr(optimizers, "_COMPILED_FROM", 0)  # small variables, too
-    assert not compiled_by_xla(Training(tiny_recipe, how, native=True, on_gpus=True).graph())
+    assert not compiled_by_xla(Training(tiny_recipe, how, native=True, ahead=True).graph())
     assert not compiled_by_xla(Training(tiny_recipe, how, native=True).graph())
     assert len(compiled_by_xla(Training(tiny_recipe, how).graph())) > 5
 
@@ -92,7 +92,7 @@ def test_native_step_gives_the_results_of_the_compiled_one(tiny_recipe):
 
 @pytest.mark.parametrize("how", STRATEGIES)
 def test_step_of_gpus_gives_the_results_of_the_cpus_step(tiny_recipe, how):
-    ours = Training(tiny_recipe, how, native=True, on_gpus=True)
+    ours = Training(tiny_recipe, how, native=True, ahead=True)
     theirs = Training(tiny_recipe, how, native=True)
     (totals, tensors), (expected, others) = ours.run(), theirs.run()
     np.testing.assert_array_equal(totals[:4], expected[:4])
@@ -104,7 +104,7 @@ def test_step_of_gpus_gives_the_results_of_the_cpus_step(tiny_recipe, how):
 
 
 def test_totals_are_those_of_one_call_and_a_stop_request_is_returned(tiny_recipe):
-    training = Training(tiny_recipe, native=True, on_gpus=True)
+    training = Training(tiny_recipe, native=True, ahead=True)
     first = training.step(training.batches, 1)
     second = training.step(training.batches, 2, stop=True)
     assert (first[3], first[5], second[3], second[5]) == (ROWS, 0, 2 * ROWS, 1)
@@ -125,7 +125,7 @@ def ancestors(loop, name):
 
 @pytest.mark.parametrize("how", STRATEGIES)
 def test_next_batch_does_not_depend_on_the_previous_update(tiny_recipe, how):
-    loop = Training(tiny_recipe, how, native=True, on_gpus=True).loop()
+    loop = Training(tiny_recipe, how, native=True, ahead=True).loop()
     requests = [node.name for node in loop.node_def if node.op == "IteratorGetNext"]
     assert len(requests) == 1
     assert not [node.op for node in ancestors(loop, requests[0]) if "Variable" in node.op]
@@ -167,7 +167,7 @@ def on_cpu(node, kernel, arguments):
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_no_value_passes_between_gpu_and_cpu_during_an_update(tiny_recipe, dtype):
     options = {"loss_scale": LossScale()} if dtype == "mixed_float16" else {}
-    loop = Training(tiny_recipe, dtype=dtype, native=True, on_gpus=True, **options).loop()
+    loop = Training(tiny_recipe, dtype=dtype, native=True, ahead=True, **options).loop()
     nodes = {node.name: node for node in loop.node_def}
     assert {node.op for node in nodes.values() if gpu_kernel(node) is None} == set()
     places = {}  # of each value: whether it is in the CPU's memory
