@@ -203,3 +203,16 @@ def test_quiet_stderr_writes_what_it_discarded_if_the_block_fails():
 def test_missing_optional_dependency_names_the_command_that_installs_it():
     with pytest.raises(InputError, match=r"drawing needs no_such_module: pip install .*\[demo\]"):
         system.import_optional("no_such_module.part", "drawing", "demo")
+
+
+def test_a_dependency_of_a_cancelled_installation_is_named_with_the_reason():
+    half = ImportError("cannot import name 'box' from 'rich'", name="rich")
+    message = system.missing_dependency(half)
+    assert message.startswith("rich cannot be imported (cannot import name 'box' from 'rich'): ")
+    assert message.endswith("pip install -c constraints.txt -e .")
+    library = ImportError("libcudart.so.12: cannot open shared object file\nsecond line")
+    assert "a dependency cannot be imported (libcudart.so.12: " in system.missing_dependency(
+        library
+    )
+    assert "\n" not in system.missing_dependency(library)
+    assert system.missing_dependency(ImportError("x", name="alexnet_tf.console")) is None
