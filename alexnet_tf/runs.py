@@ -31,7 +31,8 @@ HISTORY = "history.jsonl"
 CURVES = "curves.png"
 STATISTICS = "statistics.npz"
 CHECKPOINTS = "checkpoints"
-LOCK = ".lock"  # locked by the process that trains; holds the run's id
+LOCK = ".lock"  # locked by the process that trains
+RUN_ID = ".id"  # the id of the run that the folder belongs to
 SEEDS = "seeds.json"  # in the folder of a seed series (`train --seeds`)
 
 
@@ -172,7 +173,7 @@ def is_free(folder: Path) -> bool:
     if not folder.exists():
         return True
     return folder.is_dir() and all(
-        path.name == LOCK or path.match(".*.writing*") for path in folder.iterdir()
+        path.name in (LOCK, RUN_ID) or path.match(".*.writing*") for path in folder.iterdir()
     )
 
 
@@ -201,14 +202,19 @@ def read_run(folder: str | Path) -> RunRecord:
         ) from None
     except (DamagedFileError, InputError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    lock = Path(folder) / LOCK
-    owner = lock.read_text(encoding="ascii", errors="replace").strip() if lock.is_file() else ""
+    owner = folder_id(folder)
     if owner and owner != record.id:
         raise InputError(
-            f"{path} belongs to another run: its id is {record.id}, the folder's ({LOCK}) is "
+            f"{path} belongs to another run: its id is {record.id}, the folder's ({RUN_ID}) is "
             f"{owner}"
         )
     return record
+
+
+def folder_id(folder: str | Path) -> str:
+    """Returns the id of the run that a folder belongs to; "" if it belongs to none yet."""
+    path = Path(folder) / RUN_ID
+    return path.read_text(encoding="ascii", errors="replace").strip() if path.is_file() else ""
 
 
 def read_history(folder: str | Path) -> list[EpochRecord]:

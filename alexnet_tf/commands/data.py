@@ -100,7 +100,7 @@ def command(
 
 
 def _show(values: dict[str, Any]) -> None:
-    """Print the summary of a data set."""
+    """Prints the summary of a data set."""
     from alexnet_tf.console import Column, Console
 
     console = Console()
@@ -130,8 +130,8 @@ def _show(values: dict[str, Any]) -> None:
         )
     for name in sizes["unreadable"] if sizes else ():
         console.message(f"cannot be read: {name}")
-    if "left_out" in values:
-        console.message(values["left_out"])
+    if "skipped" in values:
+        console.message(values["skipped"])
     if "imbalance" in values:
         ratio = values["imbalance"]
         if ratio is None:

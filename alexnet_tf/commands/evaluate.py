@@ -105,7 +105,7 @@ def command(
     csv: str | None,
     as_json: bool,
 ) -> None:
-    """Evaluate a trained network: top-1 and top-5 error, with the counts behind them.
+    """Evaluates a trained network: top-1 and top-5 error, with the counts behind them.
 
     Without options: the newest run under saved_models/ on its own validation split.
     """
@@ -141,7 +141,7 @@ def command(
             overall = result.ensemble
         else:
             result = overall = evaluate(model=members[0], on_progress=on_progress, **options)
-    for name, reason in overall.left_out:
+    for name, reason in overall.skipped:
         reporter.warn(f"skipped {name}: {reason}")
     if as_json:
         echo_json(result.to_json())
@@ -160,12 +160,12 @@ def command(
 
 
 def _is_seed_series(folder: str) -> bool:
-    """Return whether a folder holds the runs of `train --seeds`, and is not a run itself."""
+    """Returns whether a folder holds the runs of `train --seeds`, and is not a run itself."""
     return has_seeds(folder) and not is_run(Path(folder))
 
 
 def _sources(run: Sequence[str], model: Sequence[str]) -> "list[ModelSource]":
-    """Return the models to evaluate: the newest run's if none is named.
+    """Returns the models to evaluate: the newest run's if none is named.
 
     Raises:
       InputError: A folder is neither a run nor holds those of `train --seeds`, or has no model.
@@ -181,7 +181,7 @@ def _sources(run: Sequence[str], model: Sequence[str]) -> "list[ModelSource]":
 
 
 def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
-    """Print a table per kind of crop: each network, the ensemble, and its gain."""
+    """Prints a table per kind of crop: each network, the ensemble, and its gain."""
     from alexnet_tf.console import Column
 
     for crop in found.crops:
@@ -200,7 +200,7 @@ def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
 
 
 def _row(name: str, errors: "Errors") -> list[str]:
-    """Return the row of one network."""
+    """Returns the row of one network."""
     return [
         name,
         _fraction(errors.top1_errors, errors.examples),
@@ -210,12 +210,12 @@ def _row(name: str, errors: "Errors") -> list[str]:
 
 
 def _gains(name: str, top1: float, top5: float) -> list[str]:
-    """Return a row of error reductions."""
+    """Returns a row of error reductions."""
     return [name, f"{100 * top1:+.2f} points", f"{100 * top5:+.2f} points", ""]
 
 
 def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
-    """Print the errors of one network: center crop beside ten crops."""
+    """Prints the errors of one network: center crop beside ten crops."""
     from alexnet_tf.console import Column
 
     kinds = [("center crop", evaluation.center_crop), ("ten crops", evaluation.ten_crop)]
@@ -234,7 +234,7 @@ def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
 
 
 def _print_classes(report: "ClassReport", console: "Console") -> None:
-    """Print the metrics of the classes with the lowest F1, the averages and the calibration."""
+    """Prints the metrics of the classes with the lowest F1, the averages and the calibration."""
     from alexnet_tf.console import Column
 
     classes = [(name, metrics) for _, name, metrics in report.classes[:_SHOWN_CLASSES]]
@@ -255,10 +255,10 @@ def _print_classes(report: "ClassReport", console: "Console") -> None:
 
 
 def _fraction(errors: int, examples: int) -> str:
-    """Return an error as a percentage with its counts."""
+    """Returns an error as a percentage with its counts."""
     return f"{100 * errors / examples:.2f}% ({errors:,} of {examples:,})"
 
 
 def _interval(low: float, high: float) -> str:
-    """Return an interval in percent."""
+    """Returns an interval in percent."""
     return f"{low:.2%} to {high:.2%}"

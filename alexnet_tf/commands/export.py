@@ -95,7 +95,7 @@ Examples:
 def command(
     format: tuple[str, ...], quantize: tuple[str, ...], as_json: bool, **options: Any
 ) -> None:
-    """Write a trained network as a SavedModel for TF Serving and as a TFLite file.
+    """Writes a trained network as a SavedModel for TF Serving and as a TFLite file.
 
     Without options, exports the newest run under saved_models/ to saved_models/serving/. Every file
     is verified against the Keras model on validation images before it gets its final name.
@@ -128,7 +128,7 @@ def command(
 
 
 def _print(result: "ExportResult", console: "Console") -> None:
-    """Print how the files compare with the Keras model; largest differences in probability."""
+    """Prints how the files compare with the Keras model; largest differences in probability."""
     from alexnet_tf.console import Column
 
     has_labels = result.checks[0].top1_errors is not None

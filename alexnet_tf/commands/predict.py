@@ -149,7 +149,7 @@ def command(
 
 
 def _print(prediction: "Prediction", console: "Console") -> None:
-    """Print the most probable classes of an image, with bars."""
+    """Prints the most probable classes of an image, with bars."""
     from alexnet_tf.console import Column
 
     rows = [

@@ -56,6 +56,13 @@ Examples:
     "Folder of TFDS data sets, also gs:// or s3://, if SOURCE is a TFDS name.",
     default="TFDS's own, ~/tensorflow_datasets",
 )
+@option(
+    "--encoding",
+    "Encoding of the table of labels; a byte order mark, as Excel writes it, takes precedence.",
+    default="utf-8",
+    example="gbk",
+    metavar="NAME",
+)
 @json_option()
 def command(source: str, as_json: bool, **options: Any) -> None:
     """Check, repair and rescale a data set once, for any number of trainings.
@@ -71,6 +78,7 @@ def command(source: str, as_json: bool, **options: Any) -> None:
         size=options["size"] or 256,
         kind=options["format"] or "jpeg",
         data_dir=options["data_dir"],
+        encoding=options["encoding"],
     )
     if as_json:
         folder = str(prepared.folder)
@@ -117,6 +125,7 @@ def prepare_source(
     size: int = 256,
     kind: str = "jpeg",
     data_dir: str | None = None,
+    encoding: str | None = None,
     quiet: bool = False,
 ) -> "Prepared":
     """Prepares a source with a progress bar; TensorFlow must be imported already."""
@@ -126,7 +135,15 @@ def prepare_source(
     reporter = ProgressReporter(quiet)
     reporter.message(f"preparing {source}")
     with reporter.progress("preparing") as progress:
-        return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
+        return prepare(
+            source,
+            out,
+            size=size,
+            kind=kind,
+            data_dir=data_dir,
+            encoding=encoding,
+            on_progress=progress,
+        )
 
 
 def prepare_for_training(source: str, *, quiet: bool) -> str:
@@ -158,11 +175,11 @@ def is_unprepared(dataset: str | None) -> bool:
     if dataset is None or not expanded(dataset).exists():
         return False
     import_tensorflow(start_devices=False)
-    from alexnet_tf.data.folder import TABLE_ENDINGS
     from alexnet_tf.data.prepared_set import MARKER, WORK
     from alexnet_tf.data.sources import means_folder
+    from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS
 
     path = expanded(dataset)
     if path.is_file():
-        return path.suffix.lower() in TABLE_ENDINGS
+        return path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING)
     return means_folder(dataset) and not (path / MARKER).exists() and not (path / WORK).exists()

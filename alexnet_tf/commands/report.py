@@ -121,7 +121,7 @@ def command(
             batch_size=batch_size,
             image=image,
         )
-    for name, reason in report.evaluation.left_out if report.evaluation else ():
+    for name, reason in report.evaluation.skipped if report.evaluation else ():
         click.echo(f"skipped {name}: {reason}", err=True)
     if as_json:
         echo_json(report.to_json())

@@ -72,7 +72,7 @@ Examples:
 )
 @json_option()
 def command(image: str, **options: Any) -> None:
-    """Find the images nearest to one by the features of the last hidden layer.
+    """Finds the images nearest to one by the features of the last hidden layer.
 
     IMAGE is a file, or - for standard input. The features of the data set are computed once and
     stored beside the model until the model or the data changes.
@@ -128,7 +128,7 @@ def _search(
     reporter: "ProgressReporter",
     options: dict[str, Any],
 ) -> "tuple[np.ndarray, FeatureIndex, list[Neighbor]]":
-    """Return the resized image, the index of the data set, and the nearest images.
+    """Returns the resized image, the index of the data set, and the nearest images.
 
     Raises:
       InputError: The image is damaged, or the data set cannot be used.
@@ -163,7 +163,7 @@ def _search(
 
 
 def _read(image: str) -> bytes:
-    """Return the content of the image to compare with.
+    """Returns the content of the image to compare with.
 
     Raises:
       InputError: The file is not found or cannot be read, or the name means several images.
@@ -178,7 +178,7 @@ def _read(image: str) -> bytes:
 
 
 def _print(neighbors: "list[Neighbor]", console: "Console") -> None:
-    """Print the nearest images, with classes if the data set has them."""
+    """Prints the nearest images, with classes if the data set has them."""
     from alexnet_tf.console import Column
 
     has_classes = any(neighbor.class_name is not None for neighbor in neighbors)

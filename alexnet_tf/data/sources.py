@@ -9,9 +9,10 @@ from pathlib import Path
 
 from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data.dataset import DataSet
-from alexnet_tf.data.folder import TABLE_ENDINGS, open_folder
+from alexnet_tf.data.folder import open_folder
 from alexnet_tf.data.prepared_set import WORK, is_prepared, open_prepared
 from alexnet_tf.data.remote import storage_address
+from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS
 from alexnet_tf.data.tfds import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
@@ -30,7 +31,7 @@ def open_dataset(
     channels: int = 3,
     reporter: ProgressReporter | None = None,
 ) -> DataSet:
-    """Open a data set.
+    """Opens a data set.
 
     Args:
       name_or_path: "shapes" (drawn on first use), a folder (one that `prepare` wrote;
@@ -71,7 +72,7 @@ def open_dataset(
 
 @contextlib.contextmanager
 def recorded_data(run: Path | None, remedy: str) -> Iterator[None]:
-    """Add to errors about a run's data set where its name comes from.
+    """Adds to errors about a run's data set where its name comes from.
 
     Args:
       run: The run folder whose record names the data set; None: the user named it.
@@ -87,7 +88,7 @@ def recorded_data(run: Path | None, remedy: str) -> Iterator[None]:
 
 
 def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
-    """Return whether a data set's name is a folder's, which need not exist, or else TFDS's.
+    """Returns whether a data set's name is a folder's, which need not exist, or else TFDS's.
 
     A word without a slash that is both is TFDS's name.
     """
@@ -98,8 +99,8 @@ def means_folder(name_or_path: str | os.PathLike[str]) -> bool:
 
 
 def _file_message(name: str, path: Path) -> str:
-    """Return what to do with a file that was given as a data set."""
-    if path.suffix.lower() in TABLE_ENDINGS:
+    """Returns what to do with a file that was given as a data set."""
+    if path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING):
         return (
             f"--dataset {name} is a table: `{command_name()} prepare {shlex.quote(name)}` reads it "
             "with its images, and --dataset takes the folder that it writes"
@@ -108,7 +109,7 @@ def _file_message(name: str, path: Path) -> str:
 
 
 def _prepare_options(folder: Path) -> str:
-    """Return the options of an interrupted preparation, to be added to the command."""
+    """Returns the options of an interrupted preparation, to be added to the command."""
     try:
         plan = json.loads((folder / WORK / "plan.json").read_text(encoding="utf-8"))
         return f" --size {plan['size']} --format {plan['format']}"

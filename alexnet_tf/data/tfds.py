@@ -18,8 +18,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.console import ProgressReporter
+from alexnet_tf.data.arrays import ArrayExamples, empty_images
 from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.data.remote import local_copy, storage_address, storage_errors
@@ -37,7 +38,7 @@ def open_tfds(
     channels: int = 3,
     reporter: ProgressReporter | None = None,
 ) -> DataSet:
-    """Open a TFDS image classification data set; download and prepare it if necessary.
+    """Opens a TFDS image classification data set; downloads and prepares it if necessary.
 
     Args:
       name: "cifar10", "name/config", "name:version"; "shapes" is this package's own.
@@ -86,7 +87,7 @@ def find_builder(
     data_dir: str | os.PathLike[str] | None = None,
     reporter: ProgressReporter | None = None,
 ) -> PreparedBuilder:
-    """Find a data set and prepare it if necessary; see `open_tfds`."""
+    """Finds a data set and prepares it if necessary; see `open_tfds`."""
     reporter, address = reporter or ProgressReporter(), storage_address(data_dir)
     folder = address or (None if data_dir is None else str(expanded(data_dir, "--data-dir")))
     with _quiet(), storage_errors(address):
@@ -110,17 +111,17 @@ def find_builder(
 
 
 def is_tfds_name(name: str) -> bool:
-    """Return whether TFDS or this package has a data set of that name."""
+    """Returns whether TFDS or this package has a data set of that name."""
     return name in _known_names()
 
 
 def _known_names() -> list[str]:
-    """Return the names of all available data sets."""
+    """Returns the names of all available data sets."""
     return ["shapes", *tfds.list_builders(with_community_datasets=False)]
 
 
 def _find(name: str, folder: str | None) -> Any:
-    """Return the builder; raise InputError if the name, version or config does not exist."""
+    """Returns the builder; raise InputError if the name, version or config does not exist."""
     if name == "shapes":
         from alexnet_tf.data.shapes import Shapes
 
@@ -143,7 +144,7 @@ def _find(name: str, folder: str | None) -> Any:
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
-    """Return the names of the image and label features; raise InputError if there are none."""
+    """Returns the names of the image and label features; raises InputError if there are none."""
     features = info.features if isinstance(info.features, tfds.features.FeaturesDict) else {}
     keys = info.supervised_keys
     if not (keys and len(keys) == 2 and all(isinstance(k, str) and k in features for k in keys)):
@@ -168,7 +169,8 @@ def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressRe
     urls = builder.url_infos or {}
     # The data folder is above <name>/[<config>/]<version>.
     folder = Path(builder.data_dir).parents[builder.info.full_name.count("/")]
-    where = f"--dataset {name} is not prepared under {folder}"
+    here = f" (the folder here is ./{name})" if Path(name).is_dir() else ""
+    where = f"--dataset {name}{here} is not prepared under {folder}"
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         manual = folder / "downloads" / "manual"
         if not manual.is_dir() or not any(manual.iterdir()):
@@ -202,7 +204,7 @@ def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressRe
 
 
 def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
-    """Read a split: into memory if its images have one size and fit, else by record.
+    """Reads a split: into memory if its images have one size and fit, else by record.
 
     Raises:
       InputError: The shards are not TFRecords, or labels are missing.
@@ -235,11 +237,11 @@ def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
 
 
 def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str) -> ArrayExamples:
-    """Read a split into memory, in the order of its shards; raise InputError if it is damaged."""
+    """Reads a split into memory, in the order of its shards; raises InputError if it is damaged."""
     builder, image_key, label_key = found.builder, found.image_key, found.label_key
     count = builder.info.splits[split].num_examples
     height, width, _ = builder.info.features[image_key].shape
-    images = np.empty((count, height, width, channels), np.uint8)
+    images = empty_images((count, height, width, channels))
     labels = np.empty(count, np.int64)
     with _quiet():
         dataset = builder.as_dataset(
@@ -263,7 +265,7 @@ def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str)
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence TFDS's warnings about folders that do not exist yet and its own old names."""
+    """Silences TFDS's warnings about folders that do not exist yet and its own old names."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

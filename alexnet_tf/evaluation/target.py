@@ -44,7 +44,7 @@ class EvaluationTarget:
       split: As in `Evaluation`.
       examples: The split's examples, without damaged ones.
       image_name: Function from an example's index to its file's path, or its split and number.
-      left_out: As in `Evaluation`.
+      skipped: As in `Evaluation`.
       hold_out: Held-out fraction of train; 0 for another data set than the run's.
       seed: Seed of the run; 0 for another data set.
       data_dir: Folder of prepared TFDS data sets; None: TFDS's default.
@@ -56,7 +56,7 @@ class EvaluationTarget:
     split: str
     examples: Examples
     image_name: Callable[[int], str]
-    left_out: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...]
     hold_out: float
     seed: int
     data_dir: PathLike | None
@@ -74,9 +74,9 @@ class EvaluationTarget:
         return _class_names(self.network, self.dataset)
 
     def evaluation(self, errors: CropErrors, per_class: ClassReport | None = None) -> Evaluation:
-        """Return the model's errors with the names of model, data set and split."""
+        """Returns the model's errors with the names of model, data set and split."""
         names = self.name, self.dataset.name, self.split
-        return Evaluation(*names, *errors, self.left_out, per_class, len(self.class_names))
+        return Evaluation(*names, *errors, self.skipped, per_class, len(self.class_names))
 
 
 def open_target(
@@ -90,7 +90,7 @@ def open_target(
     on_progress: Progress | None = None,
     loaded: keras.Model | None = None,
 ) -> EvaluationTarget:
-    """Open a model and a split; arguments and errors are those of `evaluate.evaluate`.
+    """Opens a model and a split; arguments and errors are those of `evaluate.evaluate`.
 
     `loaded` is the run's model if it is loaded already.
     """
@@ -138,7 +138,7 @@ def open_target(
 
 
 def check_classes(model: Network, dataset: DataSet) -> np.ndarray:
-    """Check that a model has the classes of a data set, in any order.
+    """Checks that a model has the classes of a data set, in any order.
 
     Returns:
       int64 [classes], the model's class index for each label of the data set.
@@ -168,12 +168,12 @@ def check_classes(model: Network, dataset: DataSet) -> np.ndarray:
 
 
 def _class_names(model: Network, dataset: DataSet) -> tuple[str, ...]:
-    """Return a model's class names; the data set's if a Keras model has as many without names."""
+    """Returns a model's class names; the data set's if a Keras model has as many without names."""
     is_nameless = isinstance(model, keras.Model) and class_names(model) is None
     names = names_of(model)
     return dataset.class_names if is_nameless and len(names) == len(dataset.class_names) else names
 
 
 def same_dataset(dataset: PathLike, own: str | None) -> bool:
-    """Return whether a data set is the run's own, for which the run records an absolute path."""
+    """Returns whether a data set is the run's own, for which the run records an absolute path."""
     return own is not None and own in (os.fspath(dataset), os.path.realpath(expanded(dataset)))

@@ -77,7 +77,7 @@ class Verifier:
         self._expected = _all_probabilities(reference, images.crops)
 
     def compare(self, form: str, classifier: Classifier, path: Path) -> Verification:
-        """Return how a classifier compares with the reference."""
+        """Returns how a classifier compares with the reference."""
         probabilities = _all_probabilities(classifier, self._images.crops)
         top, labels = probabilities.argmax(axis=1), self._images.labels
         return Verification(
@@ -130,7 +130,7 @@ def load_images(
     split = (None if record is None else source.split) or default_split(opened)
 
     def load(split: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return resized images, crops and labels of evenly spaced examples that are readable."""
+        """Returns resized images, crops and labels of evenly spaced examples that are readable."""
         examples = evaluation_split(opened, split, hold_out, seed)
         images, labels = [], []
         for index in np.unique(np.linspace(0, len(examples) - 1, count).astype(np.int64)):
@@ -156,14 +156,14 @@ def load_images(
 
 
 def _size_bytes(path: Path) -> int:
-    """Return the size of a file, or of all files below a folder; 0 if `path` does not exist."""
+    """Returns the size of a file, or of all files below a folder; 0 if `path` does not exist."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size if path.is_file() else 0
 
 
 def _all_probabilities(classifier: Classifier, crops: np.ndarray) -> np.ndarray:
-    """Return the probabilities of all crops, computed in batches."""
+    """Returns the probabilities of all crops, computed in batches."""
     parts = [crops[start : start + _BATCH_SIZE] for start in range(0, len(crops), _BATCH_SIZE)]
     with _tensor_float_32_disabled():
         return np.concatenate([classifier.probabilities(part) for part in parts])
@@ -184,7 +184,7 @@ def _tensor_float_32_disabled() -> Iterator[None]:
 
 
 def _median_milliseconds(classifier: Classifier, crops: np.ndarray) -> float:
-    """Return the median latency of one image, after a first call that allocates memory."""
+    """Returns the median latency of one image, after a first call that allocates memory."""
     classifier.probabilities(crops[:1])
     seconds = []
     for index in range(_TIMED_IMAGES):

@@ -151,9 +151,10 @@ def open_run(
         given.devices,
         settings.options.precision or "auto",
         given.parallelism or "data",
+        given.kernels or settings.options.kernels or "auto",
+        settings.options.deterministic,
     )
-    if devices.worker != 0:
-        reporter = TrainingReporter(quiet=True)
+    reporter = reporter if devices.worker == 0 else TrainingReporter(quiet=True)
     weights = None
     if recorded is not None:
         weights = _weights_to_restart_from(path, recorded, settings)

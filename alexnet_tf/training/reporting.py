@@ -63,6 +63,7 @@ class TrainingReporter(ProgressReporter):
             loss = f"{record.validation_loss:.4f}"
             top1 = f"{record.validation_top1_error:.2%}"
             top5 = f"{record.validation_top5_error:.2%}"
+        waiting = "-" if record.waiting_fraction is None else f"{record.waiting_fraction:.1%}"
         self._line(
             (
                 f"{record.epoch:>3}/{epochs:<3}",
@@ -72,7 +73,7 @@ class TrainingReporter(ProgressReporter):
                 top5,
                 f"{record.learning_rate:.2g}",
                 f"{record.images_per_second:,.0f}",
-                f"{record.waiting_fraction:.1%}",
+                waiting,
             )
         )
         for show, text in self._after_epoch:

@@ -172,7 +172,7 @@ class Trainer:
             training_top1_error=state.totals.top1_error,
             training_top5_error=state.totals.top5_error,
             images_per_second=state.images_per_second,
-            waiting_fraction=state.totals.waiting_seconds / max(state.epoch_seconds, 1e-9),
+            waiting_fraction=state.waiting_fraction(not self._devices.on_gpus),
             seconds=state.epoch_seconds,
             **validation,
         )

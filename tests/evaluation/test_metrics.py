@@ -142,7 +142,7 @@ def test_errors_json_has_null_for_a_nan_loss():
     assert values["loss"] is None
 
 
-def test_top5_error_is_left_out_of_the_tables_for_five_classes(capsys):
+def test_top5_error_is_missing_of_the_tables_for_five_classes(capsys):
     errors = Errors(10, 3, 0, 0.5)
     for classes, shown in ((5, 0), (6, 1), (None, 1)):
         found = Evaluation("m", "d", "test", errors, errors, num_classes=classes)

@@ -62,7 +62,7 @@ def test_epoch_line_is_aligned_with_its_header(reporter):
     assert line.index("50.00%") + len("50.00%") == header.index("top-1 err") + len("top-1 err")
 
 
-def test_top5_error_is_left_out_for_five_classes(reporter):
+def test_top5_error_is_missing_for_five_classes(reporter):
     reporter.history([RECORD], 8, 5)
     header, line = shown(reporter).splitlines()
     assert "top-5" not in header and "12.50%" not in line

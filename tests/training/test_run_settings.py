@@ -34,6 +34,11 @@ def resumed(record, **options):
     return resumed_settings(record, TrainOptions(**options))
 
 
+def test_resume_keeps_a_run_deterministic():
+    record = record_of(settings(deterministic=True))
+    assert resumed(record).options.deterministic
+
+
 def test_network_options_are_applied_and_recorded():
     made = settings(**NETWORK, epochs=4)
     assert set(NETWORK) == set(NETWORK_OVERRIDES)
@@ -78,6 +83,7 @@ def test_options_out_of_range_are_rejected(option, message):
         ({"precision": "bfloat16"}, "--precision bfloat16 differs from the run's float32"),
         ({"limit_train": 9}, "--limit-train 9 differs from the run's None"),
         ({"class_weights": "balanced"}, "--class-weights balanced differs from the run's none"),
+        ({"deterministic": True}, "--deterministic True differs from the run's False"),
         ({"recipe": "lenet"}, "--recipe lenet differs from the run's shapes"),
     ],
 )
