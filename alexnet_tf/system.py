@@ -1,26 +1,30 @@
-"""The operating system and the installation: cores, memory, locks, quiet imports, dependencies.
+"""The operating system and the installation: cores, memory, quiet imports, dependencies.
 
 Nothing here imports TensorFlow before `import_tensorflow` is called, and everything that only some
-systems have (fcntl, transparent huge pages, processor affinity) has a fallback.
+systems have (transparent huge pages, processor affinity) has a fallback.
 """
 
 import contextlib
-import errno
+import dataclasses
 import importlib
 import logging
 import os
+import signal
+import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from alexnet_tf.errors import InputError
 
+_PROCESSORS = Path("/proc/cpuinfo")
+_INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _TUNABLES = "GLIBC_TUNABLES"
 _HUGE = "glibc.malloc.hugetlb=1"  # glibc 2.35: malloc requests transparent huge pages
 _HUGE_PAGE_SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-_LOCKED = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 
 def command_name() -> str:
@@ -56,6 +60,41 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Processor:
+    """The processor of this machine.
+
+    Attributes:
+      name: Its model, as the system names it.
+      instruction_sets: Those that decide the speed of a network, such as "amx_bf16"; only Linux
+        lists them.
+      cores: Cores that this process may use, which is the number of threads.
+    """
+
+    name: str
+    instruction_sets: tuple[str, ...]
+    cores: int
+
+    def __str__(self) -> str:
+        known = ", ".join(self.instruction_sets) or "instruction sets unknown"
+        return f"{self.name}: {self.cores} core{'s' * (self.cores != 1)} used; {known}"
+
+
+def processor() -> Processor:
+    """Returns the processor of this machine."""
+    import platform
+
+    try:
+        text = _PROCESSORS.read_text(encoding="ascii", errors="replace")
+    except OSError:  # not on macOS or Windows
+        text = ""
+    pairs = (line.partition(":") for line in text.splitlines())
+    lines = {key.strip(): value.strip() for key, _, value in pairs}
+    name = lines.get("model name") or platform.processor() or platform.machine()
+    flags = lines.get("flags", "").split()
+    return Processor(name, tuple(f for f in _INSTRUCTION_SETS if f in flags), available_cores())
+
+
 def peak_memory_bytes() -> int | None:
     """Returns the peak memory of this process; None where the system does not report it."""
     try:
@@ -66,45 +105,31 @@ def peak_memory_bytes() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def try_lock(file: IO[Any]) -> bool:
-    """Locks an open file for this process, without waiting; closing the file releases the lock.
+@contextlib.contextmanager
+def signals_noticed(numbers: Collection[int], on_signal: Callable[[], None]) -> Iterator[None]:
+    """Calls `on_signal` from a thread immediately at the first signal while the block runs.
 
-    Returns:
-      Whether the lock was acquired: False if another process holds it.
-
-    Raises:
-      OSError: The file system does not support locks.
+    Python's handlers wait until a call into TensorFlow returns: seconds, with a large network.
     """
-    try:
-        import fcntl
-    except ImportError:
-        return _try_lock_windows(file)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in _LOCKED:
-            raise
-        return False
-    return True
+    receiving, sending = socket.socketpair()
+    sending.setblocking(False)
 
+    def wait() -> None:
+        while (received := receiving.recv(1)) and received[0] not in numbers:
+            pass
+        if received:
+            on_signal()
 
-def _try_lock_windows(file: IO[Any]) -> bool:
-    """Locks a byte far behind the content, since Windows keeps others from reading locked bytes."""
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    previous = signal.set_wakeup_fd(sending.fileno(), warn_on_full_buffer=False)
     try:
-        msvcrt: Any = importlib.import_module("msvcrt")
-    except ImportError:  # neither system supports locks
-        return True
-    position = file.tell()
-    try:
-        file.seek(2**30)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    except OSError as error:
-        if error.errno not in _LOCKED:
-            raise
-        return False
+        yield
     finally:
-        file.seek(position)
-    return True
+        signal.set_wakeup_fd(previous)
+        sending.close()
+        thread.join()
+        receiving.close()
 
 
 def huge_page_environment() -> dict[str, str]:

@@ -26,6 +26,10 @@ class TrainOptions(RecipeOptions):
 
     Every field is an option of `alexnet-tf train` (with dashes for underscores) and a keyword of
     `alexnet_tf.train`. The metadata of a field holds its `OptionInfo`.
+
+    Examples:
+      >>> an.TrainOptions(epochs=3, optimizer="adamw").given()
+      {'epochs': 3, 'optimizer': 'adamw'}
     """
 
     dataset: str | None = option(
@@ -36,7 +40,8 @@ class TrainOptions(RecipeOptions):
         metavar="NAME|PATH",
     )
     data_dir: str | None = option(
-        "Folder of prepared TFDS data sets; a missing set is downloaded into it.",
+        "Folder of prepared TFDS data sets, also gs:// or s3://; a set that is missing in a local "
+        "one is downloaded into it.",
         default="TFDS's own, ~/tensorflow_datasets",
         example="/data/tfds",
         scope="process",

@@ -13,8 +13,10 @@ from alexnet_tf.commands.options import (
     csv_target,
     echo_json,
     json_option,
+    model_option,
     option,
     report_model,
+    run_option,
 )
 from alexnet_tf.evaluation.image_files import iterate_images, read_images
 from alexnet_tf.files import check_picture_name
@@ -39,12 +41,10 @@ Examples:
 @click.argument(
     "images", nargs=-1, required=True, type=UserPath(readable=False), metavar="IMAGE..."
 )
-@option(
-    "--model",
-    "A run's folder, a .keras, .tflite or .onnx file, or a SavedModel's folder.",
-    default="the newest run under saved_models/",
+@run_option("The run whose network predicts.")
+@model_option(
+    "A .keras, .tflite or .onnx file, or a SavedModel's folder, in place of a run.",
     example="saved_models/serving/alexnet",
-    type=UserPath(),
 )
 @option(
     "--top",
@@ -77,6 +77,7 @@ Examples:
 def command(
     ctx: click.Context,
     images: Sequence[str],
+    run: str | None,
     model: str | None,
     top: int | None,
     ten_crop: bool,
@@ -90,7 +91,7 @@ def command(
     """
     names = iterate_images(images)
     rows_to = csv_target(csv, as_json)
-    source = open_model(model=model)
+    source = open_model(run, model)
     if picture is not None:
         check_picture_name(picture)
     from alexnet_tf.system import import_tensorflow
@@ -107,7 +108,7 @@ def command(
     for_json: dict[str, list[dict[str, Any]]] = {"images": [], "damaged": []}
     reporter = ProgressReporter()
     console = Console(quiet=as_json or csv is not None)
-    report_model(source, console, reporter)
+    report_model(source, classifier.class_names, console if csv is None else reporter, reporter)
     contents = read_images(names, sys.stdin.buffer)
     predictions = predict(classifier, contents, top=top, ten_crop=ten_crop)
     count = damaged = 0
@@ -142,7 +143,7 @@ def command(
 
 
 def _print(prediction: "Prediction", console: "Console") -> None:
-    """Print the most probable classes of an image, with bars."""
+    """Prints the most probable classes of an image, with bars."""
     from alexnet_tf.console import Column
 
     rows = [

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import DataSetName, UserPath, echo_json, json_option, option
+from alexnet_tf.commands.options import (
+    DataSetName,
+    UserPath,
+    data_dir_option,
+    echo_json,
+    json_option,
+    option,
+)
 from alexnet_tf.errors import FolderTakenError
 from alexnet_tf.files import expanded
 from alexnet_tf.system import command_name, import_tensorflow
@@ -45,12 +52,16 @@ Examples:
     type=click.Choice(["jpeg", "raw"]),
     metavar="NAME",
 )
-@option(
-    "--data-dir",
-    "Folder of TFDS data sets, if SOURCE is a TFDS name.",
+@data_dir_option(
+    "Folder of TFDS data sets, also gs:// or s3://, if SOURCE is a TFDS name.",
     default="TFDS's own, ~/tensorflow_datasets",
-    example="/data/tfds",
-    type=UserPath(file_okay=False),
+)
+@option(
+    "--encoding",
+    "Encoding of the table of labels; a byte order mark, as Excel writes it, takes precedence.",
+    default="utf-8",
+    example="gbk",
+    metavar="NAME",
 )
 @json_option()
 def command(source: str, as_json: bool, **options: Any) -> None:
@@ -67,6 +78,7 @@ def command(source: str, as_json: bool, **options: Any) -> None:
         size=options["size"] or 256,
         kind=options["format"] or "jpeg",
         data_dir=options["data_dir"],
+        encoding=options["encoding"],
     )
     if as_json:
         folder = str(prepared.folder)
@@ -113,6 +125,7 @@ def prepare_source(
     size: int = 256,
     kind: str = "jpeg",
     data_dir: str | None = None,
+    encoding: str | None = None,
     quiet: bool = False,
 ) -> "Prepared":
     """Prepares a source with a progress bar; TensorFlow must be imported already."""
@@ -122,7 +135,15 @@ def prepare_source(
     reporter = ProgressReporter(quiet)
     reporter.message(f"preparing {source}")
     with reporter.progress("preparing") as progress:
-        return prepare(source, out, size=size, kind=kind, data_dir=data_dir, on_progress=progress)
+        return prepare(
+            source,
+            out,
+            size=size,
+            kind=kind,
+            data_dir=data_dir,
+            encoding=encoding,
+            on_progress=progress,
+        )
 
 
 def prepare_for_training(source: str, *, quiet: bool) -> str:
@@ -154,11 +175,11 @@ def is_unprepared(dataset: str | None) -> bool:
     if dataset is None or not expanded(dataset).exists():
         return False
     import_tensorflow(start_devices=False)
-    from alexnet_tf.data.folder import TABLE_ENDINGS
     from alexnet_tf.data.prepared_set import MARKER, WORK
     from alexnet_tf.data.sources import means_folder
+    from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS
 
     path = expanded(dataset)
     if path.is_file():
-        return path.suffix.lower() in TABLE_ENDINGS
+        return path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING)
     return means_folder(dataset) and not (path / MARKER).exists() and not (path / WORK).exists()

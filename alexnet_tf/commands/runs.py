@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import filelock
 
 from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
 from alexnet_tf.errors import InputError
@@ -19,7 +20,7 @@ from alexnet_tf.runs import (
     read_run,
     runs_by_age,
 )
-from alexnet_tf.system import command_name, try_lock
+from alexnet_tf.system import command_name
 
 _EXAMPLES = """\b
 Examples:
@@ -139,9 +140,11 @@ def _remove(path: Path, is_confirmed: bool) -> None:
     if not is_confirmed and not sys.stdin.isatty():
         raise InputError(f"--remove {path}: add --yes to delete without confirmation")
     size = format_megabytes(folder_bytes(path))
-    with (path / LOCK).open("a+") as lock:
-        if not try_lock(lock):
-            raise InputError(f"--remove {path}: the run is being trained; stop it first")
+    try:
+        lock = filelock.FileLock(path / LOCK).acquire(blocking=False)
+    except filelock.Timeout:
+        raise InputError(f"--remove {path}: the run is being trained; stop it first") from None
+    with lock:
         if not is_confirmed:
             click.confirm(f"delete {path} ({size})?", abort=True, err=True)
         # Hidden first: a deletion that is interrupted leaves no half of a run. The next one of the

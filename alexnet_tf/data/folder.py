@@ -9,7 +9,6 @@ then in a table in that folder or in the data set's folder:
 """
 
 import collections
-import csv
 import functools
 import os
 import re
@@ -19,19 +18,17 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_tf.data.dataset import DataSet, Splits, split_folders
+from alexnet_tf.data.dataset import DataSet, Splits, hold_images, split_folders
 from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.tables import TABLE_ENDINGS, read_table
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, is_image, printable
 from alexnet_tf.system import command_name
 
-TABLE_ENDINGS = (".csv", ".tsv")
-_MAX_TABLE_BYTES = 2**28
+_MAX_WORDS_BYTES = 2**28
 _IMAGES = "images"  # Tiny ImageNet keeps a class's or a split's images in a folder of this name
 _WORDS = "words.txt"
 _VALIDATION = ("val", "valid", "validation")
-_NAME_COLUMNS = ("imageid", "image_id", "image", "filename", "file", "id", "name")
-_LABEL_COLUMNS = ("class", "label", "predictionstring", "category", "wnid", "synset")
 
 # Reasons why files are skipped.
 _NO_EXTENSION = f"without an image extension ({' '.join(IMAGE_EXTENSIONS)})"
@@ -44,7 +41,7 @@ Skipped = collections.Counter[str]  # number of files by reason
 
 
 def open_folder(name: str, *, channels: int = 3) -> DataSet:
-    """Open a folder of images.
+    """Opens a folder of images.
 
     Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
     test (testing), or `<class>/<image>`, which is a train split alone. Hidden files are ignored.
@@ -68,13 +65,14 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
         raise InputError(f"--dataset {name}: folder not found")
     command = f"{command_name()} prepare {shlex.quote(name)}"
     folders = _class_folders(root)
-    if not folders:
+    found = split_folders(folders)
+    if not found and hold_images(folders):
         raise InputError(
             f"--dataset {name}: the folder has no class folders: "
             "expected train/<class>/<image> and val/<class>/<image>, or <class>/<image>"
             f"{_table_hint(root, command)}"
         )
-    found = split_folders(folders) or {"train": root}
+    found = found or {"train": root}
     if "train" not in found:
         others = ", ".join(f"{folder.name}/" for folder in found.values())
         raise InputError(f"--dataset {name}: train/ not found beside {others}")
@@ -105,23 +103,26 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
 
 
 def images_folder(folder: Path) -> Path:
-    """Return `folder/images` if all images of the folder are there, as in Tiny ImageNet."""
+    """Returns `folder/images` if all images of the folder are there, as in Tiny ImageNet."""
     inner = folder / _IMAGES
     return inner if inner.is_dir() and not any(_image_files(folder)) else folder
 
 
 def is_flat(folder: Path) -> bool:
-    """Return whether a split's folder holds images, but no class folders."""
+    """Returns whether a split's folder holds images, but no class folders."""
     names = [class_folder.name for class_folder in _class_folders(folder)]
     return names == [_IMAGES] or (not names and any(_image_files(folder)))
 
 
-def flat_labels(root: Path, folder: Path) -> tuple[dict[str, str], Path]:
-    """Read the classes of the images in a split without class folders.
+def flat_labels(
+    root: Path, folder: Path, encoding: str | None = None
+) -> tuple[dict[str, str], Path]:
+    """Reads the classes of the images in a split without class folders.
 
     Args:
       root: The data set's folder.
       folder: The split's folder, such as `root/val`.
+      encoding: The table's encoding; None: UTF-8.
 
     Returns:
       The classes by the image's file name without extension, and the path of the table.
@@ -130,7 +131,8 @@ def flat_labels(root: Path, folder: Path) -> tuple[dict[str, str], Path]:
       InputError: No table was found, or it is damaged.
     """
     for table in _tables(root, folder):
-        labels = _read_table(table)
+        rows = read_table(table, encoding) or []
+        labels = {_stem(row.file): row.label for row in rows if row.file and row.label}
         if labels:
             return labels, table
     count = sum(1 for _ in _image_files(images_folder(folder)))
@@ -143,10 +145,10 @@ def flat_labels(root: Path, folder: Path) -> tuple[dict[str, str], Path]:
 
 
 def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the class names of `words.txt`, or names of class folders that it does not have."""
+    """Returns the class names of `words.txt`, or names of class folders that it does not have."""
     path = root / _WORDS
     words: dict[str, str] = {}
-    if path.is_file() and path.stat().st_size <= _MAX_TABLE_BYTES:
+    if path.is_file() and path.stat().st_size <= _MAX_WORDS_BYTES:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             wnid, tab, text = line.partition("\t")
             if tab and text.strip():
@@ -159,19 +161,19 @@ def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, without hidden ones, sorted by name."""
+    """Returns the folders in a folder, without hidden ones, sorted by name."""
     return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
-    """Yield the image files directly in a folder."""
+    """Yields the image files directly in a folder."""
     return (path for path in folder.iterdir() if is_image(path.name))
 
 
 def _class_files(
     folder: Path, classes: tuple[str, ...], skipped: Skipped, command: str
 ) -> tuple[list[str], np.ndarray]:
-    """Return the image files in a split's class folders, and their labels."""
+    """Returns the image files in a split's class folders, and their labels."""
     paths: list[str] = []
     labels: list[int] = []
     numbers = {name: number for number, name in enumerate(classes)}
@@ -194,7 +196,7 @@ def _class_files(
 def _files_in_table(
     root: Path, folder: Path, classes: tuple[str, ...], skipped: Skipped
 ) -> tuple[list[str], np.ndarray]:
-    """Return the images of a split without class folders, and their labels from its table."""
+    """Returns the images of a split without class folders, and their labels from its table."""
     wanted, _ = flat_labels(root, folder)
     numbers = {name: number for number, name in enumerate(classes)}
     images = _scan_folder(images_folder(folder), skipped)
@@ -209,7 +211,7 @@ def _files_in_table(
 
 
 def _is_unlabeled(root: Path, folder: Path) -> bool:
-    """Return whether no table has the labels of a split, as the test split of a challenge."""
+    """Returns whether no table has the labels of a split, as the test split of a challenge."""
     try:
         flat_labels(root, folder)
     except InputError:
@@ -218,7 +220,7 @@ def _is_unlabeled(root: Path, folder: Path) -> bool:
 
 
 def _scan_folder(folder: Path, skipped: Skipped) -> list[str]:
-    """Return the image files directly in a folder, sorted by name; count the skipped files."""
+    """Returns the image files directly in a folder, sorted by name; counts the skipped files."""
     images = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -237,7 +239,7 @@ def _scan_folder(folder: Path, skipped: Skipped) -> list[str]:
 
 
 def _count_files(folder: str) -> int:
-    """Return the number of files at any depth below a folder, without hidden ones."""
+    """Returns the number of files at any depth below a folder, without hidden ones."""
     count = 0
     for _, folders, files in os.walk(folder):
         folders[:] = (name for name in folders if not name.startswith("."))
@@ -246,7 +248,7 @@ def _count_files(folder: str) -> int:
 
 
 def _tables(root: Path, folder: Path) -> Iterator[Path]:
-    """Yield the files that may hold a split's labels, the most specific first."""
+    """Yields the files that may hold a split's labels, the most specific first."""
     name = folder.name.lower()
     split = f"({'|'.join(_VALIDATION)})" if name in _VALIDATION else re.escape(name)
     pattern = re.compile(rf"(.*[^a-z])?{split}([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
@@ -256,42 +258,21 @@ def _tables(root: Path, folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _read_table(path: Path) -> dict[str, str]:
-    """Return classes by file name without extension; {} if the file is not a table of labels."""
-    if path.stat().st_size > _MAX_TABLE_BYTES:
-        raise InputError(f"{printable(str(path))} is too large for a table of labels")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{printable(str(path))} is damaged: it is not UTF-8 text") from None
-    if path.suffix.lower() == ".txt":
-        rows = [line.split("\t") for line in text.splitlines()]
-        return {Path(row[0]).stem: row[1] for row in rows if len(row) > 1 and is_image(row[0])}
-    try:
-        table = csv.DictReader(text.splitlines())
-        columns = {column.strip().lower(): column for column in table.fieldnames or () if column}
-        name = next((columns[c] for c in _NAME_COLUMNS if c in columns), None)
-        label = next((columns[c] for c in _LABEL_COLUMNS if c in columns), None)
-        if name is None or label is None:
-            return {}
-        found = {}
-        for row in table:
-            if row[name] and (row[label] or "").split():
-                stem = Path(row[name]).stem if is_image(row[name]) else row[name]
-                found[stem] = row[label].split()[0] if "predict" in label.lower() else row[label]
-        return found
-    except csv.Error as error:
-        raise InputError(f"{printable(str(path))} is damaged: {error}") from None
+def _stem(name: str) -> str:
+    """Returns the file name in a table without folders and without an image's extension."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    return Path(base).stem if is_image(base) else base
 
 
 def _table_hint(root: Path, command: str) -> str:
-    """Return what to do if a folder has a table instead of class folders; "" if it has none."""
-    tables = sorted(f.name for f in root.iterdir() if f.suffix.lower() in TABLE_ENDINGS)
+    """Returns what to do if a folder has a table instead of class folders; "" if it has none."""
+    names = sorted(path.name for path in root.iterdir() if path.suffix.lower() in TABLE_ENDINGS)
+    tables = [name for name in names if "submission" not in name.lower()]
     return f"; `{command}` reads images with the table {tables[0]}" if tables else ""
 
 
 def _skipped_message(name: str, skipped: Skipped, command: str) -> str:
-    """Return one line about the skipped files, "" if there are none."""
+    """Returns one line about the skipped files, "" if there are none."""
     total = skipped.total()
     if not total:
         return ""

@@ -14,12 +14,12 @@ STANDARD_INPUT = "-"
 
 
 def find_images(sources: Iterable[str]) -> list[str]:
-    """Return the image files of `iterate_images` as a list."""
+    """Returns the image files of `iterate_images` as a list."""
     return list(iterate_images(sources))
 
 
 def iterate_images(sources: Iterable[str]) -> Iterator[str]:
-    """Return an iterator over the image files that `sources` name.
+    """Returns an iterator over the image files that `sources` name.
 
     All sources are checked first. Folders are searched while the iterator is used, so that the
     memory does not grow with the number of images.
@@ -42,7 +42,7 @@ def iterate_images(sources: Iterable[str]) -> Iterator[str]:
 
 
 def _images_of(source: str) -> Iterable[str]:
-    """Return the images that one source names, at least one."""
+    """Returns the images that one source names, at least one."""
     path = expanded(source)
     if source == STANDARD_INPUT:
         return [source]
@@ -57,7 +57,7 @@ def _images_of(source: str) -> Iterable[str]:
 
 
 def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, bytes | str]]:
-    """Read image files one at a time.
+    """Reads image files one at a time.
 
     Args:
       names: From `find_images`.
@@ -77,14 +77,14 @@ def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, by
 
 
 def _images_in_folder(folder: Path) -> Iterator[str]:
-    """Yield the images in a folder and its subfolders."""
+    """Yields the images in a folder and its subfolders."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (str(Path(parent) / name) for name in sorted(files) if is_image(name))
 
 
 def _images_matching(pattern: str) -> list[str]:
-    """Return the images whose paths match a pattern."""
+    """Returns the images whose paths match a pattern."""
     if not glob.has_magic(pattern):
         raise InputError(f"{pattern}: file not found")
     # Not Path.glob: a pattern may begin with a slash or two dots.

@@ -13,7 +13,7 @@ _SMALLEST_PROBABILITY = 1e-37  # whose logarithm is computed: near float32's sma
 
 
 def rank_of_label(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return how many classes have a higher score than the true one.
+    """Returns how many classes have a higher score than the true one.
 
     An image is correct at top-1 for rank 0 and at top-5 for ranks below 5. Equal scores are ordered
     by class index, as argmax does, so that a network with equal scores for all classes is correct
@@ -39,7 +39,7 @@ def rank_of_label(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 def count_errors(
     scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the top-1 and top-5 error counts of a batch, and its number of images.
+    """Returns the top-1 and top-5 error counts of a batch, and its number of images.
 
     Args:
       scores: float [b, classes]; probabilities or logits.
@@ -59,7 +59,7 @@ def count_errors(
 
 
 def batch_totals(probabilities: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Return `count_errors` and the summed cross-entropy in nats of a batch: float64 [4].
+    """Returns `count_errors` and the summed cross-entropy in nats of a batch: float64 [4].
 
     Args:
       probabilities: float32 [b, classes].
@@ -75,7 +75,7 @@ def batch_totals(probabilities: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
 
 
 def wilson_interval(count: int, total: int) -> tuple[float, float]:
-    """Return Wilson's 95% score interval of a proportion (1927), within 0..1.
+    """Returns Wilson's 95% score interval of a proportion (1927), within 0..1.
 
     With p = count / n: (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n). Unlike
     p -+ z sqrt(p (1 - p) / n) it has a width if p is 0 or 1. For a total of 0 it is 0..1.
@@ -132,7 +132,7 @@ class Errors:
         return wilson_interval(self.top5_errors, self.examples)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; the loss is None if it is NaN or infinite."""
+        """Returns JSON values; the loss is None if it is NaN or infinite."""
         return {
             "examples": self.examples,
             "top1_errors": self.top1_errors,
@@ -158,7 +158,7 @@ class CropErrors(NamedTuple):
 
     @classmethod
     def from_totals(cls, totals: np.ndarray) -> "CropErrors":
-        """Return the errors from the sum of all batches' `batch_totals`: float64 [crops, 4]."""
+        """Returns the errors from the sum of all batches' `batch_totals`: float64 [crops, 4]."""
         return cls(
             *(
                 Errors(int(examples), int(top1), int(top5), float(loss / examples))
@@ -205,7 +205,7 @@ class ClassReport:
     confusion: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; the calibration error is None without images."""
+        """Returns JSON values; the calibration error is None without images."""
         error = self.calibration_error
         return {
             "classes": [
@@ -229,8 +229,9 @@ class Evaluation:
       split: "train", "validation" (also for a held-out part of train) or "test".
       center_crop: As in `CropErrors`.
       ten_crop: As in `CropErrors`.
-      left_out: Names of damaged images, which were skipped, and why.
+      skipped: Names of damaged images, which were skipped, and why.
       per_class: The metrics of each class, or None if not computed.
+      num_classes: Number of classes; None: unknown.
     """
 
     model: str
@@ -238,16 +239,22 @@ class Evaluation:
     split: str
     center_crop: Errors
     ten_crop: Errors | None = None
-    left_out: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
     per_class: ClassReport | None = None
+    num_classes: int | None = None
+
+    @property
+    def has_top5(self) -> bool:
+        """Whether the top-5 error can differ from 0: there are more than five classes."""
+        return self.num_classes is None or self.num_classes > TOP_K
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; `left_out` is the number of skipped images."""
+        """Returns JSON values; `skipped` is the number of skipped images."""
         values: dict[str, Any] = {
             "model": self.model,
             "dataset": self.dataset,
             "split": self.split,
-            "left_out": len(self.left_out),
+            "skipped": len(self.skipped),
             "center_crop": self.center_crop.to_json(),
         }
         if self.ten_crop is not None:

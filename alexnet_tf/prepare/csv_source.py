@@ -1,123 +1,150 @@
-"""Folders of images with a CSV file of file and label."""
+"""Images and a table of their files and labels, as competitions and other tools publish them."""
 
-import contextlib
-import csv
+import collections
 import os
-from collections.abc import Iterator
+import posixpath
+import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from alexnet_tf.data.dataset import SPLIT_NAMES
+from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS, Row, read_table
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import printable
-from alexnet_tf.prepare.folder_source import TABLE_ENDINGS, class_folders
-from alexnet_tf.prepare.source import Item, Source
+from alexnet_tf.files import IMAGE_EXTENSIONS, is_image, printable
+from alexnet_tf.prepare.folder_source import class_folders
+from alexnet_tf.prepare.source import USED, Item, Source
 
-_FILE_COLUMNS = ("file", "filename", "file_name", "path", "filepath", "image", "image_id", "id")
-_LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "species", "breed")
-_SPLIT_COLUMNS = ("split", "set", "subset")
 _SPLITS = {name: split for split, names in SPLIT_NAMES.items() for name in names}
-_EXTENSIONS = ("", ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".JPG", ".JPEG", ".PNG")
+_EXTENSIONS = ("", *IMAGE_EXTENSIONS, ".JPG", ".JPEG", ".PNG")
+_MAX_SAMPLE = 1000  # rows that decide which folder the images are in
+_OUTSIDE = "file outside the table's folder"
 
 
-def find_csv(root: Path) -> Path | None:
-    """Returns the CSV file of file and label in a folder, or None if the folder has none.
+class _Location(NamedTuple):
+    """How the names in a table become paths: leading parts are removed, and a folder is added.
+
+    Attributes:
+      removed: Number of leading parts to remove: those of another machine's folders.
+      folders: Folders below the table's that may have the file, "" for its own.
+    """
+
+    removed: int = 0
+    folders: tuple[str, ...] = ("",)
+
+
+def find_tables(root: Path, encoding: str | None = None) -> list[Path]:
+    """Returns the tables of file and label in a folder, [] if the folder has none.
+
+    If a folder has neither class folders nor such a table, another table is returned.
 
     Class folders take precedence, unless the table labels their files and none of its labels is a
-    folder's name.
+    folder's name. Several tables must be one per split, named after it: train.txt and val.txt.
 
     Raises:
-      InputError: There are several such tables, or a folder without subfolders has a table that
-        cannot be read.
+      InputError: There are several other tables, or a table cannot be read and there are neither
+        class folders nor other tables.
     """
-    has_folders = any(path.is_dir() for path in root.iterdir())
-    tables = []
+    tables, others, unreadable = [], [], []
     for path in sorted(root.iterdir()):
-        if path.suffix.lower() not in TABLE_ENDINGS or path.name.startswith("."):
+        is_table = path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING) and path.is_file()
+        # Submissions have the columns of the table of labels, for the images of the test split.
+        if not is_table or path.name.startswith(".") or "submission" in path.name.lower():
             continue
         try:
-            with _open_table(path) as table:
-                tables += [path] if _columns(table) else []
-        except InputError:
-            if not has_folders:  # beside folders, a table may contain anything
-                raise
+            rows = read_table(path, encoding)
+            tables += [path] if rows else []
+            others += [path] if not rows and path.suffix.lower() in TABLE_ENDINGS else []
+        except InputError as error:
+            unreadable += [error] if path.suffix.lower() in TABLE_ENDINGS else []
     folders = class_folders(root)
     if len(folders) > 1:
-        tables = [path for path in tables if _has_other_classes(path, folders)]
-    if len(tables) > 1:
+        tables = [path for path in tables if _has_other_classes(path, folders, encoding)]
+    elif unreadable and not tables:
+        raise unreadable[0]
+    if not tables and not folders and any(root.glob("*/")):
+        return others[:1]  # whose columns the error names
+    splits = {_split_of(path) for path in tables}
+    if len(tables) > 1 and (len(splits) < len(tables) or not {"train"} <= splits <= {*SPLIT_NAMES}):
         names = ", ".join(path.name for path in tables)
-        raise InputError(f"{root} has several CSV files of file and label ({names}): name one")
-    return tables[0] if tables else None
+        raise InputError(f"{root} has several tables of file and label ({names}): name one")
+    return tables
 
 
-def list_csv(path: Path) -> Source:
-    """Lists the images that a CSV file names.
+def list_tables(tables: list[Path], encoding: str | None = None) -> Source:
+    """Lists the images that a table names, or several tables of one folder, one per split.
 
-    The first row names the columns: one of file, filename, path, image, id ...; one of label,
-    class, category ...; and optionally split (train, val or validation, test). Files are relative
-    to the CSV's folder, with or without their extension.
+    Files are relative to the table's folder, to a folder below it, or to one that this machine does
+    not have; with or without their extension. `data.tables` describes the tables.
 
     Raises:
-      InputError: A column is missing, the file is not UTF-8 text, or none of its images exists.
+      InputError: The first row does not name the columns, the file is not text in its encoding, or
+        none of its images exists.
     """
-    source = Source(path.parent)
-    rows = _read_rows(source, path)
+    source = Source(tables[0].parent)
+    found = {item.name: item for item in source.walk(source.root, 0, "")}
+    rows = _read_rows(source, tables, found, encoding)
     labels = sorted({label for label, _ in rows.values()}, key=_numbers_first)
     indices = {label: index for index, label in enumerate(labels)}
     splits: dict[str, list[Item]] = {split: [] for split in SPLIT_NAMES}
+    reported = {problem.name for problem in source.problems}
     for name, (label, split) in sorted(rows.items()):
-        item = source.file_item(source.root / name, indices[label])
+        item = found.get(name) or source.file_item(source.root / name, 0)
         if isinstance(item, Item):
-            splits[split].append(item)
-        else:
+            splits[split].append(item._replace(label=indices[label]))
+        elif printable(name) not in reported:
             source.add_problem(split, name, item)
     if not any(splits.values()):
         first = next(iter(source.problems), None)
         reason = f" ({first.name}: {first.problem})" if first else ""
-        raise InputError(f"{path}: none of its images can be used{reason}")
+        remedy = ": put it into a folder above its images" if _OUTSIDE in reason else ""
+        raise InputError(f"{tables[0]}: none of its images can be used{reason}{remedy}")
     source.splits = {split: items for split, items in splits.items() if items}
     source.class_names = tuple(printable(label) for label in labels)
-    listed = {path.name, *rows, *(problem.name for problem in source.problems)}
-    for item in source.walk(source.root, 0, ""):
-        if item.name not in listed:
-            source.add_problem("", item.name, f"not in {path.name}")
+    _report_unlabeled(source, tables, [name for name in found if name not in rows], rows)
     return source
 
 
-def _has_other_classes(path: Path, folders: set[str]) -> bool:
+def _has_other_classes(path: Path, folders: set[str], encoding: str | None) -> bool:
     """Returns whether a table labels files that exist, with no folder's name among its labels."""
-    try:
-        rows = _read_rows(Source(path.parent), path)
-    except InputError:
+    rows = read_table(path, encoding) or []
+    if not {row.label.casefold() for row in rows}.isdisjoint(name.casefold() for name in folders):
         return False
-    labels = {label.casefold() for label, _ in rows.values()}
-    has_files = any(_exists(path.parent / name) for name in rows)
-    return has_files and labels.isdisjoint(folder.casefold() for folder in folders)
+    source = Source(path.parent)
+    found = {item.name for item in source.walk(source.root, 0, "")}
+    location = _locate(path, [_clean(row.file) for row in rows], found)
+    return any(_path(source.root, location, _clean(row.file), found)[1] for row in rows)
 
 
-def _read_rows(source: Source, path: Path) -> dict[str, tuple[str, str]]:
+def _read_rows(
+    source: Source, tables: list[Path], found: Collection[str], encoding: str | None
+) -> dict[str, tuple[str, str]]:
     """Returns (label, split) by file, and reports the rows that cannot be used.
 
     Each file has one name here, however the rows spell it: "a", "a.jpg" or "./a.jpg".
     """
     rows: dict[str, tuple[str, str]] = {}
     contradicted: set[str] = set()
-    with _open_table(path) as table:
-        columns = _columns(table)
-        if columns is None:
+    for path in tables:
+        table = read_table(path, encoding)
+        if table is None:
             raise InputError(
                 f"{path}: the first row must name a column for the file (file, filename, path, "
-                "image or id) and one for the label (label, class or category)"
+                "image or id) and one for the label (label, class or category) or one per class "
+                "with a 1 in each row; without such a row, lines must begin with an image's name"
             )
+        default = _split_of(path) if len(tables) > 1 else "train"
+        location = _locate(path, [_clean(row.file) for row in table], found)
+        if location.folders != ("",):
+            where = " and ".join(f"{folder or '.'}/" for folder in location.folders)
+            source.add_problem("", path.name, f"table of the images in {where}", USED)
         for row in table:
-            line = f"{path.name} line {table.line_num}"
-            cells = [row.get(column) if column else "" for column in columns]
-            name, label, split = ((cell or "").strip() for cell in cells)
-            problem = _row_problem(name, label, split)
-            if problem:
+            line = f"{path.name} line {row.line}"
+            name, _ = _path(source.root, location, _clean(row.file), found)
+            if problem := _row_problem(row, name):
                 source.add_problem("", line, problem)
                 continue
-            name = _with_extension(path.parent, os.path.normpath(name))
-            values = (label, _SPLITS[split.lower() or "train"])
+            values = (row.label, _SPLITS[row.split or default])
             if name not in rows:
                 rows[name] = values
             elif rows[name] == values:
@@ -130,59 +157,121 @@ def _read_rows(source: Source, path: Path) -> dict[str, tuple[str, str]]:
     return rows
 
 
-def _row_problem(name: str, label: str, split: str) -> str:
-    """Returns why a row cannot be used, or ""."""
-    if not name or not label:
+def _row_problem(row: Row, name: str) -> str:
+    """Returns why a row cannot be used, or "". `name` is its file's path below the table's."""
+    if row.file and row.problem:
+        return row.problem
+    if not row.file or not row.label:
         return "row without file or label"
-    if split.lower() not in ("", *_SPLITS):
-        return f"unknown split {split!r}"
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        return "file outside the CSV's folder"
+    if row.split not in ("", *_SPLITS):
+        return f"unknown split {row.split!r}"
+    if name.startswith("/") or ".." in name.split("/"):
+        return _OUTSIDE
     return "name that no file can have" if "\0" in name else ""
 
 
-def _with_extension(root: Path, name: str) -> str:
-    """Returns the name of a file with its extension; unchanged if the file does not exist."""
-    names = (name + extension for extension in _EXTENSIONS)
-    return next((each for each in names if _exists(root / each)), name)
+def _clean(name: str) -> str:
+    """Returns a path with single slashes, also if it was written with Windows' backslashes."""
+    return posixpath.normpath(name.replace("\\", "/")) if name else ""
+
+
+def _locate(table: Path, names: list[str], found: Collection[str]) -> _Location:
+    """Returns where most of the files are that a table names.
+
+    A folder named like a test split is chosen only for its own table or if no other folder has the
+    files: competitions number the images of each split from 1. Folders whose names differ from the
+    chosen one only in digits are parts of it.
+    """
+    if all(_with_extension(name, found) in found for name in names):
+        return _Location()
+    folders_of = collections.defaultdict(list)  # by file name with and without extension
+    for path in found:
+        folder, base = posixpath.split(path)
+        for name in {base, posixpath.splitext(base)[0] if is_image(base) else base}:
+            folders_of[name].append(folder)
+    counts: collections.Counter[tuple[int, str]] = collections.Counter()
+    sample = names[:: max(1, len(names) // _MAX_SAMPLE)]
+    for name in sample:
+        *above, base = name.split("/")
+        for folder in folders_of.get(base, ()):
+            for removed in range(len(above) + 1):
+                ending = "/".join(["", *above[removed:]])
+                if f"/{folder}".endswith(ending):
+                    counts[removed, f"/{folder}".removesuffix(ending).strip("/")] += 1
+    if not counts:
+        return _Location()
+
+    families = collections.defaultdict(list)
+    for location in sorted(counts):
+        families[_without_digits(location)].append(location)
+
+    def parts(location: tuple[int, str]) -> list[tuple[int, str]]:
+        family = families[_without_digits(location)]
+        # A name that is in several of them is not that of one image.
+        return family if sum(counts[each] for each in family) <= len(sample) else [location]
+
+    def preference(location: tuple[int, str]) -> tuple[bool, int, int, int]:
+        removed, folder = location
+        is_test = _split_of(Path(folder)) == "test" and _split_of(table) != "test"
+        files = sum(counts[each] for each in parts(location))
+        return not is_test, files, -removed, -len(folder)
+
+    best = max(counts, key=preference)
+    return _Location(best[0], tuple(folder for _, folder in parts(best)))
+
+
+def _without_digits(location: tuple[int, str]) -> tuple[int, str]:
+    """Returns what the folders that are parts of one have in common."""
+    return location[0], re.sub(r"\d+", "", location[1])
+
+
+def _path(root: Path, location: _Location, name: str, found: Collection[str]) -> tuple[str, bool]:
+    """Returns the path of a file in a table, and whether it exists; unchanged if it does not."""
+    parts = name.split("/")
+    rest = "/".join(parts[location.removed :]) if len(parts) > location.removed else name
+    for folder in location.folders:
+        path = _with_extension(posixpath.join(folder, rest), found)
+        if path in found:
+            return path, True
+    path = name if location.removed else posixpath.join(location.folders[0], rest)
+    # What the walk skips, such as a link to a folder listed already, may be named by the table.
+    existing = (path + extension for extension in _EXTENSIONS if _exists(root / (path + extension)))
+    named = next(existing, "")
+    return named or path, bool(named)
+
+
+def _with_extension(name: str, found: Collection[str]) -> str:
+    """Returns the name of a file with its extension; unchanged if the file was not found."""
+    return next((name + end for end in _EXTENSIONS if name + end in found), name)
 
 
 def _exists(path: Path) -> bool:
-    """Returns whether a file exists; False for a name that is too long."""
+    """Returns whether a file exists; False for a name that no file can have."""
     try:
         return path.exists()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
-@contextlib.contextmanager
-def _open_table(path: Path) -> Iterator["csv.DictReader[str]"]:
-    """Yields a reader of a table separated by commas, semicolons or tabs.
-
-    Raises:
-      InputError: The file is not UTF-8 text or is not CSV, here or later in the `with` block.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            yield csv.DictReader(file, delimiter=delimiter)
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{path} is not a CSV file: {error}") from None
+def _report_unlabeled(
+    source: Source, tables: list[Path], names: Iterable[str], labeled: Iterable[str]
+) -> None:
+    """Reports the files that no table names: whole folders, such as test/, by the folder."""
+    reported = {problem.name for problem in source.problems}
+    listed = " or ".join(path.name for path in tables)
+    used = {name.partition(os.sep)[0] for name in labeled}
+    for name in names:
+        folder, separator, _ = name.partition(os.sep)
+        if printable(name) in reported or name in {path.name for path in tables}:
+            continue
+        inside = f"in {printable(folder)}/, " if separator and folder not in used else ""
+        source.add_problem("", name, f"{inside}not in {listed}")
 
 
-def _columns(table: "csv.DictReader[str]") -> tuple[str, str, str] | None:
-    """Returns the names of the columns of file, label and split ("": none), or None."""
-
-    def find(names: tuple[str, ...]) -> str:
-        header = table.fieldnames or ()
-        found = (column for name in names for column in header if column.strip().lower() == name)
-        return next(found, "")
-
-    file, label, split = map(find, (_FILE_COLUMNS, _LABEL_COLUMNS, _SPLIT_COLUMNS))
-    return (file, label, split) if file and label else None
+def _split_of(path: Path) -> str:
+    """Returns the split after which a file or folder is named, as train_labels.csv; "" if none."""
+    word = re.split(r"[^a-z]", path.name.lower(), maxsplit=1)[0]
+    return _SPLITS.get(word, "")
 
 
 def _numbers_first(label: str) -> tuple[int, int, str]:

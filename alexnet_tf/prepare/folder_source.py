@@ -4,18 +4,19 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from alexnet_tf.data.dataset import split_folders
-from alexnet_tf.data.folder import TABLE_ENDINGS, class_words, flat_labels, images_folder, is_flat
+from alexnet_tf.data.dataset import hold_images, split_folders
+from alexnet_tf.data.folder import class_words, flat_labels, images_folder, is_flat
+from alexnet_tf.data.tables import TABLE_ENDINGS
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import is_image, printable
 from alexnet_tf.prepare.source import USED, Item, Source
 
 
-def list_folder(root: Path) -> Source:
+def list_folder(root: Path, encoding: str | None = None) -> Source:
     """Lists `<split>/<class>/**` or `<class>/**`.
 
     Files may be at any depth below their class folder and have any extension: their content decides
-    whether they are images.
+    whether they are images. `encoding` is that of tables of labels; None: UTF-8.
 
     Raises:
       InputError: Class folders were not found, or a split has a class that train does not have.
@@ -27,7 +28,7 @@ def list_folder(root: Path) -> Source:
         raise InputError(f"{root} has {found} and no train/")
     split_roots = splits or {"train": root}
     classes = [folder.name for folder in _subfolders(split_roots["train"])]
-    if not classes:
+    if not classes or (not splits and hold_images(folders)):
         raise InputError(
             f"{root} has no class folders: expected train/<class>/<image> and val/<class>/<image>, "
             "<class>/<image>, or images with a CSV file of file and label"
@@ -37,7 +38,7 @@ def list_folder(root: Path) -> Source:
     for split, folder in split_roots.items():
         if split == "train" or not is_flat(folder):
             source.splits[split] = _class_items(source, folder, split, labels)
-        elif items := _flat_items(source, folder, split, labels):
+        elif items := _flat_items(source, folder, split, labels, encoding):
             source.splits[split] = items
     if splits:
         tables = {p.name for p in source.problems if p.action == USED}
@@ -58,7 +59,8 @@ def has_classes(root: Path) -> bool:
 def class_folders(root: Path) -> set[str]:
     """Returns the names of the subfolders if they can be classes; none if they are splits."""
     folders = _subfolders(root)
-    return set() if split_folders(folders) else {folder.name for folder in folders}
+    is_split = split_folders(folders) or hold_images(folders)
+    return set() if is_split else {folder.name for folder in folders}
 
 
 def _class_items(source: Source, folder: Path, split: str, labels: dict[str, int]) -> list[Item]:
@@ -75,7 +77,9 @@ def _class_items(source: Source, folder: Path, split: str, labels: dict[str, int
     return items
 
 
-def _flat_items(source: Source, folder: Path, split: str, labels: dict[str, int]) -> list[Item]:
+def _flat_items(
+    source: Source, folder: Path, split: str, labels: dict[str, int], encoding: str | None
+) -> list[Item]:
     """Returns the images of a split without class folders, with labels from its table.
 
     A test split without a table is skipped: challenges publish their test images unlabeled.
@@ -84,7 +88,7 @@ def _flat_items(source: Source, folder: Path, split: str, labels: dict[str, int]
       InputError: A validation split has no table, or the table names none of the images.
     """
     try:
-        class_of, table = flat_labels(source.root, folder)
+        class_of, table = flat_labels(source.root, folder, encoding)
     except InputError:
         if split != "test":
             raise

@@ -58,6 +58,7 @@ def prepare(
     size: int = 256,
     kind: str = "jpeg",
     data_dir: str | None = None,
+    encoding: str | None = None,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Prepared:
@@ -75,6 +76,7 @@ def prepare(
       size: Side of the prepared images in pixels, 1 to 1024.
       kind: "jpeg"; or "raw", uncompressed: several times larger, and faster to read.
       data_dir: TFDS's data folder, for a TFDS name.
+      encoding: The encoding of tables of labels; None: UTF-8, or what their byte order mark says.
       processes: Number of processes; None: one per core.
       on_progress: Called with the numbers of finished and of all images.
 
@@ -91,7 +93,7 @@ def prepare(
     if not 1 <= size <= _MAX_SIZE:
         raise InputError(f"--size must be 1 to {_MAX_SIZE}. Received: {size}")
     folder = None if out is None else expanded(out, "--out")
-    listed = list_source(source, data_dir)
+    listed = list_source(source, data_dir, encoding)
     folder = folder or Path("prepared") / listed.name
     check_utf8_path(folder, "--out")
     if expanded(source).exists() and folder.resolve().is_relative_to(listed.root.resolve()):

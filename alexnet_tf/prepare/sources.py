@@ -5,10 +5,12 @@ from pathlib import Path
 
 from alexnet_tf.data.prepared_set import is_prepared
 from alexnet_tf.data.records import features_in, records
+from alexnet_tf.data.remote import storage_address
+from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS, check_encoding
 from alexnet_tf.data.tfds import find_builder, is_tfds_name
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
-from alexnet_tf.prepare.csv_source import find_csv, list_csv
+from alexnet_tf.prepare.csv_source import find_tables, list_tables
 from alexnet_tf.prepare.folder_source import has_classes, list_folder
 from alexnet_tf.prepare.imagenet_source import is_imagenet, list_imagenet
 from alexnet_tf.prepare.source import Item, Source
@@ -16,12 +18,13 @@ from alexnet_tf.prepare.source import Item, Source
 _EXPECTED = "give a folder of images, a CSV file or a TFDS name"
 
 
-def list_source(source: str, data_dir: str | None = None) -> Source:
+def list_source(source: str, data_dir: str | None = None, encoding: str | None = None) -> Source:
     """Lists the images of a source.
 
     Args:
-      source: A folder, a CSV file, or a TFDS name.
+      source: A folder, a table of files and labels, or a TFDS name.
       data_dir: TFDS's data folder; None: TFDS's default.
+      encoding: The encoding of tables; None: UTF-8, or what their byte order mark says.
 
     Returns:
       The source, with training images and at least two classes.
@@ -31,14 +34,18 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
     """
     if not source:
         raise InputError(f"the source is empty: {_EXPECTED}")
+    check_encoding(encoding)
     path = expanded(source)
+    storage_address(data_dir)  # before TFDS is used
     if path.is_dir() and (os.sep in source or not is_tfds_name(source)):
-        listed = _list_directory(path, source)
-    elif path.is_file() and path.suffix.lower() in (".csv", ".tsv"):
-        listed = list_csv(path)
+        listed = _list_directory(path, source, encoding)
+    elif path.is_file() and path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING):
+        listed = list_tables([path], encoding)
     elif path.is_file() or _is_path(source):
+        is_workbook = path.suffix.lower() in (".xls", ".xlsx", ".ods")
         problem = "is neither a folder nor a CSV file" if path.exists() else "does not exist"
-        raise InputError(f"{source} {problem}: {_EXPECTED}")
+        remedy = "save the workbook as CSV (UTF-8)" if is_workbook and path.exists() else _EXPECTED
+        raise InputError(f"{source} {problem}: {remedy}")
     else:
         listed = _list_tfds(source, data_dir)
     listed.check()
@@ -46,14 +53,14 @@ def list_source(source: str, data_dir: str | None = None) -> Source:
     return listed
 
 
-def _list_directory(path: Path, source: str) -> Source:
+def _list_directory(path: Path, source: str, encoding: str | None) -> Source:
     """Lists a folder: ImageNet, a table of labels and its images, or class folders."""
     if is_prepared(path):
         raise InputError(f"{source} is prepared already: train --dataset {source}")
     if is_imagenet(path):
         return list_imagenet(path)
-    table = None if has_classes(path) else find_csv(path)
-    return list_csv(table) if table else list_folder(path)
+    tables = [] if has_classes(path) else find_tables(path, encoding)
+    return list_tables(tables, encoding) if tables else list_folder(path, encoding)
 
 
 def _is_path(source: str) -> bool:

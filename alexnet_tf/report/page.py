@@ -74,7 +74,7 @@ def _values(data: ReportData, charts: Mapping[str, Chart]) -> dict[str, Any]:
         "model": evaluation.model,
         "split": evaluation.split,
         "images": evaluation.center_crop.examples,
-        "skipped": [name for name, _ in evaluation.left_out],
+        "skipped": [name for name, _ in evaluation.skipped],
         "classes": len(data.class_names),
         "top_k": TOP_K,
         "settings": settings_rows(record, len(data.history)),

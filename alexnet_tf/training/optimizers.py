@@ -130,6 +130,14 @@ class PaperMomentum(keras.optimizers.Optimizer):
 
     Raises:
       ValueError: `momentum` or `weight_decay` is out of range.
+
+    Examples:
+      >>> weight = keras.Variable([1.0])
+      >>> optimizer = an.PaperMomentum(learning_rate=0.1, momentum=0.9)
+      >>> for _ in range(2):  # velocity -0.2, then 0.9 * -0.2 - 0.1 * 2 = -0.38
+      ...     optimizer.apply([np.array([2.0], np.float32)], [weight])
+      >>> print(weight.numpy().round(3))
+      [0.42]
     """
 
     slot_names: ClassVar[tuple[str, ...]] = ("velocity",)

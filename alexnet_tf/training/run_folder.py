@@ -8,8 +8,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
+import filelock
 import keras
 import numpy as np
 
@@ -20,7 +20,6 @@ from alexnet_tf.figures.curves import draw_curves
 from alexnet_tf.files import atomic_path, check_local_path, sha256, write_text
 from alexnet_tf.model.persistence import save_model
 from alexnet_tf.run_record import EpochRecord, RunRecord, history_text
-from alexnet_tf.system import try_lock
 from alexnet_tf.training import checkpoints
 from alexnet_tf.training.cluster import worker_index
 from alexnet_tf.training.state import TrainState
@@ -46,7 +45,12 @@ class RunFolder:
     def __init__(self, path: Path, new: bool = False) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path / runs.LOCK)
+        self._lock = filelock.FileLock(path / runs.LOCK, blocking=False, thread_local=False)
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise FolderTakenError(f"another process is training in {path}: wait for it") from None
+        self._id = runs.folder_id(path)
         if new and not runs.is_free(path):
             self.close()
             raise FolderTakenError(f"another run has started in {path}: name another --run-dir")
@@ -54,8 +58,8 @@ class RunFolder:
             leftover.unlink(missing_ok=True)
 
     def check_exists(self) -> None:
-        """Raises TrainingError if the folder was deleted or renamed since it was locked."""
-        if os.fstat(self._lock.fileno()).st_nlink == 0 or not (self.path / runs.LOCK).exists():
+        """Raises TrainingError if the folder was deleted, renamed or replaced since the start."""
+        if not self.path.is_dir() or runs.folder_id(self.path) != self._id:
             raise TrainingError(
                 f"{self.path} was deleted or renamed during training, so nothing can be saved in "
                 "it: resume a renamed run, or start a new one"
@@ -63,12 +67,9 @@ class RunFolder:
 
     def write_run(self, record: RunRecord) -> None:
         """Writes run.json; from then on the folder belongs to this run, by its id."""
-        self._lock.seek(0)
-        if self._lock.read() != record.id:
-            self._lock.truncate(0)
-            self._lock.write(record.id)
-            self._lock.flush()
-            os.fsync(self._lock.fileno())
+        self._id = record.id
+        if runs.folder_id(self.path) != record.id:
+            write_text(self.path / runs.RUN_ID, record.id)
         runs.write_run(self.path, record)
 
     def write_history(self, history: list[EpochRecord]) -> None:
@@ -94,7 +95,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Releases the lock."""
-        self._lock.close()
+        self._lock.release()
 
 
 def create_run_folder(path: Path, named: bool) -> RunFolder:
@@ -152,20 +153,6 @@ def _numbered(path: Path) -> Iterator[Path]:
     yield path
     for number in itertools.count(2):
         yield path.with_name(f"{path.name}-{number}")
-
-
-def _lock(path: Path) -> IO[str]:
-    """Returns the locked file, which must stay open."""
-    file = path.open("a+", encoding="ascii", errors="replace")
-    try:
-        is_locked = try_lock(file)
-    except OSError:
-        file.close()
-        raise
-    if not is_locked:
-        file.close()
-        raise FolderTakenError(f"another process is training in {path.parent}: wait for it")
-    return file
 
 
 class Saver:

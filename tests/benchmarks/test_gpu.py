@@ -5,12 +5,11 @@ import json
 import subprocess
 
 import pytest
-from benchmark_scripts import BENCHMARKS, load_script
+from benchmark_scripts import load_script
 
 
-@pytest.fixture
-def gpu(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
+@pytest.fixture(scope="module")
+def gpu():
     return load_script("gpu")
 
 
@@ -27,8 +26,7 @@ def test_cases_that_the_machine_lacks_have_a_reason(gpu):
 
 
 def test_smallest_case_measures_training_on_the_cpu(gpu, monkeypatch):
-    import gpu_measure
-
+    gpu_measure = load_script("gpu_measure")
     monkeypatch.setattr(gpu_measure, "TIMED_SECONDS", 0.01)
     options = argparse.Namespace(recipe="lenet", images=16, prepared="")
     found = gpu_measure.measure("smallest", options)

@@ -123,7 +123,7 @@ def test_a_link_to_itself_is_named(photos, capsys):
     assert "loop.jpg" in err
 
 
-def test_files_left_out_are_told(photos, capsys, undrawn):
+def test_skipped_files_are_printed(photos, capsys, undrawn):
     (photos / "cat" / "notes.txt").write_text("none")
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
     assert (code, "1 file is skipped" in out) == (0, True)

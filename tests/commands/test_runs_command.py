@@ -2,13 +2,13 @@
 
 import json
 
+import filelock
 import pytest
 from run_records import epoch_record, run_record
 
 from alexnet_tf import runs
 from alexnet_tf.cli import main
 from alexnet_tf.run_record import history_text
-from alexnet_tf.system import try_lock
 
 
 def call(arguments, capsys):
@@ -118,8 +118,7 @@ def test_remove_refuses_a_folder_that_is_not_a_run(two_runs, tmp_path, capsys):
 
 
 def test_remove_refuses_a_run_that_is_being_trained(two_runs, capsys):
-    with (two_runs / "first" / runs.LOCK).open("a+") as lock:
-        assert try_lock(lock)
+    with filelock.FileLock(two_runs / "first" / runs.LOCK):
         code, _, err = call(["--remove", str(two_runs / "first"), "--yes"], capsys)
     assert code == 2 and "is being trained" in err
     assert (two_runs / "first" / runs.LAST).is_file()

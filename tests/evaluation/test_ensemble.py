@@ -229,7 +229,7 @@ def test_ensemble_json_has_each_network_the_ensemble_and_the_gain(series, networ
     assert (code, err, out.count("\n")) == (0, "", 1)
     values = json.loads(out)
     assert [m["model"] for m in values["members"]] == [f"both/seed-{s}/best.keras" for s in (1, 2)]
-    assert (values["split"], values["left_out"]) == ("test", 0)
+    assert (values["split"], values["skipped"]) == ("test", 0)
     alone = [m["ten_crop"]["top1_errors"] for m in values["members"]]
     together = values["ensemble"]["ten_crop"]["top1_errors"]
     gain = values["gain"]["ten_crop"]["top1_error"]

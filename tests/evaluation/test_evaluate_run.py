@@ -176,8 +176,8 @@ def test_evaluate_skips_damaged_images_up_to_one_percent(tmp_path, capsys):
     (tmp_path / "many" / "dark" / "007.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     found = evaluate(dataset=str(tmp_path / "many"))
     assert found.center_crop.examples == 119
-    assert [name.endswith("007.png") for name, _ in found.left_out] == [True]
-    assert found.to_json()["left_out"] == 1
+    assert [name.endswith("007.png") for name, _ in found.skipped] == [True]
+    assert found.to_json()["skipped"] == 1
     (tmp_path / "many" / "red" / "003.png").write_bytes(b"")
     assert "003.png" in error_line(["evaluate", "--dataset", str(tmp_path / "many")], capsys)
 

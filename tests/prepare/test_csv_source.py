@@ -14,7 +14,7 @@ from alexnet_tf.prepare.sources import list_source
             b"id,breed\nmissing,x\ngone,y\n",
             r"t\.csv: none of its images can be used \(gone: missing\)",
         ),
-        (b"id,breed\n/abs.jpg,x\n", r"\(t\.csv line 2: file outside the CSV's folder\)"),
+        (b"id,breed\n/abs.jpg,x\n", r"\(t\.csv line 2: file outside the table's folder\)"),
         (b"id,breed\n" + b"a.jpg,x\n" * 2000 + b"b.jpg,caf\xe9\n", r"t\.csv is not UTF-8 text"),
         (b"id,breed\n" + b'a.jpg,"' + b"x" * 200_000, r"t\.csv is not a CSV file: field larger"),
     ],
@@ -42,7 +42,7 @@ def test_csv_of_file_label_and_split_is_listed(tmp_path):
             "images/x": "missing",
             "labels.csv line 6": "row without file or label",
             "labels.csv line 7": "row listed before",
-            "labels.csv line 8": "file outside the CSV's folder",
+            "labels.csv line 8": "file outside the table's folder",
             "labels.csv line 9": "unknown split 'later'",
             "images/d.jpg": "not in labels.csv",
         }

@@ -45,6 +45,11 @@ class GroupedConv2D(keras.layers.Conv2D):
     Raises:
       ValueError: `padding` or `data_format` is not supported, `groups` does not divide the
         channels, or the input is too small for one output.
+
+    Examples:
+      >>> layer = an.GroupedConv2D(8, kernel_size=3, strides=2, groups=2)
+      >>> layer(np.zeros((1, 11, 11, 6))).shape, layer.kernel.shape
+      (TensorShape([1, 5, 5, 8]), TensorShape([3, 3, 3, 8]))
     """
 
     def __init__(

@@ -70,6 +70,11 @@ class LocalResponseNormalization(keras.layers.Layer):
     Raises:
       ValueError: An argument is out of range, the input does not have rank 4, or `groups` does not
         divide the channels.
+
+    Examples:
+      >>> layer = an.LocalResponseNormalization(depth_radius=1, bias=1.0, alpha=1.0, beta=1.0)
+      >>> print(layer(np.ones((1, 1, 1, 4))).numpy().ravel().round(3))  # 1/3, 1/4, 1/4, 1/3
+      [0.333 0.25  0.25  0.333]
     """
 
     def __init__(

@@ -28,6 +28,11 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
 
     Raises:
       ValueError: `padding` or `data_format` has another value.
+
+    Examples:
+      >>> pixels = np.arange(25.0).reshape(1, 5, 5, 1)
+      >>> an.MaxPooling2D(pool_size=3, strides=2)(pixels).numpy().squeeze().tolist()
+      [[12.0, 14.0], [22.0, 24.0]]
     """
 
     def __init__(
