@@ -50,7 +50,7 @@ def storage_address(data_dir: str | os.PathLike[str] | None) -> str | None:
 
 @contextlib.contextmanager
 def storage_errors(address: str | None) -> Iterator[None]:
-    """Turn errors of reading cloud storage into an InputError; None: change nothing.
+    """Turns errors of reading cloud storage into an InputError; None: changes nothing.
 
     The libraries raise errors of many kinds: of TensorFlow, botocore, aiohttp and the system.
     """
