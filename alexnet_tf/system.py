@@ -199,7 +199,7 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
 
     TensorFlow's errors are raised as exceptions all the same; its C++ log stays off unless the user
     has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries are not shown. GPU
-    memory is allocated as needed, so that `evaluate` can run beside a training on the same GPU.
+    memory is allocated only when needed, so that `evaluate` runs beside a training on one GPU.
 
     Args:
       start_devices: Whether to run the first operation. Pass False if `tf.distribute` strategies

@@ -155,11 +155,10 @@ def open_run(
         settings.options.deterministic,
     )
     reporter = reporter if devices.worker == 0 else TrainingReporter(quiet=True)
-    weights = None
+    weights = None if given.weights is None else StartingWeights(given.weights)
     if recorded is not None:
         weights = _weights_to_restart_from(path, recorded, settings)
-    elif given.weights is not None:
-        weights = StartingWeights(given.weights)
+    elif weights is not None:
         settings = weights.settings(settings)
     if given.parallelism == "towers":
         check_towers(settings.recipe.network)
