@@ -155,21 +155,18 @@ def open_run(
         settings.options.deterministic,
     )
     reporter = reporter if devices.worker == 0 else TrainingReporter(quiet=True)
-    weights = None
+    weights = None if given.weights is None else StartingWeights(given.weights)
     if recorded is not None:
         weights = _weights_to_restart_from(path, recorded, settings)
-    elif given.weights is not None:
-        weights = StartingWeights(given.weights)
+    elif weights is not None:
         settings = weights.settings(settings)
     if given.parallelism == "towers":
         check_towers(settings.recipe.network)
     options, recipe = settings.options, settings.recipe
+    channels = recipe.network.channels
     with recorded_data(path if resume else None, "if it has moved, name its place by --dataset"):
         data = open_dataset(
-            settings.dataset,
-            data_dir=options.data_dir,
-            channels=recipe.network.channels,
-            reporter=reporter,
+            settings.dataset, data_dir=options.data_dir, channels=channels, reporter=reporter
         )
     if weights is not None and recorded is None:
         settings = weights.with_classifier_factor(settings, data.class_names)
