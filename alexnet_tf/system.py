@@ -41,14 +41,18 @@ def command_name() -> str:
     return "alexnet-tf"
 
 
-def missing_dependency(error: ModuleNotFoundError) -> str | None:
+def missing_dependency(error: ImportError) -> str | None:
     """Returns what to do about a dependency that cannot be imported; None for our own modules."""
     name = (error.name or str(error)).split(".")[0]
     if name == "alexnet_tf":
         return None
+    problem = f"{name} is not installed for {sys.executable}"
+    if not isinstance(error, ModuleNotFoundError):  # a file is missing: installing was cancelled
+        reason = str(error).splitlines()[0]
+        problem = f"{error.name or 'a dependency'} cannot be imported ({reason})"
     return (
-        f"{name} is not installed for {sys.executable}: activate the environment in which you "
-        "installed alexnet-tf, or install it again: pip install -c constraints.txt -e ."
+        f"{problem}: activate the environment in which you installed alexnet-tf, or install it "
+        "again: pip install -c constraints.txt -e ."
     )
 
 
@@ -178,7 +182,7 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except ModuleNotFoundError:  # the error itself says all that matters
+        except ImportError:  # the error itself says all that matters
             raise
         except BaseException:
             os.dup2(saved, 2)
@@ -195,7 +199,7 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
 
     TensorFlow's errors are raised as exceptions all the same; its C++ log stays off unless the user
     has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries are not shown. GPU
-    memory grows as it is needed, so that `evaluate` can run beside a training on the same GPU.
+    memory is allocated only when needed, so that `evaluate` runs beside a training on one GPU.
 
     Args:
       start_devices: Whether to run the first operation. Pass False if `tf.distribute` strategies

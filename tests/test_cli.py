@@ -16,7 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from run_records import run_record
+from run_records import epoch_record, run_record
 
 from alexnet_tf import cli as cli_module
 from alexnet_tf.cli import COMMANDS, cli, main
@@ -26,7 +26,8 @@ from alexnet_tf.commands.summary import print_layers
 from alexnet_tf.console import Console
 from alexnet_tf.errors import InputError, TrainingError
 from alexnet_tf.recipes import get_recipe
-from alexnet_tf.runs import write_run
+from alexnet_tf.run_record import history_text
+from alexnet_tf.runs import HISTORY, write_run
 
 ROOT = Path(__file__).parents[1]
 HELPS = [(), *((name,) for name in COMMANDS)]
@@ -476,6 +477,27 @@ def test_missing_dependency_is_one_line(name):
     assert done.stderr.count(b"\n") == 1
     assert done.stderr.startswith(f"Error: {name} is not installed for ".encode())
     assert b"pip install" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--run-dir none", "none is not a run folder"),
+        ("--run-dir run --momentum 0.5", "--momentum 0.5 differs from the run's 0.9"),
+        ("--run-dir run --epochs 1", "--epochs 1 is less than the 2 epochs that run has done"),
+        ("--run-dir run --weights run", "--weights starts a new run"),
+    ],
+)
+def test_options_of_resume_are_checked_before_tensorflow_is_imported(words, expected, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    write_run(run, run_record())
+    history = [epoch_record(number) for number in (1, 2)]
+    (run / HISTORY).write_text(history_text(history))
+    before = f"import os\nos.chdir({str(tmp_path)!r})\nsys.modules['tensorflow'] = None"
+    done = run_cli("train", "--resume", *words.split(), before=before, PYTHONPATH=str(ROOT))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert expected in done.stderr.decode() and done.stderr.count(b"\n") == 1
 
 
 def test_missing_module_of_the_package_keeps_its_traceback(monkeypatch):

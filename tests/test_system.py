@@ -207,6 +207,18 @@ def test_missing_optional_dependency_names_the_command_that_installs_it():
         system.import_optional("no_such_module.part", "drawing", "demo")
 
 
+def test_a_dependency_of_a_cancelled_installation_is_named_with_the_reason():
+    half = ImportError("cannot import name 'box' from 'rich'", name="rich")
+    message = system.missing_dependency(half)
+    assert message.startswith("rich cannot be imported (cannot import name 'box' from 'rich'): ")
+    assert message.endswith("pip install -c constraints.txt -e .")
+    library = ImportError("libcudart.so.12: cannot open shared object file\nsecond line")
+    message = system.missing_dependency(library)
+    assert message.startswith("a dependency cannot be imported (libcudart.so.12: ")
+    assert "\n" not in message
+    assert system.missing_dependency(ImportError("x", name="alexnet_tf.console")) is None
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, "true"), ("false", "false")])
 def test_gpu_memory_is_taken_as_needed_unless_the_user_decides(monkeypatch, given, expected):
     name = "TF_FORCE_GPU_ALLOW_GROWTH"

@@ -1,6 +1,7 @@
 """The `predict` command."""
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -87,9 +88,11 @@ def command(
 ) -> None:
     """Classify images: files, folders, patterns, or - for an image on standard input.
 
-    Files that cannot be read are reported and skipped; the exit code is then 1.
+    Files that cannot be read, and patterns without images, are reported and skipped; the exit code
+    is then 1.
     """
-    names = iterate_images(images)
+    missing: list[tuple[str, str]] = []
+    names = iterate_images(images, lambda source, reason: missing.append((source, reason)))
     rows_to = csv_target(csv, as_json)
     source = open_model(run, model)
     if picture is not None:
@@ -110,7 +113,10 @@ def command(
     console = Console(quiet=as_json or csv is not None)
     report_model(source, classifier.class_names, console if csv is None else reporter, reporter)
     contents = read_images(names, sys.stdin.buffer)
-    predictions = predict(classifier, contents, top=top, ten_crop=ten_crop)
+    predictions = itertools.chain(
+        itertools.starmap(Damaged, missing),
+        predict(classifier, contents, top=top, ten_crop=ten_crop),
+    )
     count = damaged = 0
     with (
         open_prediction_csv(rows_to, top) as write,

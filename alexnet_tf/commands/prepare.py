@@ -114,7 +114,7 @@ def _print_report(prepared: "Prepared") -> None:
     state = "was prepared before" if prepared.was_done else "is prepared"
     console.message(
         f"{prepared.folder} {state}; report.json and problems.csv list all problems\n"
-        f"next:\n  python cli.py train --dataset {shlex.quote(str(prepared.folder))}"
+        f"next:\n  {command_name()} train --dataset {shlex.quote(str(prepared.folder))}"
     )
 
 

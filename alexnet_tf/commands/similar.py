@@ -178,7 +178,7 @@ def _read(image: str) -> bytes:
 
 
 def _print(neighbors: "list[Neighbor]", console: "Console") -> None:
-    """Print the nearest images, with classes if the data set has them."""
+    """Prints the nearest images, with classes if the data set has them."""
     from alexnet_tf.console import Column
 
     has_classes = any(neighbor.class_name is not None for neighbor in neighbors)

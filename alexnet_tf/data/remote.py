@@ -25,7 +25,7 @@ _CHUNK_BYTES = 2**24
 
 
 def storage_address(data_dir: str | os.PathLike[str] | None) -> str | None:
-    """Returns TFDS's data folder if it is in cloud storage, and make it readable; None if local.
+    """Returns TFDS's data folder if it is in cloud storage, and makes it readable; None if local.
 
     Call this before TFDS is used: the first use fixes which library reads s3://.
 
@@ -50,7 +50,7 @@ def storage_address(data_dir: str | os.PathLike[str] | None) -> str | None:
 
 @contextlib.contextmanager
 def storage_errors(address: str | None) -> Iterator[None]:
-    """Turn errors of reading cloud storage into an InputError; None: change nothing.
+    """Turns errors of reading cloud storage into an InputError; None: changes nothing.
 
     The libraries raise errors of many kinds: of TensorFlow, botocore, aiohttp and the system.
     """
@@ -68,7 +68,7 @@ def storage_errors(address: str | None) -> Iterator[None]:
 
 
 def local_copy(builder: Any, address: str, reporter: ProgressReporter) -> Path:
-    """Returns a local copy of a data set in cloud storage; copy it unless that is done.
+    """Returns a local copy of a data set in cloud storage; copies it unless that is done.
 
     An interrupted copy is resumed by the next call. Two processes do not copy the same data set:
     the second one waits.
@@ -126,7 +126,7 @@ def _copy(
 
 
 def _copy_file(file: epath.Path, to: Path, address: str) -> Iterator[int]:
-    """Copies a file unless it is complete, and yield the bytes as they are copied."""
+    """Copies a file unless it is complete, and yields the bytes as they are copied."""
     with storage_errors(address):
         size = file.stat().length
     if to.is_file() and to.stat().st_size == size:

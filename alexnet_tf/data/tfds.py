@@ -162,7 +162,7 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
 
 
 def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressReporter) -> Any:
-    """Download and prepare a data set, or draw `shapes`; raise InputError if that fails.
+    """Downloads and prepares a data set, or draws `shapes`; raises InputError if that fails.
 
     If another process prepares it, wait for that and return a builder of what it has prepared.
     """

@@ -3,7 +3,7 @@
 import glob
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +18,9 @@ def find_images(sources: Iterable[str]) -> list[str]:
     return list(iterate_images(sources))
 
 
-def iterate_images(sources: Iterable[str]) -> Iterator[str]:
+def iterate_images(
+    sources: Iterable[str], on_missing: Callable[[str, str], None] | None = None
+) -> Iterator[str]:
     """Returns an iterator over the image files that `sources` name.
 
     All sources are checked first. Folders are searched while the iterator is used, so that the
@@ -28,17 +30,30 @@ def iterate_images(sources: Iterable[str]) -> Iterator[str]:
       sources: Files; folders, searched recursively for files that have an image's extension and
         are not hidden; patterns such as `photos/*.jpg` and `photos/**/*.png`; "-" for standard
         input.
+      on_missing: Called with each source that is not found or has no images, and why, if other
+        sources have some. None: that is an error.
 
     Returns:
       Iterator over paths, and "-" unchanged. The files of a folder or pattern are sorted.
 
     Raises:
-      InputError: A source is not found or has no images.
+      InputError: A source is not found or has no images; with `on_missing`, all of them.
     """
     sources = list(sources)
     if sources.count(STANDARD_INPUT) > 1:
         raise InputError("standard input (-) can be read only once")
-    return itertools.chain.from_iterable([_images_of(source) for source in sources])
+    found: list[Iterable[str]] = []
+    missing: dict[str, InputError] = {}
+    for source in sources:
+        try:
+            found.append(_images_of(source))
+        except InputError as error:
+            missing[source] = error
+    for source, problem in missing.items():
+        if on_missing is None or not found:
+            raise problem
+        on_missing(source, str(problem).removeprefix(f"{source}: "))
+    return itertools.chain.from_iterable(found)
 
 
 def _images_of(source: str) -> Iterable[str]:

@@ -88,7 +88,7 @@ CLAIMS = (
             Variant("none", {"resize_pixels": 28, "flip": False}),
             Variant("crops and flips"),
             Variant("crops, flips, lighting", {"lighting_std": 0.1}),
-            Variant("random-resized crops, flips", {"crop": "random-resized"}),
+            Variant("random-resized, flips", {"crop": "random-resized"}),
             Variant("crops, flips, color jitter", {"color_jitter": 0.4}),
         ),
         expected=(

@@ -100,7 +100,7 @@ def load_images(
     count: int,
     training_count: int = 0,
 ) -> VerificationImages:
-    """Load images of the requested data set, of the run's own, or synthetic images.
+    """Loads images of the requested data set, of the run's own, or synthetic images.
 
     Args:
       source: The exported model, with the run that it comes from.
@@ -171,7 +171,7 @@ def _all_probabilities(classifier: Classifier, crops: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _tensor_float_32_disabled() -> Iterator[None]:
-    """Keep TensorFlow from rounding to TF32 on GPUs while the block runs.
+    """Keeps TensorFlow from rounding to TF32 on GPUs while the block runs.
 
     TFLite and ONNX do not round: the difference would exceed that of the conversion.
     """

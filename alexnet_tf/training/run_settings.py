@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from alexnet_tf.data.sources import means_folder
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import STORAGE, expanded, printable
 from alexnet_tf.options import flag_name
@@ -187,6 +186,8 @@ def _check_recipe(given: str | Recipe, began: TrainOptions, recipe: Recipe) -> N
 
 def _absolute_dataset(dataset: str) -> str:
     """Returns a folder's absolute path, or a TFDS name as it is."""
+    from alexnet_tf.data.sources import means_folder  # which imports TensorFlow
+
     path = expanded(dataset)
     return str(path.resolve()) if means_folder(dataset) and path.exists() else dataset
 

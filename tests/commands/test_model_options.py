@@ -1,5 +1,6 @@
 """--run and --model of every command: which model is used, and what is printed about it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,15 @@ def test_predict_with_csv_prints_the_model_on_stderr(home, capsys):
     assert code == 0
     assert out.startswith("image,prediction")
     assert err.startswith("model: file.keras\n3 classes: cat, dog, emu\n")
+
+
+def test_predict_skips_an_empty_pattern_and_goes_on_with_the_others(home, capsys):
+    code, out, err = outcome("predict no*.jpg photos --model file.keras --top 1", capsys)
+    assert (code, err) == (1, "skipped no*.jpg: no image matches this pattern\n")
+    assert out.count("photos/") == 2
+    code, out, _ = outcome("predict photos none.png --model file.keras --json", capsys)
+    assert (code, len(json.loads(out)["images"])) == (1, 2)
+    assert json.loads(out)["damaged"] == [{"image": "none.png", "reason": "file not found"}]
 
 
 def test_class_names_of_a_large_model_are_cut_after_whole_names(capsys):

@@ -63,7 +63,7 @@ def test_augmentation_compares_the_augmentations_of_train_with_the_papers():
     experiment = get_experiment("augmentation")
     recipes = {each.name: experiment.recipe_for(each) for each in experiment.variants}
     crops = recipes["crops and flips"]
-    assert recipes["random-resized crops, flips"] == crops.replace(crop="random-resized")
+    assert recipes["random-resized, flips"] == crops.replace(crop="random-resized")
     assert recipes["crops, flips, color jitter"] == crops.replace(color_jitter=0.4)
 
 
