@@ -97,16 +97,17 @@ def command(
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
-    from alexnet_tf.console import ProgressReporter
+    from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.report.report import make_report
 
+    reporter = ProgressReporter()
     # Preparing a data set prints to stdout, where the result alone belongs.
     with contextlib.redirect_stdout(sys.stderr):
         report = make_report(
             folder,
             only=only,
             out=out,
-            progress=ProgressReporter().progress,
+            progress=reporter.progress,
             ten_crop=not no_ten_crop,
             data_dir=data_dir,
             split=split,
@@ -114,11 +115,9 @@ def command(
             image=image,
         )
     for name, reason in report.evaluation.skipped if report.evaluation else ():
-        click.echo(f"skipped {name}: {reason}", err=True)
+        reporter.warn(f"skipped {name}: {reason}")
     if as_json:
         echo_json(report.to_json())
-    elif report.page is not None:
-        click.echo(report.page)
     else:
-        for path in report.pictures.values():
-            click.echo(path)
+        for path in (report.page,) if report.page is not None else report.pictures.values():
+            Console().message(str(path))
