@@ -166,6 +166,7 @@ def test_no_command_shows_the_help(capsys):
         (["export", "--version", "0"], ("--version",)),
         (["predict"], ("IMAGE",)),
         (["predict", "no-such.jpg"], ("no-such.jpg",)),
+        (["predict", "\udcb9\udcb7.jpg"], ("Error: \\xb9\\xb7.jpg: file not found",)),
         (["predict", "nothing/*.jpg"], ("nothing/*.jpg",)),
         (["predict", "--top", "0", "README.md"], ("--top",)),
     ],
