@@ -126,14 +126,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         words = sys.argv[1:] if arguments is None else arguments
         again = shlex.join([*command_name().split(), *words])
-        click.echo(f"Stopped. Nothing is half-written; to start again: {again}", err=True)
+        click.echo(
+            printable(f"Stopped. Nothing is half-written; to start again: {again}"), err=True
+        )
         sys.exit(_STOPPED)
     except InputError as error:
         _fail(str(error))
     except TrainingError as error:
         _fail(str(error), _FAILED)
     except TrainingStopped as stopped:
-        click.echo(str(stopped), err=True)
+        click.echo("\n".join(map(printable, str(stopped).split("\n"))), err=True)
         sys.exit(_STOPPED)
     except BrokenPipeError:  # `summary | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -188,5 +190,5 @@ def describe(error: OSError) -> str:
 def _fail(message: str, code: int = _BAD_INPUT) -> None:
     """Prints one line on stderr and exits."""
     lines = (line.strip() for line in message.splitlines())  # names may hold several blanks
-    click.echo(f"Error: {' '.join(line for line in lines if line)}", err=True)
+    click.echo(printable(f"Error: {' '.join(line for line in lines if line)}"), err=True)
     sys.exit(code)

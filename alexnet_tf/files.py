@@ -76,29 +76,30 @@ def expanded(path: str | os.PathLike[str], option: str = "") -> Path:
 
 
 def check_utf8_path(path: str | os.PathLike[str], option: str) -> None:
-    """Checks that a path is UTF-8 text, which TensorFlow and TFDS need.
+    """Checks that a path is UTF-8 text, which TensorFlow, TFDS and a run's record need.
 
     Args:
       path: What the user gave.
       option: The option that takes it, for the message.
 
     Raises:
-      InputError: Its bytes are not UTF-8, as on Linux after unpacking a GBK archive.
+      InputError: Its bytes are not UTF-8, as on Linux after unpacking a GBK archive, or the
+        locale's encoding is another.
     """
     absolute = str(Path(path).absolute())
-    if not _is_utf8(absolute):
-        raise InputError(
-            f"{option} {printable(absolute)}: the bytes of this path are not UTF-8: rename it"
-        )
-
-
-def _is_utf8(text: str) -> bool:
-    """Returns whether a text has no surrogates, which stand for bytes that are not UTF-8."""
     try:
-        text.encode()
+        absolute.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        raise InputError(f"{option} {printable(absolute)}: {_utf8_remedy(absolute)}") from None
+
+
+def _utf8_remedy(path: str) -> str:
+    """Returns why a path is not UTF-8 text, and what to do."""
+    try:
+        path.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:
+        return "the bytes of this path are not UTF-8: rename it"
+    return "the encoding of the locale is not UTF-8: set LC_ALL=C.UTF-8"
 
 
 def check_picture_name(path: str | os.PathLike[str], option: str = "--picture") -> None:
@@ -117,6 +118,12 @@ def check_picture_name(path: str | os.PathLike[str], option: str = "--picture") 
         raise InputError(f"{option} {path}: the name must end in {', '.join(PICTURE_ENDINGS)}")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{option} {path}: folder {path.parent} not found")
+
+
+def is_writable(folder: str | os.PathLike[str]) -> bool:
+    """Returns whether files can be made in a folder, or in the one above if it does not exist."""
+    path = Path(folder).absolute()
+    return os.access(path if path.exists() else path.parent, os.W_OK | os.X_OK)
 
 
 @contextlib.contextmanager

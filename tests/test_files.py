@@ -109,3 +109,9 @@ def test_paths_that_are_not_utf_8_are_refused_by_name():
     files.check_utf8_path("\u72d7/run", "--out")
     with pytest.raises(InputError, match=r"--out .*/\\xb9\\xb7: .* not UTF-8"):
         files.check_utf8_path(os.fsdecode("\u72d7".encode("gbk")), "--out")
+    with pytest.raises(InputError, match=r"not UTF-8: rename it$"):
+        files.check_utf8_path("\ud800", "--out")
+    # In an ASCII locale Python reads every byte of a name in UTF-8 as a surrogate.
+    name = "\u72d7".encode().decode("ascii", "surrogateescape")
+    with pytest.raises(InputError, match=r"/\u72d7: .* locale is not UTF-8: set LC_ALL=C\.UTF-8$"):
+        files.check_utf8_path(name, "--out")

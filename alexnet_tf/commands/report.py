@@ -103,7 +103,7 @@ def command(
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
-    from alexnet_tf.console import ProgressReporter
+    from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.report.report import make_report
 
     reporter = ProgressReporter()
@@ -122,11 +122,9 @@ def command(
             image=image,
         )
     for name, reason in report.evaluation.skipped if report.evaluation else ():
-        click.echo(f"skipped {name}: {reason}", err=True)
+        reporter.warn(f"skipped {name}: {reason}")
     if as_json:
         echo_json(report.to_json())
-    elif report.page is not None:
-        click.echo(report.page)
     else:
-        for path in report.pictures.values():
-            click.echo(path)
+        for path in (report.page,) if report.page is not None else report.pictures.values():
+            Console().message(str(path))

@@ -10,7 +10,7 @@ import filelock
 
 from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import folder_bytes, format_megabytes
+from alexnet_tf.files import folder_bytes, format_megabytes, printable
 from alexnet_tf.runs import (
     CHECKPOINTS,
     LOCK,
@@ -146,10 +146,10 @@ def _remove(path: Path, is_confirmed: bool) -> None:
         raise InputError(f"--remove {path}: the run is being trained; stop it first") from None
     with lock:
         if not is_confirmed:
-            click.confirm(f"delete {path} ({size})?", abort=True, err=True)
+            click.confirm(f"delete {printable(str(path))} ({size})?", abort=True, err=True)
         # Hidden first: a deletion that is interrupted leaves no half of a run. The next one of the
         # same name removes what is left.
         hidden = path.with_name(f".{path.name}.deleting")
         shutil.rmtree(hidden, ignore_errors=True)
         shutil.rmtree(path.rename(hidden))
-    click.echo(f"deleted {path} ({size})")
+    click.echo(f"deleted {printable(str(path))} ({size})")

@@ -75,7 +75,8 @@ def command(image: str, **options: Any) -> None:
     """Finds the images nearest to one by the features of the last hidden layer.
 
     IMAGE is a file, or - for standard input. The features of the data set are computed once and
-    stored beside the model until the model or the data changes.
+    stored beside the model, or in the user's cache folder if that is read-only, until the model or
+    the data changes.
     """
     content = _read(image)
     source = open_model(options["run"], options["model"])

@@ -17,13 +17,13 @@ import tensorflow as tf
 from alexnet_tf.data.examples import Examples, FileExamples, fingerprint_of
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
-from alexnet_tf.data.scan import scan_images
+from alexnet_tf.data.scan import cache_folder, scan_images
 from alexnet_tf.data.sources import means_folder, open_dataset
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.evaluation.evaluate import PathLike, Progress
 from alexnet_tf.evaluation.image_files import find_images, is_image
-from alexnet_tf.files import expanded
+from alexnet_tf.files import expanded, is_writable
 from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.model.persistence import load_model
 
@@ -115,8 +115,9 @@ def open_index(
 ) -> FeatureIndex:
     """Opens the features of a data set; computes them if they are missing or outdated.
 
-    They are cached in `<model>.features/` beside the model, under a name that includes a checksum
-    of the model and of the data. Outdated ones are removed.
+    They are cached in `<model>.features/` beside the model, or in the user's cache folder if the
+    model's folder is read-only, under a name that includes a checksum of the model and of the data.
+    Outdated ones are removed.
 
     Args:
       model_path: The `.keras` file.
@@ -141,15 +142,16 @@ def open_index(
     checksum = fingerprint_of(np.fromfile(model_path, np.uint8))
     key = fingerprint_of(_VERSION, checksum, examples.fingerprint(), str(extractor.resize_pixels))
     prefix = _folder_prefix(name, split)
-    root = model_path.with_suffix(".features")
-    folder = root / f"{prefix}-{key}"
-    if (folder / _RETRY).exists():
-        shutil.rmtree(folder)
-    if not folder.is_dir():
-        root.mkdir(exist_ok=True)
+    folder = model_path.with_suffix(".features") / f"{prefix}-{key}"
+    if not _is_complete(folder) and not is_writable(folder.parent):
+        model_key = fingerprint_of(str(model_path.resolve()))[:8]
+        folder = cache_folder() / "features" / f"{model_path.stem}-{model_key}" / folder.name
+    if not _is_complete(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with _atomic_folder(folder) as temporary:
             _compute(extractor, examples, split, temporary, on_progress)
-        for old in root.glob(f"{prefix}-*"):
+        for old in folder.parent.glob(f"{prefix}-*"):
             if old != folder:
                 shutil.rmtree(old)
     try:
@@ -160,6 +162,11 @@ def open_index(
     if len(good) < len(examples):
         examples = examples.subset(good)
     return FeatureIndex(features, examples, class_names, name, split, folder)
+
+
+def _is_complete(folder: Path) -> bool:
+    """Return whether features of all images are in a folder."""
+    return folder.is_dir() and not (folder / _RETRY).exists()
 
 
 def _compute(

@@ -10,7 +10,13 @@ from typing import Any
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.metrics import Evaluation
 from alexnet_tf.figures.canvas import DARK, LIGHT, data_uri, png_bytes, save_figure
-from alexnet_tf.files import PICTURE_ENDINGS, check_local_path, write_text
+from alexnet_tf.files import (
+    PICTURE_ENDINGS,
+    check_local_path,
+    is_writable,
+    printable,
+    write_text,
+)
 from alexnet_tf.report.data import ProgressFactory, ReportData
 from alexnet_tf.report.figures import FIGURES
 from alexnet_tf.report.page import Chart, render_page
@@ -102,14 +108,21 @@ def check_out(run: Path, out: str | Path | None, only: Sequence[str]) -> Path:
     """Returns the path of the page, or with one name in `only`, of the picture.
 
     Raises:
-      InputError: The path's suffix is wrong, or its folder does not exist.
+      InputError: The path's suffix is wrong, or its folder does not exist or is read-only.
     """
     if out is None:
+        if not is_writable(run):
+            raise InputError(
+                f"{printable(str(run))} is read-only: name the page, or the picture of "
+                "--only, with --out"
+            )
         return run / REPORT
     check_local_path(out, "--out")
     out = Path(out)
     if not out.absolute().parent.is_dir():
         raise InputError(f"--out {out}: folder {out.parent} not found")
+    if not is_writable(out.absolute().parent):
+        raise InputError(f"--out {out}: folder {out.parent} is read-only")
     if only and len(set(only)) == 1:
         if out.suffix.lower() not in PICTURE_ENDINGS:
             raise InputError(f"--out {out}: the name must end in {', '.join(PICTURE_ENDINGS)}")

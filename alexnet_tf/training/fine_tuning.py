@@ -10,10 +10,11 @@ import numpy as np
 from alexnet_tf.data.classes import match_classes
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.evaluation.classifiers import resized_pixels
+from alexnet_tf.files import check_utf8_path
 from alexnet_tf.model.inspection import class_names, network_of
 from alexnet_tf.model.persistence import copy_weights, load_model
 from alexnet_tf.runs import model_file
-from alexnet_tf.training.run_settings import RunSettings, check_unicode
+from alexnet_tf.training.run_settings import RunSettings
 
 # A new classifier has the recipe's learning rate, and the trained layers have a tenth of it.
 _CLASSIFIER_FACTOR = 10.0
@@ -38,7 +39,7 @@ class StartingWeights:
                 f"--weights {given} is not a .keras file or a run folder: convert other formats "
                 "with import-weights"
             )
-        check_unicode("--weights", str(self.path.absolute()))
+        check_utf8_path(self.path.absolute(), "--weights")
         self._model: keras.Model = load_model(self.path)
 
     def settings(self, given: RunSettings) -> RunSettings:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import STORAGE, expanded, printable
+from alexnet_tf.files import STORAGE, check_utf8_path, expanded
 from alexnet_tf.options import flag_name
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.run_record import RunRecord
@@ -82,7 +82,7 @@ def resolved_options(options: TrainOptions) -> TrainOptions:
         changes["weights"] = str(expanded(options.weights).absolute())
     for name in ("dataset", "data_dir", "weights"):
         if changes.get(name) is not None:
-            check_unicode(flag_name(name), changes[name])
+            check_utf8_path(changes[name], flag_name(name))
     return options.replace(**changes)
 
 
@@ -203,13 +203,3 @@ def _absolute_data_dir(data_dir: str) -> str:
         return data_dir
     # `Path.resolve` fails for a link to itself.
     return os.path.realpath(expanded(data_dir, "--data-dir"))
-
-
-def check_unicode(option: str, path: str) -> None:
-    """Raises InputError for a path that the run's record, which is UTF-8, cannot hold."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise InputError(
-            f"{option} {printable(path)}: the path is not UTF-8 and cannot be recorded: rename it"
-        ) from None

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -192,6 +193,26 @@ def test_interrupted_computation_leaves_nothing_and_restarts(
         (root / f".colored.{number}.writing").mkdir()
     open_index(small_model_file, colored, extractor=extractor)
     assert [path.name[0] for path in root.iterdir()] == ["c"]
+
+
+def test_features_of_a_read_only_model_are_in_the_cache_of_the_user(
+    extractor, small_model_file, colored, tmp_path, monkeypatch
+):
+    beside = open_index(small_model_file, colored, extractor=extractor)
+    away = small_model_file.parent / "away"
+    # As of a read-only mount: root, too, must not write there.
+    places = (small_model_file.parent, small_model_file.with_suffix(".features"))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in places)
+    assert open_index(small_model_file, colored, extractor=extractor).folder == beside.folder
+    beside.folder.parent.rename(away)
+    index = open_index(small_model_file, colored, extractor=extractor)
+    assert index.folder.is_relative_to(tmp_path / "cache" / "alexnet_tf" / "features")
+    assert not small_model_file.with_suffix(".features").exists()
+    np.testing.assert_array_equal(
+        index.features, np.load(away / index.folder.name / "features.npy")
+    )
+    monkeypatch.setattr(features, "_compute", None)  # not computed again
+    assert open_index(small_model_file, colored, extractor=extractor).folder == index.folder
 
 
 def test_folder_that_a_running_process_writes_is_kept(extractor, small_model_file, colored):

@@ -209,6 +209,23 @@ def test_image_name_that_is_not_utf_8_is_escaped(home, tmp_path):
     assert r"caf\xe9.png" in out.read_text(encoding="utf-8")
 
 
+def test_read_only_run_needs_out_for_its_report(home, tmp_path, monkeypatch):
+    run = home / "run"
+    before = sorted(run.rglob("*"))
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK or Path(path) != run)
+    for words in ((), ("--only", "kernels"), ("--out", run / "page.html")):
+        code, _, err = command("report", "--run", run, *words)
+        assert (code, err.count("\n"), "is read-only" in err, "--out" in err) == (2, 1, True, True)
+    # A folder whose name is not UTF-8 is printed with escapes.
+    folder = tmp_path / os.fsdecode(b"\xb9\xb7")
+    folder.mkdir()
+    out = folder / "kernels.png"
+    code, stdout, err = command("report", "--run", run, "--only", "kernels", "--out", out)
+    assert (code, err) == (0, "")
+    assert stdout == f"{tmp_path}/\\xb9\\xb7/kernels.png\n"
+    assert out.is_file() and sorted(run.rglob("*")) == before
+
+
 def test_no_picture_is_written_if_one_has_no_data(home, tmp_path, monkeypatch):
     run = shutil.copytree(home / "run", tmp_path / "run")
     shutil.rmtree(run / "pictures", ignore_errors=True)
