@@ -6,7 +6,7 @@ The names below are loaded when first used: importing the package imports no Ten
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 PUBLIC_NAMES = {
     "GroupedConv2D": "alexnet_tf.model.layers",

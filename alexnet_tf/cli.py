@@ -22,7 +22,7 @@ from alexnet_tf.system import command_name, missing_dependency, restart_with_hug
 
 try:
     import click
-except ModuleNotFoundError as error:
+except ImportError as error:
     print(f"Error: {missing_dependency(error)}", file=sys.stderr)
     sys.exit(2)
 
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{printable(error.object)}: this name cannot be encoded as {error.encoding}: rename "
             "it, or set a UTF-8 locale (LC_ALL=C.UTF-8)"
         )
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         message = missing_dependency(error)
         if message is None:
             raise

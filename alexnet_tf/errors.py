@@ -6,6 +6,12 @@ class InputError(ValueError):
 
     Whoever raises it leaves nothing half-written. Every other error that escapes is a bug of this
     package and keeps its traceback.
+
+    Examples:
+      >>> an.get_recipe("vgg")
+      Traceback (most recent call last):
+        ...
+      alexnet_tf.errors.InputError: unknown recipe 'vgg': choose one of shapes, paper, ...
     """
 
 

@@ -14,7 +14,11 @@ from alexnet_tf.errors import InputError
 
 PICTURE_ENDINGS = (".png", ".pdf", ".svg")
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-NO_ADDRESSES = "addresses (gs://, s3://, https:// ...) are not supported: give a local path"
+STORAGE = ("gs://", "s3://")  # addresses that --data-dir takes
+NO_ADDRESSES = (
+    "addresses (gs://, s3://, https:// ...) are not supported here: give a local path; --data-dir "
+    "alone also takes gs:// and s3://"
+)
 _CHECKSUM = "sha256"
 _BLANK = "0" * 64  # stands in place of the checksum while it is computed
 # `Path` makes gs:/bucket of gs://bucket, and Databricks writes dbfs:/folder.
@@ -27,7 +31,7 @@ class DamagedFileError(ValueError):
 
 
 def is_image(name: str) -> bool:
-    """Return whether a file has an image extension and is not hidden."""
+    """Returns whether a file has an image extension and is not hidden."""
     base = Path(name).name
     return base.lower().endswith(IMAGE_EXTENSIONS) and not base.startswith(".")
 
@@ -144,7 +148,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.writing{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows flushes only files that are open for writing
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
@@ -158,7 +162,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes `text` atomically as UTF-8; bytes of file names that are not UTF-8 are escaped."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, "utf-8", "backslashreplace", newline="\n")  # also on Windows
 
 
 def to_json(value: Any, *, indent: int | None = None, encoding: str = "utf-8") -> str:

@@ -2,7 +2,7 @@
 
 The comment above a recipe has its command, the time that it took on two cores with bfloat16, and
 the result; docs/results.md has the conditions. Nobody here has trained a recipe on ImageNet: for
-these the comment has the published accuracy of the top-1 and top-5 guesses with the center crop.
+these the comment has the published top-1 and top-5 accuracy, with the center crop.
 """
 
 import dataclasses
@@ -213,8 +213,18 @@ _RECIPE_FOR_DATASET = {
 def get_recipe(name: str) -> Recipe:
     """Returns the recipe with the given name.
 
+    Args:
+      name: Such as "paper"; `alexnet-tf summary --help` lists all.
+
+    Returns:
+      The network, the augmentation and the schedule; immutable, `replace` returns a copy.
+
     Raises:
       InputError: The recipe does not exist.
+
+    Examples:
+      >>> an.get_recipe("paper").replace(epochs=30).epochs
+      30
     """
     return RECIPES[choose(name, tuple(RECIPES), "recipe")]
 

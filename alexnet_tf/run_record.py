@@ -34,7 +34,8 @@ class EpochRecord:
       training_top1_error: Likewise.
       training_top5_error: Likewise.
       images_per_second: Training speed.
-      waiting_fraction: Fraction of the training time spent waiting for input.
+      waiting_fraction: Fraction of the training time spent waiting for input; None on GPUs, which
+        compute meanwhile.
       seconds: Training time, without validation.
       validation_loss: On the center crops of the validation examples.
       validation_top1_error: Likewise.
@@ -50,7 +51,7 @@ class EpochRecord:
     training_top1_error: float
     training_top5_error: float
     images_per_second: float
-    waiting_fraction: float
+    waiting_fraction: float | None
     seconds: float
     validation_loss: float | None = None
     validation_top1_error: float | None = None

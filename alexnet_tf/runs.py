@@ -44,13 +44,14 @@ class ModelSource:
       path: The model: a .keras file, or an exported file or folder.
       run: The run folder, or None for a model without a run.
       record: The run's record, or None.
-      skipped: Newer runs without a model, passed over when the newest run was chosen.
+      notes: What the user should know about the choice: newer runs without a model, or an option
+        that was given what the other one takes.
     """
 
     path: Path
     run: Path | None = None
     record: RunRecord | None = None
-    skipped: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def dataset(self) -> str | None:
@@ -77,7 +78,7 @@ def open_model(
     """Finds the model that the user named: the only way from `--run` and `--model` to a file.
 
     Args:
-      run: A run folder.
+      run: A run folder, or a model file.
       model: A model file or exported folder, or a run folder. With neither: the newest run under
         saved_models/ that has a model.
 
@@ -90,9 +91,12 @@ def open_model(
     if named is None:
         return newest_model()
     path = Path(named)
+    if run is not None and path.is_file():
+        return ModelSource(path, notes=(f"--run {path} is a model file: used as --model",))
     if run is not None or is_run(path):
-        record = read_run(path)
-        return ModelSource(model_file(path), path, record)
+        record, file = read_run(path), model_file(path)
+        notes = (f"--model {path} is a run folder: used as --run",) if run is None else ()
+        return ModelSource(file, path, record, notes)
     if not path.exists():
         raise InputError(f"--model {path} not found")
     return ModelSource(path)
@@ -107,9 +111,11 @@ def newest_model(root: str | Path = SAVED_MODELS) -> ModelSource:
     folders = runs_by_age(root)
     for number, folder in enumerate(folders):
         if has_model(folder):
-            return ModelSource(
-                model_file(folder), folder, read_run(folder), tuple(folders[:number])
+            skipped = (
+                f"skipped {each}: it has no model yet (resume its training)"
+                for each in folders[:number]
             )
+            return ModelSource(model_file(folder), folder, read_run(folder), tuple(skipped))
     raise InputError(_no_run(Path(root), folders))
 
 

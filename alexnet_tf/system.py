@@ -5,17 +5,23 @@ systems have (transparent huge pages, processor affinity) has a fallback.
 """
 
 import contextlib
+import dataclasses
 import importlib
 import logging
 import os
+import signal
+import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from alexnet_tf.errors import InputError
 
+_PROCESSORS = Path("/proc/cpuinfo")
+_INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 _TUNABLES = "GLIBC_TUNABLES"
 _HUGE = "glibc.malloc.hugetlb=1"  # glibc 2.35: malloc requests transparent huge pages
 _HUGE_PAGE_SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -35,14 +41,18 @@ def command_name() -> str:
     return "alexnet-tf"
 
 
-def missing_dependency(error: ModuleNotFoundError) -> str | None:
+def missing_dependency(error: ImportError) -> str | None:
     """Returns what to do about a dependency that cannot be imported; None for our own modules."""
     name = (error.name or str(error)).split(".")[0]
     if name == "alexnet_tf":
         return None
+    problem = f"{name} is not installed for {sys.executable}"
+    if not isinstance(error, ModuleNotFoundError):  # a file is missing: installing was cancelled
+        reason = str(error).splitlines()[0]
+        problem = f"{error.name or 'a dependency'} cannot be imported ({reason})"
     return (
-        f"{name} is not installed for {sys.executable}: activate the environment in which you "
-        "installed alexnet-tf, or install it again: pip install -c constraints.txt -e ."
+        f"{problem}: activate the environment in which you installed alexnet-tf, or install it "
+        "again: pip install -c constraints.txt -e ."
     )
 
 
@@ -54,6 +64,41 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Processor:
+    """The processor of this machine.
+
+    Attributes:
+      name: Its model, as the system names it.
+      instruction_sets: Those that decide the speed of a network, such as "amx_bf16"; only Linux
+        lists them.
+      cores: Cores that this process may use, which is the number of threads.
+    """
+
+    name: str
+    instruction_sets: tuple[str, ...]
+    cores: int
+
+    def __str__(self) -> str:
+        known = ", ".join(self.instruction_sets) or "instruction sets unknown"
+        return f"{self.name}: {self.cores} core{'s' * (self.cores != 1)} used; {known}"
+
+
+def processor() -> Processor:
+    """Returns the processor of this machine."""
+    import platform
+
+    try:
+        text = _PROCESSORS.read_text(encoding="ascii", errors="replace")
+    except OSError:  # not on macOS or Windows
+        text = ""
+    pairs = (line.partition(":") for line in text.splitlines())
+    lines = {key.strip(): value.strip() for key, _, value in pairs}
+    name = lines.get("model name") or platform.processor() or platform.machine()
+    flags = lines.get("flags", "").split()
+    return Processor(name, tuple(f for f in _INSTRUCTION_SETS if f in flags), available_cores())
+
+
 def peak_memory_bytes() -> int | None:
     """Returns the peak memory of this process; None where the system does not report it."""
     try:
@@ -62,6 +107,33 @@ def peak_memory_bytes() -> int | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@contextlib.contextmanager
+def signals_noticed(numbers: Collection[int], on_signal: Callable[[], None]) -> Iterator[None]:
+    """Calls `on_signal` from a thread immediately at the first signal while the block runs.
+
+    Python's handlers wait until a call into TensorFlow returns: seconds, with a large network.
+    """
+    receiving, sending = socket.socketpair()
+    sending.setblocking(False)
+
+    def wait() -> None:
+        while (received := receiving.recv(1)) and received[0] not in numbers:
+            pass
+        if received:
+            on_signal()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    previous = signal.set_wakeup_fd(sending.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous)
+        sending.close()
+        thread.join()
+        receiving.close()
 
 
 def huge_page_environment() -> dict[str, str]:
@@ -110,7 +182,7 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except ModuleNotFoundError:  # the error itself says all that matters
+        except ImportError:  # the error itself says all that matters
             raise
         except BaseException:
             os.dup2(saved, 2)
@@ -126,7 +198,8 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
     """Imports TensorFlow and Keras, and runs the first operation, without their log lines.
 
     TensorFlow's errors are raised as exceptions all the same; its C++ log stays off unless the user
-    has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries are not shown.
+    has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries are not shown. GPU
+    memory is allocated only when needed, so that `evaluate` runs beside a training on one GPU.
 
     Args:
       start_devices: Whether to run the first operation. Pass False if `tf.distribute` strategies
@@ -135,6 +208,7 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     with quiet_stderr():
         import keras  # noqa: F401
         import tensorflow as tf

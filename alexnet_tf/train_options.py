@@ -14,6 +14,7 @@ from alexnet_tf.settings import Recipe
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 STRATEGIES = ("auto", "single", "mirrored", "multiworker")
 PARALLELISMS = ("data", "towers")
+KERNELS = ("auto", "native", "xla")
 CLASS_WEIGHTS = ("none", "balanced")
 LEARNING_RATE_SCALINGS = ("none", "linear")
 _HELD_OUT_FRACTION = 0.1  # of train, where an option needs a validation split
@@ -25,6 +26,10 @@ class TrainOptions(RecipeOptions):
 
     Every field is an option of `alexnet-tf train` (with dashes for underscores) and a keyword of
     `alexnet_tf.train`. The metadata of a field holds its `OptionInfo`.
+
+    Examples:
+      >>> an.TrainOptions(epochs=3, optimizer="adamw").given()
+      {'epochs': 3, 'optimizer': 'adamw'}
     """
 
     dataset: str | None = option(
@@ -35,7 +40,8 @@ class TrainOptions(RecipeOptions):
         metavar="NAME|PATH",
     )
     data_dir: str | None = option(
-        "Folder of prepared TFDS data sets; a missing set is downloaded into it.",
+        "Folder of prepared TFDS data sets, also gs:// or s3://; a set that is missing in a local "
+        "one is downloaded into it.",
         default="TFDS's own, ~/tensorflow_datasets",
         example="/data/tfds",
         scope="process",
@@ -79,6 +85,19 @@ class TrainOptions(RecipeOptions):
         default="auto: bfloat16, or else float16, where the hardware is faster in it",
         example="float32",
         choices=PRECISIONS,
+        metavar="NAME",
+    )
+    deterministic: bool = flag(
+        "On GPUs: the same results bit for bit each time, after a resume, too; slower. On a CPU "
+        "they are the same anyway."
+    )
+    kernels: str | None = option(
+        "native: TensorFlow's own, on GPUs cuDNN's; or xla: also functions compiled by XLA, which "
+        "are reported to fail on several GPUs.",
+        default="auto: native on GPUs, xla on CPUs",
+        example="xla",
+        scope="process",
+        choices=KERNELS,
         metavar="NAME",
     )
     strategy: str | None = option(

@@ -39,9 +39,12 @@ def ours(precision: str, batch_size: int) -> Step:
 _WRITE_TFLITE = """
 import sys
 from pathlib import Path
+import numpy as np
 import alexnet_tf as an
 from alexnet_tf.export.tflite import to_tflite
-Path(sys.argv[2]).write_bytes(to_tflite(an.build_model("paper"), sys.argv[1]))
+noise = np.random.default_rng(1).uniform(0, 255, (8, 224, 224, 3)).astype("float32")
+calibration = noise if sys.argv[1] == "int8" else None
+Path(sys.argv[2]).write_bytes(to_tflite(an.build_model("paper"), sys.argv[1], calibration))
 """
 
 
@@ -92,24 +95,48 @@ def onnx_file(batch_size: int) -> Iterator[str]:
         yield str(path)
 
 
-def onnx_runtime(batch_size: int) -> Step:
-    """Loads the ONNX file with ONNX Runtime, in float32."""
+def onnx_runtime(quantize: bool, batch_size: int) -> Step:
+    """Loads the ONNX file with ONNX Runtime, in float32 or quantized dynamically to int8."""
     import onnxruntime
 
     with onnx_file(batch_size) as path:
+        if quantize:
+            from onnxruntime.quantization import QuantType, quantize_dynamic
+
+            # Only the fully connected layers: its dynamic convolutions are many times slower.
+            quantized = str(Path(path).with_name("int8.onnx"))
+            quantize_dynamic(
+                path,
+                quantized,
+                op_types_to_quantize=["Gemm", "MatMul"],
+                weight_type=QuantType.QInt8,
+            )
+            path = quantized
         session = onnxruntime.InferenceSession(path)
     feed = {session.get_inputs()[0].name: images(batch_size).transpose(0, 3, 1, 2).copy()}
     return lambda: session.run(None, feed)
+
+
+def quantized_by_nncf(network: object, batch_size: int) -> object:
+    """Returns an OpenVINO model with weights and activations in int8, calibrated on noise."""
+    import nncf
+
+    noise = [images(batch_size).transpose(0, 3, 1, 2).copy()] * 4
+    return nncf.quantize(network, nncf.Dataset(noise), subset_size=len(noise))
 
 
 def openvino(precision: str, batch_size: int) -> Step:
     """Loads the ONNX file with OpenVINO."""
     import openvino
 
+    core = openvino.Core()
     hints = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}
     hints["PERFORMANCE_HINT"] = "LATENCY"
     with onnx_file(batch_size) as path:
-        model = openvino.Core().compile_model(path, "CPU", hints)
+        network = core.read_model(path)
+        if precision == "int8":
+            network = quantized_by_nncf(network, batch_size)
+        model = core.compile_model(network, "CPU", hints)
     x = images(batch_size).transpose(0, 3, 1, 2).copy()
     request = model.create_infer_request()
     return lambda: request.infer([x])
@@ -120,13 +147,16 @@ CONTENDERS: dict[str, Callable[[int], Step]] = {
     "ours float32": lambda b: ours("float32", b),
     "our TFLite float32": lambda b: tflite("none", b),
     "our TFLite dynamic int8": lambda b: tflite("dynamic", b),
+    "our TFLite int8": lambda b: tflite("int8", b),
     "PyTorch eager float32": lambda b: pytorch("float32", False, b),
     "PyTorch eager bfloat16": lambda b: pytorch("bfloat16", False, b),
     "PyTorch compiled float32": lambda b: pytorch("float32", True, b),
     "PyTorch compiled bfloat16": lambda b: pytorch("bfloat16", True, b),
     "OpenVINO float32": lambda b: openvino("float32", b),
     "OpenVINO bfloat16": lambda b: openvino("bfloat16", b),
-    "ONNX Runtime float32": onnx_runtime,
+    "OpenVINO int8": lambda b: openvino("int8", b),
+    "ONNX Runtime float32": lambda b: onnx_runtime(False, b),
+    "ONNX Runtime dynamic int8": lambda b: onnx_runtime(True, b),
 }
 
 
@@ -162,8 +192,9 @@ def ratios(speeds: dict[str, float], batch_size: int) -> dict[str, float]:
     ours = [speed for name, speed in speeds.items() if name.startswith("our")]
     kinds = {
         "best_pytorch": "PyTorch",
-        "openvino_bfloat16": "OpenVINO bfloat16",
-        "openvino_or_onnx_runtime": ("OpenVINO", "ONNX"),
+        "best_openvino": "OpenVINO",
+        "best_onnx_runtime": "ONNX",
+        "best_of_all": ("PyTorch", "OpenVINO", "ONNX"),
     }
     found = {}
     for key, start in kinds.items():

@@ -17,7 +17,7 @@ import numpy as np
 
 @contextlib.contextmanager
 def _discard_stderr() -> Iterator[None]:
-    """Discard what is written to file descriptor 2, by C++ code too, while the block runs."""
+    """Discards what is written to file descriptor 2, by C++ code too, while the block runs."""
     sys.stderr.flush()
     original = os.dup(2)
     with Path(os.devnull).open("w") as null:
@@ -45,7 +45,7 @@ def predict_request(
     version: int | None = None,
     signature: str = "serving_default",
 ) -> predict_pb2.PredictRequest:
-    """Return a request for JPEG, PNG, WebP, GIF or BMP files; at most max_batch_size."""
+    """Returns a request for JPEG, PNG, WebP, GIF or BMP files; at most max_batch_size."""
     message = predict_pb2.PredictRequest()
     message.model_spec.name = model
     message.model_spec.signature_name = signature
@@ -64,7 +64,7 @@ def predict(
     signature: str = "serving_default",
     timeout_seconds: float = 30,
 ) -> dict[str, np.ndarray]:
-    """Send images and return the server's outputs by name, one row per image.
+    """Sends images and returns the server's outputs by name, one row per image.
 
     Raises:
       grpc.RpcError: The server cannot be reached, or returned an error.
@@ -79,7 +79,7 @@ def predict(
 
 
 def main() -> None:
-    """Classify the files of the command line and print the top 5 classes of each."""
+    """Classifies the files of the command line and prints the top 5 classes of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--server", default="127.0.0.1:8500")

@@ -18,7 +18,7 @@ PHOTO_SHAPE = (480, 640, 3)
 
 
 def print_peak(stage: str) -> None:
-    """Print the peak resident memory of this process since its start."""
+    """Prints the peak resident memory of this process since its start."""
     # Not ru_maxrss, which starts at the peak of the process that started this one.
     lines = Path("/proc/self/status").read_text().splitlines()
     kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
@@ -26,7 +26,7 @@ def print_peak(stage: str) -> None:
 
 
 def main() -> None:
-    """Load the model, run requests of increasing size, and print the peak after each."""
+    """Loads the model, runs requests of increasing size, and prints the peak after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="folder of a version, which contains saved_model.pb")
     parser.add_argument(

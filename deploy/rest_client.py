@@ -19,7 +19,7 @@ SIGNATURES = ("serving_default", "ten_crop", "features")
 
 
 def request_body(images: Sequence[bytes], signature: str = "serving_default") -> dict[str, Any]:
-    """Return the JSON body of a request: each file as {"b64": ...}.
+    """Returns the JSON body of a request: each file as {"b64": ...}.
 
     Args:
       images: JPEG, PNG, WebP, GIF or BMP files; at most the server's max_batch_size.
@@ -38,7 +38,7 @@ def predict(
     signature: str = "serving_default",
     timeout_seconds: float = 30,
 ) -> dict[str, Any]:
-    """Send images and return the server's outputs by name, one row per image.
+    """Sends images and returns the server's outputs by name, one row per image.
 
     Raises:
       RuntimeError: The server returned an error, which the message contains, or is not TF Serving.
@@ -64,7 +64,7 @@ def predict(
 
 
 def main() -> None:
-    """Classify the files of the command line and print the top 5 classes of each."""
+    """Classifies the files of the command line and prints the top 5 classes of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--url", default="http://127.0.0.1:8501")

@@ -71,6 +71,25 @@ def test_text_with_names_that_are_not_utf_8_is_written_escaped(tmp_path):
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == r"caf\udce9"
 
 
+def test_text_has_the_same_line_ends_on_every_system(tmp_path, monkeypatch):
+    write = Path.write_text
+
+    def write_as_windows_does(path, text, encoding=None, errors=None, newline=None):
+        return write(path, text, encoding, errors, "\r\n" if newline is None else newline)
+
+    monkeypatch.setattr(Path, "write_text", write_as_windows_does)
+    files.write_sealed_json(tmp_path / "run.json", {"epochs": 1})
+    assert files.read_sealed_json(tmp_path / "run.json") == {"epochs": 1}
+
+
+def test_atomic_path_flushes_a_file_that_is_open_for_writing(tmp_path, monkeypatch):
+    flushed = []
+    # Writing nothing fails if the file is open for reading only, as flushing does on Windows.
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(os.write(file, b"")))
+    files.write_text(tmp_path / "a.txt", "a")
+    assert flushed == [0]
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from alexnet_tf import __version__, paper
 from alexnet_tf.network_settings import ACTIVATIONS, NORMS, POOLINGS
@@ -53,6 +54,16 @@ def test_both_readmes_have_the_same_commands_and_numbers():
 def test_changelog_has_the_version_and_what_is_unreleased():
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     assert headings[:2] == ["Unreleased", __version__]
+
+
+def test_citation_and_images_of_kubernetes_name_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == __version__
+    for name in ("tfjob.yaml", "training-job.yaml"):
+        images = re.findall(
+            r"image: \S+/alexnet-tf:(\S+)", (ROOT / "deploy" / name).read_text("utf-8")
+        )
+        assert images == [__version__]
 
 
 PAGES = [
@@ -130,7 +141,7 @@ KERNELS = [convolution.filters for convolution in CONVOLUTIONS]
 
 
 def pooled(pixels):
-    """Complete windows of the paper's pooling."""
+    """Completes windows of the paper's pooling."""
     return (pixels - paper.POOL_SIZE) // paper.POOL_STRIDE + 1
 
 

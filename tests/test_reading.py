@@ -89,10 +89,7 @@ MEASURED = {
     "§4.1": [
         images("ten-crop"),
         *(percent("ten-crop", "center crop", f"{kind}_crop_error") for kind in ("center", "ten")),
-        *(
-            percent("augmentation", v)
-            for v in ("none", "crops and flips", "crops, flips, lighting")
-        ),
+        *(percent("augmentation", v.name) for v in EXPERIMENTS["augmentation"].variants),
     ],
     "§4.2": [
         images("dropout"),

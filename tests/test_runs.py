@@ -32,7 +32,8 @@ def test_the_newest_model_passes_over_runs_without_one(tmp_path):
     older = write(tmp_path / "older", started="2026-01-01T00:00:00+00:00")
     newer = write(tmp_path / "newer", model=False, started="2026-01-02T00:00:00+00:00")
     source = runs.newest_model(tmp_path)
-    assert (source.path, source.run, source.skipped) == (older / runs.BEST, older, (newer,))
+    assert (source.path, source.run) == (older / runs.BEST, older)
+    assert source.notes == (f"skipped {newer}: it has no model yet (resume its training)",)
     (older / runs.BEST).unlink()
     with pytest.raises(InputError, match=r"has a model yet: the newest, .*newer.*--resume"):
         runs.newest_model(tmp_path)
@@ -43,10 +44,18 @@ def test_the_newest_model_passes_over_runs_without_one(tmp_path):
 def test_a_model_is_opened_by_run_or_by_file(tmp_path):
     folder = write(tmp_path / "run")
     by_run, by_folder = runs.open_model(run=folder), runs.open_model(model=folder)
-    assert by_run == by_folder
+    assert (by_run.path, by_run.run, by_run.record) == (by_folder.path, folder, by_folder.record)
     assert (by_run.dataset, by_run.data_dir, by_run.split) == ("shapes", None, "validation")
     by_file = runs.open_model(model=folder / runs.BEST)
     assert (by_file.path, by_file.record) == (folder / runs.BEST, None)
+    file = runs.open_model(run=folder / runs.BEST)
+    assert (file.path, file.run) == (folder / runs.BEST, None)
+    assert [source.notes for source in (by_run, by_file, by_folder, file)] == [
+        (),
+        (),
+        (f"--model {folder} is a run folder: used as --run",),
+        (f"--run {folder / runs.BEST} is a model file: used as --model",),
+    ]
     with pytest.raises(InputError, match="--run and --model name two models"):
         runs.open_model(run=folder, model=folder)
     with pytest.raises(InputError, match=r"--model .*none\.keras not found"):

@@ -33,7 +33,7 @@ _IMAGE = re.compile(r"(<img src=\")([^\":]+)")
 _PYTHON_HEAD = """# Python reference
 
 `import alexnet_tf as an` gives these names. They are loaded when first used: the import itself does
-not import TensorFlow.
+not import TensorFlow. Examples also use `import numpy as np`.
 """
 
 

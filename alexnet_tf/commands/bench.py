@@ -69,8 +69,8 @@ def command(
     from alexnet_tf.console import Console
     from alexnet_tf.training.devices import configure_devices
 
-    resolved = configure_devices("single", precision=precision or "auto").precision
-    benchmark = run_benchmark(chosen, sizes, resolved, rounds or 5)
+    devices = configure_devices("single", precision=precision or "auto")
+    benchmark = run_benchmark(chosen, sizes, devices.precision, rounds or 5, devices.kernels)
     if picture is not None:
         draw_layers(benchmark, Path(picture))
     if as_json:

@@ -9,6 +9,7 @@ import click
 from alexnet_tf.commands.options import (
     DataSetName,
     UserPath,
+    data_dir_option,
     echo_json,
     json_option,
     option,
@@ -27,12 +28,10 @@ Examples:
 
 @click.command(epilog=_EXAMPLES, short_help="Summarize a data set.")
 @click.argument("dataset", type=DataSetName())
-@option(
-    "--data-dir",
-    "Folder of prepared TFDS data sets; a missing data set is downloaded into it.",
+@data_dir_option(
+    "Folder of prepared TFDS data sets, also gs:// or s3://; a set that is missing in a local one "
+    "is downloaded into it.",
     default="TFDS's own, ~/tensorflow_datasets",
-    example="/data/tfds",
-    type=UserPath(file_okay=False),
 )
 @recipe_option("the data set's own, or photos")
 @option(
@@ -101,7 +100,7 @@ def command(
 
 
 def _show(values: dict[str, Any]) -> None:
-    """Print the summary of a data set."""
+    """Prints the summary of a data set."""
     from alexnet_tf.console import Column, Console
 
     console = Console()

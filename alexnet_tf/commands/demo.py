@@ -58,7 +58,7 @@ def command(
     port: int | None,
     **others: str | None,
 ) -> None:
-    """Open a local web page that shows predictions for images from files or the webcam: the most
+    """Opens a local web page that shows predictions for images from files or the webcam: the most
     probable classes, the kernels of conv1 with the largest activations, and similar images.
 
     Images are deleted after an hour, and nothing is sent anywhere. Ctrl-C stops the server and
@@ -86,7 +86,7 @@ def command(
     if host not in _LOOPBACK:
         reporter.warn(f"listening on {host}: everyone who can reach it can use the page")
     with served(build_page(predictor), host, port) as url:
-        report_model(source, reporter, reporter)
+        report_model(source, predictor.class_names, reporter, reporter)
         click.echo(url)
         reporter.message("Ctrl-C stops it.")
         wait()

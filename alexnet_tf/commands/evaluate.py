@@ -10,23 +10,22 @@ import click
 
 from alexnet_tf.commands.options import (
     DataSetName,
-    UserPath,
     crops_option,
     csv_option,
     csv_target,
     data_dir_option,
     echo_json,
     json_option,
+    model_option,
     option,
+    report_notes,
     run_option,
     split_option,
 )
 from alexnet_tf.runs import (
     has_seeds,
     is_run,
-    newest_run,
     open_model,
-    read_run,
     read_seeds,
     seed_folder,
 )
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from alexnet_tf.console import Console
     from alexnet_tf.evaluation.ensemble import EnsembleEvaluation
     from alexnet_tf.evaluation.metrics import ClassReport, Errors, Evaluation
+    from alexnet_tf.runs import ModelSource
 
 _SHOWN_CLASSES = 20
 
@@ -55,13 +55,10 @@ Examples:
     " averages their predictions.",
     multiple=True,
 )
-@option(
-    "--model",
+@model_option(
     "A .keras, .tflite or .onnx file or a SavedModel's folder, instead of a run or in addition to "
     "it; without a run it needs --dataset.",
-    default="the run's best",
     example="saved_models/serving/alexnet.tflite",
-    type=UserPath(),
     multiple=True,
 )
 @option(
@@ -108,15 +105,12 @@ def command(
     csv: str | None,
     as_json: bool,
 ) -> None:
-    """Evaluate a trained network: top-1 and top-5 error, with the counts behind them.
+    """Evaluates a trained network: top-1 and top-5 error, with the counts behind them.
 
     Without options: the newest run under saved_models/ on its own validation split.
     """
-    members = [*run, *model] or [str(newest_run())]
-    for folder in run or members[: not model]:
-        _check_run(folder)  # before TensorFlow loads
-    for path in model:
-        open_model(model=path)
+    sources = _sources(run, model)  # before TensorFlow loads
+    members = [*run, *model] or [str(sources[0].run)]
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
@@ -135,6 +129,8 @@ def command(
     }
     result: EnsembleEvaluation | Evaluation
     reporter, console = ProgressReporter(), Console(stderr=csv == "-")
+    for source in sources:
+        report_notes(source, reporter)
     with (
         # Preparing a data set prints to stdout, where only the result belongs.
         contextlib.redirect_stdout(sys.stderr),
@@ -144,9 +140,7 @@ def command(
             result = evaluate_ensemble(members, on_progress=on_progress, **options)
             overall = result.ensemble
         else:
-            (member,) = members
-            source: dict[str, Any] = {"model": member} if model else {"run": member}
-            result = overall = evaluate(**source, on_progress=on_progress, **options)
+            result = overall = evaluate(model=members[0], on_progress=on_progress, **options)
     for name, reason in overall.skipped:
         reporter.warn(f"skipped {name}: {reason}")
     if as_json:
@@ -166,21 +160,28 @@ def command(
 
 
 def _is_seed_series(folder: str) -> bool:
-    """Return whether a folder holds the runs of `train --seeds`, and is not a run itself."""
+    """Returns whether a folder holds the runs of `train --seeds`, and is not a run itself."""
     return has_seeds(folder) and not is_run(Path(folder))
 
 
-def _check_run(folder: str) -> None:
-    """Raise an InputError if a folder is neither a run nor holds those of `train --seeds`."""
-    if not _is_seed_series(folder):
-        read_run(folder)
-        return
-    for seed in read_seeds(folder)["seeds"]:
-        read_run(seed_folder(folder, seed))
+def _sources(run: Sequence[str], model: Sequence[str]) -> "list[ModelSource]":
+    """Returns the models to evaluate: the newest run's if none is named.
+
+    Raises:
+      InputError: A folder is neither a run nor holds those of `train --seeds`, or has no model.
+    """
+    sources = []
+    for folder in run:
+        is_series = _is_seed_series(folder)
+        seeds = read_seeds(folder)["seeds"] if is_series else ()
+        members = [seed_folder(folder, seed) for seed in seeds] if is_series else [folder]
+        sources += [open_model(run=member) for member in members]
+    sources += [open_model(model=path) for path in model]
+    return sources or [open_model()]
 
 
 def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
-    """Print a table per kind of crop: each network, the ensemble, and its gain."""
+    """Prints a table per kind of crop: each network, the ensemble, and its gain."""
     from alexnet_tf.console import Column
 
     for crop in found.crops:
@@ -192,11 +193,14 @@ def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:
         rows.append(_gains("gain over mean", top1.over_mean, top5.over_mean))
         title = {"center_crop": "center crop", "ten_crop": "ten crops"}[crop]
         numbers = [Column(name, is_number=True) for name in ("top-1 error", "top-5 error", "loss")]
+        if not found.ensemble.has_top5:
+            del numbers[1]
+            rows = [row and [*row[:2], *row[3:]] for row in rows]
         console.table([title, *numbers], rows)
 
 
 def _row(name: str, errors: "Errors") -> list[str]:
-    """Return the row of one network."""
+    """Returns the row of one network."""
     return [
         name,
         _fraction(errors.top1_errors, errors.examples),
@@ -206,12 +210,12 @@ def _row(name: str, errors: "Errors") -> list[str]:
 
 
 def _gains(name: str, top1: float, top5: float) -> list[str]:
-    """Return a row of error reductions."""
+    """Returns a row of error reductions."""
     return [name, f"{100 * top1:+.2f} points", f"{100 * top5:+.2f} points", ""]
 
 
 def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
-    """Print the errors of one network: center crop beside ten crops."""
+    """Prints the errors of one network: center crop beside ten crops."""
     from alexnet_tf.console import Column
 
     kinds = [("center crop", evaluation.center_crop), ("ten crops", evaluation.ten_crop)]
@@ -224,11 +228,13 @@ def _print_errors(evaluation: "Evaluation", console: "Console") -> None:
         ["  95% interval", *(_interval(*e.top5_interval) for e in errors)],
         ["loss", *(f"{e.loss:.4f}" for e in errors)],
     ]
+    if not evaluation.has_top5:
+        del rows[2:4]
     console.table(["", *(Column(name, is_number=True) for name, _ in found)], rows)
 
 
 def _print_classes(report: "ClassReport", console: "Console") -> None:
-    """Print the metrics of the classes with the lowest F1, the averages and the calibration."""
+    """Prints the metrics of the classes with the lowest F1, the averages and the calibration."""
     from alexnet_tf.console import Column
 
     classes = [(name, metrics) for _, name, metrics in report.classes[:_SHOWN_CLASSES]]
@@ -249,10 +255,10 @@ def _print_classes(report: "ClassReport", console: "Console") -> None:
 
 
 def _fraction(errors: int, examples: int) -> str:
-    """Return an error as a percentage with its counts."""
+    """Returns an error as a percentage with its counts."""
     return f"{100 * errors / examples:.2f}% ({errors:,} of {examples:,})"
 
 
 def _interval(low: float, high: float) -> str:
-    """Return an interval in percent."""
+    """Returns an interval in percent."""
     return f"{low:.2%} to {high:.2%}"

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import DataSetName, UserPath, echo_json, json_option, option
+from alexnet_tf.commands.options import (
+    DataSetName,
+    UserPath,
+    data_dir_option,
+    echo_json,
+    json_option,
+    option,
+)
 
 _OWN = "the experiment's"
 _COUNT = click.IntRange(min=1)
@@ -28,12 +35,10 @@ Examples:
     type=DataSetName(),
     metavar="NAME|PATH",
 )
-@option(
-    "--data-dir",
-    "Folder of prepared TFDS data sets; what is missing there is downloaded to it.",
+@data_dir_option(
+    "Folder of prepared TFDS data sets, also gs:// or s3://; a set that is missing in a local one "
+    "is downloaded into it.",
     default="TFDS's own, ~/tensorflow_datasets",
-    example="/data/tfds",
-    type=UserPath(file_okay=False),
 )
 @option("--seeds", "How many seeds, from 0.", default=_OWN, example="5", type=_COUNT)
 @option("--epochs", "Epochs of every run.", default=_OWN, example="10", type=_COUNT)

@@ -14,6 +14,7 @@ from alexnet_tf.commands.options import (
     json_option,
     model_option,
     option,
+    report_notes,
     run_option,
 )
 from alexnet_tf.runs import open_model
@@ -94,12 +95,12 @@ Examples:
 def command(
     format: tuple[str, ...], quantize: tuple[str, ...], as_json: bool, **options: Any
 ) -> None:
-    """Write a trained network as a SavedModel for TF Serving and as a TFLite file.
+    """Writes a trained network as a SavedModel for TF Serving and as a TFLite file.
 
     Without options, exports the newest run under saved_models/ to saved_models/serving/. Every file
     is verified against the Keras model on validation images before it gets its final name.
     """
-    open_model(options["run"], options["model"])  # reports a wrong folder before TensorFlow loads
+    source = open_model(options["run"], options["model"])  # before TensorFlow loads
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
@@ -112,10 +113,12 @@ def command(
     if quantize:
         is_all = "all" in quantize
         given["quantize"] = _QUANTIZATIONS if is_all else tuple(dict.fromkeys(quantize))
+    reporter = ProgressReporter()
+    report_notes(source, reporter)
     with (
         # TFDS prints to stdout while it prepares a data set; stdout is for the result alone.
         contextlib.redirect_stdout(sys.stderr),
-        ProgressReporter().status("reading") as on_stage,
+        reporter.status("reading") as on_stage,
     ):
         result = export(ExportOptions(**given), on_stage)
     if as_json:
@@ -125,7 +128,7 @@ def command(
 
 
 def _print(result: "ExportResult", console: "Console") -> None:
-    """Print how the files compare with the Keras model; largest differences in probability."""
+    """Prints how the files compare with the Keras model; largest differences in probability."""
     from alexnet_tf.console import Column
 
     has_labels = result.checks[0].top1_errors is not None

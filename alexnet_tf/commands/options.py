@@ -1,19 +1,22 @@
 """Options of several commands, and the form of an option: help, default, example."""
 
+import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import NO_ADDRESSES, is_address, to_json
+from alexnet_tf.files import NO_ADDRESSES, STORAGE, is_address, to_json
 from alexnet_tf.recipes import RECIPES
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.runs import ModelSource
+
+_CLASSES_WIDTH = 60  # characters of class names in a line
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -37,6 +40,21 @@ class UserPath(click.Path):
             self.fail("the path is empty: is a shell variable unset?", param, ctx)
         if is_address(os.fspath(value)):
             self.fail(f"{os.fspath(value)}: {NO_ADDRESSES}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class DataDir(UserPath):
+    """TFDS's data folder: a local one, or one in cloud storage."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Returns the folder; raises click.BadParameter as `UserPath` does."""
+        if os.fspath(value).startswith(STORAGE):
+            return value
         return super().convert(value, param, ctx)
 
 
@@ -125,37 +143,37 @@ def echo_json(values: Any) -> None:
 
 
 def run_option(help_text: str = "The run's folder.", **settings: Any) -> Decorator:
-    """Returns the option --run."""
+    """Returns the option --run; a model file is accepted, too."""
     return option(
         "--run",
         help_text,
-        default="the newest under saved_models/",
+        default="the newest under saved_models/ that has a model",
         example="saved_models/first",
-        type=UserPath(file_okay=False),
-        **settings,
+        **{"type": UserPath(), **settings},
     )
 
 
 def model_option(help_text: str = "A .keras file in place of a run.", **settings: Any) -> Decorator:
-    """Returns the option --model."""
+    """Returns the option --model; a run folder is accepted, too."""
     return option(
         "--model",
         help_text,
         default="the run's best",
-        example="caffe.keras",
-        type=UserPath(dir_okay=False),
-        **settings,
+        **{"example": "caffe.keras", "type": UserPath(), **settings},
     )
 
 
-def data_dir_option() -> Decorator:
-    """Returns the option --data-dir of commands that read a run's data."""
+def data_dir_option(
+    help_text: str = "Folder of prepared TFDS data sets; also gs://BUCKET/... and s3://BUCKET/...",
+    default: str = "the run's own",
+) -> Decorator:
+    """Returns the option --data-dir."""
     return option(
         "--data-dir",
-        "Folder of prepared TFDS data sets.",
-        default="the run's own",
+        help_text,
+        default=default,
         example="/data/tfds",
-        type=UserPath(file_okay=False),
+        type=DataDir(file_okay=False),
     )
 
 
@@ -185,15 +203,30 @@ def crops_option() -> Decorator:
     )
 
 
-def report_model(source: "ModelSource", console: "Console", reporter: "ProgressReporter") -> None:
-    """Prints which model a command uses above its results.
+def report_model(
+    source: "ModelSource",
+    class_names: Sequence[str],
+    console: "Console",
+    reporter: "ProgressReporter",
+) -> None:
+    """Prints which model a command uses, and its classes, above the results.
 
     Args:
       source: The model.
+      class_names: The names of its classes.
       console: Where the results go; a quiet one prints nothing.
-      reporter: Where newer runs without a model are named.
+      reporter: Where notes on the choice of the model go.
     """
-    for folder in source.skipped:
-        reporter.warn(f"skipped {folder}: it has no model yet (resume its training)")
+    report_notes(source, reporter)
     trained_on = "" if source.dataset is None else f", trained on {source.dataset}"
     console.message(f"model: {source.path}{trained_on}")
+    shown = list(itertools.accumulate(class_names, "{}, {}".format))
+    fitting = [text for text in shown if len(text) <= _CLASSES_WIDTH] or [class_names[0]]
+    more = ", ..." if len(fitting) < len(class_names) else ""
+    console.message(f"{len(class_names):,} classes: {fitting[-1]}{more}")
+
+
+def report_notes(source: "ModelSource", reporter: "ProgressReporter") -> None:
+    """Prints what the user should know about the choice of a model."""
+    for note in source.notes:
+        reporter.warn(note)

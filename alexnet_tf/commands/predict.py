@@ -1,6 +1,7 @@
 """The `predict` command."""
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from alexnet_tf.commands.options import (
     csv_target,
     echo_json,
     json_option,
+    model_option,
     option,
     report_model,
+    run_option,
 )
 from alexnet_tf.evaluation.image_files import iterate_images, read_images
 from alexnet_tf.files import check_picture_name
@@ -39,12 +42,10 @@ Examples:
 @click.argument(
     "images", nargs=-1, required=True, type=UserPath(readable=False), metavar="IMAGE..."
 )
-@option(
-    "--model",
-    "A run's folder, a .keras, .tflite or .onnx file, or a SavedModel's folder.",
-    default="the newest run under saved_models/",
+@run_option("The run whose network predicts.")
+@model_option(
+    "A .keras, .tflite or .onnx file, or a SavedModel's folder, in place of a run.",
     example="saved_models/serving/alexnet",
-    type=UserPath(),
 )
 @option(
     "--top",
@@ -77,6 +78,7 @@ Examples:
 def command(
     ctx: click.Context,
     images: Sequence[str],
+    run: str | None,
     model: str | None,
     top: int | None,
     ten_crop: bool,
@@ -86,11 +88,13 @@ def command(
 ) -> None:
     """Classify images: files, folders, patterns, or - for an image on standard input.
 
-    Files that cannot be read are reported and skipped; the exit code is then 1.
+    Files that cannot be read, and patterns without images, are reported and skipped; the exit code
+    is then 1.
     """
-    names = iterate_images(images)
+    missing: list[tuple[str, str]] = []
+    names = iterate_images(images, lambda source, reason: missing.append((source, reason)))
     rows_to = csv_target(csv, as_json)
-    source = open_model(model=model)
+    source = open_model(run, model)
     if picture is not None:
         check_picture_name(picture)
     from alexnet_tf.system import import_tensorflow
@@ -107,9 +111,12 @@ def command(
     for_json: dict[str, list[dict[str, Any]]] = {"images": [], "damaged": []}
     reporter = ProgressReporter()
     console = Console(quiet=as_json or csv is not None)
-    report_model(source, console, reporter)
+    report_model(source, classifier.class_names, console if csv is None else reporter, reporter)
     contents = read_images(names, sys.stdin.buffer)
-    predictions = predict(classifier, contents, top=top, ten_crop=ten_crop)
+    predictions = itertools.chain(
+        itertools.starmap(Damaged, missing),
+        predict(classifier, contents, top=top, ten_crop=ten_crop),
+    )
     count = damaged = 0
     with (
         open_prediction_csv(rows_to, top) as write,
@@ -142,7 +149,7 @@ def command(
 
 
 def _print(prediction: "Prediction", console: "Console") -> None:
-    """Print the most probable classes of an image, with bars."""
+    """Prints the most probable classes of an image, with bars."""
     from alexnet_tf.console import Column
 
     rows = [

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_tf.commands.options import DataSetName, UserPath, echo_json, json_option, option
+from alexnet_tf.commands.options import (
+    DataSetName,
+    UserPath,
+    data_dir_option,
+    echo_json,
+    json_option,
+    option,
+)
 from alexnet_tf.errors import FolderTakenError
 from alexnet_tf.files import expanded
 from alexnet_tf.system import command_name, import_tensorflow
@@ -45,12 +52,9 @@ Examples:
     type=click.Choice(["jpeg", "raw"]),
     metavar="NAME",
 )
-@option(
-    "--data-dir",
-    "Folder of TFDS data sets, if SOURCE is a TFDS name.",
+@data_dir_option(
+    "Folder of TFDS data sets, also gs:// or s3://, if SOURCE is a TFDS name.",
     default="TFDS's own, ~/tensorflow_datasets",
-    example="/data/tfds",
-    type=UserPath(file_okay=False),
 )
 @option(
     "--encoding",
@@ -110,7 +114,7 @@ def _print_report(prepared: "Prepared") -> None:
     state = "was prepared before" if prepared.was_done else "is prepared"
     console.message(
         f"{prepared.folder} {state}; report.json and problems.csv list all problems\n"
-        f"next:\n  python cli.py train --dataset {shlex.quote(str(prepared.folder))}"
+        f"next:\n  {command_name()} train --dataset {shlex.quote(str(prepared.folder))}"
     )
 
 

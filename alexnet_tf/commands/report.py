@@ -11,11 +11,14 @@ from alexnet_tf.commands.options import (
     data_dir_option,
     echo_json,
     json_option,
+    model_option,
     option,
+    report_notes,
     run_option,
     split_option,
 )
-from alexnet_tf.runs import newest_run, read_run
+from alexnet_tf.errors import InputError
+from alexnet_tf.runs import open_model
 
 # As in alexnet_tf.report.figures, which imports TensorFlow; a test compares them.
 PICTURES = (
@@ -40,6 +43,7 @@ Examples:
 
 @click.command(epilog=_EXAMPLES, short_help="Show a run as one HTML page with pictures.")
 @run_option()
+@model_option("The same as --run.", example="saved_models/first")
 @option(
     "--only",
     f"Make only this picture, no page; can be repeated. One of {', '.join(PICTURES)}.",
@@ -77,6 +81,7 @@ Examples:
 @json_option()
 def command(
     run: str | None,
+    model: str | None,
     only: tuple[str, ...],
     image: str | None,
     split: str | None,
@@ -92,8 +97,9 @@ def command(
     calibration, the most confident mistakes, the nearest training images, activations and a
     projection of the features.
     """
-    folder = run or newest_run()
-    read_run(folder)  # reports a wrong folder before TensorFlow loads
+    source = open_model(run, model)  # reports a wrong folder before TensorFlow loads
+    if source.run is None:
+        raise InputError(f"{source.path} is not a run folder, whose history a report shows: --run")
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
@@ -101,10 +107,11 @@ def command(
     from alexnet_tf.report.report import make_report
 
     reporter = ProgressReporter()
+    report_notes(source, reporter)
     # Preparing a data set prints to stdout, where the result alone belongs.
     with contextlib.redirect_stdout(sys.stderr):
         report = make_report(
-            folder,
+            source.run,
             only=only,
             out=out,
             progress=reporter.progress,

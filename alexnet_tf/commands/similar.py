@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,12 +25,12 @@ from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import open_model
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.features import FeatureIndex
     from alexnet_tf.evaluation.similarity import Neighbor
-    from alexnet_tf.runs import ModelSource
 
 _MAX_DRAWN_IMAGES = 10
 _EXAMPLES = """\b
@@ -71,7 +72,7 @@ Examples:
 )
 @json_option()
 def command(image: str, **options: Any) -> None:
-    """Find the images nearest to one by the features of the last hidden layer.
+    """Finds the images nearest to one by the features of the last hidden layer.
 
     IMAGE is a file, or - for standard input. The features of the data set are computed once and
     stored beside the model, or in the user's cache folder if that is read-only, until the model or
@@ -84,21 +85,25 @@ def command(image: str, **options: Any) -> None:
         if source.dataset is None:
             raise InputError("--model needs --in: a .keras file does not name a data set")
         options.update({"in": source.dataset, "split": options["split"] or "train"})
+        options["recorded_in"] = source.run
     if options["picture"] is not None:
         check_picture_name(options["picture"])
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
+    from alexnet_tf.evaluation.classifiers import names_of
     from alexnet_tf.evaluation.similarity import draw_similar
+    from alexnet_tf.model.persistence import load_model
 
     console, reporter = Console(quiet=bool(options["as_json"])), ProgressReporter()
     options["distance"] = options["distance"] or "euclidean"
-    pixels, index, neighbors = _search(image, content, source, reporter, options)
+    network = load_model(source.path)
+    pixels, index, neighbors = _search(image, content, source.path, network, reporter, options)
     if options["picture"] is not None:
         draw_similar(pixels, index, neighbors[:_MAX_DRAWN_IMAGES], options["picture"])
         reporter.message(f"picture: {options['picture']}")
-    report_model(source, console, reporter)
+    report_model(source, names_of(network), console, reporter)
     if options["as_json"]:
         values = {
             "image": image,
@@ -119,33 +124,34 @@ def command(image: str, **options: Any) -> None:
 def _search(
     image: str,
     content: bytes,
-    source: "ModelSource",
+    path: Path,
+    network: "keras.Model",
     reporter: "ProgressReporter",
     options: dict[str, Any],
 ) -> "tuple[np.ndarray, FeatureIndex, list[Neighbor]]":
-    """Return the resized image, the index of the data set, and the nearest images.
+    """Returns the resized image, the index of the data set, and the nearest images.
 
     Raises:
       InputError: The image is damaged, or the data set cannot be used.
     """
+    from alexnet_tf.data.sources import RESTORE_DATA, recorded_data
     from alexnet_tf.evaluation.classifiers import preprocessing_of
     from alexnet_tf.evaluation.features import FeatureExtractor, open_index
     from alexnet_tf.evaluation.predict import Damaged, ImageReader
     from alexnet_tf.evaluation.similarity import nearest
-    from alexnet_tf.model.persistence import load_model
 
-    extractor = FeatureExtractor(load_model(source.path))
-    decoded = ImageReader(preprocessing_of(extractor.model)).read(image, content)
+    decoded = ImageReader(preprocessing_of(network)).read(image, content)
     if isinstance(decoded, Damaged):
         raise InputError(f"{image}: {decoded.reason}")
-    pixels = decoded[1]
+    pixels, extractor = decoded[1], FeatureExtractor(network)
     with (
         # Preparing a data set prints to stdout, where only the result belongs.
         contextlib.redirect_stdout(sys.stderr),
         reporter.progress("computing features") as on_progress,
+        recorded_data(options.get("recorded_in"), f"{RESTORE_DATA}; --in takes another"),
     ):
         index = open_index(
-            source.path,
+            path,
             options["in"],
             extractor=extractor,
             data_dir=options["data_dir"],
@@ -158,7 +164,7 @@ def _search(
 
 
 def _read(image: str) -> bytes:
-    """Return the content of the image to compare with.
+    """Returns the content of the image to compare with.
 
     Raises:
       InputError: The file is not found or cannot be read, or the name means several images.
@@ -173,7 +179,7 @@ def _read(image: str) -> bytes:
 
 
 def _print(neighbors: "list[Neighbor]", console: "Console") -> None:
-    """Print the nearest images, with classes if the data set has them."""
+    """Prints the nearest images, with classes if the data set has them."""
     from alexnet_tf.console import Column
 
     has_classes = any(neighbor.class_name is not None for neighbor in neighbors)

@@ -58,14 +58,14 @@ Examples:
     "Show the network of a run instead of a recipe's.",
     default="none",
     example="saved_models/first",
-    type=UserPath(file_okay=False),
+    type=UserPath(),
 )
 @option(
     "--model",
     "Show the network of a .keras file instead of a recipe's.",
     default="none",
     example="caffe.keras",
-    type=UserPath(dir_okay=False),
+    type=UserPath(),
 )
 @option(
     "--classes",

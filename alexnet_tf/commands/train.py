@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,11 @@ from alexnet_tf.commands.options import echo_json
 from alexnet_tf.commands.prepare import is_unprepared, prepare_for_training
 from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
-from alexnet_tf.runs import has_seeds, newest_run, read_run
+from alexnet_tf.runs import epochs_done, has_seeds, newest_run, read_run
 from alexnet_tf.system import command_name
+
+if TYPE_CHECKING:
+    from alexnet_tf.train_options import TrainOptions
 
 _EXAMPLES = """\b
 Examples:
@@ -198,9 +201,28 @@ def check(options: dict[str, Any]) -> None:
     if given.freeze and not given.weights:
         raise InputError("--freeze needs --weights: layers without trained weights must be trained")
     folder = options["run_dir"]
+    if options["resume"]:
+        _check_resume(given, folder)
     starts = folder is not None and not options["resume"] and worker_index() == 0
     if starts and not is_free(Path(folder)):
         raise InputError(
             f"--run-dir {folder} is not empty: name a new folder, or add --resume to resume the "
             "run in it"
         )
+
+
+def _check_resume(given: "TrainOptions", folder: str | None) -> None:
+    """Raises InputError if a run cannot resume with these options."""
+    from alexnet_tf.training.run_settings import check_epochs, resumed_settings
+
+    if given.weights is not None:
+        raise InputError("--weights starts a new run: leave out --weights or --resume")
+    path = Path(folder) if folder is not None else newest_run()
+    if has_seeds(path):
+        return  # of a series, each run is checked before it resumes
+    settings = resumed_settings(read_run(path), given)
+    try:
+        done = epochs_done(path)
+    except InputError:
+        return  # a damaged history is restored from the checkpoint
+    check_epochs(settings.epochs, done, path)

@@ -8,14 +8,21 @@ from typing import Any
 
 import click
 
-from alexnet_tf.commands.options import DataSetName, Decorator, UserPath, json_option, option
+from alexnet_tf.commands.options import (
+    DataDir,
+    DataSetName,
+    Decorator,
+    UserPath,
+    json_option,
+    option,
+)
 from alexnet_tf.options import OptionInfo, flag_name, option_infos
 from alexnet_tf.recipes import RECIPES
 from alexnet_tf.train_options import TrainOptions
 
 _TYPES: dict[str, click.ParamType] = {
     "dataset": DataSetName(),
-    "data_dir": UserPath(file_okay=False),
+    "data_dir": DataDir(file_okay=False),
     "weights": UserPath(exists=True),
 }
 _FIRST = ("dataset", "data_dir", "recipe")  # in the help text

@@ -81,7 +81,7 @@ class CropPlan:
         return rows
 
     def only_copies(self, image_shape: tuple[int, int, int] | None) -> bool:
-        """Return whether the crops of images of this shape are parts of their stored pixels."""
+        """Returns whether the crops of images of this shape are parts of their stored pixels."""
         is_resized = image_shape is not None and image_shape[:2] == (self.resize_pixels,) * 2
         return is_resized and not self.pad_pixels and self.heights is None
 
@@ -95,7 +95,7 @@ def draw(
     flip: bool = True,
     lighting_std: float = paper.LIGHTING_STD,
 ) -> Draws:
-    """Draw the augmentation of examples in an epoch.
+    """Draws the augmentation of examples in an epoch.
 
     Args:
       seed: Seed of the run.
@@ -123,7 +123,7 @@ def draw(
 def draw_resized_crops(
     seed: int, epoch: int, indices: np.ndarray, pixels: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Draw crops of random size and aspect ratio (Szegedy et al., 2015), as torchvision does.
+    """Draws crops of random size and aspect ratio (Szegedy et al., 2015), as torchvision does.
 
     The area is uniform in 8 to 100% of the image's, the logarithm of width / height uniform in that
     of 3/4 to 4/3. A crop that does not fit is drawn again, up to ten times; then it is the whole
@@ -161,7 +161,7 @@ def draw_resized_crops(
 
 
 def draw_color_jitter(seed: int, epoch: int, indices: np.ndarray, strength: float) -> np.ndarray:
-    """Draw factors of brightness, contrast and saturation, uniform in 1 - s to 1 + s.
+    """Draws factors of brightness, contrast and saturation, uniform in 1 - s to 1 + s.
 
     Args:
       seed: Seed of the run.
@@ -178,7 +178,7 @@ def draw_color_jitter(seed: int, epoch: int, indices: np.ndarray, strength: floa
 
 
 def _normals(seed: int, epoch: int, indices: np.ndarray, std: float) -> np.ndarray:
-    """Return float32 [..., n, 3] from a normal distribution, by the Box-Muller transform."""
+    """Returns float32 [..., n, 3] from a normal distribution, by the Box-Muller transform."""
     if std == 0:
         return np.zeros((*indices.shape, 3), np.float32)
     # Adding 0.5 avoids the logarithm of 0.
@@ -195,7 +195,7 @@ def _normals(seed: int, epoch: int, indices: np.ndarray, std: float) -> np.ndarr
 def lighting_offsets(
     alphas: np.ndarray, stds: np.ndarray, eigenvectors: np.ndarray, units: str = "std"
 ) -> np.ndarray:
-    """Return the PCA lighting offsets of R, G and B: [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T.
+    """Returns the PCA lighting offsets of R, G and B: [p1 p2 p3][a1 l1, a2 l2, a3 l3]^T.
 
     Args:
       alphas: float32 [..., 3], one per principal component.
@@ -219,12 +219,12 @@ def lighting_offsets(
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
-    """Return the order of the examples in an epoch: int64 [size], a shuffle of all of them."""
+    """Returns the order of the examples in an epoch: int64 [size], a shuffle of all of them."""
     return permutation(seed, epoch, size, _STREAM_ORDER)
 
 
 def philox(counter: tuple[np.ndarray, ...], key: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Return four random 32-bit words for each counter.
+    """Returns four random 32-bit words for each counter.
 
     Args:
       counter: Four arrays of one shape with integers of 32 bits, lowest word first.
@@ -248,7 +248,7 @@ def philox(counter: tuple[np.ndarray, ...], key: tuple[int, int]) -> tuple[np.nd
 
 
 def random_words(seed: int, epoch: int, indices: np.ndarray, stream: int) -> tuple[np.ndarray, ...]:
-    """Return four random 32-bit words per example.
+    """Returns four random 32-bit words per example.
 
     Args:
       seed: Seed of the run: any integer, of which the lowest 64 bits count.
@@ -270,7 +270,7 @@ def random_words(seed: int, epoch: int, indices: np.ndarray, stream: int) -> tup
 
 
 def permutation(seed: int, epoch: int, size: int, stream: int) -> np.ndarray:
-    """Return 0..size - 1 in random order: int64 [size]."""
+    """Returns 0..size - 1 in random order: int64 [size]."""
     low, high, _, _ = random_words(seed, epoch, np.arange(size), stream)
     # Sorting by random keys does not depend on a library's shuffle, which may change.
     return np.argsort((high << _SHIFT) | low, kind="stable").astype(np.int64)

@@ -22,7 +22,7 @@ _RECOGNIZED = 0.95
 
 
 def match_classes(model_names: Sequence[str], data_names: Sequence[str]) -> np.ndarray | None:
-    """Return the model's class number for each class of a data set.
+    """Returns the model's class number for each class of a data set.
 
     Args:
       model_names: Class names by the model's class number.
@@ -42,7 +42,7 @@ def match_classes(model_names: Sequence[str], data_names: Sequence[str]) -> np.n
 
 
 def class_identities(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the WordNet id of each ImageNet class, and the name of every other class."""
+    """Returns the WordNet id of each ImageNet class, and the name of every other class."""
     ids = imagenet.synsets()
     found = [class_identity(name) for name in names]
     counts = Counter(found)
@@ -65,12 +65,12 @@ def class_identities(names: Sequence[str]) -> tuple[str, ...]:
 
 @functools.cache
 def _ids_by_name() -> dict[str, str]:
-    """Return the WordNet ids by this package's names of ImageNet's classes."""
+    """Returns the WordNet ids by this package's names of ImageNet's classes."""
     return dict(zip(imagenet.class_names(), imagenet.synsets(), strict=True))
 
 
 def class_identity(name: str) -> str:
-    """Return the WordNet id of a class name, or the name if it is not an ImageNet class."""
+    """Returns the WordNet id of a class name, or the name if it is not an ImageNet class."""
     by_name = _ids_by_name()
     if _WORDNET_ID.fullmatch(name):
         return name

@@ -19,7 +19,7 @@ from alexnet_tf.data.decode import resized_side
 def crop_and_flip(
     images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, flips: tf.Tensor, pixels: int
 ) -> tf.Tensor:
-    """Crop a square out of each image of a batch at its own position and flip some of them.
+    """Crops a square out of each image of a batch at its own position and flips some of them.
 
     Args:
       images: uint8 [batch, height, width, channels], in main memory.
@@ -44,7 +44,7 @@ def copy_crops(
     flips: np.ndarray,
     shape: tuple[int, int, int],
 ) -> np.ndarray:
-    """Compute `crop_and_flip` of arrays.
+    """Computes `crop_and_flip` of arrays.
 
     Args:
       images: n images, uint8 [height, width, channels].
@@ -70,7 +70,7 @@ def copy_crops(
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an empty uint8 array that TensorFlow takes without a copy: aligned to 64 bytes."""
+    """Returns an empty uint8 array that TensorFlow takes without a copy: aligned to 64 bytes."""
     size = int(np.prod(shape))
     memory = np.empty(size + 64, np.uint8)
     begin = -memory.ctypes.data % 64
@@ -78,7 +78,7 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _as_pixels(image: np.ndarray) -> np.ndarray:
-    """Return a view of uint8 [height, width, channels] as items of all channels [height, width].
+    """Returns a view of uint8 [height, width, channels] as items of all channels [height, width].
 
     The channels must be contiguous.
     """
@@ -94,7 +94,7 @@ def resize_crop_flip(
     pixels: int,
     sizes: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> tf.Tensor:
-    """Crop a rectangle out of one image as if it had been resized by `resize_and_crop`.
+    """Crops a rectangle out of one image as if it had been resized by `resize_and_crop`.
 
     Only the crop's pixels are computed. A level may differ by one from the crop of the whole
     resized image, because of rounding; if the image has that size already, the crop is copied.
@@ -127,7 +127,7 @@ def _crop(
     resized: int,
     pixels: int,
 ) -> np.ndarray:
-    """Compute `resize_crop_flip` of arrays, without holding the interpreter's lock."""
+    """Computes `resize_crop_flip` of arrays, without holding the interpreter's lock."""
     height, width = image.shape[:2]
     shorter = min(height, width)
     new_height, new_width = (resized_side(side, shorter, resized) for side in (height, width))
@@ -158,7 +158,7 @@ def _filtered(
     column_weights: np.ndarray,
     flip: bool,
 ) -> np.ndarray:
-    """Apply filters from `_taps` to an image with any number of channels, flipped if `flip`."""
+    """Applies filters from `_taps` to an image with any number of channels, flipped if `flip`."""
     channels = image.shape[-1]
     if flip:
         columns, column_weights = columns[::-1].copy(), column_weights[::-1].copy()
@@ -167,7 +167,7 @@ def _filtered(
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function compiled at its first call, cached on disk where possible."""
+    """Returns a function compiled at its first call, cached on disk where possible."""
     compiled = functools.partial(numba.njit, nogil=True, fastmath={"contract"})
     try:
         return compiled(cache=True)(function)
@@ -177,7 +177,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @_compiled
 def _taps(begin: float, scale: float, size: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the triangle filter along one side, as wide as an output pixel or an input pixel.
+    """Returns the triangle filter along one side, as wide as an output pixel or an input pixel.
 
     Args:
       begin: The first output pixel, which may be a fraction.
@@ -215,7 +215,7 @@ def _filter(
     columns: np.ndarray,
     column_weights: np.ndarray,
 ) -> np.ndarray:
-    """Apply the filters vertically, then horizontally, one line of the result at a time.
+    """Applies the filters vertically, then horizontally, one line of the result at a time.
 
     Args:
       image: uint8 [height, width, 3].

@@ -19,7 +19,7 @@ _IMAGES = re.compile(rf"(({_SPLIT})[_ -]?)?(images?|imgs?|jpe?gs?|pngs?)", re.IG
 
 
 def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
-    """Return the folders that are splits, by split; {} if they are classes."""
+    """Returns the folders that are splits, by split; {} if they are classes."""
     by_name = {folder.name.lower(): folder for folder in folders}
     found = {
         split: next((by_name[name] for name in names if name in by_name), None)
@@ -29,7 +29,7 @@ def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
 
 
 def hold_images(folders: Iterable[Path]) -> bool:
-    """Return whether folders are named as competitions name those of all images: no classes.
+    """Returns whether folders are named as competitions name those of all images: no classes.
 
     Examples are images/ alone, and train_images/ with test_images/.
     """
@@ -40,26 +40,26 @@ class Splits(Mapping[str, Examples]):
     """The splits by name, each read when it is first used: evaluation reads only its own split."""
 
     def __init__(self, readers: Mapping[str, Callable[[], Examples]]) -> None:
-        """Take one function per split that reads it."""
+        """Takes one function per split that reads it."""
         self._readers = dict(readers)
         self._read: dict[str, Examples] = {}
 
     def __getitem__(self, name: str) -> Examples:
-        """Return a split's examples."""
+        """Returns a split's examples."""
         if name not in self._read:
             self._read[name] = self._readers[name]()
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:
-        """Return whether the split exists; read nothing."""
+        """Returns whether the split exists; reads nothing."""
         return name in self._readers
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names; read nothing."""
+        """Iterates over the names; reads nothing."""
         return iter(self._readers)
 
     def __len__(self) -> int:
-        """Return the number of splits."""
+        """Returns the number of splits."""
         return len(self._readers)
 
 

@@ -57,7 +57,7 @@ class UnusableImageError(ValueError):
 
 
 def decode_image(content: bytes) -> np.ndarray:
-    """Decode an image file: upright, on white, 8-bit RGB, the first frame of several.
+    """Decodes an image file: upright, on white, 8-bit RGB, the first frame of several.
 
     Args:
       content: The bytes of a JPEG, PNG, WebP, BMP or GIF file.
@@ -77,7 +77,7 @@ def decode_image(content: bytes) -> np.ndarray:
 
 
 def reason_not_decoded(content: bytes) -> str:
-    """Return why a file cannot be decoded, in a few words."""
+    """Returns why a file cannot be decoded, in a few words."""
     try:
         decode_image(content)
     except UnusableImageError as error:
@@ -86,7 +86,7 @@ def reason_not_decoded(content: bytes) -> str:
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Read an image file's header; decode nothing yet.
+    """Reads an image file's header; decodes nothing yet.
 
     Args:
       content: The file's bytes.
@@ -112,7 +112,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def to_upright_rgb(image: Image.Image, content: bytes) -> tuple[Image.Image, list[tuple[str, str]]]:
-    """Convert a loaded image to what a viewer shows.
+    """Converts a loaded image to what a viewer shows.
 
     Args:
       image: Loaded by Pillow.
@@ -146,7 +146,7 @@ def to_upright_rgb(image: Image.Image, content: bytes) -> tuple[Image.Image, lis
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
+    """Returns the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
     try:
         value = image.getexif().get(_EXIF_ORIENTATION, 1)
     except DECODER_ERRORS:
@@ -155,7 +155,7 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 def is_plain(content: bytes) -> bool:
-    """Return whether TensorFlow decodes a file to the same pixels as `decode_image`.
+    """Returns whether TensorFlow decodes a file to the same pixels as `decode_image`.
 
     Only the structure is read: a few microseconds for a JPEG without EXIF. Plain are upright 8-bit
     JPEG and PNG files in RGB or gray, without transparency.
@@ -172,7 +172,7 @@ def is_plain(content: bytes) -> bool:
 
 
 def _is_plain_jpeg(content: bytes) -> bool:
-    """Return `is_plain` of a JPEG file."""
+    """Returns `is_plain` of a JPEG file."""
     at, is_rgb_or_gray, has_metadata = 2, False, False
     while at + 10 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
@@ -190,7 +190,7 @@ def _is_plain_jpeg(content: bytes) -> bool:
 
 
 def _is_plain_png(content: bytes) -> bool:
-    """Return `is_plain` of a PNG file."""
+    """Returns `is_plain` of a PNG file."""
     at = len(_PNG)
     while at + 12 <= len(content):
         length, kind = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
@@ -206,7 +206,7 @@ def _is_plain_png(content: bytes) -> bool:
 
 
 def _check_size(width: int, height: int) -> None:
-    """Raise UnusableImageError if an image has too many pixels, or none."""
+    """Raises UnusableImageError if an image has too many pixels, or none."""
     if width * height > MAX_PIXELS:
         raise UnusableImageError(f"{width} x {height}: {_too_many_pixels()}")
     if width < 1 or height < 1:
@@ -214,17 +214,17 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _too_many_pixels() -> str:
-    """Return the limit in words."""
+    """Returns the limit in words."""
     return f"more than {MAX_PIXELS // 10**6} million pixels"
 
 
 def short_message(error: BaseException) -> str:
-    """Return an error's message in one line of at most 80 characters."""
+    """Returns an error's message in one line of at most 80 characters."""
     return " ".join(str(error).split())[:80] or type(error).__name__
 
 
 def resized_side(side: Any, shorter: Any, pixels: int) -> Any:
-    """Return the length of a side once the shorter side is resized to `pixels`.
+    """Returns the length of a side once the shorter side is resized to `pixels`.
 
     side * pixels / shorter, rounded to the nearest whole number. Every resize uses this formula.
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.augment import CropPlan
-from alexnet_tf.data.crop import copy_crops, crop_and_flip, resize_crop_flip
+from alexnet_tf.data.crop import copy_crops, resize_crop_flip
 from alexnet_tf.data.images import (
     crop_and_flip_one,
     decode_content,
@@ -29,7 +29,7 @@ PARALLEL_CALLS = 2 * available_cores()
 
 
 def fingerprint_of(*parts: str | np.ndarray) -> str:
-    """Return a checksum of texts and arrays, in 32 hexadecimal digits."""
+    """Returns a checksum of texts and arrays, in 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, str):  # may be a file name, which need not be UTF-8
@@ -57,16 +57,16 @@ class Examples(abc.ABC):
     stored_shape: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
-        """Return the number of examples."""
+        """Returns the number of examples."""
         return len(self.labels)
 
     @abc.abstractmethod
     def name(self, index: int) -> str:
-        """Return the example's name for messages: a file's path, or a number in a split."""
+        """Returns the example's name for messages: a file's path, or a number in a split."""
 
     @abc.abstractmethod
     def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Read one image; usable inside `Dataset.map`.
+        """Reads one image; usable inside `Dataset.map`.
 
         Args:
           index: int64 scalar.
@@ -79,15 +79,15 @@ class Examples(abc.ABC):
         """
 
     def content(self, index: int) -> bytes | None:
-        """Return the bytes of the example's own file; None if it has none."""
+        """Returns the bytes of the example's own file; None if it has none."""
         return None
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yield the stored pixels of examples: uint8 of `stored_shape`, which must not be None."""
+        """Yields the stored pixels of examples: uint8 of `stored_shape`, which must not be None."""
         raise NotImplementedError
 
     def crops(self, plan: CropPlan) -> tf.data.Dataset:
-        """Deliver the crops of a plan: a data set of uint8 [b, pixels, pixels, channels].
+        """Delivers the crops of a plan: a data set of uint8 [b, pixels, pixels, channels].
 
         Each image is decoded, and only its crop is resized, unless the image is padded first.
         """
@@ -108,7 +108,7 @@ class Examples(abc.ABC):
         return self._map_images(plan.rows, crop)
 
     def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
-        """Deliver resized images: a data set of uint8 [b, pixels, pixels, channels].
+        """Delivers resized images: a data set of uint8 [b, pixels, pixels, channels].
 
         Args:
           indices: int64 [batches, b].
@@ -119,7 +119,7 @@ class Examples(abc.ABC):
     def _map_images(
         self, rows: dict[str, np.ndarray], process: Callable[[Rows, tf.Tensor], tf.Tensor]
     ) -> tf.data.Dataset:
-        """Return batches of processed images.
+        """Returns batches of processed images.
 
         Args:
           rows: Arrays [batches, b]; "index" is the example's.
@@ -132,7 +132,7 @@ class Examples(abc.ABC):
         return images.batch(rows["index"].shape[1], drop_remainder=True)
 
     def _copied_crops(self, plan: CropPlan) -> tf.data.Dataset:
-        """Deliver crops of `stored_images`; see `CropPlan.only_copies`."""
+        """Delivers crops of `stored_images`; see `CropPlan.only_copies`."""
         assert self.stored_shape is not None
         shape = (plan.crop_pixels, plan.crop_pixels, self.stored_shape[-1])
 
@@ -152,103 +152,17 @@ class Examples(abc.ABC):
 
     @abc.abstractmethod
     def subset(self, indices: Indices) -> "Examples":
-        """Return the examples at these indices, in this order."""
+        """Returns the examples at these indices, in this order."""
 
     def relabeled(self, numbers: np.ndarray) -> "Examples":
-        """Return these examples with other class numbers: int64 [classes], by the old number."""
+        """Returns these examples with other class numbers: int64 [classes], by the old number."""
         relabeled = copy.copy(self)
         relabeled.labels = numbers[self.labels]
         return relabeled
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
-        """Return a checksum that changes when the images or their order may have changed."""
-
-
-class ArrayExamples(Examples):
-    """Images of one size, in memory."""
-
-    def __init__(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        *,
-        origin: str = "image",
-        numbers: np.ndarray | None = None,
-    ) -> None:
-        """Hold the arrays, without a copy where they are contiguous.
-
-        Args:
-          images: uint8 [n, height, width, 1 or 3].
-          labels: Integers [n].
-          origin: Name of the split, for `name`.
-          numbers: Numbers of the images in the split, for `name`; None counts from 0.
-        """
-        if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels):
-            raise ValueError(
-                "images must be uint8 [n, height, width, channels] with n labels. Received: "
-                f"{images.dtype} {images.shape} and {len(labels)} labels"
-            )
-        self.images = np.ascontiguousarray(images)
-        self.labels = np.asarray(labels, np.int64)
-        self.channels = images.shape[-1]
-        self.stored_shape = images.shape[1:]
-        self._origin = origin
-        self._numbers = np.arange(len(images)) if numbers is None else numbers
-
-    @functools.cached_property
-    def tensor(self) -> tf.Tensor:
-        """The images as a tensor, uint8 [n, height, width, channels]."""
-        # Eager even inside a trace, and in main memory: input pipelines run there.
-        with tf.init_scope(), tf.device("/CPU:0"):
-            return tf.convert_to_tensor(self.images)
-
-    def name(self, index: int) -> str:
-        """Return the origin and the number in it."""
-        return f"{self._origin} {self._numbers[index]}"
-
-    def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Read one image; see `Examples.load`."""
-        return tf.gather(self.tensor, index)
-
-    def crops(self, plan: CropPlan) -> tf.data.Dataset:
-        """Deliver crops, mostly a batch at a time; see `Examples.crops`."""
-        if plan.only_copies(self.stored_shape):
-            return self._copied_crops(plan)
-        if plan.heights is not None:
-            return super().crops(plan)
-
-        def crop(row: Rows) -> tf.Tensor:
-            images = resize_and_crop(tf.gather(self.tensor, row["index"]), plan.resize_pixels)
-            images = pad_reflect(images, plan.pad_pixels)
-            return crop_and_flip(images, row["top"], row["left"], row["flip"], plan.crop_pixels)
-
-        batches = tf.data.Dataset.from_tensor_slices(plan.rows)
-        return batches.map(crop, num_parallel_calls=PARALLEL_CALLS)
-
-    def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
-        """Deliver resized images, a batch at a time; see `Examples.resized`."""
-        return tf.data.Dataset.from_tensor_slices(indices).map(
-            lambda batch: resize_and_crop(tf.gather(self.tensor, batch), pixels),
-            num_parallel_calls=PARALLEL_CALLS,
-        )
-
-    def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yield the images; see `Examples.stored_images`."""
-        return map(self.images.__getitem__, indices.tolist())
-
-    def subset(self, indices: Indices) -> "ArrayExamples":
-        """Return a copy of the examples at these indices."""
-        return ArrayExamples(
-            self.images[indices],
-            self.labels[indices],
-            origin=self._origin,
-            numbers=self._numbers[indices],
-        )
-
-    def fingerprint(self) -> str:
-        """Return a checksum of the pixels and labels."""
-        return fingerprint_of(str(self.images.shape), self.images, self.labels)
+        """Returns a checksum that changes when the images or their order may have changed."""
 
 
 class FileExamples(Examples):
@@ -257,7 +171,7 @@ class FileExamples(Examples):
     def __init__(
         self, paths: Sequence[str | os.PathLike[str]], labels: np.ndarray, *, channels: int = 3
     ) -> None:
-        """Hold a path and a label per example, and the channels that `load` converts to."""
+        """Holds a path and a label per example, and the channels that `load` converts to."""
         if len(paths) != len(labels):
             raise ValueError(f"{len(paths)} paths, {len(labels)} labels")
         self.paths = [str(path) for path in paths]
@@ -265,15 +179,15 @@ class FileExamples(Examples):
         self.channels = channels
 
     def name(self, index: int) -> str:
-        """Return the file's path."""
+        """Returns the file's path."""
         return self.paths[index]
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Read one image; see `Examples.load`."""
+        """Reads one image; see `Examples.load`."""
         return decode_content(tf.io.read_file(self._files[index]), self.channels)
 
     def content(self, index: int) -> bytes:
-        """Return the file's bytes; see `Examples.content`."""
+        """Returns the file's bytes; see `Examples.content`."""
         return Path(self.paths[index]).read_bytes()
 
     @functools.cached_property
@@ -283,12 +197,12 @@ class FileExamples(Examples):
             return tf.constant([os.fsencode(path) for path in self.paths])
 
     def subset(self, indices: Indices) -> "FileExamples":
-        """Return the examples at these indices."""
+        """Returns the examples at these indices."""
         paths = [self.paths[i] for i in indices]
         return FileExamples(paths, self.labels[indices], channels=self.channels)
 
     def fingerprint(self) -> str:
-        """Return a checksum of paths, sizes and modification times."""
+        """Returns a checksum of paths, sizes and modification times."""
         parts = [str(self.channels)]
         for path in self.paths:
             try:

@@ -41,7 +41,7 @@ Skipped = collections.Counter[str]  # number of files by reason
 
 
 def open_folder(name: str, *, channels: int = 3) -> DataSet:
-    """Open a folder of images.
+    """Opens a folder of images.
 
     Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
     test (testing), or `<class>/<image>`, which is a train split alone. Hidden files are ignored.
@@ -103,13 +103,13 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
 
 
 def images_folder(folder: Path) -> Path:
-    """Return `folder/images` if all images of the folder are there, as in Tiny ImageNet."""
+    """Returns `folder/images` if all images of the folder are there, as in Tiny ImageNet."""
     inner = folder / _IMAGES
     return inner if inner.is_dir() and not any(_image_files(folder)) else folder
 
 
 def is_flat(folder: Path) -> bool:
-    """Return whether a split's folder holds images, but no class folders."""
+    """Returns whether a split's folder holds images, but no class folders."""
     names = [class_folder.name for class_folder in _class_folders(folder)]
     return names == [_IMAGES] or (not names and any(_image_files(folder)))
 
@@ -117,7 +117,7 @@ def is_flat(folder: Path) -> bool:
 def flat_labels(
     root: Path, folder: Path, encoding: str | None = None
 ) -> tuple[dict[str, str], Path]:
-    """Read the classes of the images in a split without class folders.
+    """Reads the classes of the images in a split without class folders.
 
     Args:
       root: The data set's folder.
@@ -145,7 +145,7 @@ def flat_labels(
 
 
 def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the class names of `words.txt`, or names of class folders that it does not have."""
+    """Returns the class names of `words.txt`, or names of class folders that it does not have."""
     path = root / _WORDS
     words: dict[str, str] = {}
     if path.is_file() and path.stat().st_size <= _MAX_WORDS_BYTES:
@@ -161,19 +161,19 @@ def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _class_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, without hidden ones, sorted by name."""
+    """Returns the folders in a folder, without hidden ones, sorted by name."""
     return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
-    """Yield the image files directly in a folder."""
+    """Yields the image files directly in a folder."""
     return (path for path in folder.iterdir() if is_image(path.name))
 
 
 def _class_files(
     folder: Path, classes: tuple[str, ...], skipped: Skipped, command: str
 ) -> tuple[list[str], np.ndarray]:
-    """Return the image files in a split's class folders, and their labels."""
+    """Returns the image files in a split's class folders, and their labels."""
     paths: list[str] = []
     labels: list[int] = []
     numbers = {name: number for number, name in enumerate(classes)}
@@ -196,7 +196,7 @@ def _class_files(
 def _files_in_table(
     root: Path, folder: Path, classes: tuple[str, ...], skipped: Skipped
 ) -> tuple[list[str], np.ndarray]:
-    """Return the images of a split without class folders, and their labels from its table."""
+    """Returns the images of a split without class folders, and their labels from its table."""
     wanted, _ = flat_labels(root, folder)
     numbers = {name: number for number, name in enumerate(classes)}
     images = _scan_folder(images_folder(folder), skipped)
@@ -211,7 +211,7 @@ def _files_in_table(
 
 
 def _is_unlabeled(root: Path, folder: Path) -> bool:
-    """Return whether no table has the labels of a split, as the test split of a challenge."""
+    """Returns whether no table has the labels of a split, as the test split of a challenge."""
     try:
         flat_labels(root, folder)
     except InputError:
@@ -220,7 +220,7 @@ def _is_unlabeled(root: Path, folder: Path) -> bool:
 
 
 def _scan_folder(folder: Path, skipped: Skipped) -> list[str]:
-    """Return the image files directly in a folder, sorted by name; count the skipped files."""
+    """Returns the image files directly in a folder, sorted by name; counts the skipped files."""
     images = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -239,7 +239,7 @@ def _scan_folder(folder: Path, skipped: Skipped) -> list[str]:
 
 
 def _count_files(folder: str) -> int:
-    """Return the number of files at any depth below a folder, without hidden ones."""
+    """Returns the number of files at any depth below a folder, without hidden ones."""
     count = 0
     for _, folders, files in os.walk(folder):
         folders[:] = (name for name in folders if not name.startswith("."))
@@ -248,7 +248,7 @@ def _count_files(folder: str) -> int:
 
 
 def _tables(root: Path, folder: Path) -> Iterator[Path]:
-    """Yield the files that may hold a split's labels, the most specific first."""
+    """Yields the files that may hold a split's labels, the most specific first."""
     name = folder.name.lower()
     split = f"({'|'.join(_VALIDATION)})" if name in _VALIDATION else re.escape(name)
     pattern = re.compile(rf"(.*[^a-z])?{split}([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
@@ -259,20 +259,20 @@ def _tables(root: Path, folder: Path) -> Iterator[Path]:
 
 
 def _stem(name: str) -> str:
-    """Return the file name in a table without folders and without an image's extension."""
+    """Returns the file name in a table without folders and without an image's extension."""
     base = name.replace("\\", "/").rpartition("/")[2]
     return Path(base).stem if is_image(base) else base
 
 
 def _table_hint(root: Path, command: str) -> str:
-    """Return what to do if a folder has a table instead of class folders; "" if it has none."""
+    """Returns what to do if a folder has a table instead of class folders; "" if it has none."""
     names = sorted(path.name for path in root.iterdir() if path.suffix.lower() in TABLE_ENDINGS)
     tables = [name for name in names if "submission" not in name.lower()]
     return f"; `{command}` reads images with the table {tables[0]}" if tables else ""
 
 
 def _skipped_message(name: str, skipped: Skipped, command: str) -> str:
-    """Return one line about the skipped files, "" if there are none."""
+    """Returns one line about the skipped files, "" if there are none."""
     total = skipped.total()
     if not total:
         return ""

@@ -15,7 +15,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decode an image file as `decode.decode_image` does; usable inside `Dataset.map`.
+    """Decodes an image file as `decode.decode_image` does; usable inside `Dataset.map`.
 
     Ordinary JPEG and PNG files are decoded by TensorFlow, to the same pixels: a JPEG takes 0.7 of
     the time that Pillow takes, and in parallel. All others are decoded by Pillow.
@@ -37,7 +37,7 @@ def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
 # A tf.function, so that Python errors become TensorFlow errors also in eager calls.
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
-    """Return `decode_content` of a file: uint8 [height, width, 3]."""
+    """Returns `decode_content` of a file: uint8 [height, width, 3]."""
 
     def decode_plain() -> tf.Tensor:
         # The kernel decodes PNG files as well. Its default method for JPEG differs from Pillow's.
@@ -52,7 +52,7 @@ def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
 
 
 def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decode an image file with TensorFlow operations alone, as exported graphs must.
+    """Decodes an image file with TensorFlow operations alone, as exported graphs must.
 
     Transparency and EXIF orientation are ignored; `decode_content` applies both.
 
@@ -82,7 +82,7 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Convert images to gray or RGB.
+    """Converts images to gray or RGB.
 
     Args:
       images: uint8 [..., height, width, 1, 3 or 4]; a fourth channel (alpha) is dropped.
@@ -103,7 +103,7 @@ def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Resize the shorter side to `pixels`, then crop the central square (section 2).
+    """Resizes the shorter side to `pixels`, then crops the central square (section 2).
 
     Bilinear with antialiasing (the filter widens when an image shrinks), rounded to whole levels.
     The longer side is rounded to whole pixels. Images that already have this size are returned
@@ -147,14 +147,14 @@ def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def flip_horizontally(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
-    """Flip images, [batch, height, width, channels], where `flips`, bool [batch], is true."""
+    """Flips images, [batch, height, width, channels], where `flips`, bool [batch], is true."""
     return tf.where(flips[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
 
 
 def crop_and_flip_one(
     image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, pixels: int
 ) -> tf.Tensor:
-    """Crop a square out of one image and flip it horizontally if `flip` is true.
+    """Crops a square out of one image and flips it horizontally if `flip` is true.
 
     For a single image this is faster than NumPy; `crop.crop_and_flip` is faster for a batch.
 
@@ -174,7 +174,7 @@ def crop_and_flip_one(
 
 
 def pad_reflect(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Add reflect padding: the outermost pixels are not repeated.
+    """Adds reflect padding: the outermost pixels are not repeated.
 
     Args:
       images: [batch, height, width, channels] of any type.
@@ -190,7 +190,7 @@ def pad_reflect(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def center_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Crop the central square.
+    """Crops the central square.
 
     Args:
       images: [batch, height, width, channels], static height and width.
@@ -204,7 +204,7 @@ def center_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Crop the four corners and the center, and flip each horizontally (section 4.1).
+    """Crops the four corners and the center, and flips each horizontally (section 4.1).
 
     Args:
       images: [batch, height, width, channels], static height and width.
@@ -221,7 +221,7 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def apply_color_jitter(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Change brightness, contrast and saturation of a batch, in this order, as torchvision does.
+    """Changes brightness, contrast and saturation of a batch, in this order, as torchvision does.
 
     They scale the distance to black, to the image's mean luminance, and to each pixel's luminance.
     Values are clipped to 0..255 after each.
@@ -251,7 +251,7 @@ def apply_color_jitter(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
 def apply_lighting(
     images: tf.Tensor, offsets: tf.Tensor, divisor: float = 1.0, mean: Any = None
 ) -> tf.Tensor:
-    """Add PCA lighting to a batch, before a network that subtracts the mean itself.
+    """Adds PCA lighting to a batch, before a network that subtracts the mean itself.
 
     The 2012 code computes (x - mean + offset) / 1.1. Before the mean is subtracted, this is
     mean + (x - mean + offset) / 1.1. Values are not clipped to 0..255.
@@ -277,7 +277,7 @@ def apply_lighting(
 def augment_colors(
     images: tf.Tensor, draws: Mapping[str, tf.Tensor], divisor: float = 1.0, mean: Any = None
 ) -> tf.Tensor:
-    """Apply the drawn changes of color to a batch: color jitter, then PCA lighting.
+    """Applies the drawn changes of color to a batch: color jitter, then PCA lighting.
 
     Args:
       images: [batch, height, width, channels] of any type, 0..255.

@@ -37,7 +37,7 @@ class Shard:
     replicas: int = 1
 
     def select(self, rows: np.ndarray, batch_size: int) -> np.ndarray:
-        """Return this worker's part.
+        """Returns this worker's part.
 
         Args:
           rows: [batches * batch_size], one entry per example of the global batches.
@@ -51,12 +51,12 @@ class Shard:
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """Return the number of batches that hold all examples; the last may be short."""
+    """Returns the number of batches that hold all examples; the last may be short."""
     return -(-examples // batch_size)
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return a loss weight per class that makes all classes count alike: float32 [classes].
+    """Returns a loss weight per class that makes all classes count alike: float32 [classes].
 
     examples / (classes present * examples of the class): 1 on average over the examples; 0 for
     classes without examples.
@@ -67,13 +67,13 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def imbalance(labels: np.ndarray, classes: int) -> float | None:
-    """Return the largest class's examples over the smallest's; None if a class has none."""
+    """Returns the largest class's examples over the smallest's; None if a class has none."""
     counts = np.bincount(labels, minlength=classes)
     return float(counts.max() / counts.min()) if counts.min() else None
 
 
 def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
-    """Check a global batch size.
+    """Checks a global batch size.
 
     Raises:
       InputError: It is below 1, larger than the number of examples, or not a multiple of the number
@@ -107,7 +107,7 @@ def training_batches(
     class_weights: np.ndarray | None = None,
     flip_on_device: bool = False,
 ) -> tf.data.Dataset:
-    """Return the batches of one epoch for one worker.
+    """Returns the batches of one epoch for one worker.
 
     Global batch g holds examples order[g * B : (g + 1) * B] of the epoch's shuffle and is divided,
     in order, into workers * replicas equal parts; a worker yields its replicas' parts in turn. The
@@ -167,7 +167,7 @@ def _plan_epoch(
     epoch: int,
     indices: np.ndarray,
 ) -> tuple[CropPlan, np.ndarray]:
-    """Return the crops of an epoch and the PCA lighting offsets, float32 [batches, b, 3]."""
+    """Returns the crops of an epoch and the PCA lighting offsets, float32 [batches, b, 3]."""
     crop_pixels = recipe.network.input_size
     draws = draw(
         seed,
@@ -189,7 +189,7 @@ def _plan_epoch(
 
 
 def _offsets(draws: Draws, recipe: Recipe, statistics: Statistics) -> np.ndarray:
-    """Return PCA lighting offsets, float32 [..., 3]; zeros if it is off or images are gray."""
+    """Returns PCA lighting offsets, float32 [..., 3]; zeros if it is off or images are gray."""
     if not draws.alphas.any():
         return np.zeros_like(draws.alphas)
     return lighting_offsets(
@@ -198,7 +198,7 @@ def _offsets(draws: Draws, recipe: Recipe, statistics: Statistics) -> np.ndarray
 
 
 def evaluation_batches(examples: Examples, pixels: int, batch_size: int) -> tf.data.Dataset:
-    """Return all examples in order, resized and not yet cropped.
+    """Returns all examples in order, resized and not yet cropped.
 
     Args:
       examples: Any split.
@@ -224,7 +224,7 @@ def evaluation_batches(examples: Examples, pixels: int, batch_size: int) -> tf.d
 
 
 def _with_images(rows: dict[str, np.ndarray], images: tf.data.Dataset) -> tf.data.Dataset:
-    """Return batches with their images, in a fixed order, read ahead."""
+    """Returns batches with their images, in a fixed order, read ahead."""
     dataset = tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(rows), images).map(
         lambda row, image: {"image": image, **row}
     )

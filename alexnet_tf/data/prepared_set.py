@@ -47,7 +47,7 @@ class Index:
     label: np.ndarray
 
     def take(self, indices: Indices) -> "Index":
-        """Return these rows."""
+        """Returns these rows."""
         return Index(**{name: getattr(self, name)[indices] for name in INDEX_COLUMNS})
 
 
@@ -71,7 +71,7 @@ class PreparedExamples(StoredExamples):
         origin: str,
         stored_statistics: Path | None = None,
     ) -> None:
-        """Hold what `open_prepared` read."""
+        """Holds what `open_prepared` read."""
         self.labels = index.label
         self.channels = channels
         self.size = size
@@ -84,7 +84,7 @@ class PreparedExamples(StoredExamples):
         self._maps: dict[int, np.ndarray] = {}
 
     def name(self, index: int) -> str:
-        """Return the name of the file that the image was prepared from."""
+        """Returns the name of the file that the image was prepared from."""
         shard = self._shards[self._index.shard[index]]
         offset = int(self._index.record_offset[index])
         try:
@@ -93,7 +93,7 @@ class PreparedExamples(StoredExamples):
             return f"{shard} at byte {offset}"
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """Decode a stored image; see `StoredExamples.decode`."""
+        """Decodes a stored image; see `StoredExamples.decode`."""
         shape = (self.size, self.size)
         if self.is_raw:
             pixels = tf.reshape(tf.io.decode_raw(content, tf.uint8), (*shape, 3))
@@ -102,33 +102,33 @@ class PreparedExamples(StoredExamples):
         return tf.ensure_shape(image, (*shape, self.channels))
 
     def crops(self, plan: CropPlan) -> tf.data.Dataset:
-        """Deliver crops; they are copied from memory-mapped pixels if they only have to be cut."""
+        """Delivers crops; they are copied from memory-mapped pixels if they only have to be cut."""
         if plan.only_copies(self.stored_shape):
             return self._copied_crops(plan)
         return super().crops(plan)
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yield memory-mapped pixels (`is_raw` only); see `Examples.stored_images`."""
+        """Yields memory-mapped pixels (`is_raw` only); see `Examples.stored_images`."""
         length = self.size * self.size * 3
         ranges = (self._index.shard[indices], self._index.image_offset[indices])
         for shard, offset in zip(*(values.tolist() for values in ranges), strict=True):
             yield self._mapped(shard)[offset : offset + length].reshape(self.size, self.size, 3)
 
     def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Return the stored bytes: object [n]."""
+        """Returns the stored bytes: object [n]."""
         index = self._index.take(indices)
         ranges = np.stack([index.shard, index.image_offset, index.image_bytes], axis=1)
         return read_ranges(self._shards, ranges)
 
     def _mapped(self, shard: int) -> np.ndarray:
-        """Return a shard's memory-mapped bytes, uint8 [bytes]; map them at the first use."""
+        """Returns a shard's memory-mapped bytes, uint8 [bytes]; map them at the first use."""
         if shard not in self._maps:
             # A plain array on top: slices of np.memmap cost several times those of an array.
             self._maps[shard] = np.asarray(np.memmap(self._shards[shard], np.uint8, "r"))
         return self._maps[shard]
 
     def subset(self, indices: Indices) -> "PreparedExamples":
-        """Return the examples at these indices."""
+        """Returns the examples at these indices."""
         return PreparedExamples(
             self._shards,
             self._index.take(indices),
@@ -139,14 +139,14 @@ class PreparedExamples(StoredExamples):
         )
 
     def fingerprint(self) -> str:
-        """Return a checksum of the preparation and of the ranges in its shards."""
+        """Returns a checksum of the preparation and of the ranges in its shards."""
         return fingerprint_of(
             self._origin, str(self.channels), self._index.shard, self._index.image_offset
         )
 
 
 def recorded_name(shard: Path, offset: int, length: int) -> str:
-    """Return the name of a record's source file, as recorded.
+    """Returns the name of a record's source file, as recorded.
 
     Raises:
       InputError: The record is damaged.
@@ -161,12 +161,12 @@ def recorded_name(shard: Path, offset: int, length: int) -> str:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Return whether a folder holds a complete prepared set."""
+    """Returns whether a folder holds a complete prepared set."""
     return (folder / MARKER).is_file()
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """Return the description of a prepared set.
+    """Returns the description of a prepared set.
 
     Raises:
       InputError: It is damaged, or was written by another version.
@@ -182,7 +182,7 @@ def read_marker(folder: Path) -> dict[str, Any]:
 
 
 def open_prepared(name: str, *, channels: int = 3) -> DataSet:
-    """Open what `prepare` wrote.
+    """Opens what `prepare` wrote.
 
     Args:
       name: The folder.
@@ -207,7 +207,7 @@ def open_prepared(name: str, *, channels: int = 3) -> DataSet:
 def _read_split(
     folder: Path, marker: dict[str, Any], split: str, channels: int
 ) -> PreparedExamples:
-    """Read a split's index; check that its shards exist and have their sizes."""
+    """Reads a split's index; checks that its shards exist and have their sizes."""
     entry = marker["splits"][split]
     path = folder / f"index-{split}.npz"
     try:

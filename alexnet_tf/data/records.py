@@ -23,7 +23,7 @@ class StoredExamples(Examples):
     """Examples whose encoded bytes are read a batch at a time, and decoded one by one."""
 
     def read_batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """Read the stored bytes of examples: string [n] for int64 [n].
+        """Reads the stored bytes of examples: string [n] for int64 [n].
 
         A call into Python costs as much as reading an image, so there is one per batch.
         """
@@ -32,20 +32,20 @@ class StoredExamples(Examples):
 
     @abc.abstractmethod
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """Decode the bytes of an example, a string scalar: uint8 [height, width, channels]."""
+        """Decodes the bytes of an example, a string scalar: uint8 [height, width, channels]."""
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Read one image; see `Examples.load`."""
+        """Reads one image; see `Examples.load`."""
         return self.decode(self.read_batch(tf.reshape(index, [1]))[0])
 
     @abc.abstractmethod
     def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Return the stored bytes: object [n]."""
+        """Returns the stored bytes: object [n]."""
 
     def _map_images(
         self, rows: dict[str, np.ndarray], process: Callable[[Rows, tf.Tensor], tf.Tensor]
     ) -> tf.data.Dataset:
-        """Return batches of processed images; see `Examples._map_images`."""
+        """Returns batches of processed images; see `Examples._map_images`."""
         contents = tf.data.Dataset.from_tensor_slices(rows).map(
             lambda row: (row, self.read_batch(row["index"])), num_parallel_calls=PARALLEL_CALLS
         )
@@ -57,7 +57,7 @@ class StoredExamples(Examples):
 
 
 def read_ranges(files: Sequence[Path], ranges: np.ndarray) -> np.ndarray:
-    """Read parts of files.
+    """Reads parts of files.
 
     Args:
       files: The files.
@@ -69,9 +69,10 @@ def read_ranges(files: Sequence[Path], ranges: np.ndarray) -> np.ndarray:
     contents = np.empty(len(ranges), object)
     for row, (file, offset, length) in enumerate(ranges.tolist()):
         # Opening costs next to nothing, and a thousand open files are too many.
-        descriptor = os.open(files[file], os.O_RDONLY)
+        descriptor = os.open(files[file], os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows
         try:
-            contents[row] = os.pread(descriptor, length, offset)
+            os.lseek(descriptor, offset, os.SEEK_SET)  # Windows has no pread
+            contents[row] = os.read(descriptor, length)
         finally:
             os.close(descriptor)
     return contents
@@ -94,7 +95,7 @@ class RecordExamples(StoredExamples):
         channels: int,
         origin: str,
     ) -> None:
-        """Hold what `scan` found.
+        """Holds what `scan` found.
 
         Args:
           shards: The files.
@@ -121,7 +122,7 @@ class RecordExamples(StoredExamples):
         channels: int,
         origin: str,
     ) -> "RecordExamples":
-        """Find the examples in shards, in one pass.
+        """Finds the examples in shards, in one pass.
 
         Raises:
           InputError: A shard is cut short or damaged.
@@ -145,20 +146,20 @@ class RecordExamples(StoredExamples):
         )
 
     def name(self, index: int) -> str:
-        """Return the origin, the shard and the offset."""
+        """Returns the origin, the shard and the offset."""
         shard, offset, _ = self._ranges[index]
         return f"{self._origin} {self._shards[shard].name} at byte {offset}"
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """Decode a serialized example; see `StoredExamples.decode`."""
+        """Decodes a serialized example; see `StoredExamples.decode`."""
         return to_channels(self._decode_image(content), self.channels)
 
     def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Return the records' contents: object [n]."""
+        """Returns the records' contents: object [n]."""
         return read_ranges(self._shards, self._ranges[indices])
 
     def subset(self, indices: Indices) -> "RecordExamples":
-        """Return the examples at these indices."""
+        """Returns the examples at these indices."""
         return RecordExamples(
             self._shards,
             self._decode_image,
@@ -169,14 +170,14 @@ class RecordExamples(StoredExamples):
         )
 
     def fingerprint(self) -> str:
-        """Return a checksum of the origin, the shards' sizes and times, and the ranges."""
+        """Returns a checksum of the origin, the shards' sizes and times, and the ranges."""
         stats = [shard.stat() for shard in self._shards]
         shards = " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
         return fingerprint_of(self._origin, shards, str(self.channels), self._ranges)
 
 
 def records(shard: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the offset and the bytes of each record's content.
+    """Yields the offset and the bytes of each record's content.
 
     Raises:
       InputError: The shard is cut short.
@@ -196,7 +197,7 @@ def records(shard: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def features_in(content: bytes, shard: Path) -> Mapping[str, Any]:
-    """Return the features of a record, `tf.train.Feature` by name.
+    """Returns the features of a record, `tf.train.Feature` by name.
 
     Not with a TensorFlow operation: the first one fixes which devices exist.
 
@@ -214,5 +215,5 @@ def features_in(content: bytes, shard: Path) -> Mapping[str, Any]:
 
 
 def damaged(shard: Path) -> str:
-    """Return the message for a shard that is damaged."""
+    """Returns the message for a shard that is damaged."""
     return f"{shard} is damaged: prepare the data set again"

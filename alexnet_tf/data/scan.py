@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.data.arrays import ArrayExamples, empty_images
 from alexnet_tf.data.decode import DECODING_VERSION, UnusableImageError, decode_image
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import DamagedFileError, read_sealed_json, write_sealed_json
@@ -84,7 +85,7 @@ def scan_images(
     cache: bool = True,
     on_images: Callable[[np.ndarray], None] | None = None,
 ) -> Scan:
-    """Decode all images of a split once and find those that cannot be used.
+    """Decodes all images of a split once and finds those that cannot be used.
 
     Images that are stored as pixels are not read unless `on_images` needs them.
 
@@ -111,7 +112,7 @@ def scan_images(
     images = None
     if failures is None:
         shape = (len(examples), pixels, pixels, examples.channels)
-        images = np.empty(shape, np.uint8) if keeps_images else None
+        images = empty_images(shape) if keeps_images else None
         failures = _read_all(examples, pixels, images, on_progress, on_images)
         check_damaged(examples, failures, split)
         if path is not None and all(failure.is_damage for failure in failures):
@@ -119,19 +120,18 @@ def scan_images(
     indices = np.delete(np.arange(len(examples)), [failure.index for failure in failures])
     usable = examples.subset(indices) if failures and images is None else examples
     if images is not None:
-        labels = examples.labels[indices]
-        usable = ArrayExamples(images[: len(indices)], labels, numbers=indices)
+        usable = ArrayExamples(images[: len(indices)], examples.labels[indices], numbers=indices)
     damaged = tuple((examples.name(failure.index), failure.reason) for failure in failures)
     return Scan(usable, indices, damaged, all(failure.is_damage for failure in failures))
 
 
 def unscanned(examples: Examples) -> Scan:
-    """Return the scan of examples that are known to be undamaged."""
+    """Returns the scan of examples that are known to be undamaged."""
     return Scan(examples, np.arange(len(examples)))
 
 
 def fits_in_memory(examples: Examples, pixels: int) -> bool:
-    """Return whether a scan keeps resized images in memory.
+    """Returns whether a scan keeps resized images in memory.
 
     It does if they have to be decoded or resized, and take up to IMAGE_CACHE_BYTES.
     """
@@ -147,7 +147,7 @@ def _read_all(
     on_progress: OnProgress | None,
     on_images: Callable[[np.ndarray], None] | None,
 ) -> list[Failure]:
-    """Read all images; write the usable ones to the beginning of `images` if it is an array."""
+    """Reads all images; writes the usable ones to the beginning of `images` if it is an array."""
     failures: list[Failure] = []
     usable = 0
     needs_images = images is not None or on_images is not None
@@ -164,7 +164,7 @@ def _read_all(
 
 
 def read_images(examples: Examples, pixels: int | None) -> Iterator[Chunk]:
-    """Read and decode all images of a split, with all cores.
+    """Reads and decodes all images of a split, with all cores.
 
     Args:
       examples: The split.
@@ -221,7 +221,7 @@ def read_images(examples: Examples, pixels: int | None) -> Iterator[Chunk]:
 
 
 def first_unreadable(*splits: Examples | None) -> str | None:
-    """Return the name of the first image that cannot be read, and the reason; None: all can."""
+    """Returns the name of the first image that cannot be read, and the reason; None: all can."""
     for examples in splits:
         if examples is None or examples.stored_shape is not None:
             continue
@@ -232,7 +232,7 @@ def first_unreadable(*splits: Examples | None) -> str | None:
 
 
 def check_damaged(examples: Examples, failures: Sequence[Failure], split: str) -> None:
-    """Check that few enough images are unusable to skip them.
+    """Checks that few enough images are unusable to skip them.
 
     Raises:
       InputError: More than 1% are unusable, or all.
@@ -251,7 +251,7 @@ def check_damaged(examples: Examples, failures: Sequence[Failure], split: str) -
 
 
 def _failure(examples: Examples, index: int, error: tf.errors.OpError) -> Failure:
-    """Return why an image failed to load: TensorFlow's error does not say it in a few words."""
+    """Returns why an image failed to load: TensorFlow's error does not say it in a few words."""
     try:
         content = examples.content(index)
         if content is not None:
@@ -271,17 +271,17 @@ def _failure(examples: Examples, index: int, error: tf.errors.OpError) -> Failur
 
 
 def cache_folder() -> Path:
-    """Return this package's folder in the user's cache folder."""
+    """Returns this package's folder in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alexnet_tf"
 
 
 def _cache_path(examples: Examples) -> Path:
-    """Return the cache file of these examples' damaged images."""
+    """Returns the cache file of these examples' damaged images."""
     return cache_folder() / "scans" / f"{examples.fingerprint()}-{DECODING_VERSION}.json"
 
 
 def _cached_failures(path: Path, examples: Examples) -> list[Failure] | None:
-    """Return the cached list of damaged images; None if the file is missing or damaged."""
+    """Returns the cached list of damaged images; None if the file is missing or damaged."""
     try:
         entries = read_sealed_json(path)["damaged"]
         failures = [Failure(int(index), str(reason), True) for index, reason in entries]
@@ -291,7 +291,7 @@ def _cached_failures(path: Path, examples: Examples) -> list[Failure] | None:
 
 
 def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
-    """Cache the list of damaged images; warn if that fails."""
+    """Caches the list of damaged images; warns if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         entries = [[failure.index, failure.reason] for failure in failures]

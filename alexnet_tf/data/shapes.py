@@ -55,7 +55,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     _drawn = 0
 
     def draw(self, reporter: ProgressReporter) -> None:
-        """Draw the data set, with a progress bar in place of TFDS's messages."""
+        """Draws the data set, with a progress bar in place of TFDS's messages."""
         text = "drawing shapes, about half a minute"
         if not reporter.is_terminal:
             reporter.message(text)
@@ -68,7 +68,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
             tfds.display_progress_bar(True)
 
     def _info(self) -> Any:
-        """Describe the data set to TFDS."""
+        """Describes the data set to TFDS."""
         features = tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Image(shape=(PIXELS, PIXELS, 3), encoding_format="png"),
@@ -83,12 +83,12 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        """Return each split's generator; nothing is downloaded."""
+        """Returns each split's generator; nothing is downloaded."""
         del dl_manager
         return {split: self._generate_examples(split) for split in SPLIT_SIZES}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Draw a split."""
+        """Draws a split."""
         for index in range(SPLIT_SIZES[split]):
             encoded = io.BytesIO()
             image, label = draw_example(split, index)
@@ -102,7 +102,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 
 def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:
-    """Draw one example.
+    """Draws one example.
 
     Args:
       split: "train", "validation" or "test".
@@ -134,7 +134,7 @@ def _draw_mask(
     rotation: float,
     rng: np.random.Generator,
 ) -> None:
-    """Draw a shape filled, white on black."""
+    """Draws a shape filled, white on black."""
     center_x, center_y = float(center[0]), float(center[1])
 
     def disc(x: float, y: float, size: float, fill: int) -> None:
@@ -176,7 +176,7 @@ def _draw_mask(
 def _paint(
     kind: str, radius: float, rotation: float, avoid: list[Color], rng: np.random.Generator
 ) -> Image.Image:
-    """Return a canvas of the shape's colors: one, or two in a pattern."""
+    """Returns a canvas of the shape's colors: one, or two in a pattern."""
     color = _color(rng, avoid, _BRIGHT)
     if kind not in ("striped", "checkered"):
         return Image.new("RGB", (_CANVAS, _CANVAS), color)
@@ -190,7 +190,7 @@ def _paint(
 
 
 def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Color]]:
-    """Return a canvas with a background, and its colors."""
+    """Returns a canvas with a background, and its colors."""
     first = _color(rng, [], _DARK)
     second = tuple(int(c) for c in np.clip(np.array(first) + rng.integers(-40, 41, 3), *_DARK))
     colors = [first, second]
@@ -214,7 +214,7 @@ def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Color]]:
 
 
 def _color(rng: np.random.Generator, avoid: list[Color], levels: tuple[int, int]) -> Color:
-    """Return a random color at _MIN_CONTRAST from those in `avoid`, or the most distant one."""
+    """Returns a random color at _MIN_CONTRAST from those in `avoid`, or the most distant one."""
     candidates = rng.integers(*levels, (16, 3))
     if not avoid:
         red, green, blue = candidates[0]
@@ -226,7 +226,7 @@ def _color(rng: np.random.Generator, avoid: list[Color], levels: tuple[int, int]
 
 
 def _two_colored(mask: np.ndarray, color: Color, other: Color) -> Image.Image:
-    """Return a canvas of `color` where the mask is true, else `other`."""
+    """Returns a canvas of `color` where the mask is true, else `other`."""
     size = (_CANVAS, _CANVAS)
     return Image.composite(
         Image.new("RGB", size, color), Image.new("RGB", size, other), Image.fromarray(mask)
@@ -234,7 +234,7 @@ def _two_colored(mask: np.ndarray, color: Color, other: Color) -> Image.Image:
 
 
 def _rotated_grid(rotation: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return each pixel's coordinates along a direction and across it: float32 arrays."""
+    """Returns each pixel's coordinates along a direction and across it: float32 arrays."""
     steps = np.arange(_CANVAS, dtype=np.float32)
     cos, sin = np.float32(math.cos(rotation)), np.float32(math.sin(rotation))
     x, y = steps[None, :], steps[:, None]
@@ -242,13 +242,13 @@ def _rotated_grid(rotation: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _regular(corners: int) -> Points:
-    """Return a regular polygon's corners on the unit circle."""
+    """Returns a regular polygon's corners on the unit circle."""
     angles = [2 * math.pi * corner / corners for corner in range(corners)]
     return [(math.cos(angle), math.sin(angle)) for angle in angles]
 
 
 def _quarter_turn(point: tuple[float, float], quarters: int) -> tuple[float, float]:
-    """Return a point rotated by quarters of a circle."""
+    """Returns a point rotated by quarters of a circle."""
     x, y = point
     for _ in range(quarters):
         x, y = -y, x
@@ -256,7 +256,7 @@ def _quarter_turn(point: tuple[float, float], quarters: int) -> tuple[float, flo
 
 
 def _heart() -> Points:
-    """Return a heart's outline within the unit circle."""
+    """Returns a heart's outline within the unit circle."""
     angles = [2 * math.pi * step / 48 for step in range(48)]
     return [
         (

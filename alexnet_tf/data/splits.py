@@ -39,7 +39,7 @@ def split_dataset(
     limit_train: int | None = None,
     limit_val: int | None = None,
 ) -> TrainingSplits:
-    """Choose the training and validation examples.
+    """Chooses the training and validation examples.
 
     The data set's own validation split selects the best epoch. Without one, a fraction of train is
     set aside by seed. With `hold_out` 0 all of train is trained on, nothing selects, and the errors
@@ -82,12 +82,12 @@ def split_dataset(
 
 
 def default_split(dataset: DataSet) -> str:
-    """Return the split to evaluate a model on that was not trained on this data set."""
+    """Returns the split to evaluate a model on that was not trained on this data set."""
     return next(name for name in ("validation", "test", "train") if name in dataset.splits)
 
 
 def evaluation_split(dataset: DataSet, name: str, hold_out: float, seed: int) -> Examples:
-    """Return the examples that `split_dataset` chose, to evaluate a run afterwards.
+    """Returns the examples that `split_dataset` chose, to evaluate a run afterwards.
 
     Args:
       dataset: The data set.
@@ -115,7 +115,7 @@ def evaluation_split(dataset: DataSet, name: str, hold_out: float, seed: int) ->
 
 
 def _held_out(dataset: DataSet, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of train that are kept and those set aside, each in ascending order."""
+    """Returns the indices of train that are kept and those set aside, each in ascending order."""
     if not 0 < fraction < 1:
         raise InputError(
             f"the held-out fraction must be at least 0 and below 1. Received: {fraction}"
@@ -133,7 +133,7 @@ def _held_out(dataset: DataSet, fraction: float, seed: int) -> tuple[np.ndarray,
 def _limited(
     examples: Examples, limit: int | None, seed: int, stream: int, option: str
 ) -> Examples:
-    """Return at most `limit` examples, drawn from all, in ascending order."""
+    """Returns at most `limit` examples, drawn from all, in ascending order."""
     if limit is None:
         return examples
     if limit < 1:

@@ -48,7 +48,7 @@ class Statistics:
 
     @classmethod
     def from_sums(cls, pixel_sum: np.ndarray, products: np.ndarray, images: int) -> "Statistics":
-        """Compute statistics from sums over images.
+        """Computes statistics from sums over images.
 
         Args:
           pixel_sum: float64 [pixels, pixels, channels], the sum of the images.
@@ -64,13 +64,13 @@ class Statistics:
         return cls(mean.astype(np.float32), stds, vectors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file atomically."""
+        """Writes an .npz file atomically."""
         with atomic_path(path) as temporary:
             np.savez(temporary, version=_VERSION, **vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Statistics":
-        """Read a file that `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
           FileNotFoundError: The file does not exist.
@@ -99,7 +99,7 @@ class _Sums:
         self._images = 0
 
     def add(self, images: np.ndarray) -> None:
-        """Add images: uint8 [n, pixels, pixels, channels]."""
+        """Adds images: uint8 [n, pixels, pixels, channels]."""
         self._pixel_sum += images.sum(axis=0, dtype=np.float64)
         for image in images:
             values = image.reshape(-1, image.shape[-1]).astype(np.float64)
@@ -107,7 +107,7 @@ class _Sums:
         self._images += len(images)
 
     def statistics(self) -> Statistics:
-        """Return the statistics of all images added."""
+        """Returns the statistics of all images added."""
         return Statistics.from_sums(self._pixel_sum, self._products, self._images)
 
 
@@ -119,7 +119,7 @@ def fit_statistics(
     split: str = "training",
     cache: bool = True,
 ) -> tuple[Statistics, Scan]:
-    """Scan the training images and compute their statistics, in one pass.
+    """Scans the training images and computes their statistics, in one pass.
 
     Args:
       examples: The training images, without the held-out validation split.
@@ -156,13 +156,13 @@ def fit_statistics(
 
 
 def cache_path(examples: Examples, pixels: int) -> Path:
-    """Return the cache file of these examples' statistics at this size."""
+    """Returns the cache file of these examples' statistics at this size."""
     name = f"{examples.fingerprint()}-{pixels}x{examples.channels}-{DECODING_VERSION}.npz"
     return cache_folder() / "statistics" / name
 
 
 def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the standard deviations along the principal components, and the components.
+    """Returns the standard deviations along the principal components, and the components.
 
     Args:
       covariance: float64 [3, 3], of RGB.
@@ -177,7 +177,7 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _stored(examples: Examples, pixels: int) -> Statistics | None:
-    """Return the statistics stored with the examples, if they are of this size."""
+    """Returns the statistics stored with the examples, if they are of this size."""
     if examples.stored_statistics is None:
         return None
     statistics = _cached(examples.stored_statistics)
@@ -190,7 +190,7 @@ def _stored(examples: Examples, pixels: int) -> Statistics | None:
 
 
 def _cached(path: Path | None) -> Statistics | None:
-    """Return the statistics in a file; None if it is missing or damaged."""
+    """Returns the statistics in a file; None if it is missing or damaged."""
     try:
         return Statistics.load(path) if path is not None else None
     except (InputError, OSError):

@@ -42,7 +42,7 @@ class Sample:
 
 
 def read_sample(examples: Examples, limit: int = _SAMPLE_SIZE) -> Sample:
-    """Read up to `limit` examples."""
+    """Reads up to `limit` examples."""
     readable, sizes, unreadable = [], [], []
     for index in sorted(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:limit].tolist()):
         try:
@@ -56,7 +56,7 @@ def read_sample(examples: Examples, limit: int = _SAMPLE_SIZE) -> Sample:
 
 
 def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
-    """Return the summary of a data set as JSON values.
+    """Returns the summary of a data set as JSON values.
 
     Args:
       dataset: The data set.
@@ -92,7 +92,7 @@ def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
 
 
 def _spread(values: list[int]) -> dict[str, int] | None:
-    """Return the smallest, median and largest value; None without values."""
+    """Returns the smallest, median and largest value; None without values."""
     if not values:
         return None
     return {"smallest": min(values), "median": int(np.median(values)), "largest": max(values)}
@@ -108,7 +108,7 @@ def draw_examples(
     seed: int = 0,
     text_style: Mapping[str, Any] | None = None,
 ) -> None:
-    """Draw examples as stored, and with the augmentation of a run's first epochs.
+    """Draws examples as stored, and with the augmentation of a run's first epochs.
 
     One row per example: first the resized image, then the augmented image of each epoch (clipped to
     0..255, which training does not do).
@@ -149,7 +149,7 @@ def draw_examples(
 def _augmented(
     examples: Examples, recipe: Recipe, statistics: Statistics, seed: int, epoch: int
 ) -> np.ndarray:
-    """Return an epoch's images in the order of the examples: uint8 [n, p, p, c]."""
+    """Returns an epoch's images in the order of the examples: uint8 [n, p, p, c]."""
     size = len(examples)
     (batch,) = training_batches(
         examples, recipe, statistics, seed=seed, epoch=epoch, batch_size=size

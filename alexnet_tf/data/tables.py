@@ -66,7 +66,7 @@ class Row(NamedTuple):
 
 
 def read_table(path: Path, encoding: str | None = None) -> list[Row] | None:
-    """Read the rows of a table of images and classes.
+    """Reads the rows of a table of images and classes.
 
     Args:
       path: The file.
@@ -101,7 +101,7 @@ def read_table(path: Path, encoding: str | None = None) -> list[Row] | None:
 
 
 def check_encoding(encoding: str | None) -> None:
-    """Raise InputError if Python does not know a text encoding of this name."""
+    """Raises InputError if Python does not know a text encoding of this name."""
     try:
         "".encode("utf-8" if encoding is None else encoding)
     except LookupError:
@@ -113,7 +113,7 @@ def check_encoding(encoding: str | None) -> None:
 def _one_hot_rows(
     lines: Sequence[tuple[int, list[str]]], header: Sequence[str], file: int
 ) -> list[Row] | None:
-    """Return the rows of a table with a column of 0 and 1 per class; None if it has none."""
+    """Returns the rows of a table with a column of 0 and 1 per class; None if it has none."""
     others = {file, _index(header, _SPLIT_COLUMNS), _index(header, _VALIDATION_COLUMNS)}
     columns = [
         column
@@ -133,7 +133,7 @@ def _one_hot_rows(
 
 
 def _split(cells: Sequence[str], header: Sequence[str]) -> str:
-    """Return a row's split in lower case, "" if the table does not name it."""
+    """Returns a row's split in lower case, "" if the table does not name it."""
     split = _cell(cells, _index(header, _SPLIT_COLUMNS)).lower()
     is_valid = _cell(cells, _index(header, _VALIDATION_COLUMNS)).lower()
     return split or {**dict.fromkeys(_YES, "val"), **dict.fromkeys(_NO, "train")}.get(
@@ -142,17 +142,17 @@ def _split(cells: Sequence[str], header: Sequence[str]) -> str:
 
 
 def _cell(cells: Sequence[str], column: int | None) -> str:
-    """Return a row's cell, "" if the row is too short or the table lacks the column."""
+    """Returns a row's cell, "" if the row is too short or the table lacks the column."""
     return cells[column] if column is not None and column < len(cells) else ""
 
 
 def _index(header: Sequence[str], names: Sequence[str]) -> int | None:
-    """Return the index of the first of these names that the header has."""
+    """Returns the index of the first of these names that the header has."""
     return next((header.index(name) for name in names if name in header), None)
 
 
 def _read_cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
-    """Return the stripped cells of each line that is not empty, with the line's number."""
+    """Returns the stripped cells of each line that is not empty, with the line's number."""
     first = text.lstrip("\n").partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     if delimiter not in first:
@@ -166,7 +166,7 @@ def _read_cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
 
 
 def _read_text(path: Path, encoding: str | None) -> str:
-    """Return a file's text, decoded as its byte order mark or else `encoding` says."""
+    """Returns a file's text, decoded as its byte order mark or else `encoding` says."""
     name = printable(str(path))
     if path.stat().st_size > _MAX_TABLE_BYTES:
         raise InputError(f"{name} is too large for a table of labels")
@@ -189,7 +189,7 @@ def _read_text(path: Path, encoding: str | None) -> str:
 
 
 def _detect_encoding(content: bytes) -> tuple[str, str]:
-    """Return the encoding that fits a text that is not UTF-8, and a word as it reads it.
+    """Returns the encoding that fits a text that is not UTF-8, and a word as it reads it.
 
     GBK writes Chinese in pairs of bytes above 127; in Western European texts these bytes are alone.
     """
@@ -209,7 +209,7 @@ def _detect_encoding(content: bytes) -> tuple[str, str]:
 
 
 def _decodes(content: bytes, encoding: str) -> bool:
-    """Return whether bytes are text in an encoding."""
+    """Returns whether bytes are text in an encoding."""
     try:
         content.decode(encoding)
     except UnicodeDecodeError:

@@ -18,13 +18,15 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.console import ProgressReporter
+from alexnet_tf.data.arrays import ArrayExamples, empty_images
 from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
-from alexnet_tf.data.examples import ArrayExamples, Examples
+from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
-from alexnet_tf.data.tfds_download import any_reachable, locked
+from alexnet_tf.data.remote import local_copy, storage_address, storage_errors
+from alexnet_tf.data.tfds_download import any_reachable, first_line, locked
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import check_local_path, expanded
+from alexnet_tf.files import expanded
 
 IN_MEMORY_BYTES = 2**30
 
@@ -36,11 +38,12 @@ def open_tfds(
     channels: int = 3,
     reporter: ProgressReporter | None = None,
 ) -> DataSet:
-    """Open a TFDS image classification data set; download and prepare it if necessary.
+    """Opens a TFDS image classification data set; downloads and prepares it if necessary.
 
     Args:
       name: "cifar10", "name/config", "name:version"; "shapes" is this package's own.
-      data_dir: TFDS's data folder; None: TFDS's default (~/tensorflow_datasets).
+      data_dir: TFDS's data folder, local or gs:// or s3://; None: TFDS's default
+        (~/tensorflow_datasets).
       channels: 3 or 1, to which images are converted.
       reporter: Where progress is shown; None: stderr.
 
@@ -84,13 +87,18 @@ def find_builder(
     data_dir: str | os.PathLike[str] | None = None,
     reporter: ProgressReporter | None = None,
 ) -> PreparedBuilder:
-    """Find a data set and prepare it if necessary; see `open_tfds`."""
-    with _quiet():
-        builder = _find(name, data_dir)
+    """Finds a data set and prepares it if necessary; see `open_tfds`."""
+    reporter, address = reporter or ProgressReporter(), storage_address(data_dir)
+    folder = address or (None if data_dir is None else str(expanded(data_dir, "--data-dir")))
+    with _quiet(), storage_errors(address):
+        builder = _find(name, folder)
         image_key, label_key = _keys(name, builder.info)
-        prepared = builder.is_prepared()
-    if not prepared:
-        builder = _prepare(name, builder, data_dir, reporter or ProgressReporter())
+        prepared = address is None and builder.is_prepared()
+    if address is not None:
+        with _quiet():
+            builder = tfds.builder_from_directory(local_copy(builder, address, reporter))
+    elif not prepared:
+        builder = _prepare(name, builder, folder, reporter)
     available = builder.info.splits
     splits = {
         split: next(n for n in names if n in available)
@@ -103,20 +111,17 @@ def find_builder(
 
 
 def is_tfds_name(name: str) -> bool:
-    """Return whether TFDS or this package has a data set of that name."""
+    """Returns whether TFDS or this package has a data set of that name."""
     return name in _known_names()
 
 
 def _known_names() -> list[str]:
-    """Return the names of all available data sets."""
+    """Returns the names of all available data sets."""
     return ["shapes", *tfds.list_builders(with_community_datasets=False)]
 
 
-def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
-    """Return the builder; raise InputError if the name, version or config does not exist."""
-    if data_dir is None:
-        check_local_path(os.environ.get("TFDS_DATA_DIR", ""), "TFDS_DATA_DIR")
-    folder = None if data_dir is None else str(expanded(data_dir, "--data-dir"))
+def _find(name: str, folder: str | None) -> Any:
+    """Returns the builder; raise InputError if the name, version or config does not exist."""
     if name == "shapes":
         from alexnet_tf.data.shapes import Shapes
 
@@ -135,11 +140,11 @@ def _find(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         ) from None
     except (ValueError, AssertionError) as error:
         # The version or config does not exist: TFDS lists those that do.
-        raise InputError(f"--dataset {name}: {_first_line(error)}") from None
+        raise InputError(f"--dataset {name}: {first_line(error)}") from None
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
-    """Return the names of the image and label features; raise InputError if there are none."""
+    """Returns the names of the image and label features; raises InputError if there are none."""
     features = info.features if isinstance(info.features, tfds.features.FeaturesDict) else {}
     keys = info.supervised_keys
     if not (keys and len(keys) == 2 and all(isinstance(k, str) and k in features for k in keys)):
@@ -156,10 +161,8 @@ def _keys(name: str, info: Any) -> tuple[str, str]:
     )
 
 
-def _prepare(
-    name: str, builder: Any, data_dir: str | os.PathLike[str] | None, reporter: ProgressReporter
-) -> Any:
-    """Download and prepare a data set, or draw `shapes`; raise InputError if that fails.
+def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressReporter) -> Any:
+    """Downloads and prepares a data set, or draws `shapes`; raises InputError if that fails.
 
     If another process prepares it, wait for that and return a builder of what it has prepared.
     """
@@ -197,11 +200,11 @@ def _prepare(
         # OSErrors with a number come from the disk (full, no permission), not from the network.
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputError(f"{where} and its download failed: {_first_line(error)}") from None
+        raise InputError(f"{where} and its download failed: {first_line(error)}") from None
 
 
 def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
-    """Read a split: into memory if its images have one size and fit, else by record.
+    """Reads a split: into memory if its images have one size and fit, else by record.
 
     Raises:
       InputError: The shards are not TFRecords, or labels are missing.
@@ -234,11 +237,11 @@ def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
 
 
 def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str) -> ArrayExamples:
-    """Read a split into memory, in the order of its shards; raise InputError if it is damaged."""
+    """Reads a split into memory, in the order of its shards; raises InputError if it is damaged."""
     builder, image_key, label_key = found.builder, found.image_key, found.label_key
     count = builder.info.splits[split].num_examples
     height, width, _ = builder.info.features[image_key].shape
-    images = np.empty((count, height, width, channels), np.uint8)
+    images = empty_images((count, height, width, channels))
     labels = np.empty(count, np.int64)
     with _quiet():
         dataset = builder.as_dataset(
@@ -260,16 +263,9 @@ def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str)
     return ArrayExamples(images[:read], labels[:read], origin=origin)
 
 
-def _first_line(error: BaseException) -> str:
-    """Return the first line of TFDS's message, without the call that it repeats."""
-    message = re.sub(r'^Failed to construct dataset .*?\}": ', "", str(error))
-    message = message.split(" Here are")[0]  # a list over several lines
-    return next((line.strip() for line in message.splitlines() if line.strip()), repr(error))
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence TFDS's warnings about folders that do not exist yet and its own old names."""
+    """Silences TFDS's warnings about folders that do not exist yet and its own old names."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,8 @@
-"""What preparing a TFDS data set needs: a lock for several processes, and a reachable host."""
+"""What preparing a TFDS data set needs: a lock, a reachable host, and messages in one line."""
 
 import contextlib
 import queue
+import re
 import threading
 import time
 import urllib.error
@@ -20,7 +21,7 @@ _MAX_PROBES = 8
 
 @contextlib.contextmanager
 def locked(path: Path, name: str, reporter: ProgressReporter) -> Iterator[None]:
-    """Hold a lock while the block runs; wait for a process that holds it, and say so.
+    """Holds a lock while the block runs; waits for a process that holds it, and says so.
 
     Args:
       path: The lock's file, which stays.
@@ -41,7 +42,7 @@ def locked(path: Path, name: str, reporter: ProgressReporter) -> Iterator[None]:
 
 
 def any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> bool:
-    """Return whether a host of `urls` responds in time; TFDS itself would try for minutes.
+    """Returns whether a host of `urls` responds in time; TFDS itself would try for minutes.
 
     One request per host, all in parallel, in threads that nothing waits for: a name server that
     does not respond has no time limit of its own.
@@ -68,3 +69,10 @@ def any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> boo
         return any(results.get(timeout=max(deadline - time.monotonic(), 0)) for _ in probed)
     except queue.Empty:
         return False
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of TFDS's message, without the call that it repeats."""
+    message = re.sub(r'^(\w+: )?Failed to construct dataset .*?\}": ', "", str(error))
+    message = message.split(" Here are")[0]  # a list over several lines
+    return next((line.strip() for line in message.splitlines() if line.strip()), repr(error))

@@ -7,7 +7,7 @@ from alexnet_tf.system import import_optional
 
 
 def load_gradio() -> Any:
-    """Import Gradio with its telemetry disabled.
+    """Imports Gradio with its telemetry disabled.
 
     Raises:
       InputError: Gradio is not installed; the message names the command that installs it.

@@ -34,7 +34,7 @@ _STYLE = """
 def handle_upload(
     predictor: Predictor, path: str | None, crops: str
 ) -> tuple[str, dict[str, float] | None, str, str]:
-    """Compute the outputs of the page.
+    """Computes the outputs of the page.
 
     Args:
       predictor: The network.
@@ -67,7 +67,7 @@ def handle_upload(
 
 
 def build_page(predictor: Predictor) -> Any:
-    """Return the page as `gradio.Blocks`.
+    """Returns the page as `gradio.Blocks`.
 
     Raises:
       InputError: Gradio is not installed.
@@ -111,12 +111,12 @@ def build_page(predictor: Predictor) -> Any:
 
 
 def _uploaded(payload: Any) -> str | None:
-    """Return the path of the uploaded file, an image or not."""
+    """Returns the path of the uploaded file, an image or not."""
     return None if payload is None else payload.path
 
 
 def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
-    """Start serving a page and return its address.
+    """Starts serving a page and returns its address.
 
     Args:
       page: From `build_page`.
@@ -156,7 +156,7 @@ def launch(page: Any, host: str = "127.0.0.1", port: int | None = None) -> str:
 
 
 def _check_host(host: str) -> None:
-    """Raise OSError if an address has no usable port: Gradio would try a hundred ports."""
+    """Raises OSError if an address has no usable port: Gradio would try a hundred ports."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.bind((host, 0))
@@ -164,7 +164,7 @@ def _check_host(host: str) -> None:
 
 @contextlib.contextmanager
 def served(page: Any, host: str, port: int | None) -> Iterator[str]:
-    """Serve a page while the block runs; then close it and delete the uploaded images.
+    """Serves a page while the block runs; then closes it and deletes the uploaded images.
 
     SIGTERM interrupts the block as Ctrl-C does, instead of ending the process immediately. In a
     thread other than the main thread, its handler is not changed.
@@ -183,7 +183,7 @@ def served(page: Any, host: str, port: int | None) -> Iterator[str]:
 
 
 def wait() -> None:
-    """Wait for Ctrl-C, or for SIGTERM while a page is `served`."""
+    """Waits for Ctrl-C, or for SIGTERM while a page is `served`."""
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
@@ -191,7 +191,7 @@ def wait() -> None:
 
 
 def _kernels_html(result: ImageResult) -> str:
-    """Return the kernels with the largest activations, each above a heat map of them."""
+    """Returns the kernels with the largest activations, each above a heat map of them."""
     tiles = "".join(_kernel(kernel) for kernel in result.kernels)
     return (
         "<p class='note'>The kernels of conv1 with the largest activations, in descending order. "
@@ -201,7 +201,7 @@ def _kernels_html(result: ImageResult) -> str:
 
 
 def similar_html(result: ImageResult, dataset: str) -> str:
-    """Return the nearest images.
+    """Returns the nearest images.
 
     Args:
       result: The results for an image.
@@ -218,12 +218,12 @@ def similar_html(result: ImageResult, dataset: str) -> str:
 
 
 def _problem_html(message: str) -> str:
-    """Return an error message that screen readers announce immediately."""
+    """Returns an error message that screen readers announce immediately."""
     return f"<p class='problem' role='alert'>{escape(message)}</p>"
 
 
 def _kernel(kernel: ActiveKernel) -> str:
-    """Return the tile of a kernel."""
+    """Returns the tile of a kernel."""
     heat = matplotlib.colormaps["magma"](kernel.activations)[..., :3]
     height, width, _ = kernel.pixels.shape
     return (
@@ -234,7 +234,7 @@ def _kernel(kernel: ActiveKernel) -> str:
 
 
 def _neighbor(pixels: np.ndarray, neighbor: Neighbor) -> str:
-    """Return the tile of a similar image."""
+    """Returns the tile of a similar image."""
     name, distance = neighbor.short_name, f"{neighbor.distance:.2f}"
     alt = f"{name}, at distance {distance}: {neighbor.name}"
     tile = f"<li>{_image(pixels, alt)}{escape(name)}<br>{distance}</li>"
@@ -242,6 +242,6 @@ def _neighbor(pixels: np.ndarray, neighbor: Neighbor) -> str:
 
 
 def _image(pixels: np.ndarray, alt: str) -> str:
-    """Return an image element."""
+    """Returns an image element."""
     sharp = " class='sharp'" if is_small(pixels) else ""
     return f"<img{sharp} src='{image_uri(pixels)}' alt='{escape(alt, quote=True)}'>"

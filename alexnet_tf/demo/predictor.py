@@ -100,7 +100,7 @@ class Predictor:
             )
 
     def predict(self, path: PathLike, ten_crops: bool = False) -> ImageResult:
-        """Compute the results for an image file.
+        """Computes the results for an image file.
 
         Args:
           path: A JPEG, PNG, WebP, BMP or GIF file (of animations, the first frame is used).
@@ -119,7 +119,7 @@ class Predictor:
         return ImageResult(found.top, self._kernels_of(found.pixels), self._similar(found.pixels))
 
     def _kernels_of(self, square: np.ndarray) -> tuple[ActiveKernel, ...]:
-        """Return the kernels with the largest activations, in descending order."""
+        """Returns the kernels with the largest activations, in descending order."""
         pixels = self._classifier.preprocessing.input_pixels
         crop = tf.cast(center_crop(square[None], pixels), tf.float32)
         channels = np.maximum(self._conv1(crop, training=False).numpy()[0], 0)
@@ -137,7 +137,7 @@ class Predictor:
         )
 
     def _similar(self, square: np.ndarray) -> tuple[tuple[np.ndarray, Neighbor], ...]:
-        """Return the nearest images of the data set."""
+        """Returns the nearest images of the data set."""
         if self.index is None:
             return ()
         (found,) = nearest(self.index, self._features(square[None]), _SIMILAR)
@@ -146,7 +146,7 @@ class Predictor:
 
 
 def _content(path: Path) -> bytes:
-    """Return an uploaded file's bytes, as `predict` reads them.
+    """Returns an uploaded file's bytes, as `predict` reads them.
 
     Raises:
       InputError: The file is too large.

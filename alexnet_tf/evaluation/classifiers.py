@@ -58,13 +58,13 @@ class Preprocessing:
     channels: int
 
     def to_text(self) -> str:
-        """Return the JSON that exported files store: these values and the fixed steps."""
+        """Returns the JSON that exported files store: these values and the fixed steps."""
         order = {"channel_order": "RGB" if self.channels == 3 else "gray"}
         return json.dumps({**dataclasses.asdict(self), **order, **_FIXED_STEPS})
 
     @classmethod
     def from_text(cls, text: str | bytes) -> "Preprocessing":
-        """Parse the JSON that `to_text` wrote, of this or an earlier version.
+        """Parses the JSON that `to_text` wrote; earlier versions wrote the sizes alone.
 
         Raises:
           ValueError: The text is not such JSON, or describes other steps.
@@ -75,7 +75,6 @@ class Preprocessing:
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ValueError(f"not a preprocessing: {values!r}")
         found = cls(*sizes)
-        # Earlier versions wrote the sizes alone.
         if values not in (dataclasses.asdict(found), json.loads(found.to_text())):
             raise ValueError(f"preprocessing is not supported: {values!r}")
         return found
@@ -104,7 +103,7 @@ Network: TypeAlias = keras.Model | Classifier
 
 
 def open_network(path: str | os.PathLike[str]) -> Network:
-    """Open a `.keras` file as a Keras model, and any other file as a `Classifier`.
+    """Opens a `.keras` file as a Keras model, and any other file as a `Classifier`.
 
     Raises:
       InputError: As for `open_classifier`.
@@ -114,15 +113,17 @@ def open_network(path: str | os.PathLike[str]) -> Network:
 
 
 def open_classifier(path: str | os.PathLike[str]) -> Classifier:
-    """Open a network from any file that training or `export` writes.
+    """Opens a network from any file that training or `export` writes.
 
     Args:
       path: A run folder, a `.keras`, `.tflite` or `.onnx` file, the folder of a SavedModel, or the
         folder of its versions, of which the highest is opened.
 
+    Returns:
+      The network with its class names and preprocessing, for `predict`.
+
     Raises:
-      InputError: The file is not found, is damaged, has another format, or has no class names and
-        preprocessing.
+      InputError: It is not found, is damaged, or has no class names and preprocessing.
     """
     check_local_path(path, "--model")
     path = Path(path)
@@ -143,7 +144,7 @@ def open_classifier(path: str | os.PathLike[str]) -> Classifier:
 
 
 def from_model(model: keras.Model, name: str) -> Classifier:
-    """Return a Keras model of this package as a classifier; `name` is its name in messages."""
+    """Returns a Keras model of this package as a classifier; `name` is its name in messages."""
     spec = tf.TensorSpec(model.input_shape, tf.float32)
     step = tf.function(lambda images: model(images, training=False), input_signature=[spec])
     return Classifier(
@@ -157,7 +158,7 @@ def from_model(model: keras.Model, name: str) -> Classifier:
 def crop_probabilities(
     network: Callable[[tf.Tensor], Any], images: tf.Tensor, input_pixels: int, *, ten_crop: bool
 ) -> tuple[tf.Tensor, ...]:
-    """Return a network's probabilities for the center crop and, if wanted, for ten crops.
+    """Returns a network's probabilities for the center crop and, if wanted, for ten crops.
 
     Args:
       network: Function from float32 [n, p, p, c], 0..255, to probabilities, float32 [n, classes].
@@ -178,7 +179,7 @@ def crop_probabilities(
 
 
 def resized_pixels(model: Network) -> int:
-    """Return the side in pixels of the resized images that a model's crops are cut from."""
+    """Returns the side in pixels of the resized images that a model's crops are cut from."""
     if isinstance(model, Classifier):
         return model.preprocessing.resize_pixels
     for layer in model.layers:
@@ -188,7 +189,7 @@ def resized_pixels(model: Network) -> int:
 
 
 def preprocessing_of(model: Network) -> Preprocessing:
-    """Return the preprocessing of a model."""
+    """Returns the preprocessing of a model."""
     if isinstance(model, Classifier):
         return model.preprocessing
     pixels, channels = int(model.input_shape[1]), int(model.input_shape[3])
@@ -196,7 +197,7 @@ def preprocessing_of(model: Network) -> Preprocessing:
 
 
 def names_of(model: Network) -> tuple[str, ...]:
-    """Return the class names of a model; class indices if it has none."""
+    """Returns the class names of a model; class indices if it has none."""
     if isinstance(model, Classifier):
         return model.class_names
     classes = int(model.output_shape[-1])
@@ -204,12 +205,12 @@ def names_of(model: Network) -> tuple[str, ...]:
 
 
 def names_to_text(names: tuple[str, ...]) -> str:
-    """Return class names as the text of a file, one per line."""
+    """Returns class names as the text of a file, one per line."""
     return "".join(" ".join(name.split()) + "\n" for name in names)
 
 
 def _saved_model_folder(path: Path) -> Path:
-    """Return the folder that contains saved_model.pb: `path`, or its highest version."""
+    """Returns the folder that contains saved_model.pb: `path`, or its highest version."""
     if (path / "saved_model.pb").is_file():
         return path
     folders = [file.parent for file in path.glob("*/saved_model.pb")]
@@ -220,7 +221,7 @@ def _saved_model_folder(path: Path) -> Path:
 
 
 def _from_saved_model(folder: Path) -> Classifier:
-    """Open the folder of a SavedModel."""
+    """Opens the folder of a SavedModel."""
     try:
         names = (folder / "assets" / CLASS_NAMES).read_text(encoding="utf-8").splitlines()
         preprocessing = Preprocessing.from_text((folder / "assets" / PREPROCESSING).read_bytes())
@@ -239,7 +240,7 @@ def _from_saved_model(folder: Path) -> Classifier:
 
 
 def _from_tflite(path: Path) -> Classifier:
-    """Open a .tflite file."""
+    """Opens a .tflite file."""
     litert = import_optional("ai_edge_litert.interpreter", "running .tflite files", "export")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -268,7 +269,7 @@ def _from_tflite(path: Path) -> Classifier:
 
 
 def _from_onnx(path: Path) -> Classifier:
-    """Open an .onnx file."""
+    """Opens an .onnx file."""
     runtime = import_optional("onnxruntime", "running .onnx files", "onnx")
     # Its errors for files that it cannot load; they have no common base class.
     state = vars(importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")).values()
@@ -294,6 +295,6 @@ _OPENERS = {".tflite": _from_tflite, ".onnx": _from_onnx}
 
 
 def _unusable(path: Path, error: Exception) -> InputError:
-    """Return the error for a file that is damaged or was not written by `export`."""
+    """Returns the error for a file that is damaged or was not written by `export`."""
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return InputError(f"{path} is damaged or was not written by `export`: {reason[:200]}")

@@ -75,7 +75,7 @@ class EnsembleEvaluation:
         return ("center_crop",) if self.ensemble.ten_crop is None else ("center_crop", "ten_crop")
 
     def gain(self, crop: str, error: str = "top1_error") -> Gain:
-        """Return how much averaging lowers an error.
+        """Returns how much averaging lowers an error.
 
         Args:
           crop: One of `crops`.
@@ -86,7 +86,7 @@ class EnsembleEvaluation:
         return Gain(min(alone) - together, sum(alone) / len(alone) - together)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
+        """Returns JSON values."""
         ensemble = self.ensemble.to_json()
         common = {name: ensemble.pop(name) for name in ("dataset", "split", "skipped")}
         members = [member.to_json() for member in self.members]
@@ -113,7 +113,7 @@ def evaluate_ensemble(
     csv: CsvTarget | None = None,
     on_progress: Progress | None = None,
 ) -> EnsembleEvaluation:
-    """Evaluate several networks on a split, each alone and with their probabilities averaged.
+    """Evaluates several networks on a split, each alone and with their probabilities averaged.
 
     They may differ in everything but their classes. All are held in memory, and each image is read
     once for all of them.
@@ -130,6 +130,9 @@ def evaluate_ensemble(
       per_class: As for `evaluate`, of the ensemble.
       csv: As for `evaluate`, of the ensemble.
       on_progress: As for `evaluate`.
+
+    Returns:
+      The errors of each network and of the average.
 
     Raises:
       InputError: As for `evaluate`; or there is only one network, or the classes differ.
@@ -172,7 +175,7 @@ def evaluate_ensemble(
 
 
 def _expand(member: Member) -> list[Member]:
-    """Return the runs of a folder of `train --seeds`, or the member alone."""
+    """Returns the runs of a folder of `train --seeds`, or the member alone."""
     if isinstance(member, keras.Model):
         return [member]
     folder = Path(member)
@@ -184,7 +187,7 @@ def _expand(member: Member) -> list[Member]:
 def _common_split(
     sources: Sequence[ModelSource], dataset: PathLike | None, split: str | None
 ) -> str | None:
-    """Return the split to evaluate on; None: that of the first run.
+    """Returns the split to evaluate on; None: that of the first run.
 
     Raises:
       InputError: `split` is "validation" and the runs have different held-out images.
@@ -207,7 +210,7 @@ def _common_split(
 
 
 def _with_classes_of_first(network: Network, target: EvaluationTarget) -> Network:
-    """Return a network with its outputs in the order of the first network's classes.
+    """Returns a network with its outputs in the order of the first network's classes.
 
     Raises:
       InputError: It has other classes.
@@ -229,7 +232,7 @@ def _with_classes_of_first(network: Network, target: EvaluationTarget) -> Networ
 def _examples_by_input(
     networks: Sequence[Network], target: EvaluationTarget
 ) -> dict[_InputKey, Examples]:
-    """Return the split's examples for every number of channels and size of the networks."""
+    """Returns the split's examples for every number of channels and size of the networks."""
     found = {_input_key(target.network): target.examples}
     for key in map(_input_key, networks):
         if key in found:
@@ -243,7 +246,7 @@ def _examples_by_input(
 
 
 def _input_key(network: Network) -> _InputKey:
-    """Return the number of channels and the size of the images that a network needs."""
+    """Returns the number of channels and the size of the images that a network needs."""
     return preprocessing_of(network).channels, resized_pixels(network)
 
 
@@ -255,7 +258,7 @@ def _evaluate_all(
     on_progress: Progress | None,
     recorder: PredictionRecorder,
 ) -> list[CropErrors]:
-    """Return the errors of each network, and at the end those of their average."""
+    """Returns the errors of each network, and at the end those of their average."""
     size = len(next(iter(examples.values())))
     images = images_per_step(size, batch_size, ten_crop)
     # One graph per network: in a common graph all would run, and need memory, at the same time.
@@ -279,7 +282,7 @@ def _evaluate_all(
 
 @tf.function(reduce_retracing=True)
 def _totals(probabilities: Any, labels: tf.Tensor, weights: tf.Tensor) -> Any:
-    """Return the totals of each network, then of their average: float64 [n + 1, crops, 4].
+    """Returns the totals of each network, then of their average: float64 [n + 1, crops, 4].
 
     The second result are the predictions of the average, by ten crops if there are any.
     """

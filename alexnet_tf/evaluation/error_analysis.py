@@ -36,7 +36,7 @@ class LabeledPredictions:
     label_probabilities: np.ndarray
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Returns the number of images."""
         return len(self.labels)
 
     @property
@@ -61,13 +61,13 @@ class LabeledPredictions:
 
     @classmethod
     def concatenate(cls, parts: Sequence["LabeledPredictions"]) -> "LabeledPredictions":
-        """Return the images of all parts, in order; there must be at least one part."""
+        """Returns the images of all parts, in order; there must be at least one part."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def without_padding(fields: Sequence[tf.Tensor], weights: tf.Tensor) -> LabeledPredictions:
-    """Return the predictions of a batch without its padding examples.
+    """Returns the predictions of a batch without its padding examples.
 
     Args:
       fields: From `labeled_predictions`.
@@ -78,7 +78,7 @@ def without_padding(fields: Sequence[tf.Tensor], weights: tf.Tensor) -> LabeledP
 
 
 def labeled_predictions(probabilities: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Return the fields of `LabeledPredictions` for a batch as tensors; usable in a tf.function.
+    """Returns the fields of `LabeledPredictions` for a batch as tensors; usable in a tf.function.
 
     Args:
       probabilities: float32 [b, classes]. Equal ones are ordered by class index.
@@ -147,7 +147,7 @@ class Calibration(NamedTuple):
 
 
 def class_errors(predictions: LabeledPredictions, classes: int) -> ClassErrors:
-    """Count the errors of each class; `classes` is the number of classes."""
+    """Counts the errors of each class; `classes` is the number of classes."""
 
     def count(chosen: np.ndarray) -> np.ndarray:
         return np.bincount(predictions.labels[chosen], minlength=classes)
@@ -157,7 +157,7 @@ def class_errors(predictions: LabeledPredictions, classes: int) -> ClassErrors:
 
 
 def confusion_matrix(predictions: LabeledPredictions, classes: int) -> np.ndarray:
-    """Count the images of class i (row) that were predicted as class j: int64 [classes, classes].
+    """Counts the images of class i (row) that were predicted as class j: int64 [classes, classes].
 
     Images with a NaN are not counted. The matrix of a thousand classes takes 8 MB.
     """
@@ -167,7 +167,7 @@ def confusion_matrix(predictions: LabeledPredictions, classes: int) -> np.ndarra
 
 
 def class_report(predictions: LabeledPredictions, class_names: Sequence[str]) -> ClassReport:
-    """Return precision, recall and F1 by class, calibration and confusion counts.
+    """Returns precision, recall and F1 by class, calibration and confusion counts.
 
     An image with a NaN is predicted as no class.
 
@@ -205,7 +205,7 @@ def class_report(predictions: LabeledPredictions, class_names: Sequence[str]) ->
 
 
 def worst_confusions(predictions: LabeledPredictions, count: int) -> list[Confusion]:
-    """Return the `count` most common confusions, by descending count and then by class index.
+    """Returns the `count` most common confusions, by descending count and then by class index.
 
     The memory does not depend on the number of classes.
     """
@@ -222,7 +222,7 @@ def worst_confusions(predictions: LabeledPredictions, count: int) -> list[Confus
 
 
 def calibration(predictions: LabeledPredictions, bins: int = _CALIBRATION_BINS) -> Calibration:
-    """Return the calibration in bins of equal width; images with a NaN are not counted."""
+    """Returns the calibration in bins of equal width; images with a NaN are not counted."""
     valid = predictions.is_valid
     confidences = predictions.confidences[valid].astype(np.float64)
     edges = np.linspace(0, 1, bins + 1)
@@ -238,12 +238,12 @@ def calibration(predictions: LabeledPredictions, bins: int = _CALIBRATION_BINS) 
 
 
 def most_confident_errors(predictions: LabeledPredictions, count: int) -> np.ndarray:
-    """Return the indices of the wrong images with the highest confidence, in descending order."""
+    """Returns the indices of the wrong images with the highest confidence, in descending order."""
     wrong = np.flatnonzero(predictions.is_valid & ~predictions.is_correct)
     return wrong[np.argsort(-predictions.confidences[wrong], kind="stable")][:count]
 
 
 def least_confident_correct(predictions: LabeledPredictions, count: int) -> np.ndarray:
-    """Return the indices of the correct images with the lowest confidence, in ascending order."""
+    """Returns the indices of the correct images with the lowest confidence, in ascending order."""
     correct = np.flatnonzero(predictions.is_correct)
     return correct[np.argsort(predictions.confidences[correct], kind="stable")][:count]

@@ -45,7 +45,7 @@ def evaluate(
     csv: CsvTarget | None = None,
     on_progress: Progress | None = None,
 ) -> Evaluation:
-    """Evaluate a run's model, or any model of this package, on a split of a data set.
+    """Evaluates a run's model, or any model of this package, on a split of a data set.
 
     Args:
       run: A run folder; None without `model`: the newest run under saved_models/.
@@ -105,7 +105,7 @@ def evaluate_examples(
     on_predictions: Callable[[LabeledPredictions], None] | None = None,
     predictions_of: Crop = "center_crop",
 ) -> CropErrors:
-    """Evaluate a model on examples.
+    """Evaluates a model on examples.
 
     Args:
       model: From float32 [b, p, p, c], RGB or gray, 0..255, to probabilities [b, classes].
@@ -136,7 +136,7 @@ def evaluate_examples(
 
 
 def images_per_step(examples: int, batch_size: int | None, ten_crop: bool) -> int:
-    """Return the number of images whose crops make a batch, at least one."""
+    """Returns the number of images whose crops make a batch, at least one."""
     crops = min(batch_size or _BATCH_SIZE, examples)
     return max(1, crops // TEN_CROPS) if ten_crop else crops
 
@@ -144,7 +144,7 @@ def images_per_step(examples: int, batch_size: int | None, ten_crop: bool) -> in
 # Training evaluates the same model after every epoch: its graph is traced once.
 @functools.lru_cache(maxsize=1)
 def _evaluation_step(model: Network, ten_crop: bool) -> Callable[..., Any]:
-    """Return a function from a batch to its totals and its predictions, each by kind of crop."""
+    """Returns a function from a batch to its totals and its predictions, each by kind of crop."""
     probabilities = probabilities_function(model, ten_crop)
 
     @compile_for(model)
@@ -157,7 +157,7 @@ def _evaluation_step(model: Network, ten_crop: bool) -> Callable[..., Any]:
 
 
 def probabilities_function(model: Network, ten_crop: bool) -> Callable[[tf.Tensor], Any]:
-    """Return `crop_probabilities` of a model as a function of images, not compiled."""
+    """Returns `crop_probabilities` of a model as a function of images, not compiled."""
     pixels = preprocessing_of(model).input_pixels
 
     def network(crops: tf.Tensor) -> tf.Tensor:
@@ -169,6 +169,6 @@ def probabilities_function(model: Network, ten_crop: bool) -> Callable[[tf.Tenso
 
 
 def compile_for(model: Network) -> Callable[[Any], Any]:
-    """Return the decorator `tf.function`; for a `Classifier`, which computes in NumPy, none."""
+    """Returns the decorator `tf.function`; for a `Classifier`, which computes in NumPy, none."""
     is_eager = isinstance(model, Classifier)
     return (lambda function: function) if is_eager else tf.function(reduce_retracing=True)

@@ -5,6 +5,8 @@ import dataclasses
 import os
 import re
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from alexnet_tf.model.persistence import load_model
 _BATCH_SIZE = 128
 _VERSION = "2"  # of the cached files; raised also when images are decoded to other pixels
 _FEATURES, _GOOD = "features.npy", "good.npy"
+_LEFTOVER_SECONDS = 86_400
 _RETRY = "retry"  # present if an image could not be read for a reason that may pass
 
 
@@ -55,13 +58,13 @@ class FeatureExtractor:
         self._extract = extract
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return the features, float32 [b, units], of resized images, uint8 [b, r, r, c]."""
+        """Returns the features, float32 [b, units], of resized images, uint8 [b, r, r, c]."""
         return self._extract(tf.convert_to_tensor(images)).numpy()
 
     def of_examples(
         self, examples: Examples, on_progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
-        """Yield the features of all examples in order and in parts: float32 [k, units].
+        """Yields the features of all examples in order and in parts: float32 [k, units].
 
         There must be at least one example, and none may be damaged. `on_progress` is called with
         the images done so far and the number of images.
@@ -97,7 +100,7 @@ class FeatureIndex:
     folder: Path
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Returns the number of images."""
         return len(self.features)
 
 
@@ -110,7 +113,7 @@ def open_index(
     split: str | None = None,
     on_progress: Progress | None = None,
 ) -> FeatureIndex:
-    """Open the features of a data set; compute them if they are missing or outdated.
+    """Opens the features of a data set; computes them if they are missing or outdated.
 
     They are cached in `<model>.features/` beside the model, or in the user's cache folder if the
     model's folder is read-only, under a name that includes a checksum of the model and of the data.
@@ -123,6 +126,9 @@ def open_index(
       data_dir: Folder of prepared TFDS data sets; None: TFDS's default.
       split: "train", "validation" or "test"; None: the first of these that exists.
       on_progress: Called while images are read, and while features are computed.
+
+    Returns:
+      The features, float32 [images, 4096] for the paper's fc7, with the images' names and labels.
 
     Raises:
       InputError: The model, data set or split cannot be used; the message names it.
@@ -170,7 +176,7 @@ def _compute(
     folder: Path,
     on_progress: Progress | None,
 ) -> None:
-    """Write the features and the indices of the images that are not damaged."""
+    """Writes the features and the indices of the images that are not damaged."""
     scan = scan_images(examples, extractor.resize_pixels, on_progress, split=split or "indexed")
     if not scan.is_final:
         (folder / _RETRY).touch()
@@ -187,7 +193,7 @@ def _compute(
 def _open(
     dataset: PathLike, data_dir: PathLike | None, split: str | None, channels: int
 ) -> tuple[Examples, tuple[str, ...] | None, str]:
-    """Return examples, class names and the split's name."""
+    """Returns examples, class names and the split's name."""
     folder = expanded(dataset)
     entries = list(folder.iterdir()) if means_folder(dataset) and folder.is_dir() else []
     # An image beside the class folders does not make them a folder of images without classes.
@@ -209,7 +215,7 @@ def _open(
 
 
 def _folder_prefix(name: str, split: str) -> str:
-    """Return the prefix of a data set's feature folders, for any state of its files."""
+    """Returns the prefix of a data set's feature folders, for any state of its files."""
     absolute = str(expanded(name).resolve()) if means_folder(name) else name
     word = re.sub(r"\W+", "-", Path(name).name).strip("-")
     return "-".join(part for part in (word, split, fingerprint_of(absolute)[:8]) if part)
@@ -217,7 +223,7 @@ def _folder_prefix(name: str, split: str) -> str:
 
 @contextlib.contextmanager
 def _atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder beside `path` to write into, and rename it to `path` at the end."""
+    """Yields a folder beside `path` to write into, and renames it to `path` at the end."""
     for leftover in path.parent.glob(".*.writing"):
         if not _is_written(leftover):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -236,10 +242,12 @@ def _atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _is_written(folder: Path) -> bool:
-    """Return whether the process whose ID is in the folder's name still writes it."""
+    """Returns whether the process whose ID is in the folder's name still writes it."""
     process = folder.name.split(".")[-2]
     if not process.isdecimal() or int(process) == os.getpid():
         return False
+    if sys.platform == "win32":  # signal 0 is Ctrl-C there, so only an old folder is a leftover
+        return time.time() - folder.stat().st_mtime < _LEFTOVER_SECONDS
     try:
         os.kill(int(process), 0)  # sends no signal, checks that the process exists
     except PermissionError:  # another user's process

@@ -3,7 +3,7 @@
 import glob
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,12 +14,14 @@ STANDARD_INPUT = "-"
 
 
 def find_images(sources: Iterable[str]) -> list[str]:
-    """Return the image files of `iterate_images` as a list."""
+    """Returns the image files of `iterate_images` as a list."""
     return list(iterate_images(sources))
 
 
-def iterate_images(sources: Iterable[str]) -> Iterator[str]:
-    """Return an iterator over the image files that `sources` name.
+def iterate_images(
+    sources: Iterable[str], on_missing: Callable[[str, str], None] | None = None
+) -> Iterator[str]:
+    """Returns an iterator over the image files that `sources` name.
 
     All sources are checked first. Folders are searched while the iterator is used, so that the
     memory does not grow with the number of images.
@@ -28,21 +30,34 @@ def iterate_images(sources: Iterable[str]) -> Iterator[str]:
       sources: Files; folders, searched recursively for files that have an image's extension and
         are not hidden; patterns such as `photos/*.jpg` and `photos/**/*.png`; "-" for standard
         input.
+      on_missing: Called with each source that is not found or has no images, and why, if other
+        sources have some. None: that is an error.
 
     Returns:
       Iterator over paths, and "-" unchanged. The files of a folder or pattern are sorted.
 
     Raises:
-      InputError: A source is not found or has no images.
+      InputError: A source is not found or has no images; with `on_missing`, all of them.
     """
     sources = list(sources)
     if sources.count(STANDARD_INPUT) > 1:
         raise InputError("standard input (-) can be read only once")
-    return itertools.chain.from_iterable([_images_of(source) for source in sources])
+    found: list[Iterable[str]] = []
+    missing: dict[str, InputError] = {}
+    for source in sources:
+        try:
+            found.append(_images_of(source))
+        except InputError as error:
+            missing[source] = error
+    for source, problem in missing.items():
+        if on_missing is None or not found:
+            raise problem
+        on_missing(source, str(problem).removeprefix(f"{source}: "))
+    return itertools.chain.from_iterable(found)
 
 
 def _images_of(source: str) -> Iterable[str]:
-    """Return the images that one source names, at least one."""
+    """Returns the images that one source names, at least one."""
     path = expanded(source)
     if source == STANDARD_INPUT:
         return [source]
@@ -57,7 +72,7 @@ def _images_of(source: str) -> Iterable[str]:
 
 
 def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, bytes | str]]:
-    """Read image files one at a time.
+    """Reads image files one at a time.
 
     Args:
       names: From `find_images`.
@@ -77,14 +92,14 @@ def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, by
 
 
 def _images_in_folder(folder: Path) -> Iterator[str]:
-    """Yield the images in a folder and its subfolders."""
+    """Yields the images in a folder and its subfolders."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (str(Path(parent) / name) for name in sorted(files) if is_image(name))
 
 
 def _images_matching(pattern: str) -> list[str]:
-    """Return the images whose paths match a pattern."""
+    """Returns the images whose paths match a pattern."""
     if not glob.has_magic(pattern):
         raise InputError(f"{pattern}: file not found")
     # Not Path.glob: a pattern may begin with a slash or two dots.

@@ -13,7 +13,7 @@ _SMALLEST_PROBABILITY = 1e-37  # whose logarithm is computed: near float32's sma
 
 
 def rank_of_label(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return how many classes have a higher score than the true one.
+    """Returns how many classes have a higher score than the true one.
 
     An image is correct at top-1 for rank 0 and at top-5 for ranks below 5. Equal scores are ordered
     by class index, as argmax does, so that a network with equal scores for all classes is correct
@@ -26,9 +26,10 @@ def rank_of_label(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     Returns:
       int32 [b], in 0..classes-1, or the largest int32 if a score is NaN: wrong at any k.
     """
-    labels = tf.cast(labels, tf.int32)
+    # int64: on GPUs TensorFlow compares int32 on the CPU, and would wait for the values.
+    labels = tf.cast(labels, tf.int64)
     score = tf.gather(scores, labels, axis=1, batch_dims=1)[:, tf.newaxis]
-    classes = tf.range(tf.shape(scores)[1])[tf.newaxis, :]
+    classes = tf.range(scores.shape[1] or tf.shape(scores)[1], dtype=tf.int64)[tf.newaxis, :]
     ahead = (scores > score) | ((scores == score) & (classes < labels[:, tf.newaxis]))
     rank = tf.math.count_nonzero(ahead, axis=1, dtype=tf.int32)
     has_nan = tf.reduce_any(tf.math.is_nan(scores), axis=1)
@@ -38,7 +39,7 @@ def rank_of_label(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 def count_errors(
     scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the top-1 and top-5 error counts of a batch, and its number of images.
+    """Returns the top-1 and top-5 error counts of a batch, and its number of images.
 
     Args:
       scores: float [b, classes]; probabilities or logits.
@@ -48,7 +49,7 @@ def count_errors(
     Returns:
       Three int64 scalars.
     """
-    rank = rank_of_label(scores, labels)
+    rank = tf.cast(rank_of_label(scores, labels), tf.int64)
     counted = weights > 0
     return (
         tf.math.count_nonzero((rank >= 1) & counted),
@@ -58,7 +59,7 @@ def count_errors(
 
 
 def batch_totals(probabilities: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Return `count_errors` and the summed cross-entropy in nats of a batch: float64 [4].
+    """Returns `count_errors` and the summed cross-entropy in nats of a batch: float64 [4].
 
     Args:
       probabilities: float32 [b, classes].
@@ -74,7 +75,7 @@ def batch_totals(probabilities: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
 
 
 def wilson_interval(count: int, total: int) -> tuple[float, float]:
-    """Return Wilson's 95% score interval of a proportion (1927), within 0..1.
+    """Returns Wilson's 95% score interval of a proportion (1927), within 0..1.
 
     With p = count / n: (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n). Unlike
     p -+ z sqrt(p (1 - p) / n) it has a width if p is 0 or 1. For a total of 0 it is 0..1.
@@ -131,7 +132,7 @@ class Errors:
         return wilson_interval(self.top5_errors, self.examples)
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; the loss is None if it is NaN or infinite."""
+        """Returns JSON values; the loss is None if it is NaN or infinite."""
         return {
             "examples": self.examples,
             "top1_errors": self.top1_errors,
@@ -157,7 +158,7 @@ class CropErrors(NamedTuple):
 
     @classmethod
     def from_totals(cls, totals: np.ndarray) -> "CropErrors":
-        """Return the errors from the sum of all batches' `batch_totals`: float64 [crops, 4]."""
+        """Returns the errors from the sum of all batches' `batch_totals`: float64 [crops, 4]."""
         return cls(
             *(
                 Errors(int(examples), int(top1), int(top5), float(loss / examples))
@@ -204,7 +205,7 @@ class ClassReport:
     confusion: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; the calibration error is None without images."""
+        """Returns JSON values; the calibration error is None without images."""
         error = self.calibration_error
         return {
             "classes": [
@@ -230,6 +231,7 @@ class Evaluation:
       ten_crop: As in `CropErrors`.
       skipped: Names of damaged images, which were skipped, and why.
       per_class: The metrics of each class, or None if not computed.
+      num_classes: Number of classes; None: unknown.
     """
 
     model: str
@@ -239,9 +241,15 @@ class Evaluation:
     ten_crop: Errors | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     per_class: ClassReport | None = None
+    num_classes: int | None = None
+
+    @property
+    def has_top5(self) -> bool:
+        """Whether the top-5 error can differ from 0: there are more than five classes."""
+        return self.num_classes is None or self.num_classes > TOP_K
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; `skipped` is the number of skipped images."""
+        """Returns JSON values; `skipped` is the number of skipped images."""
         values: dict[str, Any] = {
             "model": self.model,
             "dataset": self.dataset,

@@ -48,7 +48,7 @@ class Prediction:
     pixels: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values, without the pixels."""
+        """Returns JSON values, without the pixels."""
         keys = ("index", "class", "probability")
         top = [dict(zip(keys, each, strict=True)) for each in self.top]
         return {"image": self.image, "top": top}
@@ -62,7 +62,7 @@ class Damaged:
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
+        """Returns JSON values."""
         return dataclasses.asdict(self)
 
 
@@ -73,7 +73,7 @@ def predict(
     top: int = TOP_K,
     ten_crop: bool = False,
 ) -> Iterator[Prediction | Damaged]:
-    """Classify image files, decoded and resized as in training.
+    """Classifies image files, decoded and resized as in training.
 
     Args:
       classifier: From `open_classifier`.
@@ -102,7 +102,7 @@ def _predict_batch(
     top: int,
     ten_crop: bool,
 ) -> Iterator[Prediction | Damaged]:
-    """Yield the predictions of a batch, in its order."""
+    """Yields the predictions of a batch, in its order."""
     images = [entry[1] for entry in batch if not isinstance(entry, Damaged)]
     predicted = iter(_probabilities(classifier, np.stack(images), ten_crop) if images else ())
     for entry in batch:
@@ -119,7 +119,7 @@ def _predict_batch(
 
 
 def _probabilities(classifier: Classifier, images: np.ndarray, ten_crop: bool) -> np.ndarray:
-    """Return the probabilities, float32 [b, classes], of resized images, uint8 [b, r, r, c]."""
+    """Returns the probabilities, float32 [b, classes], of resized images, uint8 [b, r, r, c]."""
     *_, probabilities = crop_probabilities(
         lambda crops: classifier.probabilities(crops.numpy()),
         tf.constant(images),
@@ -143,7 +143,7 @@ class ImageReader:
         self._resized = resized
 
     def read(self, name: str, content: bytes | str) -> tuple[str, np.ndarray] | Damaged:
-        """Return the name and the resized image, uint8 [r, r, c], or why it cannot be read."""
+        """Returns the name and the resized image, uint8 [r, r, c], or why it cannot be read."""
         if isinstance(content, str):
             return Damaged(name, content)
         try:
@@ -153,7 +153,7 @@ class ImageReader:
 
 
 def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike[str]) -> None:
-    """Draw images and below each the bars of its most probable classes.
+    """Draws images and below each the bars of its most probable classes.
 
     Args:
       predictions: At least one; only the first `MAX_DRAWN_IMAGES` are drawn.

@@ -20,19 +20,19 @@ WriteRow: TypeAlias = Callable[[Iterable[Cell]], None]
 
 
 def top_columns(count: int) -> list[str]:
-    """Return the columns of the most probable classes: class_1, probability_1, class_2, ..."""
+    """Returns the columns of the most probable classes: class_1, probability_1, class_2, ..."""
     return [f"{name}_{k}" for k in range(1, count + 1) for name in ("class", "probability")]
 
 
 def top_cells(names: Iterable[str], probabilities: Iterable[float]) -> list[Cell]:
-    """Return the cells of `top_columns`; probabilities have six significant digits."""
+    """Returns the cells of `top_columns`; probabilities have six significant digits."""
     pairs = zip(names, probabilities, strict=True)
     return [cell for name, p in pairs for cell in (name, f"{p:.6g}")]
 
 
 @contextlib.contextmanager
 def open_csv(target: CsvTarget, columns: Sequence[str]) -> Iterator[WriteRow]:
-    """Open a CSV file with a header, in UTF-8, and yield a function that appends a row.
+    """Opens a CSV file with a header, in UTF-8, and yields a function that appends a row.
 
     Each row is flushed to `<file>.<process id>.partial`, which gets the file's name when
     the block succeeds. If the block fails or the process is killed, the partial file stays, since
@@ -82,7 +82,7 @@ def open_csv(target: CsvTarget, columns: Sequence[str]) -> Iterator[WriteRow]:
 
 
 def _row_writer(stream: IO[str], columns: Sequence[str]) -> WriteRow:
-    """Write the header and return a function that writes and flushes a row."""
+    """Writes the header and returns a function that writes and flushes a row."""
     writer = csv.writer(stream, lineterminator="\n")
 
     def write(row: Iterable[Cell]) -> None:
@@ -97,7 +97,7 @@ def _row_writer(stream: IO[str], columns: Sequence[str]) -> WriteRow:
 def open_prediction_csv(
     target: CsvTarget | None, top: int
 ) -> Iterator[Callable[[Prediction | Damaged], None]]:
-    """Open the CSV file of `predict` and yield a function that appends an image's row.
+    """Opens the CSV file of `predict` and yields a function that appends an image's row.
 
     Args:
       target: As for `open_csv`; None: no file, and the function does nothing.
@@ -135,11 +135,11 @@ class PredictionRecorder:
         self._images = 0
 
     def start(self, image_name: Callable[[int], str], class_names: Sequence[str]) -> None:
-        """Set the names of the images, a function of their index, and of the classes."""
+        """Sets the names of the images, a function of their index, and of the classes."""
         self._image_name, self._names = image_name, class_names
 
     def add(self, predictions: LabeledPredictions) -> None:
-        """Add the predictions of the next images."""
+        """Adds the predictions of the next images."""
         if self._per_class:
             self._parts.append(predictions)
         if self._write is not None:
@@ -148,7 +148,7 @@ class PredictionRecorder:
         self._images += len(predictions)
 
     def _cells(self, predictions: LabeledPredictions, row: int) -> list[Cell]:
-        """Return the cells of an image; without a prediction if an output is NaN."""
+        """Returns the cells of an image; without a prediction if an output is NaN."""
         label = self._names[predictions.labels[row]]
         cells: list[Cell] = [self._image_name(self._images + row), label]
         if not predictions.is_valid[row]:
@@ -157,7 +157,7 @@ class PredictionRecorder:
         return [*cells, names[0], *top_cells(names, predictions.probabilities[row])]
 
     def report(self) -> ClassReport | None:
-        """Return the metrics by class if they were requested."""
+        """Returns the metrics by class if they were requested."""
         if not self._per_class:
             return None
         return class_report(LabeledPredictions.concatenate(self._parts), self._names)
@@ -168,7 +168,7 @@ EVALUATION_COLUMNS = ("image", "label", "prediction", *top_columns(TOP_K))
 
 @contextlib.contextmanager
 def record_predictions(target: CsvTarget | None, per_class: bool) -> Iterator[PredictionRecorder]:
-    """Open the CSV file of an evaluation, if there is one, and yield a recorder.
+    """Opens the CSV file of an evaluation, if there is one, and yields a recorder.
 
     Args:
       target: As for `open_csv`; None: no file.

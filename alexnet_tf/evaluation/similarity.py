@@ -41,14 +41,14 @@ class Neighbor(NamedTuple):
         return self.class_name or Path(self.name).name
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
+        """Returns JSON values."""
         return dict(zip(("index", "image", "class", "distance"), self, strict=True))
 
 
 def nearest(
     index: FeatureIndex, features: np.ndarray, top: int = 10, distance: str = "euclidean"
 ) -> list[list[Neighbor]]:
-    """Return the images of an index that are nearest to query images.
+    """Returns the images of an index that are nearest to query images.
 
     Args:
       index: From `open_index`.
@@ -82,7 +82,7 @@ def nearest(
 def nearest_rows(
     features: np.ndarray, queries: np.ndarray, top: int = 10, distance: str = "euclidean"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest rows of a matrix that need not fit in memory.
+    """Returns the nearest rows of a matrix that need not fit in memory.
 
     Args:
       features: float32 [n, units].
@@ -124,7 +124,7 @@ def nearest_rows(
 
 
 def _exact(rows: np.ndarray, query: np.ndarray, distance: str) -> np.ndarray:
-    """Return the distances of rows [k, units] from a query [units]: float64 [k]."""
+    """Returns the distances of rows [k, units] from a query [units]: float64 [k]."""
     rows, query = rows.astype(np.float64), query.astype(np.float64)
     if distance == "euclidean":
         return np.linalg.norm(rows - query, axis=1)
@@ -134,7 +134,7 @@ def _exact(rows: np.ndarray, query: np.ndarray, distance: str) -> np.ndarray:
 
 
 def neighbor_pixels(index: FeatureIndex, neighbor: Neighbor, side: int) -> np.ndarray:
-    """Return an image of the index, resized and cropped: uint8 [side, side, c]."""
+    """Returns an image of the index, resized and cropped: uint8 [side, side, c]."""
     image = index.examples.load(tf.constant(neighbor.number, tf.int64))
     return resize_and_crop(image, side).numpy()
 
@@ -145,7 +145,7 @@ def draw_similar(
     neighbors: Sequence[Neighbor],
     path: str | os.PathLike[str],
 ) -> None:
-    """Draw an image beside the nearest ones, each with class or file name and the distance.
+    """Draws an image beside the nearest ones, each with class or file name and the distance.
 
     Args:
       pixels: uint8 [r, r, c], the image.
@@ -159,7 +159,7 @@ def draw_similar(
 
 
 def _caption(neighbor: Neighbor) -> str:
-    """Return name and distance; a long name is shortened."""
+    """Returns name and distance; a long name is shortened."""
     distance = f" {neighbor.distance:.2f}"
     name = display_name(neighbor.short_name, "image")
     return truncate(name, MAX_CAPTION_COLUMNS - len(distance)) + distance

@@ -12,7 +12,7 @@ from alexnet_tf.data.classes import class_identities, match_classes
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.scan import scan_images
-from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.sources import RESTORE_DATA, open_dataset, recorded_data
 from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import (
@@ -74,9 +74,9 @@ class EvaluationTarget:
         return _class_names(self.network, self.dataset)
 
     def evaluation(self, errors: CropErrors, per_class: ClassReport | None = None) -> Evaluation:
-        """Return the model's errors with the names of model, data set and split."""
-        dataset = self.dataset.name
-        return Evaluation(self.name, dataset, self.split, *errors, self.skipped, per_class)
+        """Returns the model's errors with the names of model, data set and split."""
+        names = self.name, self.dataset.name, self.split
+        return Evaluation(*names, *errors, self.skipped, per_class, len(self.class_names))
 
 
 def open_target(
@@ -90,7 +90,7 @@ def open_target(
     on_progress: Progress | None = None,
     loaded: keras.Model | None = None,
 ) -> EvaluationTarget:
-    """Open a model and a split; arguments and errors are those of `evaluate.evaluate`.
+    """Opens a model and a split; arguments and errors are those of `evaluate.evaluate`.
 
     `loaded` is the run's model if it is loaded already.
     """
@@ -101,11 +101,14 @@ def open_target(
     else:
         source = open_model(run, model)
         network = loaded or open_network(source.path)
+    recorded_in = source.run if dataset is None else None
     dataset = source.dataset if dataset is None else dataset
     if dataset is None:
         raise InputError("name the data set to evaluate the model on: --dataset")
     data_dir = data_dir or source.data_dir
-    opened = open_dataset(dataset, data_dir=data_dir, channels=preprocessing_of(network).channels)
+    with recorded_data(recorded_in, f"{RESTORE_DATA}; evaluate --dataset takes another"):
+        channels = preprocessing_of(network).channels
+        opened = open_dataset(dataset, data_dir=data_dir, channels=channels)
     match = check_classes(network, opened)
     record, hold_out, seed = source.record, 0.0, 0
     if record is not None and same_dataset(dataset, record.options.dataset):
@@ -135,7 +138,7 @@ def open_target(
 
 
 def check_classes(model: Network, dataset: DataSet) -> np.ndarray:
-    """Check that a model has the classes of a data set, in any order.
+    """Checks that a model has the classes of a data set, in any order.
 
     Returns:
       int64 [classes], the model's class index for each label of the data set.
@@ -165,12 +168,12 @@ def check_classes(model: Network, dataset: DataSet) -> np.ndarray:
 
 
 def _class_names(model: Network, dataset: DataSet) -> tuple[str, ...]:
-    """Return a model's class names; the data set's if a Keras model has as many without names."""
+    """Returns a model's class names; the data set's if a Keras model has as many without names."""
     is_nameless = isinstance(model, keras.Model) and class_names(model) is None
     names = names_of(model)
     return dataset.class_names if is_nameless and len(names) == len(dataset.class_names) else names
 
 
 def same_dataset(dataset: PathLike, own: str | None) -> bool:
-    """Return whether a data set is the run's own, for which the run records an absolute path."""
+    """Returns whether a data set is the run's own, for which the run records an absolute path."""
     return own is not None and own in (os.fspath(dataset), os.path.realpath(expanded(dataset)))

@@ -88,6 +88,8 @@ CLAIMS = (
             Variant("none", {"resize_pixels": 28, "flip": False}),
             Variant("crops and flips"),
             Variant("crops, flips, lighting", {"lighting_std": 0.1}),
+            Variant("random-resized, flips", {"crop": "random-resized"}),
+            Variant("crops, flips, color jitter", {"color_jitter": 0.4}),
         ),
         expected=(
             Pair("crops and flips", "none"),
@@ -95,7 +97,8 @@ CLAIMS = (
         ),
         changes=_CROPS,
         setting=f"Crops of 28 of 32 pixels, with {SMALL_NETWORK}; without crops, images rescaled "
-        "to 28 pixels. Crops are evaluated on the central 28 pixels, rescaled images on all.",
+        "to 28 pixels. Crops are evaluated on the central 28 pixels, rescaled images on all. "
+        "Random-resized crops and color jitter (0.4) are later than the paper.",
         limitation="A short training of a small network is limited by underfitting, not by "
         "overfitting, and the colors of CIFAR-10's objects depend less on the light than those "
         "of photos.",

@@ -65,7 +65,7 @@ class ExportOptions:
     check_images: int = 100
 
     def check(self) -> None:
-        """Check what needs neither the model nor a file system.
+        """Checks what needs neither the model nor a file system.
 
         Raises:
           InputError: A value is not valid.
@@ -103,14 +103,14 @@ class ExportResult:
     checks: tuple[Verification, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
+        """Returns JSON values."""
         return dataclasses.asdict(self)
 
 
 def export(
     options: ExportOptions, on_stage: Callable[[str], None] = lambda _: None
 ) -> ExportResult:
-    """Export a network in several formats and verify each against the Keras model.
+    """Exports a network in several formats and verifies each against the Keras model.
 
     Args:
       options: What to export, and how.
@@ -166,7 +166,7 @@ def _export_saved_model(
     images: VerificationImages,
     verifier: Verifier,
 ) -> Verification:
-    """Write the SavedModel with warm-up requests; verify it before it gets its final name."""
+    """Writes the SavedModel with warm-up requests; verifies it before it gets its final name."""
     verified: list[Verification] = []
     pixels = int(network.input_shape[1])
 
@@ -181,7 +181,7 @@ def _export_saved_model(
 def _export_file(
     form: str, content: bytes, path: Path, verifier: Verifier, is_exact: bool
 ) -> Verification:
-    """Write a file that all users may read; verify it before it gets its final name."""
+    """Writes a file that all users may read; verifies it before it gets its final name."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
         make_readable(temporary)
@@ -190,7 +190,7 @@ def _export_file(
 
 
 def _verify(form: str, path: Path, verifier: Verifier, is_exact: bool) -> Verification:
-    """Return how a file compares with the Keras model.
+    """Returns how a file compares with the Keras model.
 
     Raises:
       RuntimeError: `is_exact`, and the probabilities differ by more than rounding.
@@ -205,7 +205,7 @@ def _verify(form: str, path: Path, verifier: Verifier, is_exact: bool) -> Verifi
 
 
 def _import_dependencies(formats: Sequence[str]) -> None:
-    """Import the optional dependencies of the formats before any file is written.
+    """Imports the optional dependencies of the formats before any file is written.
 
     Raises:
       InputError: A dependency is not installed.

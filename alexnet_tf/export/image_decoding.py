@@ -25,7 +25,7 @@ _SHORT, _LONG = 3, 4  # EXIF types
 
 
 def decode_and_resize(contents: tf.Tensor, channels: int, pixels: int) -> tf.Tensor:
-    """Decode, resize and crop image files, string [b]: uint8 [b, pixels, pixels, channels].
+    """Decodes, resizes and crops image files, string [b]: uint8 [b, pixels, pixels, channels].
 
     The files are JPEG, PNG, WebP, GIF (first frame) or BMP; `channels` is 3 (RGB) or 1 (gray).
     All sizes are checked by the files' headers before the first file is decoded. Files with at most
@@ -55,7 +55,7 @@ def decode_and_resize(contents: tf.Tensor, channels: int, pixels: int) -> tf.Ten
 
 
 def decode_upright(content: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decode an image file of any size: uint8 [height, width, channels].
+    """Decodes an image file of any size: uint8 [height, width, channels].
 
     JPEG files are decoded as Pillow decodes them (accurate DCT) and turned upright by their EXIF
     orientation. Transparent PNG and WebP images are put on white.
@@ -74,7 +74,7 @@ def decode_upright(content: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turn an image by its EXIF orientation, 1..8; from 5 on, height and width are swapped."""
+    """Turns an image by its EXIF orientation, 1..8; from 5 on, height and width are swapped."""
     is_flipped = tf.reduce_any(orientation == tf.constant((2, 3, 6, 7), tf.int64))
     is_upside_down = tf.reduce_any(orientation == tf.constant((3, 4, 7, 8), tf.int64))
     image = tf.cond(orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
@@ -83,7 +83,7 @@ def _turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _put_on_white(rgba: tf.Tensor) -> tf.Tensor:
-    """Blend an image, uint8 [h, w, 4], with a white background: uint8 [h, w, 3]."""
+    """Blends an image, uint8 [h, w, 4], with a white background: uint8 [h, w, 3]."""
     rgb, alpha = rgba[..., :3], rgba[..., 3:]
 
     def blend() -> tf.Tensor:
@@ -96,7 +96,7 @@ def _put_on_white(rgba: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_webp(content: tf.Tensor) -> tf.Tensor:
-    """Decode a WebP file: uint8 [height, width, 3]."""
+    """Decodes a WebP file: uint8 [height, width, 3]."""
     # TensorFlow rejects a number of channels that differs from the file's.
     image = tf.io.decode_image(content, channels=0, expand_animations=False)
     image = tf.ensure_shape(image, (None, None, None))
@@ -105,7 +105,7 @@ def _decode_webp(content: tf.Tensor) -> tf.Tensor:
 
 
 def _switch_format(content: tf.Tensor, **branches: Callable[[], tf.Tensor]) -> tf.Tensor:
-    """Run the branch `jpeg`, `png`, `webp` or `other`, by the first bytes of a file."""
+    """Runs the branch `jpeg`, `png`, `webp` or `other`, by the first bytes of a file."""
     header = _padded_bytes(tf.strings.substr(content, 0, _HEADER_BYTES))
     is_webp = _matches(header, 0, b"RIFF") & _matches(header, 8, b"WEBP")
     return tf.case(
@@ -119,7 +119,7 @@ def _switch_format(content: tf.Tensor, **branches: Callable[[], tf.Tensor]) -> t
 
 
 def checked_pixels(content: tf.Tensor) -> tf.Tensor:
-    """Return the number of pixels of an image file by its header: int64 scalar.
+    """Returns the number of pixels of an image file by its header: int64 scalar.
 
     Raises:
       tf.errors.InvalidArgumentError: When run, for more than `MAX_PIXELS` pixels, and for a file in
@@ -152,7 +152,7 @@ def checked_pixels(content: tf.Tensor) -> tf.Tensor:
 
 
 def exif_orientation(content: tf.Tensor) -> tf.Tensor:
-    """Return the EXIF orientation of a JPEG file: int64 scalar in 1..8, 1 if there is none."""
+    """Returns the EXIF orientation of a JPEG file: int64 scalar in 1..8, 1 if there is none."""
     data = _padded_bytes(content)
     end = tf.shape(data)[0] - _PADDING_BYTES
 
@@ -177,7 +177,7 @@ def exif_orientation(content: tf.Tensor) -> tf.Tensor:
 
 
 def _tiff_orientation(tiff: tf.Tensor) -> tf.Tensor:
-    """Return the orientation in the first directory of TIFF data uint8 [n]: int64 scalar."""
+    """Returns the orientation in the first directory of TIFF data uint8 [n]: int64 scalar."""
     size = tf.shape(tiff, out_type=tf.int64)[0]
     tiff = tf.pad(tiff, [[0, _PADDING_BYTES]])
     is_little_endian = tiff[0] == ord("I")
@@ -205,7 +205,7 @@ def _tiff_orientation(tiff: tf.Tensor) -> tf.Tensor:
 
 
 def _webp_size(header: tf.Tensor) -> tf.Tensor:
-    """Return height and width of a WebP image: int64 [2]."""
+    """Returns height and width of a WebP image: int64 [2]."""
     extended = 1 + tf.stack([_little_endian(header[27:30]), _little_endian(header[24:27])])
     bits = _little_endian(header[21:25])
     lossless = 1 + tf.stack([bits // 2**14 % 2**14, bits % 2**14])
@@ -218,14 +218,14 @@ def _webp_size(header: tf.Tensor) -> tf.Tensor:
 
 
 def _bmp_size(header: tf.Tensor) -> tf.Tensor:
-    """Return height and width of a BMP image: int64 [2]."""
+    """Returns height and width of a BMP image: int64 [2]."""
     size = tf.stack([_little_endian(header[22:26]), _little_endian(header[18:22])])
     # The height is negative if rows are stored from the top.
     return tf.where(size < 2**31, size, 2**32 - size)
 
 
 def _gif_size(content: tf.Tensor) -> tf.Tensor:
-    """Return the largest height and width of a GIF's frames: int64 [2].
+    """Returns the largest height and width of a GIF's frames: int64 [2].
 
     All frames are visited, since the screen size in the header does not bound them.
     """
@@ -273,27 +273,27 @@ def _gif_size(content: tf.Tensor) -> tf.Tensor:
 
 
 def _padded_bytes(content: tf.Tensor) -> tf.Tensor:
-    """Return a file's bytes, uint8 [n + 16]; the last 16 are 0."""
+    """Returns a file's bytes, uint8 [n + 16]; the last 16 are 0."""
     return tf.pad(tf.io.decode_raw(content, tf.uint8), [[0, _PADDING_BYTES]])
 
 
 def _matches(data: tf.Tensor, position: tf.Tensor | int, expected: bytes) -> tf.Tensor:
-    """Return whether the bytes from a position on are `expected`."""
+    """Returns whether the bytes from a position on are `expected`."""
     part = data[position : position + len(expected)]
     return tf.reduce_all(part == tf.constant(list(expected), tf.uint8))
 
 
 def _big_endian(part: tf.Tensor) -> tf.Tensor:
-    """Return the integer of the bytes along the last axis: int64 [...]."""
+    """Returns the integer of the bytes along the last axis: int64 [...]."""
     return _little_endian(part[..., ::-1])
 
 
 def _little_endian(part: tf.Tensor) -> tf.Tensor:
-    """Return the integer of the bytes along the last axis: int64 [...]."""
+    """Returns the integer of the bytes along the last axis: int64 [...]."""
     shifts = 8 * tf.range(tf.shape(part, tf.int64)[-1])
     return tf.reduce_sum(tf.bitwise.left_shift(tf.cast(part, tf.int64), shifts), axis=-1)
 
 
 def _pixels(size: tf.Tensor) -> tf.Tensor:
-    """Return height times width, both capped so that the product fits into 64 bits."""
+    """Returns height times width, both capped so that the product fits into 64 bits."""
     return tf.reduce_prod(tf.minimum(size, MAX_PIXELS + 1))

@@ -18,7 +18,7 @@ _OPSET = 17
 
 
 def to_onnx(model: keras.Model) -> bytes:
-    """Convert a network to the content of an `.onnx` file.
+    """Converts a network to the content of an `.onnx` file.
 
     Its input is `images` float32 [b, n, n, c], RGB or gray, 0..255; its output is `probabilities`
     float32 [b, classes]. Class names and preprocessing are stored as metadata.

@@ -49,7 +49,7 @@ Tensors = dict[str, tf.Tensor]
 
 
 def module_of(model: keras.Model) -> tf.Module:
-    """Return an object to save that has the model's weights as attributes, and nothing else.
+    """Returns an object to save that has the model's weights as attributes, and nothing else.
 
     The Keras model would save every weight twice, and `tf.function`s would be traced again.
     """
@@ -59,7 +59,7 @@ def module_of(model: keras.Model) -> tf.Module:
 
 
 def _signatures(model: keras.Model) -> dict[str, Any]:
-    """Return the concrete function of each signature by name."""
+    """Returns the concrete function of each signature by name."""
     preprocessing, names = preprocessing_of(model), tf.constant(names_of(model))
     pixels, channels = preprocessing.input_pixels, preprocessing.channels
     network = _network(model)
@@ -108,7 +108,7 @@ def _signatures(model: keras.Model) -> dict[str, Any]:
 
 
 def _network(model: keras.Model) -> Any:
-    """Return a function from crops to probabilities and features: one for all signatures."""
+    """Returns a function from crops to probabilities and features: one for all signatures."""
     outputs = [model.output, feature_output(model)]
     network_with_features = keras.Model(model.input, outputs)
 
@@ -125,7 +125,7 @@ def _network(model: keras.Model) -> Any:
 
 
 def _average_ten_crops(network: Any, images: tf.Tensor, pixels: int, classes: int) -> tf.Tensor:
-    """Return float32 [b, classes], computed for a few images at a time."""
+    """Returns float32 [b, classes], computed for a few images at a time."""
 
     def add_part(start: tf.Tensor, averages: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         part = images[start : start + _TEN_CROP_IMAGES]
@@ -150,7 +150,7 @@ def write_saved_model(
     version: int | None = None,
     finish: Callable[[Path], None] = lambda _: None,
 ) -> Path:
-    """Write a SavedModel atomically as a version below a model's folder.
+    """Writes a SavedModel atomically as a version below a model's folder.
 
     TF Serving watches `base` and loads a folder named by a number as soon as it exists, so that the
     version is written under another name and renamed. An existing version is never changed. All
@@ -199,7 +199,7 @@ def write_saved_model(
 
 
 def check_version(base: Path, version: int | None) -> None:
-    """Raise an InputError if a version already exists or is below 1."""
+    """Raises an InputError if a version already exists or is below 1."""
     if version is None:
         return
     if version < 1:
@@ -212,13 +212,13 @@ def check_version(base: Path, version: int | None) -> None:
 
 
 def next_version(base: Path) -> int:
-    """Return one more than the highest version below a model's folder; 1 if there is none."""
+    """Returns one more than the highest version below a model's folder; 1 if there is none."""
     names = [entry.name for entry in base.iterdir()] if base.is_dir() else []
     return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def write_warm_up(folder: Path, name: str, images: np.ndarray, input_pixels: int) -> None:
-    """Write one warm-up request per signature into a SavedModel's folder.
+    """Writes one warm-up request per signature into a SavedModel's folder.
 
     TF Serving replays them when it loads a version. Without them the first request of each
     signature waits for the initialization of the graph.
@@ -257,13 +257,13 @@ def write_warm_up(folder: Path, name: str, images: np.ndarray, input_pixels: int
 
 
 def make_readable(path: Path) -> None:
-    """Let all users read a file, or a folder and all that is in it, whatever the umask was."""
+    """Lets all users read a file, or a folder and all that is in it, whatever the umask was."""
     for entry in (path, *path.rglob("*")):
         entry.chmod(_FOLDER_MODE if entry.is_dir() else _FILE_MODE)
 
 
 def make_readable_folders(path: Path) -> None:
-    """Create a folder and its missing parents, which all users may enter whatever the umask is."""
+    """Creates a folder and its missing parents, which all users may enter whatever the umask is."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:

@@ -9,6 +9,7 @@ by slot. The label file is in a ZIP archive appended to the model, which `unzip`
 import contextlib
 import io
 import os
+import re
 import tempfile
 import warnings
 import zipfile
@@ -33,13 +34,14 @@ from alexnet_tf.evaluation.classifiers import (
     preprocessing_of,
 )
 from alexnet_tf.export.saved_model import module_of
+from alexnet_tf.model.layers import LocalResponseNormalization
 from alexnet_tf.system import quiet_stderr
 
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 NO_TRAINING_IMAGES = "--quantize int8 needs training images: give --dataset"
-# The operations of local response normalization. Their sums of squares span more than 8 bits can
-# hold: the rms error at conv1's scale is 12% in int8, 1% in float32.
-_KEPT_IN_FLOAT = ["SQUARE", "MUL", "SQRT", "RSQRT", "ADD"]
+# Operations of response normalization and the softmax, which int8 files keep in float32. Sums of
+# squares span more than 8 bits can hold: the rms error at conv1's scale is 12% in int8.
+_KEPT_IN_FLOAT = ["SQUARE", "MUL", "SQRT", "RSQRT", "ADD", "SOFTMAX"]
 
 _DESCRIPTIONS = np.uint8(1)  # AssociatedFileType.DESCRIPTIONS
 _TENSOR_AXIS_LABELS = np.uint8(2)  # AssociatedFileType.TENSOR_AXIS_LABELS
@@ -52,7 +54,7 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # constant, so that the same model gives the 
 def to_tflite(
     model: keras.Model, quantize: str = "none", calibration: np.ndarray | None = None
 ) -> bytes:
-    """Convert a network to the content of a `.tflite` file with metadata.
+    """Converts a network to the content of a `.tflite` file with metadata.
 
     Its input is `images` float32 [b, n, n, c], RGB or gray, 0..255; its output is `probabilities`
     float32 [b, classes]. Memory is allocated for b = 1; an interpreter may resize the batch to any
@@ -61,8 +63,8 @@ def to_tflite(
     Args:
       model: From `build_model` or `load_model`.
       quantize: "none" (float32), "float16" (weights), "dynamic" (weights in int8, activations
-        quantized at run time), or "int8" (weights and activations; response normalization in
-        float32).
+        quantized at run time), or "int8" (weights and activations; response normalization and the
+        last layer in float32).
       calibration: For "int8": float32 [m, n, n, c], some hundred crops of training images, which
         give the ranges of the activations.
 
@@ -79,12 +81,31 @@ def to_tflite(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        converted = _to_int8(converter, calibration) if quantize == "int8" else converter.convert()
+        if quantize == "int8":
+            converted = _to_int8(converter, calibration, _float_nodes(model, folder))
+        else:
+            converted = converter.convert()
         return _with_metadata(converted, model)
 
 
-def _to_int8(converter: Any, calibration: Any) -> bytes:
-    """Convert to int8, with response normalization in float32."""
+def _float_nodes(model: keras.Model, folder: Path) -> list[str]:
+    """Returns the names of further operations that stay in float32 in an int8 file.
+
+    These are the sums of response normalization, and the last layer with its logits: of two classes
+    that are about equally probable, int8 often gives both the same logit, and then the wrong class.
+    """
+    content = tf.lite.TFLiteConverter.from_saved_model(os.fspath(folder)).convert()
+    graph = flatbuffer_utils.convert_bytearray_to_object(content).subgraphs[0]
+    outputs = [graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators]
+    last = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Dense)][-1]
+    norms = [x.name for x in model.layers if isinstance(x, LocalResponseNormalization)]
+    # An operation is named by its layer: "alexnet/norm1_1/Conv2D".
+    pattern = re.compile(rf"\b({'|'.join([last, *norms])})(_\d+)?/")
+    return [name for name in outputs if pattern.search(name)]
+
+
+def _to_int8(converter: Any, calibration: Any, float_nodes: list[str]) -> bytes:
+    """Converts to int8, with some operations in float32."""
 
     def images() -> Iterator[list[np.ndarray]]:
         for image in calibration:
@@ -95,14 +116,16 @@ def _to_int8(converter: Any, calibration: Any) -> bytes:
     debugger = tf.lite.experimental.QuantizationDebugger(
         converter=converter,
         debug_dataset=images,
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=_KEPT_IN_FLOAT),
+        debug_options=tf.lite.experimental.QuantizationDebugOptions(
+            denylisted_ops=_KEPT_IN_FLOAT, denylisted_nodes=float_nodes
+        ),
     )
     return debugger.get_nondebug_quantized_model()
 
 
 @contextlib.contextmanager
 def _plain_saved_model(model: keras.Model) -> Iterator[Path]:
-    """Yield the folder of a temporary SavedModel from crops to probabilities."""
+    """Yields the folder of a temporary SavedModel from crops to probabilities."""
 
     @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.float32, name="images")])
     def network(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -115,7 +138,7 @@ def _plain_saved_model(model: keras.Model) -> Iterator[Path]:
 
 
 def _with_metadata(converted: bytes, model: keras.Model) -> bytes:
-    """Add metadata, class names and preprocessing of a Keras model to its TFLite model."""
+    """Adds metadata, class names and preprocessing of a Keras model to its TFLite model."""
     parsed = flatbuffer_utils.convert_bytearray_to_object(converted)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = list(_metadata(model))
@@ -131,7 +154,7 @@ def _with_metadata(converted: bytes, model: keras.Model) -> bytes:
 
 
 def _metadata(model: keras.Model) -> bytes:
-    """Return the metadata as a flatbuffer: tables are dicts from the schema's slots to values."""
+    """Returns the metadata as a flatbuffer: tables are dicts from the schema's slots to values."""
     preprocessing = preprocessing_of(model)
     pixels = np.uint32(preprocessing.input_pixels)
     colors = _RGB if preprocessing.channels == 3 else _GRAYSCALE
@@ -159,7 +182,7 @@ def _metadata(model: keras.Model) -> bytes:
 
 
 def _input_description(preprocessing: Preprocessing) -> str:
-    """Return the steps from an image to the input, for people."""
+    """Returns the steps from an image to the input, for people."""
     resized, pixels = preprocessing.resize_pixels, preprocessing.input_pixels
     order = "RGB" if preprocessing.channels == 3 else "gray"
     return (
@@ -171,7 +194,7 @@ def _input_description(preprocessing: Preprocessing) -> str:
 
 
 def _write(builder: flatbuffers.Builder, value: Any) -> int:
-    """Write a string, list or table after all values that it refers to, and return its offset."""
+    """Writes a string, list or table after all values that it refers to, and returns its offset."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, list):

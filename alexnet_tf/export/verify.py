@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.classes import match_classes
 from alexnet_tf.data.images import center_crop, resize_and_crop
-from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.sources import RESTORE_DATA, open_dataset, recorded_data
 from alexnet_tf.data.splits import default_split, evaluation_split
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import Classifier
@@ -77,7 +77,7 @@ class Verifier:
         self._expected = _all_probabilities(reference, images.crops)
 
     def compare(self, form: str, classifier: Classifier, path: Path) -> Verification:
-        """Return how a classifier compares with the reference."""
+        """Returns how a classifier compares with the reference."""
         probabilities = _all_probabilities(classifier, self._images.crops)
         top, labels = probabilities.argmax(axis=1), self._images.labels
         return Verification(
@@ -100,7 +100,7 @@ def load_images(
     count: int,
     training_count: int = 0,
 ) -> VerificationImages:
-    """Load images of the requested data set, of the run's own, or synthetic images.
+    """Loads images of the requested data set, of the run's own, or synthetic images.
 
     Args:
       source: The exported model, with the run that it comes from.
@@ -118,17 +118,19 @@ def load_images(
     if is_synthetic and training_count:
         raise InputError(NO_TRAINING_IMAGES)
     preprocessing = reference.preprocessing
-    opened = open_dataset(
-        dataset or source.dataset or _SYNTHETIC_DATASET,
-        data_dir=data_dir or source.data_dir,
-        channels=preprocessing.channels,
-    )
+    recorded_in = source.run if dataset is None else None
+    with recorded_data(recorded_in, f"{RESTORE_DATA}; --dataset takes another"):
+        opened = open_dataset(
+            dataset or source.dataset or _SYNTHETIC_DATASET,
+            data_dir=data_dir or source.data_dir,
+            channels=preprocessing.channels,
+        )
     record = source.record if dataset is None else None
     hold_out, seed = (0.0, 0) if record is None else (record.recipe.hold_out, record.seed)
     split = (None if record is None else source.split) or default_split(opened)
 
     def load(split: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return resized images, crops and labels of evenly spaced examples that are readable."""
+        """Returns resized images, crops and labels of evenly spaced examples that are readable."""
         examples = evaluation_split(opened, split, hold_out, seed)
         images, labels = [], []
         for index in np.unique(np.linspace(0, len(examples) - 1, count).astype(np.int64)):
@@ -154,14 +156,14 @@ def load_images(
 
 
 def _size_bytes(path: Path) -> int:
-    """Return the size of a file, or of all files below a folder; 0 if `path` does not exist."""
+    """Returns the size of a file, or of all files below a folder; 0 if `path` does not exist."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size if path.is_file() else 0
 
 
 def _all_probabilities(classifier: Classifier, crops: np.ndarray) -> np.ndarray:
-    """Return the probabilities of all crops, computed in batches."""
+    """Returns the probabilities of all crops, computed in batches."""
     parts = [crops[start : start + _BATCH_SIZE] for start in range(0, len(crops), _BATCH_SIZE)]
     with _tensor_float_32_disabled():
         return np.concatenate([classifier.probabilities(part) for part in parts])
@@ -169,7 +171,7 @@ def _all_probabilities(classifier: Classifier, crops: np.ndarray) -> np.ndarray:
 
 @contextlib.contextmanager
 def _tensor_float_32_disabled() -> Iterator[None]:
-    """Keep TensorFlow from rounding to TF32 on GPUs while the block runs.
+    """Keeps TensorFlow from rounding to TF32 on GPUs while the block runs.
 
     TFLite and ONNX do not round: the difference would exceed that of the conversion.
     """
@@ -182,7 +184,7 @@ def _tensor_float_32_disabled() -> Iterator[None]:
 
 
 def _median_milliseconds(classifier: Classifier, crops: np.ndarray) -> float:
-    """Return the median latency of one image, after a first call that allocates memory."""
+    """Returns the median latency of one image, after a first call that allocates memory."""
     classifier.probabilities(crops[:1])
     seconds = []
     for index in range(_TIMED_IMAGES):

@@ -73,6 +73,10 @@ def build_model(
 
     Raises:
       InputError: A value is not supported or out of range, or the input is too small.
+
+    Examples:
+      >>> an.build_model("lenet", classes=26).output_shape
+      (None, 26)
     """
     network, init, resize_pixels = _settings(network, init, resize_pixels, changes)
     choose(dtype, DTYPES, "dtype")

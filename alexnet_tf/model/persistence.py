@@ -32,6 +32,13 @@ def custom_objects() -> dict[str, type[keras.layers.Layer]]:
     """Returns this package's layers for `keras.models.load_model(path, custom_objects=...)`.
 
     Importing this module also registers them, so that the argument can be omitted.
+
+    Returns:
+      The classes, by the names under which `.keras` files refer to them.
+
+    Examples:
+      >>> an.custom_objects()["alexnet_tf>MaxPooling2D"] is an.MaxPooling2D
+      True
     """
     return {f"alexnet_tf>{name}": getattr(layers, name) for name in layers.__all__}
 
@@ -50,6 +57,11 @@ def save_model(model: keras.Model, path: str | os.PathLike[str]) -> None:
     Raises:
       InputError: The path does not end in `.keras`.
       OSError: The file cannot be written.
+
+    Examples:
+      >>> an.save_model(an.build_model("lenet", classes=10), "lenet.keras")
+      >>> an.load_model("lenet.keras").output_shape
+      (None, 10)
     """
     path = Path(path)
     if path.suffix != ".keras":

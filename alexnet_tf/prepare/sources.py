@@ -5,6 +5,7 @@ from pathlib import Path
 
 from alexnet_tf.data.prepared_set import is_prepared
 from alexnet_tf.data.records import features_in, records
+from alexnet_tf.data.remote import storage_address
 from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS, check_encoding
 from alexnet_tf.data.tfds import find_builder, is_tfds_name
 from alexnet_tf.errors import InputError
@@ -35,6 +36,7 @@ def list_source(source: str, data_dir: str | None = None, encoding: str | None =
         raise InputError(f"the source is empty: {_EXPECTED}")
     check_encoding(encoding)
     path = expanded(source)
+    storage_address(data_dir)  # before TFDS is used
     if path.is_dir() and (os.sep in source or not is_tfds_name(source)):
         listed = _list_directory(path, source, encoding)
     elif path.is_file() and path.suffix.lower() in (*TABLE_ENDINGS, LIST_ENDING):

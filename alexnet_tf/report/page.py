@@ -90,6 +90,7 @@ def _values(data: ReportData, charts: Mapping[str, Chart]) -> dict[str, Any]:
         "projection": data.projection,
         "band": _band(data),
         "evaluation": _script_json(evaluation.to_json()),
+        "program": command_name(),
         "command": _command(data),
     }
 

@@ -11,12 +11,17 @@ import sys
 import time
 from collections.abc import Sequence
 from types import FrameType
+from typing import TypeVar
 
 from alexnet_tf.errors import InputError
+
+T = TypeVar("T")
 
 # Within this time, workers end with a message after one of them has failed: TensorFlow's
 # coordination service declares a worker failed whose heartbeat is missing for ten seconds.
 FAILED_WORKER_SECONDS = 30
+# In the environment of local processes: how many there are, which divide the GPUs.
+_LOCAL_WORKERS = "ALEXNET_TF_LOCAL_WORKERS"
 _GRACE_SECONDS = 60  # for local processes, after the first has failed
 
 _EXAMPLE = (
@@ -33,10 +38,28 @@ class Cluster:
     Attributes:
       addresses: "host:port" of each worker; a chief is the first worker.
       worker: Index of this worker.
+      local_workers: Number of workers that `run_local_cluster` started on this machine, or 0.
     """
 
     addresses: tuple[str, ...]
     worker: int
+    local_workers: int = 0
+
+    def own_gpus(self, gpus: Sequence[T]) -> list[T]:
+        """Returns this worker's part of the machine's GPUs: all, unless local workers divide them.
+
+        Raises:
+          InputError: There are GPUs, but fewer than local workers.
+        """
+        if not self.local_workers or not gpus:
+            return list(gpus)
+        if len(gpus) < self.local_workers:
+            raise InputError(
+                f"--workers {self.local_workers} needs a GPU for each worker (found: {len(gpus)}): "
+                f"name more GPUs with --devices, or use --devices cpu:1 for workers on the CPU"
+            )
+        count = len(gpus) // self.local_workers
+        return list(gpus[self.worker * count : (self.worker + 1) * count])
 
 
 def read_cluster() -> Cluster:
@@ -64,7 +87,8 @@ def read_cluster() -> Cluster:
         )
     if len(cluster.get("chief", [])) > 1 or not all(isinstance(a, str) for a in addresses):
         raise InputError(f"TF_CONFIG must have at most one chief, and addresses such as {_EXAMPLE}")
-    return Cluster(tuple(addresses), worker_index())
+    local_workers = int(os.environ.get(_LOCAL_WORKERS) or 0)
+    return Cluster(tuple(addresses), worker_index(), local_workers)
 
 
 def worker_index() -> int:
@@ -135,7 +159,7 @@ def run_local_cluster(arguments: Sequence[str], workers: int) -> int:
     processes = []
     for index in range(workers):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config), _LOCAL_WORKERS: str(workers)}
         command = [sys.executable, "-m", "alexnet_tf", *arguments]
         processes.append(
             # A session of their own, so that Ctrl-C reaches them once, through this process.

@@ -5,14 +5,14 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from alexnet_tf.errors import InputError, choose
-from alexnet_tf.train_options import PARALLELISMS, PRECISIONS, STRATEGIES
+from alexnet_tf.train_options import KERNELS, PARALLELISMS, PRECISIONS, STRATEGIES
 from alexnet_tf.training.cluster import Cluster, read_cluster
+from alexnet_tf.training.precision import choose_precision, set_precision
 
 # Errors of a collective operation when a worker does not respond.
 FAILED_WORKER_ERRORS = (
@@ -38,6 +38,8 @@ class DeviceConfiguration:
       worker: Index of this worker; worker 0 is the chief, which writes.
       workers: Number of processes that train together.
       on_gpus: Whether the devices are GPUs.
+      kernels: "native": TensorFlow's own kernels, on GPUs cuDNN's; or "xla": the training step also
+        has functions compiled by XLA.
     """
 
     strategy: tf.distribute.Strategy
@@ -47,6 +49,7 @@ class DeviceConfiguration:
     worker: int = 0
     workers: int = 1
     on_gpus: bool = False
+    kernels: str = "xla"
 
     @property
     def dtype_policy(self) -> str:
@@ -92,6 +95,8 @@ def configure_devices(
     devices: str | None = None,
     precision: str = "auto",
     parallelism: str = "data",
+    kernels: str = "auto",
+    deterministic: bool = False,
 ) -> DeviceConfiguration:
     """Chooses devices, strategy and precision, and hides all other GPUs from this process.
 
@@ -103,6 +108,8 @@ def configure_devices(
       precision: One of `PRECISIONS`. "auto": half precision if the device is faster in it.
         float32 on GPUs turns TF32 off.
       parallelism: One of `PARALLELISMS`. "towers" needs exactly two devices.
+      kernels: One of `KERNELS`. "auto": native on GPUs, xla on CPUs.
+      deterministic: Whether results on GPUs must be the same each time (`set_precision`).
 
     Raises:
       InputError: A value is unknown, or a device does not exist.
@@ -110,13 +117,21 @@ def configure_devices(
     choose(strategy, STRATEGIES, "--strategy")
     choose(precision, PRECISIONS, "--precision")
     choose(parallelism, PARALLELISMS, "--parallelism")
+    choose(kernels, KERNELS, "--kernels")
     if parallelism == "towers":
         _check_towers(strategy, precision)
     elif strategy == "auto" and os.environ.get("TF_CONFIG"):
         strategy = "multiworker"
     cluster = read_cluster() if strategy == "multiworker" else None
-    gpus, names = _confine(devices, only_first=strategy == "single" and parallelism == "data")
-    resolved = _precision(precision, gpus)
+    gpus, cpus = _named_devices(devices)
+    if strategy == "single" and parallelism == "data":
+        gpus, cpus = gpus[:1], 1
+    elif cluster is not None:
+        gpus = cluster.own_gpus(gpus)
+    _confine(devices, gpus, cpus)
+    kind, count = ("GPU", len(gpus)) if gpus else ("CPU", cpus)
+    names = tuple(f"/{kind}:{number}" for number in range(count))
+    resolved = choose_precision(precision, gpus)
     chosen = tf.distribute.get_strategy()
     if parallelism == "towers":
         strategy = "towers"
@@ -135,8 +150,7 @@ def configure_devices(
             strategy = "mirrored" if len(names) > 1 else "single"
         if strategy == "mirrored":
             chosen = tf.distribute.MirroredStrategy(names)
-    if gpus and resolved == "float32":
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+    set_precision(resolved, bool(gpus), deterministic)
     return DeviceConfiguration(
         chosen,
         strategy,
@@ -145,6 +159,7 @@ def configure_devices(
         worker=cluster.worker if cluster else 0,
         workers=len(cluster.addresses) if cluster else 1,
         on_gpus=bool(gpus),
+        kernels=("native" if gpus else "xla") if kernels == "auto" else kernels,
     )
 
 
@@ -183,29 +198,17 @@ def _join(cluster: Cluster, gpus: int, names: tuple[str, ...]) -> tf.distribute.
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
-def _confine(
-    devices: str | None, only_first: bool
-) -> tuple[list[tf.config.PhysicalDevice], tuple[str, ...]]:
+def _confine(devices: str | None, gpus: list[tf.config.PhysicalDevice], cpus: int) -> None:
     """Makes the chosen devices the only ones of this process; GPUs get memory as they need it.
 
     Args:
       devices: As in `configure_devices`.
-      only_first: Whether only the first of the chosen devices is used.
-
-    Returns:
-      The chosen GPUs as TensorFlow's physical devices, none for the CPU; and the names of the
-      devices in this process.
+      gpus: The chosen GPUs; none for the CPU.
+      cpus: Number of logical CPU devices.
 
     Raises:
-      InputError: The text is not a choice of devices, a device does not exist, or TensorFlow runs
-        already with other devices.
+      InputError: TensorFlow runs already with other devices.
     """
-    if devices is None:
-        gpus, cpus = tf.config.get_visible_devices("GPU"), 1
-    else:
-        gpus, cpus = _named_devices(devices)
-    if only_first:
-        gpus, cpus = gpus[:1], 1
     try:
         tf.config.set_visible_devices(gpus, "GPU")
         if cpus > 1:
@@ -218,17 +221,16 @@ def _confine(
     for gpu in gpus:
         with contextlib.suppress(RuntimeError):  # runs already, with memory as the caller set it
             tf.config.experimental.set_memory_growth(gpu, True)
-    if gpus:
-        return gpus, tuple(f"/GPU:{number}" for number in range(len(gpus)))
-    return [], tuple(f"/CPU:{number}" for number in range(cpus))
 
 
-def _named_devices(devices: str) -> tuple[list[tf.config.PhysicalDevice], int]:
-    """Returns the GPUs that --devices names, and the number of logical CPU devices without any.
+def _named_devices(devices: str | None) -> tuple[list[tf.config.PhysicalDevice], int]:
+    """Returns the GPUs that --devices names, or all; and the number of logical CPU devices.
 
     Raises:
       InputError: The text is not a choice of devices, or a GPU does not exist.
     """
+    if devices is None:
+        return tf.config.get_visible_devices("GPU"), 1
     kind, _, count = devices.partition(":")
     try:
         if kind == "cpu":
@@ -261,24 +263,6 @@ def _divide_cpu(count: int) -> None:
     if len(tf.config.get_logical_device_configuration(cpu) or []) != count:
         logical = [tf.config.LogicalDeviceConfiguration()] * count
         tf.config.set_logical_device_configuration(cpu, logical)
-
-
-def _precision(given: str, gpus: list[tf.config.PhysicalDevice]) -> str:
-    """Resolves "auto": half precision only if all of the chosen devices are faster in it."""
-    if given != "auto":
-        return given
-    if gpus:
-        details = map(tf.config.experimental.get_device_details, gpus)
-        capability = min(found.get("compute_capability", (0, 0)) for found in details)
-        if capability >= (8, 0):
-            return "bfloat16"
-        return "float16" if capability >= (7, 0) else "float32"  # 7.0: the first tensor cores
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return "float32"
-    has_bfloat16 = "avx512_bf16" in flags or "amx_bf16" in flags
-    return "bfloat16" if has_bfloat16 else "float32"
 
 
 def versions() -> dict[str, str]:

@@ -14,6 +14,8 @@ from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.devices import DeviceConfiguration
 
+_BATCHES_ON_GPU = 2  # copied while the GPU computes
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingInput:
@@ -63,7 +65,13 @@ class TrainingInput:
             )
 
         if self.devices.strategy_name in ("single", "towers"):
-            return iter(dataset(tf.distribute.InputContext()))
+            batches = dataset(tf.distribute.InputContext())
+            if self.devices.on_gpus:
+                gpu = self.devices.devices[0]
+                to_gpu = tf.data.experimental.prefetch_to_device(gpu, _BATCHES_ON_GPU)
+                batches = batches.apply(to_gpu)
+            return iter(batches)
+        # The strategy itself copies batches to its GPUs while they compute.
         return iter(self.devices.strategy.distribute_datasets_from_function(dataset))
 
     def preview(self, count: int, mean: Any = None) -> np.ndarray:

@@ -11,7 +11,7 @@ from alexnet_tf import runs
 from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.pipeline import check_batch_size
 from alexnet_tf.data.scan import scan_images
-from alexnet_tf.data.sources import open_dataset
+from alexnet_tf.data.sources import open_dataset, recorded_data
 from alexnet_tf.data.splits import TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
 from alexnet_tf.errors import InputError
@@ -151,24 +151,25 @@ def open_run(
         given.devices,
         settings.options.precision or "auto",
         given.parallelism or "data",
+        given.kernels or settings.options.kernels or "auto",
+        settings.options.deterministic,
     )
-    if devices.worker != 0:
-        reporter = TrainingReporter(quiet=True)
-    weights = None
+    reporter = reporter if devices.worker == 0 else TrainingReporter(quiet=True)
+    weights = None if given.weights is None else StartingWeights(given.weights)
     if recorded is not None:
         weights = _weights_to_restart_from(path, recorded, settings)
-    elif given.weights is not None:
-        weights = StartingWeights(given.weights)
+    elif weights is not None:
         settings = weights.settings(settings)
     if given.parallelism == "towers":
         check_towers(settings.recipe.network)
     options, recipe = settings.options, settings.recipe
-    data = open_dataset(
-        settings.dataset,
-        data_dir=options.data_dir,
-        channels=recipe.network.channels,
-        reporter=reporter,
-    )
+    with recorded_data(path if resume else None, "if it has moved, name its place by --dataset"):
+        data = open_dataset(
+            settings.dataset,
+            data_dir=options.data_dir,
+            channels=recipe.network.channels,
+            reporter=reporter,
+        )
     if weights is not None and recorded is None:
         settings = weights.with_classifier_factor(settings, data.class_names)
         reporter.message(weights.classifier_message(data.class_names))

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf import paper
+from alexnet_tf.model.layers.compiled import uses_native_kernels
 from alexnet_tf.settings import Recipe
 
 # Elements of a variable from which compiling its update pays.
@@ -129,6 +130,14 @@ class PaperMomentum(keras.optimizers.Optimizer):
 
     Raises:
       ValueError: `momentum` or `weight_decay` is out of range.
+
+    Examples:
+      >>> weight = keras.Variable([1.0])
+      >>> optimizer = an.PaperMomentum(learning_rate=0.1, momentum=0.9)
+      >>> for _ in range(2):  # velocity -0.2, then 0.9 * -0.2 - 0.1 * 2 = -0.38
+      ...     optimizer.apply([np.array([2.0], np.float32)], [weight])
+      >>> print(weight.numpy().round(3))
+      [0.42]
     """
 
     slot_names: ClassVar[tuple[str, ...]] = ("velocity",)
@@ -206,7 +215,8 @@ class PaperMomentum(keras.optimizers.Optimizer):
 
         # Only while a graph is traced: eagerly, each call would compile again and keep the result.
         run: Callable[..., None] = apply
-        if variable.shape.num_elements() >= _COMPILED_FROM and not tf.executing_eagerly():
+        is_large = variable.shape.num_elements() >= _COMPILED_FROM
+        if is_large and not tf.executing_eagerly() and not uses_native_kernels():
             run = tf.function(apply, jit_compile=True)
         run(
             gradient,

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from alexnet_tf.console import ProgressReporter, format_rate
 from alexnet_tf.data.pipeline import imbalance
+from alexnet_tf.evaluation.metrics import TOP_K
 from alexnet_tf.files import folder_bytes, format_megabytes
 from alexnet_tf.run_record import EpochRecord, RunRecord
 from alexnet_tf.settings import Recipe
@@ -19,10 +20,17 @@ from alexnet_tf.system import command_name
 if TYPE_CHECKING:
     from alexnet_tf.training.open_run import Run
 
-_HEADER = (
-    f"{'epoch':>7} {'train loss':>11} {'val loss':>9} {'top-1 err':>10} {'top-5 err':>10} "
-    f"{'lr':>8} {'images/s':>9} {'waiting':>8}"
+_COLUMNS = (
+    "epoch",
+    "train loss",
+    "val loss",
+    "top-1 err",
+    "top-5 err",
+    "lr",
+    "images/s",
+    "waiting",
 )
+_WIDTHS = (7, 11, 9, 10, 10, 8, 9, 8)
 _IMBALANCED = 2.0  # ratio of class sizes from which the settings table shows it
 _MAX_STEPS_PER_CALL = 50
 _FEW_IMAGES = 3000  # training images, below which pretrained weights do better ...
@@ -38,11 +46,13 @@ class TrainingReporter(ProgressReporter):
 
     def __init__(self, quiet: bool = False) -> None:
         super().__init__(quiet)
+        self._has_top5 = True
         self._after_epoch: list[tuple[Callable[[str], None], str]] = []
 
-    def history(self, history: Sequence[EpochRecord], epochs: int) -> None:
+    def history(self, history: Sequence[EpochRecord], epochs: int, num_classes: int) -> None:
         """Prints the names of the columns, and the lines of the epochs before a resume."""
-        self.message(_HEADER)
+        self._has_top5 = num_classes > TOP_K
+        self._line(_COLUMNS)
         for record in history:
             self.epoch(record, epochs)
 
@@ -53,14 +63,29 @@ class TrainingReporter(ProgressReporter):
             loss = f"{record.validation_loss:.4f}"
             top1 = f"{record.validation_top1_error:.2%}"
             top5 = f"{record.validation_top5_error:.2%}"
-        self.message(
-            f"{record.epoch:>3}/{epochs:<3} {record.training_loss:>11.4f} {loss:>9} "
-            f"{top1:>10} {top5:>10} {record.learning_rate:>8.2g} "
-            f"{record.images_per_second:>9,.0f} {record.waiting_fraction:>8.1%}"
+        waiting = "-" if record.waiting_fraction is None else f"{record.waiting_fraction:.1%}"
+        self._line(
+            (
+                f"{record.epoch:>3}/{epochs:<3}",
+                f"{record.training_loss:.4f}",
+                loss,
+                top1,
+                top5,
+                f"{record.learning_rate:.2g}",
+                f"{record.images_per_second:,.0f}",
+                waiting,
+            )
         )
         for show, text in self._after_epoch:
             show(text)
         self._after_epoch.clear()
+
+    def _line(self, cells: Sequence[str]) -> None:
+        """Prints the cells of a line, without the top-5 error where it is always zero."""
+        columns = list(zip(cells, _WIDTHS, strict=True))
+        if not self._has_top5:
+            del columns[_COLUMNS.index("top-5 err")]
+        self.message(" ".join(f"{cell:>{width}}" for cell, width in columns))
 
     def after_epoch(self, text: str, is_warning: bool = False) -> None:
         """Keeps a message until the line of the epoch that caused it is printed."""
@@ -224,11 +249,12 @@ def result_line(record: RunRecord, selects_best: bool) -> str:
     assert best is not None
     if best.validation_top1_error is None or best.validation_top5_error is None:
         return f"last epoch {best.epoch}: training loss {best.training_loss:.4f}"
+    has_top5 = len(record.class_names) > TOP_K
     return (
         f"{'best' if selects_best else 'last'} epoch {best.epoch}: "
         f"{record.dataset.validation_split} top-1 error {best.validation_top1_error:.2%} "
-        f"({best.validation_top1_errors} of {best.validation_examples}), "
-        f"top-5 error {best.validation_top5_error:.2%}"
+        f"({best.validation_top1_errors} of {best.validation_examples})"
+        + (f", top-5 error {best.validation_top5_error:.2%}" if has_top5 else "")
     )
 
 

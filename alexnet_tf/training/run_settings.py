@@ -2,11 +2,11 @@
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
-from alexnet_tf.data.sources import means_folder
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import check_utf8_path, expanded
+from alexnet_tf.files import STORAGE, check_utf8_path, expanded
 from alexnet_tf.options import flag_name
 from alexnet_tf.recipes import get_recipe, recipe_for
 from alexnet_tf.run_record import RunRecord
@@ -77,8 +77,7 @@ def resolved_options(options: TrainOptions) -> TrainOptions:
         "learning_rate_scaling": options.learning_rate_scaling or "none",
     }
     if options.data_dir is not None:
-        # `Path.resolve` fails for a link to itself.
-        changes["data_dir"] = os.path.realpath(expanded(options.data_dir))
+        changes["data_dir"] = _absolute_data_dir(options.data_dir)
     if options.weights is not None:
         changes["weights"] = str(expanded(options.weights).absolute())
     for name in ("dataset", "data_dir", "weights"):
@@ -103,15 +102,19 @@ def base_recipe(options: TrainOptions) -> Recipe:
 def resumed_settings(record: RunRecord, given: TrainOptions) -> RunSettings:
     """Returns the settings of a run that resumes: the recorded ones, perhaps with other epochs.
 
+    A folder that has moved may be named by its new path.
+
     Raises:
       InputError: As `check_resume`.
     """
-    check_resume(given, record.options, record.recipe)
-    data_dir = record.options.data_dir
+    began, data_dir = record.options, record.options.data_dir
+    if given.dataset is not None and _has_moved(began.dataset or ""):
+        began = began.replace(dataset=_absolute_dataset(given.dataset))
+    check_resume(given, began, record.recipe)
     if given.data_dir is not None:
-        data_dir = os.path.realpath(expanded(given.data_dir))
+        data_dir = _absolute_data_dir(given.data_dir)
     return RunSettings(
-        record.options.replace(data_dir=data_dir), record.recipe, given.epochs or record.epochs
+        began.replace(data_dir=data_dir), record.recipe, given.epochs or record.epochs
     )
 
 
@@ -183,5 +186,20 @@ def _check_recipe(given: str | Recipe, began: TrainOptions, recipe: Recipe) -> N
 
 def _absolute_dataset(dataset: str) -> str:
     """Returns a folder's absolute path, or a TFDS name as it is."""
+    from alexnet_tf.data.sources import means_folder  # which imports TensorFlow
+
     path = expanded(dataset)
     return str(path.resolve()) if means_folder(dataset) and path.exists() else dataset
+
+
+def _has_moved(dataset: str) -> bool:
+    """Returns whether a recorded data set is a folder that does not exist any more."""
+    return Path(dataset).is_absolute() and not Path(dataset).exists()
+
+
+def _absolute_data_dir(data_dir: str) -> str:
+    """Returns the absolute path of TFDS's data folder, or its address in cloud storage."""
+    if data_dir.startswith(STORAGE):
+        return data_dir
+    # `Path.resolve` fails for a link to itself.
+    return os.path.realpath(expanded(data_dir, "--data-dir"))

@@ -11,12 +11,15 @@ from alexnet_tf.data.images import augment_colors, flip_horizontally
 from alexnet_tf.errors import TrainingError
 from alexnet_tf.evaluation.metrics import count_errors
 from alexnet_tf.model.layers.batch_normalization import padding_scope
+from alexnet_tf.model.layers.compiled import native_kernels, uses_native_kernels
 from alexnet_tf.model.layers.dropout import dropout_scope
 from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizers import PaperMomentum
 
 # What a batch holds apart from the random draws of the augmentation.
 _NOT_DRAWN = ("image", "label", "weight", "loss_weight", "flip")
+# Compiled into one pass over memory.
+_augment_colors = tf.function(augment_colors, jit_compile=True)
 
 
 class TrainingStep:
@@ -32,6 +35,9 @@ class TrainingStep:
       lighting_divisor: Of `apply_lighting`, while PCA lighting is on.
       label_smoothing: Weight of the uniform distribution in the targets of the minimized loss.
       loss_scale: For a network that computes in float16; created under the strategy's scope.
+      native: Whether to use TensorFlow's own kernels alone, without functions compiled by XLA.
+      ahead: Whether to make updates without waiting for the one before: a GPU computes while the
+        CPU starts the next operations.
     """
 
     def __init__(
@@ -44,7 +50,10 @@ class TrainingStep:
         lighting_divisor: float = 1.0,
         label_smoothing: float = 0.0,
         loss_scale: LossScale | None = None,
+        native: bool = False,
+        ahead: bool = False,
     ) -> None:
+        self._native = native
         self.loss_scale = loss_scale
         if loss_scale is not None:
             optimizer.only_if = loss_scale.good
@@ -59,6 +68,15 @@ class TrainingStep:
         # A variable: a tensor would be traced anew for every number of rows.
         width = len(model.trainable_variables)
         self._learning_rates = tf.Variable(tf.zeros([1, width]), False, shape=[None, width])
+        self._ahead = ahead
+        if ahead:
+            with strategy.scope():  # each GPU has its own totals
+                self._totals = tf.Variable(
+                    tf.zeros([4], tf.float64),
+                    trainable=False,
+                    synchronization=tf.VariableSynchronization.ON_READ,
+                    aggregation=tf.VariableAggregation.SUM,
+                )
 
     def __call__(
         self,
@@ -81,13 +99,15 @@ class TrainingStep:
 
         Returns:
           float64 [6]: the five sums of `Totals`, in its order, and a number above 0 if any process
-          wants to stop.
+          wants to stop. With `ahead` the time spent waiting is 0: it is not measured, since the
+          next batch is requested while the GPU still computes.
         """
         if learning_rates is not None:
             self._learning_rates.assign(learning_rates)
-        return self._run(
+        run = self._run_ahead if self._ahead else self._run
+        return run(
             batches,
-            tf.constant(steps, tf.int64),
+            tf.constant(steps),
             tf.constant(float(stop), tf.float64),
             divisor=self._lighting_divisor if lighting else 1.0,
             scheduled=learning_rates is not None,
@@ -115,9 +135,51 @@ class TrainingStep:
             if scheduled:
                 for optimizer in self._optimizers:
                     optimizer.multipliers.assign(learning_rates[number])
-            sums = self._strategy.run(self._replica_step, args=(batch, waited, stop, divisor))
+            # In this thread, too: the optimizer updates mirrored variables in it.
+            with native_kernels(self._native):
+                sums = self._strategy.run(self._replica_step, args=(batch, waited, stop, divisor))
             totals += self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
         return totals
+
+    @tf.function
+    def _run_ahead(
+        self,
+        batches: Iterator[Any],
+        steps: tf.Tensor,
+        stop: tf.Tensor,
+        divisor: float,
+        scheduled: bool,
+    ) -> tf.Tensor:
+        """Makes updates as `_run` does, without a value that passes from a GPU to the CPU.
+
+        The totals stay on the devices, and are read once at the end. `steps` is an int32, whose
+        arithmetic TensorFlow does on the CPU: the loop's condition does not wait for a GPU.
+        """
+        learning_rates = tf.convert_to_tensor(self._learning_rates)
+        self._strategy.run(self._clear_totals)
+        for number in tf.range(steps):
+            batch = next(batches)
+            if scheduled:
+                for optimizer in self._optimizers:
+                    optimizer.multipliers.assign(learning_rates[number])
+            with native_kernels(self._native):  # as in `_run`
+                self._strategy.run(self._replica_step_ahead, args=(batch, divisor))
+        sums = self._strategy.run(self._read_totals, args=(stop,))
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+
+    def _clear_totals(self) -> None:
+        self._totals.assign(tf.zeros([4], tf.float64))
+
+    def _replica_step_ahead(self, batch: dict[str, tf.Tensor], divisor: float) -> None:
+        """Makes one update on this replica's part of the batch and adds to its totals."""
+        with native_kernels(self._native):
+            counts = self._counted_update(batch, divisor)
+        self._totals.assign_add(tf.stack([tf.cast(value, tf.float64) for value in counts]))
+
+    def _read_totals(self, stop: tf.Tensor) -> tf.Tensor:
+        """Returns this replica's part of the result of a call."""
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        return tf.concat([self._totals.read_value(), [0.0, stop / replicas]], axis=0)
 
     def _replica_step(
         self, batch: dict[str, tf.Tensor], waited: tf.Tensor, stop: tf.Tensor, divisor: float
@@ -125,7 +187,7 @@ class TrainingStep:
         """Makes one update on this replica's part of the batch and returns its part of the sums."""
         # The clock stops before any operation of the update begins. Operations that need no batch
         # could otherwise occupy the thread that reads the clock.
-        with tf.control_dependencies([waited]):
+        with tf.control_dependencies([waited]), native_kernels(self._native):
             counts = self._counted_update(batch, divisor)
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         of_process = [value / replicas for value in (waited, stop)]
@@ -140,7 +202,8 @@ class TrainingStep:
         if "flip" in batch:
             images = flip_horizontally(images, batch["flip"])
         draws = {name: value for name, value in batch.items() if name not in _NOT_DRAWN}
-        images = _augment_colors(images, draws, divisor, tf.convert_to_tensor(self._mean))
+        augment = augment_colors if uses_native_kernels() else _augment_colors
+        images = augment(images, draws, divisor, tf.convert_to_tensor(self._mean))
         examples = tf.reduce_sum(weights)
         if replica.num_replicas_in_sync > 1:
             examples = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
@@ -235,11 +298,3 @@ def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, label_smoothing: float 
         return loss
     uniform = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
     return (1 - label_smoothing) * loss + label_smoothing * uniform
-
-
-@tf.function(jit_compile=True)
-def _augment_colors(
-    images: tf.Tensor, draws: dict[str, tf.Tensor], divisor: float, mean: tf.Tensor
-) -> tf.Tensor:
-    """Returns `augment_colors` of uint8 images: compiled, one pass over memory."""
-    return augment_colors(images, draws, divisor, mean)

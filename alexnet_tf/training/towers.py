@@ -70,6 +70,8 @@ class TowerStep(TrainingStep):
       seed: Seed of the dropout masks.
       lighting_divisor: As in `TrainingStep`.
       label_smoothing: As in `TrainingStep`.
+      native: As in `TrainingStep`.
+      ahead: As in `TrainingStep`.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class TowerStep(TrainingStep):
         seed: int,
         lighting_divisor: float = 1.0,
         label_smoothing: float = 0.0,
+        native: bool = False,
+        ahead: bool = False,
     ) -> None:
         super().__init__(
             model,
@@ -89,6 +93,8 @@ class TowerStep(TrainingStep):
             seed=seed,
             lighting_divisor=lighting_divisor,
             label_smoothing=label_smoothing,
+            native=native,
+            ahead=ahead,
         )
         self._devices = tuple(devices)
         self._stages = list(_stages(self._model, self._devices))
@@ -191,9 +197,11 @@ def make_step(
     seed: int,
 ) -> TrainingStep:
     """Returns the training step for a device configuration: in towers, or on its replicas."""
-    options = {
+    options: dict[str, Any] = {
         "lighting_divisor": recipe.lighting_divisor,
         "label_smoothing": recipe.label_smoothing,
+        "native": devices.kernels == "native",
+        "ahead": devices.on_gpus,
     }
     if devices.strategy_name == "towers":
         return TowerStep(model, optimizer, devices.devices, seed=seed, **options)

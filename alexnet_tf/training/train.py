@@ -18,7 +18,7 @@ from alexnet_tf.data.scan import UNREADABLE, first_unreadable
 from alexnet_tf.errors import TrainingError, TrainingStopped
 from alexnet_tf.run_record import EpochRecord
 from alexnet_tf.settings import Recipe
-from alexnet_tf.system import command_name
+from alexnet_tf.system import command_name, signals_noticed
 from alexnet_tf.train_options import TrainOptions
 from alexnet_tf.training.checkpoints import CheckpointEvery
 from alexnet_tf.training.cluster import Cluster, describe_failure, failure_cause
@@ -102,17 +102,20 @@ def train(
         saver = Saver(folder, record, every, board, given.keep_checkpoints)
         if folder is not None:
             run.statistics.save(run.path / runs.STATISTICS)
-        reporter.history(trainer.state.history, run.settings.epochs)
+        classes = len(run.data.class_names)
+        reporter.history(trainer.state.history, run.settings.epochs, classes)
         with stop_on_signals(reporter.stopping) as stop:
             for _ in trainer.epochs():
                 trainer.train_epoch(saver, stop)
                 epoch, improved = trainer.validate(saver, stop)
-                saver.epoch(trainer.model, trainer.state.history, improved)
+                with reporter.status("saving"):
+                    saver.epoch(trainer.model, trainer.state.history, improved)
                 reporter.epoch(epoch, run.settings.epochs)
                 if on_epoch is not None and on_epoch(epoch):
                     break
                 trainer.check_stop(stop)
-        finished = saver.finish(trainer.tensors(), trainer.state)
+        with reporter.status("saving"):
+            finished = saver.finish(trainer.tensors(), trainer.state)
     reporter.finished(run.path, result_line(finished, run.splits.selects_best))
     best = finished.best
     assert best is not None
@@ -170,7 +173,6 @@ def stop_on_signals(on_request: Callable[[], None]) -> Iterator[StopRequested]:
         if requested:
             raise KeyboardInterrupt
         requested = True
-        on_request()
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -178,7 +180,8 @@ def stop_on_signals(on_request: Callable[[], None]) -> Iterator[StopRequested]:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, on_signal) for number in numbers]
     try:
-        yield lambda: requested
+        with signals_noticed(numbers, on_request):
+            yield lambda: requested
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

@@ -134,7 +134,8 @@ class Trainer:
                 self._stop_voted = bool(sums[-1] > 0)
                 if state.updates_in_epoch < self._steps:
                     self._save_inside_epoch(saver, stop)
-        self._save_checkpoint(saver)
+        with self._reporter.status("saving"):
+            self._save_checkpoint(saver)
         if self._stops(stop) and self._splits.validation is not None:
             raise StoppedError(f"stopped before the validation of {self._epoch_name()}; saved")
 
@@ -171,7 +172,7 @@ class Trainer:
             training_top1_error=state.totals.top1_error,
             training_top5_error=state.totals.top5_error,
             images_per_second=state.images_per_second,
-            waiting_fraction=state.totals.waiting_seconds / max(state.epoch_seconds, 1e-9),
+            waiting_fraction=state.waiting_fraction(not self._devices.on_gpus),
             seconds=state.epoch_seconds,
             **validation,
         )
@@ -251,10 +252,8 @@ class Trainer:
 
     def _divergence(self, saver: Saver) -> DivergedError:
         """Returns the error for a loss or a weight that became NaN, infinite or huge."""
-        checkpoint = saver.newest_checkpoint()
-        kept = (
-            f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint was saved"
-        )
+        saved = saver.newest_checkpoint()
+        kept = f"the last good checkpoint is {saved}" if saved else "no checkpoint was saved"
         return DivergedError(
             f"the loss or a weight became NaN, infinite or huge (epoch {self.state.epoch + 1}, "
             f"update {self.state.updates_in_epoch} of {self._steps}): try a --learning-rate below "

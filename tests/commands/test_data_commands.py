@@ -233,8 +233,9 @@ def test_the_next_command_can_be_copied(tmp_path, monkeypatch, capsys):
     for name in ("a", "b"):
         (tmp_path / "my [red] photos" / name).mkdir(parents=True)
         Image.new("RGB", (9, 9)).save(tmp_path / "my [red] photos" / name / f"{name}.png")
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/alexnet-tf"])
     words = ["prepare", "my [red] photos", "--size", "8", "--out", "out [1]"]
     code, out, err = outcome(words, capsys)
     assert code == 0, err
     assert "out [1] is prepared" in out
-    assert "train --dataset 'out [1]'" in out
+    assert "\n  alexnet-tf train --dataset 'out [1]'" in out

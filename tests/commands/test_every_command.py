@@ -15,6 +15,7 @@ from alexnet_tf.bench.benchmark import Benchmark
 from alexnet_tf.cli import COMMANDS, cli, main
 from alexnet_tf.model.persistence import check_finite
 from alexnet_tf.runs import read_run, write_run
+from alexnet_tf.system import processor
 
 pytestmark = pytest.mark.slow
 
@@ -137,7 +138,7 @@ def test_every_command_with_json_is_tested_here():
 @pytest.mark.parametrize("name", JSON_COMMANDS)
 def test_json_output_is_one_object_of_strict_json(name, home, capsys, monkeypatch):
     if name == "bench":
-        nan = Benchmark("lenet", (), (), (), (), 1, float("nan"))
+        nan = Benchmark("lenet", processor(), float("nan"), (), (), (), (), (), 1, "float32")
         monkeypatch.setattr("alexnet_tf.bench.benchmark.run_benchmark", lambda *_: nan)
     code, out, _ = outcome([*JSON_COMMANDS[name].split(), "--json"], capsys)
     assert (code, out.count("\n")) == (0, 1)

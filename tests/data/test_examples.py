@@ -1,5 +1,6 @@
 """Examples in memory and in files: reading, subsets, names, fingerprints."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from alexnet_tf.data.arrays import ArrayExamples, empty_images
 from alexnet_tf.data.augment import CropPlan
-from alexnet_tf.data.examples import ArrayExamples, FileExamples
+from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.images import decode
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
@@ -169,3 +171,36 @@ def test_graph_decoder_converts_a_gray_bitmap_to_rgb(tmp_path):
 def test_graph_decoder_rejects_other_content(content):
     with pytest.raises(tf.errors.OpError):
         decode(tf.constant(content), 3)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 16, 32])
+def test_arrays_of_any_alignment_are_read(offset):
+    # TensorFlow aborts the process on memory that it shares and that is not aligned.
+    memory = np.zeros(IMAGES.size + 128, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    images = memory[start : start + IMAGES.size].reshape(IMAGES.shape)
+    images[...] = IMAGES
+    assert np.array_equal(ArrayExamples(images, LABELS).load(np.int64(3)), IMAGES[3])
+
+
+def test_read_only_arrays_are_read():
+    images = IMAGES.copy()
+    images.setflags(write=False)
+    assert np.array_equal(ArrayExamples(images, LABELS).load(np.int64(3)), IMAGES[3])
+
+
+def test_images_from_empty_images_are_shared_with_tensorflow():
+    images = empty_images(IMAGES.shape)
+    images[...] = IMAGES
+    examples = ArrayExamples(images, LABELS)
+    assert examples.images is images
+    before = examples.load(np.int64(3)).numpy()
+    images[3] = 255 - images[3]
+    assert np.array_equal(examples.load(np.int64(3)), 255 - before)
+
+
+def test_images_outlive_the_examples_that_share_them():
+    tensor = ArrayExamples(IMAGES.copy(), LABELS).tensor
+    gc.collect()
+    np.zeros(IMAGES.shape, np.uint8)  # would take the memory if it were free
+    assert np.array_equal(tensor, IMAGES)

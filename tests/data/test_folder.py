@@ -215,7 +215,7 @@ def test_channels_other_than_1_and_3_are_rejected(toys):
 
 
 def tiny_imagenet(root):
-    """Write a small Tiny ImageNet: images/ folders, a table for val/, names, unlabeled test/."""
+    """Writes a small Tiny ImageNet: images/ folders, a table for val/, names, unlabeled test/."""
     wnids = ("n01443537", "n01629819")
     for wnid in wnids:
         folder = root / "train" / wnid / "images"

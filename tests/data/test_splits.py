@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alexnet_tf.data.arrays import ArrayExamples
 from alexnet_tf.data.dataset import DataSet, Splits
-from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.data.splits import evaluation_split, split_dataset
 from alexnet_tf.errors import InputError
 
 
 def numbered(size, start=0):
-    """Return examples whose label is their index, which identifies them."""
+    """Returns examples whose label is their index, which identifies them."""
     numbers = np.arange(start, start + size)
     return ArrayExamples(np.zeros((size, 1, 1, 1), np.uint8), numbers)
 

@@ -6,7 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.data import scan
-from alexnet_tf.data.examples import ArrayExamples, FileExamples
+from alexnet_tf.data.arrays import ArrayExamples
+from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.data.statistics import (
     Statistics,

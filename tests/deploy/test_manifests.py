@@ -13,6 +13,7 @@ import tensorflow as tf
 import yaml
 
 from alexnet_tf.cli import cli
+from alexnet_tf.export.export import ExportOptions
 from alexnet_tf.training.cluster import worker_index
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -87,6 +88,20 @@ def test_every_manifest_parses(path):
     parsed = documents(path.name)
     assert parsed
     assert all(isinstance(document, dict) for document in parsed)
+
+
+def test_compose_runs_commands_in_an_image_of_the_dockerfile_without_root():
+    (compose,) = documents("compose.yaml")
+    commands, serving = (compose["services"][name] for name in ("alexnet-tf", "serving"))
+    dockerfile = DEPLOY / commands["build"]["context"] / commands["build"]["dockerfile"]
+    stages = re.split(r"^FROM \S+ AS ", dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    users = {stage.split()[0]: re.findall(r"^USER (\d+)$", stage, re.MULTILINE) for stage in stages}
+    assert users[commands["build"]["target"]] == users["gpu"] == ["1000"]
+    assert commands["profiles"] and "profiles" not in serving  # `docker compose up` only serves
+    # `export` in the container writes what the server reads on the host.
+    written = commands["volumes"][0]["source"].removeprefix("${WORK:-").removesuffix("}")
+    read = serving["volumes"][0]["source"].removeprefix("${SERVING:-").removesuffix("}")
+    assert Path(read) == Path(written, ExportOptions().out)
 
 
 def test_batching_parameters_are_the_same_for_docker_and_kubernetes():

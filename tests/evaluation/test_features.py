@@ -222,6 +222,16 @@ def test_folder_that_a_running_process_writes_is_kept(extractor, small_model_fil
     assert theirs.is_dir()
 
 
+def test_on_windows_a_folder_is_a_leftover_after_a_day(tmp_path, monkeypatch):
+    folder = tmp_path / ".colored.123.writing"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "kill", pytest.fail)  # signal 0 is Ctrl-C there
+    assert features._is_written(folder)
+    os.utime(folder, (0, 0))
+    assert not features._is_written(folder)
+
+
 def test_slower_of_two_processes_uses_the_features_of_the_faster(
     extractor, small_model_file, colored, monkeypatch
 ):

@@ -57,6 +57,19 @@ def test_missing_source_is_rejected_by_name(folder, source):
         find_images([source])
 
 
+def test_missing_sources_are_reported_if_others_have_images(folder):
+    missing = []
+    given = ["none.jpg", "photos", "photos/*.bmp"]
+    found = iterate_images(given, lambda *problem: missing.append(problem))
+    assert list(found) == find_images(["photos"])
+    assert missing == [
+        ("none.jpg", "file not found"),
+        ("photos/*.bmp", "no image matches this pattern"),
+    ]
+    with pytest.raises(InputError, match=r"none\.jpg: file not found"):
+        iterate_images(["none.jpg", "photos/*.bmp"], lambda *problem: None)
+
+
 def test_standard_input_twice_is_rejected(folder):
     with pytest.raises(InputError, match="standard input"):
         find_images(["-", "-"])

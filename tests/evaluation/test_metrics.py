@@ -9,6 +9,9 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from alexnet_tf.commands.evaluate import _print_ensemble, _print_errors
+from alexnet_tf.console import Console
+from alexnet_tf.evaluation.ensemble import EnsembleEvaluation
 from alexnet_tf.evaluation.metrics import (
     Z_95,
     Errors,
@@ -137,3 +140,13 @@ def test_errors_json_has_null_for_a_nan_loss():
     values = Errors(1, 1, 1, float("nan")).to_json()
     assert json.dumps(values, allow_nan=False)
     assert values["loss"] is None
+
+
+def test_top5_error_is_missing_of_the_tables_for_five_classes(capsys):
+    errors = Errors(10, 3, 0, 0.5)
+    for classes, shown in ((5, 0), (6, 1), (None, 1)):
+        found = Evaluation("m", "d", "test", errors, errors, num_classes=classes)
+        _print_errors(found, Console())
+        assert capsys.readouterr().out.count("top-5 error") == shown
+        _print_ensemble(EnsembleEvaluation((found, found), found), Console())
+        assert capsys.readouterr().out.count("top-5 error") == 2 * shown

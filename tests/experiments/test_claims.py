@@ -59,6 +59,14 @@ def test_changes_of_the_experiment_come_before_those_of_the_variant():
     assert (crops.flip, crops.resize_pixels, crops.network.input_size) == (True, 32, 28)
 
 
+def test_augmentation_compares_the_augmentations_of_train_with_the_papers():
+    experiment = get_experiment("augmentation")
+    recipes = {each.name: experiment.recipe_for(each) for each in experiment.variants}
+    crops = recipes["crops and flips"]
+    assert recipes["random-resized, flips"] == crops.replace(crop="random-resized")
+    assert recipes["crops, flips, color jitter"] == crops.replace(color_jitter=0.4)
+
+
 def test_unknown_experiment_is_rejected_with_the_known_names():
     with pytest.raises(InputError, match=r"unknown experiment 'lnr': choose one of .*lrn"):
         get_experiment("lnr")

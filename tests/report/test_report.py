@@ -114,6 +114,8 @@ def test_class_names_are_escaped(page):
 def test_page_names_the_command_that_prints_its_numbers(home, page):
     command = f"python cli.py evaluate --run {home / 'run'} --split validation --ten-crop --json"
     assert command in page.words
+    template = Path(runs.__file__).parent / "report" / "templates" / "report.html.j2"
+    assert "cli.py" not in template.read_text("utf-8")  # an installed package has none
 
 
 def test_pictures_are_written_beside_the_page(home, made):

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import alexnet_tf as an
 from alexnet_tf.errors import InputError, TrainingError
+from alexnet_tf.training import cluster
 from alexnet_tf.training.devices import DeviceConfiguration, configure_devices
 
 
@@ -93,6 +94,7 @@ def gpus(monkeypatch):
     found = [tf.config.PhysicalDevice(f"/physical_device:GPU:{n}", "GPU") for n in range(3)]
     capabilities = dict(zip(found, ((6, 1), (8, 0), (7, 0)), strict=True))
     done = SimpleNamespace(gpus=found, visible=list(found), growth=[], tf32=True, strategy=None)
+    done.deterministic = False
 
     def list_devices(kind):
         return list(found) if kind == "GPU" else tf_list(kind)
@@ -113,6 +115,7 @@ def gpus(monkeypatch):
         "config.experimental.enable_tensor_float_32_execution": lambda on: setattr(
             done, "tf32", on
         ),
+        "config.experimental.enable_op_determinism": lambda: setattr(done, "deterministic", True),
         "distribute.MirroredStrategy": strategy,
         "distribute.MultiWorkerMirroredStrategy": strategy,
     }
@@ -162,6 +165,29 @@ def test_float32_on_gpus_turns_tf32_off(gpus):
     assert configure_devices(devices="cpu:1", precision="float32").precision_note == ""
 
 
+@pytest.mark.parametrize(
+    ("devices", "given", "kernels"),
+    [
+        ("1", "auto", "native"),
+        ("1", "xla", "xla"),
+        ("cpu:1", "auto", "xla"),
+        ("cpu:1", "native", "native"),
+    ],
+)
+def test_gpus_use_native_kernels_unless_told_otherwise(gpus, devices, given, kernels):
+    assert configure_devices(devices=devices, kernels=given).kernels == kernels
+    with pytest.raises(InputError, match="unknown --kernels 'cudnn': choose one of auto"):
+        configure_devices(devices=devices, kernels="cudnn")
+
+
+def test_deterministic_runs_use_deterministic_operations_on_gpus(gpus):
+    configure_devices(devices="1")
+    configure_devices(devices="cpu:1", deterministic=True)  # results on CPUs do not vary
+    assert not gpus.deterministic
+    configure_devices(devices="1", deterministic=True)
+    assert gpus.deterministic
+
+
 def test_workers_use_the_named_gpus_and_no_timeout_per_collective(gpus, monkeypatch):
     config = {
         "cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]},
@@ -179,6 +205,43 @@ def test_workers_use_the_named_gpus_and_no_timeout_per_collective(gpus, monkeypa
     with pytest.raises(InputError, match="one CPU device each"):
         monkeypatch.setattr("alexnet_tf.training.devices._divide_cpu", lambda count: None)
         configure_devices(devices="cpu:2")
+
+
+@pytest.mark.parametrize(
+    ("workers", "devices", "numbers"),
+    [
+        (2, None, [[0], [1]]),  # of three GPUs: one for each
+        (3, "2,1,0", [[2], [1], [0]]),
+        (1, "0,1", [[0, 1]]),
+        (2, "cpu:1", [[], []]),
+    ],
+)
+def test_local_workers_divide_the_gpus(gpus, monkeypatch, workers, devices, numbers):
+    started = []
+    monkeypatch.setattr(cluster.subprocess, "Popen", lambda *given, env, **_: started.append(env))
+    monkeypatch.setattr(cluster, "_wait", lambda processes: 0)
+    assert cluster.run_local_cluster(["train"], workers) == 0
+    for environment, expected in zip(started, numbers, strict=True):
+        for name in ("TF_CONFIG", "ALEXNET_TF_LOCAL_WORKERS"):
+            monkeypatch.setenv(name, environment[name])
+        configure_devices(devices=devices)
+        assert gpus.visible == [gpus.gpus[n] for n in expected]
+        resolver = gpus.strategy[1]["cluster_resolver"]
+        assert resolver.num_accelerators() == {"GPU": len(expected)}
+        gpus.visible = gpus.gpus  # of the next process
+
+
+def test_more_local_workers_than_gpus_are_rejected(gpus, monkeypatch):
+    addresses = ["127.0.0.1:1", "127.0.0.1:2"]
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    monkeypatch.setenv("ALEXNET_TF_LOCAL_WORKERS", "2")
+    with pytest.raises(
+        InputError,
+        match=r"--workers 2 needs a GPU for each worker \(found: 1\): name more GPUs with "
+        "--devices, or use --devices cpu:1",
+    ):
+        configure_devices(devices="1")
 
 
 @pytest.mark.parametrize(

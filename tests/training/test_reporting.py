@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from run_records import epoch_record
+from run_records import epoch_record, run_record
 
 from alexnet_tf.training import reporting
-from alexnet_tf.training.reporting import StepClock, TrainingReporter, epoch_note, pretrained_hint
+from alexnet_tf.training.reporting import (
+    StepClock,
+    TrainingReporter,
+    epoch_note,
+    pretrained_hint,
+    result_line,
+)
 
 RECORD = epoch_record(
     2,
@@ -49,11 +55,22 @@ def test_progress_bar_starts_without_a_total(reporter):
 
 
 def test_epoch_line_is_aligned_with_its_header(reporter):
-    reporter.history([RECORD], 8)
+    reporter.history([RECORD], 8, 6)
     header, line = shown(reporter).splitlines()
     for part in ("2/8", "1.5000", "1.2500", "50.00%", "12.50%", "0.01", "1,234", "1.5%"):
         assert part in line
     assert line.index("50.00%") + len("50.00%") == header.index("top-1 err") + len("top-1 err")
+
+
+def test_top5_error_is_missing_for_five_classes(reporter):
+    reporter.history([RECORD], 8, 5)
+    header, line = shown(reporter).splitlines()
+    assert "top-5" not in header and "12.50%" not in line
+    assert len(line) == len(header) < 80
+    best = epoch_record(2, validation_top1_error=0.5, validation_top5_error=0.0)
+    for names, has_top5 in (("abcde", False), ("abcdef", True)):
+        record = run_record(best=best, class_names=tuple(names))
+        assert ("top-5 error" in result_line(record, selects_best=True)) == has_top5
 
 
 def test_epoch_line_without_validation_has_dashes(reporter):

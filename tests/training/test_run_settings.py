@@ -34,6 +34,11 @@ def resumed(record, **options):
     return resumed_settings(record, TrainOptions(**options))
 
 
+def test_resume_keeps_a_run_deterministic():
+    record = record_of(settings(deterministic=True))
+    assert resumed(record).options.deterministic
+
+
 def test_network_options_are_applied_and_recorded():
     made = settings(**NETWORK, epochs=4)
     assert set(NETWORK) == set(NETWORK_OVERRIDES)
@@ -78,6 +83,7 @@ def test_options_out_of_range_are_rejected(option, message):
         ({"precision": "bfloat16"}, "--precision bfloat16 differs from the run's float32"),
         ({"limit_train": 9}, "--limit-train 9 differs from the run's None"),
         ({"class_weights": "balanced"}, "--class-weights balanced differs from the run's none"),
+        ({"deterministic": True}, "--deterministic True differs from the run's False"),
         ({"recipe": "lenet"}, "--recipe lenet differs from the run's shapes"),
     ],
 )
@@ -135,6 +141,28 @@ def test_dataset_that_is_a_folder_and_a_tfds_name_is_the_tfds_name(tmp_path, mon
     meant = [settings(dataset=word).dataset for word in words]
     folder = str(tmp_path / "mnist")
     assert meant == ["mnist", folder, folder, str(tmp_path / "photos"), "none", "./none"]
+
+
+def test_a_folder_that_has_moved_may_be_named_on_resume(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    record = record_of(settings(dataset=str(old)))
+    with pytest.raises(InputError, match=r"--dataset .*new differs from the run's .*old"):
+        resumed(record, dataset=str(new))
+    old.rmdir()
+    assert resumed(record, dataset=str(new)).dataset == str(new)
+    with pytest.raises(InputError, match="--dataset cifar10 differs from the run's shapes"):
+        resumed(record_of(settings()), dataset="cifar10")
+
+
+def test_data_dir_is_recorded_as_an_absolute_path_or_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = settings(data_dir="tfds")
+    assert made.options.data_dir == str(tmp_path / "tfds")
+    address = "gs://bucket/tfds"
+    assert settings(data_dir=address).options.data_dir == address
+    assert resumed(record_of(made), data_dir=address).options.data_dir == address
 
 
 def test_path_that_is_not_utf8_is_rejected(tmp_path):

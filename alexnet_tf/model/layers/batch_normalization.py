@@ -70,6 +70,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Raises:
       ValueError: In training inside `padding_scope`: `renorm` is set, a mask is passed, or the
         channels are not the last axis.
+
+    Examples:
+      >>> pixels = np.array([10.0, 30.0]).reshape(2, 1, 1, 1)
+      >>> an.BatchNormalization()(pixels, training=True).numpy().ravel().round(3).tolist()
+      [-1.0, 1.0]
     """
 
     def call(

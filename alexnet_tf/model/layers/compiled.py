@@ -1,9 +1,43 @@
-"""Functions that layers compile: once for eager calls, anew in each graph that is traced."""
+"""The kernels that layers compute with: functions compiled by XLA, or TensorFlow's own kernels."""
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
+
+# Of this thread alone: a strategy runs each replica in a thread of its own.
+_native = contextvars.ContextVar("native", default=False)
+
+
+@contextlib.contextmanager
+def native_kernels(native: bool = True) -> Iterator[None]:
+    """Makes the layers and optimizers called inside use TensorFlow's own kernels, without XLA.
+
+    On GPUs these are cuDNN's: local response normalization in one kernel, and grouped convolution
+    without splitting the channels. Functions compiled by XLA are reported to hang or fail on
+    several GPUs under MirroredStrategy (keras-team/keras#18145, tensorflow/tensorflow#61314).
+    On CPUs the compiled functions are faster.
+
+    In a `tf.function`, and under a strategy, enter the scope inside the traced replica function.
+
+    Args:
+      native: Whether to use native kernels; False changes nothing.
+
+    Yields:
+      Nothing.
+    """
+    token = _native.set(native or _native.get())
+    try:
+        yield
+    finally:
+        _native.reset(token)
+
+
+def uses_native_kernels() -> bool:
+    """Returns whether the caller is inside `native_kernels`."""
+    return _native.get()
 
 
 class CompiledFunction:
@@ -16,6 +50,8 @@ class CompiledFunction:
     While an outer function is traced, each call makes a new `tf.function`, which belongs to that
     graph. One function shared by all graphs would be traced again for each device and batch size,
     and TensorFlow warns about that.
+
+    Inside `native_kernels` the function itself runs, as part of the caller's graph.
 
     A layer that keeps an instance in an attribute does not pass the function on to what is saved
     or exported, as it would with a plain `tf.function`.
@@ -32,6 +68,8 @@ class CompiledFunction:
 
     def __call__(self, *tensors: tf.Tensor) -> tf.Tensor:
         """Returns the function's result."""
+        if uses_native_kernels():
+            return self._function(*tensors)
         if tf.executing_eagerly():
             return self._eager(*tensors)
         return tf.function(self._function, **self._options)(*tensors)

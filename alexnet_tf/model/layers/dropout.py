@@ -133,6 +133,13 @@ class PaperDropout(_Dropout):
 
     Raises:
       ValueError: `rate` is out of range.
+
+    Examples:
+      >>> layer = an.PaperDropout(0.5)
+      >>> layer(np.ones((1, 3))).numpy().tolist()
+      [[0.5, 0.5, 0.5]]
+      >>> sorted(set(layer(np.ones((1, 1000)), training=True).numpy().ravel().tolist()))
+      [0.0, 1.0]
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from alexnet_tf.model.geometry import output_pixels
+from alexnet_tf.model.layers.compiled import uses_native_kernels
 
 _MAX_BLOCK_CHANNELS = 4  # up to which training replaces a strided convolution by blocks
 
@@ -22,9 +23,10 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     `keras.layers.Conv2D` compiles a grouped convolution through XLA, which is three times slower
     on a CPU, needs XLA wherever the model is served, and cannot be converted to ONNX. This layer
-    splits the channels, convolves each group and concatenates the results. The kernel keeps
-    Keras' shape, `(height, width, channels // groups, filters)`; the output channels of a group
-    are adjacent.
+    splits the channels, convolves each group and concatenates the results. Inside
+    `native_kernels` one operation convolves all groups, which on GPUs is a kernel of cuDNN. The
+    kernel keeps Keras' shape, `(height, width, channels // groups, filters)`; the output channels
+    of a group are adjacent.
 
     Args:
       filters: Integer. Output channels.
@@ -43,6 +45,11 @@ class GroupedConv2D(keras.layers.Conv2D):
     Raises:
       ValueError: `padding` or `data_format` is not supported, `groups` does not divide the
         channels, or the input is too small for one output.
+
+    Examples:
+      >>> layer = an.GroupedConv2D(8, kernel_size=3, strides=2, groups=2)
+      >>> layer(np.zeros((1, 11, 11, 6))).shape, layer.kernel.shape
+      (TensorShape([1, 5, 5, 8]), TensorShape([3, 3, 3, 8]))
     """
 
     def __init__(
@@ -100,6 +107,10 @@ class GroupedConv2D(keras.layers.Conv2D):
         inputs = self._padded(inputs)
         if self.groups == 1:
             return super().convolution_op(inputs, kernel)
+        if uses_native_kernels():
+            return tf.nn.conv2d(
+                inputs, kernel, self.strides, self.padding.upper(), dilations=self.dilation_rate
+            )
         groups = zip(
             ops.split(inputs, self.groups, axis=-1),
             ops.split(kernel, self.groups, axis=-1),
@@ -118,7 +129,8 @@ class GroupedConv2D(keras.layers.Conv2D):
         """Returns whether `convolve_blocks` is faster: few channels, a stride, bfloat16."""
         stride = self.strides[0]
         return (
-            self.compute_dtype == "bfloat16"
+            not uses_native_kernels()  # measured on CPUs
+            and self.compute_dtype == "bfloat16"
             and self.groups == 1
             and self._padding != "same"
             and self.strides == (stride, stride)

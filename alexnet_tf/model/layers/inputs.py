@@ -36,6 +36,11 @@ class MeanSubtraction(keras.layers.Layer):
 
     Raises:
       ValueError: `channel_order` is not supported, or `scale` or `mean` does not fit the input.
+
+    Examples:
+      >>> layer = an.MeanSubtraction(mean=[120.0, 110.0, 100.0])
+      >>> layer(np.full((1, 1, 1, 3), 130.0)).numpy().ravel().tolist()
+      [10.0, 20.0, 30.0]
     """
 
     def __init__(

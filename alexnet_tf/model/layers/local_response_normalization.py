@@ -10,9 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf import paper
-from alexnet_tf.model.layers.compiled import CompiledFunction
+from alexnet_tf.model.layers.compiled import CompiledFunction, uses_native_kernels
 
 _compiled = contextvars.ContextVar("compiled", default=False)
+# The limits of cuDNN's kernel, which needs n = 2 * depth_radius + 1 of at most 16.
+_CUDNN_MAX_RADIUS, _CUDNN_MIN_BIAS, _CUDNN_MIN_BETA = 7, 1e-5, 0.01
 
 
 @contextlib.contextmanager
@@ -49,7 +51,8 @@ class LocalResponseNormalization(keras.layers.Layer):
     operation, this runs in bfloat16 on the CPU and can be converted to other formats. In training,
     and inside `compiled_normalization`, the gradient is written by hand and costs one more such
     convolution. Otherwise TensorFlow derives the gradient, so that exported graphs contain neither
-    XLA nor custom gradients.
+    XLA nor custom gradients. Inside `native_kernels` TensorFlow's operation runs after all, in
+    float32, which on GPUs is a kernel of cuDNN.
 
     Args:
       depth_radius: Integer, at least 0. Channels on each side of the window. The paper's n is
@@ -67,6 +70,11 @@ class LocalResponseNormalization(keras.layers.Layer):
     Raises:
       ValueError: An argument is out of range, the input does not have rank 4, or `groups` does not
         divide the channels.
+
+    Examples:
+      >>> layer = an.LocalResponseNormalization(depth_radius=1, bias=1.0, alpha=1.0, beta=1.0)
+      >>> print(layer(np.ones((1, 1, 1, 4))).numpy().ravel().round(3))  # 1/3, 1/4, 1/4, 1/3
+      [0.333 0.25  0.25  0.333]
     """
 
     def __init__(
@@ -138,6 +146,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         if inputs.dtype == tf.float16:  # its largest number, 65504, is 256 squared
             wide = self.call(tf.cast(inputs, tf.float32), training=training)
             return tf.cast(wide, tf.float16)
+        if uses_native_kernels() and self._fits_cudnn(inputs):
+            return self._by_cudnn(inputs)
         window = tf.constant(self._window, inputs.dtype)
         if training or _compiled.get():
             return self._with_gradient(inputs, window)
@@ -145,6 +155,29 @@ class LocalResponseNormalization(keras.layers.Layer):
         # bias_add rather than a scalar addition: converters fuse it into the convolution.
         sums = tf.nn.conv2d(tf.square(inputs), window, 1, "VALID")
         return inputs * inverse_power(tf.nn.bias_add(sums, biases), self.beta)
+
+    def _fits_cudnn(self, inputs: tf.Tensor) -> bool:
+        """Returns whether cuDNN can normalize the inputs without losing precision."""
+        return (
+            inputs.dtype != tf.float64
+            and self.depth_radius <= _CUDNN_MAX_RADIUS
+            and self.bias >= _CUDNN_MIN_BIAS
+            and self.beta >= _CUDNN_MIN_BETA
+        )
+
+    def _by_cudnn(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the normalized activations by TensorFlow's operation.
+
+        Each group of channels becomes a pixel of its own, which moves no data: the operation reads
+        the channels of one pixel alone. TensorFlow has a GPU kernel for float32 alone.
+        """
+        channels = inputs.shape[-1] // self.groups
+        rows, columns = tf.shape(inputs)[1], tf.shape(inputs)[2] * self.groups
+        pixels = tf.reshape(tf.cast(inputs, tf.float32), [-1, rows, columns, channels])
+        normalized = tf.nn.local_response_normalization(
+            pixels, self.depth_radius, self.bias, self.alpha, self.beta
+        )
+        return tf.cast(tf.reshape(normalized, tf.shape(inputs)), inputs.dtype)
 
     def _with_gradient(self, inputs: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         """Returns the normalized activations, with the gradient written by hand.

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from alexnet_tf.model.layers.compiled import CompiledFunction
+from alexnet_tf.model.layers.compiled import CompiledFunction, uses_native_kernels
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -28,6 +28,11 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
 
     Raises:
       ValueError: `padding` or `data_format` has another value.
+
+    Examples:
+      >>> pixels = np.arange(25.0).reshape(1, 5, 5, 1)
+      >>> an.MaxPooling2D(pool_size=3, strides=2)(pixels).numpy().squeeze().tolist()
+      [[12.0, 14.0], [22.0, 24.0]]
     """
 
     def __init__(
@@ -47,7 +52,9 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the maximum of each window."""
         inputs = tf.convert_to_tensor(inputs)
-        return self._with_gradient(inputs) if training else self._pooled(inputs)
+        if training and not uses_native_kernels():
+            return self._with_gradient(inputs)
+        return self._pooled(inputs)
 
     def _pooled(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.max_pool2d(inputs, self.pool_size, self.strides, "VALID")

@@ -32,6 +32,12 @@ class SpatialResponseNormalization(keras.layers.Layer):
 
     Raises:
       ValueError: An argument is out of range, or the input does not have rank 4.
+
+    Examples:
+      >>> layer = an.SpatialResponseNormalization(size=3, bias=1.0, alpha=1.0, beta=1.0)
+      >>> output = layer(np.ones((1, 3, 3, 1))).numpy().squeeze()
+      >>> print(output[:2, :2].round(2).diagonal())  # 1 / 5 in the corner, 1 / 10 in the center
+      [0.2 0.1]
     """
 
     def __init__(
