@@ -163,12 +163,10 @@ def open_run(
     if given.parallelism == "towers":
         check_towers(settings.recipe.network)
     options, recipe = settings.options, settings.recipe
+    channels = recipe.network.channels
     with recorded_data(path if resume else None, "if it has moved, name its place by --dataset"):
         data = open_dataset(
-            settings.dataset,
-            data_dir=options.data_dir,
-            channels=recipe.network.channels,
-            reporter=reporter,
+            settings.dataset, data_dir=options.data_dir, channels=channels, reporter=reporter
         )
     if weights is not None and recorded is None:
         settings = weights.with_classifier_factor(settings, data.class_names)

@@ -262,6 +262,7 @@ def test_options_that_padding_does_not_support_are_rejected(options):
         layer(np.zeros((2, 3, 3, 4), np.float32), training=True)
 
 
+REAL_ROWS = (8, 6, 4, 3)  # of 8; with 4 and 3 the second replica has padding examples alone
 # Logical devices are set before TensorFlow's first operation, thus in a process of its own.
 TWO_REPLICAS = """
 import json, sys
@@ -272,56 +273,65 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import alexnet_tf as an
 from alexnet_tf.model.layers.batch_normalization import padding_scope
 
-x, upstream, weights = (np.array(v, np.float32) for v in json.loads(sys.stdin.read()))
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-with strategy.scope():
-    layer = an.BatchNormalization(momentum=0.9, epsilon=0.01, synchronized=True)
-    layer.build((None, *x.shape[1:]))
-
-def step(x, upstream, weights):
-    with padding_scope(weights), tf.GradientTape() as tape:
-        tape.watch(x)
-        outputs = layer(x, training=True)
-    return outputs, tape.gradient(outputs, x, upstream)
 
 def parts(values):
     halves = np.split(values, 2)
     return strategy.experimental_distribute_values_from_function(
         lambda context: tf.constant(halves[context.replica_id_in_sync_group]))
 
-@tf.function
-def run(x, upstream, weights):
-    return strategy.run(step, args=(x, upstream, weights))
+def join(value):
+    results = strategy.experimental_local_results(value)
+    return np.concatenate([each.numpy() for each in results]).tolist()
 
-outputs, gradients = run(parts(x), parts(upstream), parts(weights))
-join = lambda value: np.concatenate([v.numpy() for v in strategy.experimental_local_results(value)])
-print(json.dumps([join(outputs).tolist(), join(gradients).tolist(),
-                  layer.moving_mean.numpy().tolist(), layer.moving_variance.numpy().tolist()]))
+def update(x, upstream, weights):
+    with strategy.scope():
+        layer = an.BatchNormalization(momentum=0.9, epsilon=0.01, synchronized=True)
+        layer.build((None, *x.shape[1:]))
+
+    def step(x, upstream, weights):
+        with padding_scope(weights), tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, training=True)
+        return outputs, tape.gradient(outputs, x, upstream)
+
+    @tf.function
+    def run(x, upstream, weights):
+        return strategy.run(step, args=(x, upstream, weights))
+
+    outputs, gradients = run(parts(x), parts(upstream), parts(weights))
+    averages = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+    return [join(outputs), join(gradients), *(average.tolist() for average in averages)]
+
+cases = json.loads(sys.stdin.read())
+print(json.dumps([update(*(np.array(v, np.float32) for v in case)) for case in cases]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("real_rows", [8, 6, 4, 3])
-def test_two_replicas_use_the_real_examples_of_both(real_rows):
-    # With 4 and 3 real rows, the second replica has padding examples alone.
-    rng = np.random.default_rng(0)
-    x, upstream = rng.normal(3.0, 2.0, (2, 8, 3, 3, 2)).astype(np.float32)
-    weights = (np.arange(8) < real_rows).astype(np.float32)
-    x[real_rows:] += 50.0
-    upstream[real_rows:] = 0.0
+def test_two_replicas_use_the_real_examples_of_both():
+    cases = []
+    for real_rows in REAL_ROWS:
+        x, upstream = np.random.default_rng(0).normal(3.0, 2.0, (2, 8, 3, 3, 2)).astype(np.float32)
+        weights = (np.arange(8) < real_rows).astype(np.float32)
+        x[real_rows:] += 50.0
+        upstream[real_rows:] = 0.0
+        cases.append((x, upstream, weights))
     done = subprocess.run(
         [sys.executable, "-c", TWO_REPLICAS],
-        input=json.dumps([x.tolist(), upstream.tolist(), weights.tolist()]),
+        input=json.dumps([[values.tolist() for values in case] for case in cases]),
         capture_output=True,
         text=True,
         check=True,
     )
-    outputs, gradients, moving_mean, moving_variance = map(np.array, json.loads(done.stdout))
-    expected, (d_x, *_), mean, variance = reference(
-        x[:real_rows].astype(np.float64), upstream[:real_rows], np.ones(2), np.zeros(2)
-    )
-    np.testing.assert_allclose(outputs[:real_rows], expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(gradients[:real_rows], d_x, rtol=1e-3, atol=1e-5)
-    assert not gradients[real_rows:].any()
-    np.testing.assert_allclose(moving_mean, 0.1 * mean, rtol=1e-5)
-    np.testing.assert_allclose(moving_variance, 0.9 + 0.1 * variance, rtol=1e-5)
+    results = json.loads(done.stdout)
+    for real_rows, (x, upstream, _), result in zip(REAL_ROWS, cases, results, strict=True):
+        outputs, gradients, moving_mean, moving_variance = map(np.array, result)
+        expected, (d_x, *_), mean, variance = reference(
+            x[:real_rows].astype(np.float64), upstream[:real_rows], np.ones(2), np.zeros(2)
+        )
+        np.testing.assert_allclose(outputs[:real_rows], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(gradients[:real_rows], d_x, rtol=1e-3, atol=1e-5)
+        assert not gradients[real_rows:].any()
+        np.testing.assert_allclose(moving_mean, 0.1 * mean, rtol=1e-5)
+        np.testing.assert_allclose(moving_variance, 0.9 + 0.1 * variance, rtol=1e-5)
