@@ -335,6 +335,7 @@ def test_train_gets_what_was_given_zeros_included_and_nothing_else(monkeypatch, 
         "quiet": True,
         "devices": "0,1",
         "resume": False,
+        "deterministic": False,
         "keep_checkpoints": False,
         "tensorboard": False,
     }

@@ -66,6 +66,19 @@ def test_tensorboard_files_have_curves_images_histograms_graph_and_one_profile(
     assert len(list(folder.glob("plugins/profile/*/*.xplane.pb"))) == 1
 
 
+def test_profile_plugin_shows_the_operations_of_the_second_call(tmp_path):
+    reason = "xprof is missing (extra `tensorboard`)"
+    convert = pytest.importorskip("xprof.convert.raw_to_tool_data", reason=reason)
+    writer = TensorBoardWriter(tmp_path, 0)
+    for operation in (tf.exp, tf.sin, tf.cos):
+        with writer.profiling():
+            operation(tf.ones((100, 100)))
+    (path,) = (tmp_path / "tensorboard").glob("plugins/profile/*/*.xplane.pb")
+    assert "trace_viewer" in {n.rstrip("@") for n in convert.xspace_to_tool_names([str(path)])}
+    trace, _ = convert.xspace_to_tool_data([str(path)], "trace_viewer", {})
+    assert "Sin" in trace and "Exp" not in trace and "Cos" not in trace
+
+
 def test_histograms_exclude_nan_and_infinite_values(tmp_path, tiny_model):
     values = np.array([-1, 0.5, 1, np.nan, np.inf], np.float32)
     tiny_model.trainable_variables[1].assign(np.resize(values, 8))
