@@ -37,7 +37,7 @@ def set_precision(precision: str, on_gpus: bool, deterministic: bool) -> None:
     TF32 would round the inputs of convolutions and matrix products: float32 does without. Kernels
     that add up in an order that varies are replaced if the run is deterministic; TensorFlow raises
     an error where it has no replacement. On CPUs neither is needed: results are the same bit for
-    bit, and TensorFlow's option would only slow them down.
+    bit without, and TensorFlow's option would change them.
 
     Args:
       precision: From `choose_precision`.
