@@ -24,11 +24,12 @@ def list_folder(root: Path, encoding: str | None = None) -> Source:
     folders = _subfolders(root)
     splits = split_folders(folders)
     if splits and "train" not in splits:
-        found = ", ".join(f"{folder.name}/" for folder in splits.values())
-        raise InputError(f"{root} has {found} and no train/")
+        others = ", ".join(f"{folder.name}/" for folder in splits.values())
+        raise InputError(f"{root} has {others} and no train/")
     split_roots = splits or {"train": root}
-    classes = [folder.name for folder in _subfolders(split_roots["train"])]
-    if not classes or (not splits and hold_images(folders)):
+    found = _subfolders(split_roots["train"])
+    classes = [folder.name for folder in found if _has_files(folder)]
+    if not found or (not splits and hold_images(folders)):
         raise InputError(
             f"{root} has no class folders: expected train/<class>/<image> and val/<class>/<image>, "
             "<class>/<image>, or images with a CSV file of file and label"
@@ -67,10 +68,13 @@ def _class_items(source: Source, folder: Path, split: str, labels: dict[str, int
     """Returns the files in the class folders of a split."""
     items: list[Item] = []
     for class_folder in _subfolders(folder):
+        if not _has_files(class_folder):
+            source.add_problem(split, class_folder.name, "class without files")
+            continue
         if class_folder.name not in labels:
             raise InputError(f"{class_folder} is a class that the train split does not have")
         found = list(source.walk(class_folder, labels[class_folder.name], split))
-        if not found:
+        if not found:  # hidden files alone
             source.add_problem(split, class_folder.name, "class without files", "kept")
         items += found
     _report_files_outside_classes(source, folder.iterdir(), split)
@@ -125,3 +129,11 @@ def _report_files_outside_classes(source: Source, paths: Iterable[Path], split: 
 def _subfolders(folder: Path) -> list[Path]:
     """Returns the folders in a folder sorted by name, without hidden ones."""
     return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
+def _has_files(folder: Path) -> bool:
+    """Returns whether a folder or one of its subfolders has a file or a link."""
+    return any(
+        files or any((Path(parent) / name).is_symlink() for name in folders)
+        for parent, folders, files in os.walk(folder)
+    )

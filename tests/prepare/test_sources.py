@@ -46,6 +46,25 @@ def test_class_names_that_tfds_would_strip_or_drop_are_renamed(tmp_path):
     ]
 
 
+def test_empty_class_folders_are_skipped_and_reported(tmp_path):
+    for name in ("cat", "dog"):
+        write(tmp_path / "train" / name / "a.jpg")
+        write(tmp_path / "val" / name / "a.jpg")
+    (tmp_path / "train" / "bird" / "deep").mkdir(parents=True)
+    (tmp_path / "val" / "bird").mkdir()
+    (tmp_path / "train" / "emu").mkdir()
+    (tmp_path / "train" / "emu" / "linked").symlink_to(tmp_path / "train" / "cat")
+    source = list_source(str(tmp_path))
+    assert source.class_names == ("cat", "dog", "emu")
+    assert [(p.split, p.name, p.problem, p.action) for p in source.problems] == [
+        ("train", "bird", "class without files", "skipped"),
+        ("validation", "bird", "class without files", "skipped"),
+    ]
+    write(tmp_path / "val" / "bird" / "a.jpg")
+    with pytest.raises(InputError, match="bird is a class that the train split does not have"):
+        list_source(str(tmp_path))
+
+
 @pytest.mark.parametrize("splits", [("Training", "Testing"), ("TRAIN", "Test")])
 def test_other_split_names_are_recognized(splits, tmp_path):
     for split in splits:
