@@ -159,6 +159,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def has_files(folder: Path) -> bool:
+    """Returns whether a folder or one of its subfolders has a file or a link."""
+    return any(
+        files or any((Path(parent) / name).is_symlink() for name in folders)
+        for parent, folders, files in os.walk(folder)
+    )
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes `text` atomically as UTF-8; bytes of file names that are not UTF-8 are escaped."""
     with atomic_path(path) as temporary:

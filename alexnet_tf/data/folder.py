@@ -22,7 +22,7 @@ from alexnet_tf.data.dataset import DataSet, Splits, hold_images, split_folders
 from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.tables import TABLE_ENDINGS, read_table
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, is_image, printable
+from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, has_files, is_image, printable
 from alexnet_tf.system import command_name
 
 _MAX_WORDS_BYTES = 2**28
@@ -36,6 +36,7 @@ _BELOW = "in folders below a class folder"
 _NOT_A_FILE = "not a regular file (a pipe or the like)"
 _NOT_IN_TABLE = "without a class of train/ in the table of labels"
 _UNLABELED = "in a test split without labels"
+_EMPTY = "empty class folder"
 
 Skipped = collections.Counter[str]  # number of files by reason
 
@@ -46,7 +47,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
     test (testing), or `<class>/<image>`, which is a train split alone. Hidden files are ignored.
     Files without an image extension and files in folders below the class folders are skipped, and
-    the data set reports how many.
+    so are class folders without files; the data set reports how many.
 
     Args:
       name: The folder.
@@ -57,8 +58,8 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
       are not UTF-8 are escaped.
 
     Raises:
-      InputError: The folder does not exist or is empty, has one class, has a class folder without
-        images, or val or test has a class that train does not have.
+      InputError: The folder does not exist or is empty, has one class, has a class folder with
+        files but without images, or val or test has a class that train does not have.
     """
     root = expanded(name)
     if not root.is_dir():
@@ -76,7 +77,8 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     if "train" not in found:
         others = ", ".join(f"{folder.name}/" for folder in found.values())
         raise InputError(f"--dataset {name}: train/ not found beside {others}")
-    classes = tuple(folder.name for folder in _class_folders(found["train"]))
+    train = _class_folders(found["train"])
+    classes = tuple(folder.name for folder in train if has_files(folder))
     class_names = class_words(root, classes)
     if len(classes) < 2:
         what = f"one class folder ({class_names[0]})" if classes else "no class folders"
@@ -178,6 +180,9 @@ def _class_files(
     labels: list[int] = []
     numbers = {name: number for number, name in enumerate(classes)}
     for class_folder in _class_folders(folder):
+        if not has_files(class_folder):
+            skipped[_EMPTY] += 1
+            continue
         if class_folder.name not in numbers:
             raise InputError(f"{class_folder} is a class that the train split does not have")
         images = _scan_folder(images_folder(class_folder), skipped)
@@ -272,10 +277,13 @@ def _table_hint(root: Path, command: str) -> str:
 
 
 def _skipped_message(name: str, skipped: Skipped, command: str) -> str:
-    """Returns one line about the skipped files, "" if there are none."""
+    """Returns one line about what is skipped, "" if nothing is."""
+    empty = skipped.pop(_EMPTY, 0)
     total = skipped.total()
-    if not total:
-        return ""
-    reasons = " and ".join(f"{count:,} {why}" for why, count in sorted(skipped.items()) if count)
-    are = "file is" if total == 1 else "files are"
-    return f"{name}: {total:,} {are} skipped, {reasons}: `{command}` reads them or reports why not"
+    parts = [f"{empty:,} {_EMPTY}{'s are' if empty > 1 else ' is'} skipped"] if empty else []
+    if total:
+        counts = [f"{count:,} {why}" for why, count in sorted(skipped.items()) if count]
+        are = "file is" if total == 1 else "files are"
+        remedy = f"`{command}` reads them or reports why not"
+        parts.append(f"{total:,} {are} skipped, {' and '.join(counts)}: {remedy}")
+    return f"{name}: {'; '.join(parts)}" if parts else ""

@@ -8,7 +8,7 @@ from alexnet_tf.data.dataset import hold_images, split_folders
 from alexnet_tf.data.folder import class_words, flat_labels, images_folder, is_flat
 from alexnet_tf.data.tables import TABLE_ENDINGS
 from alexnet_tf.errors import InputError
-from alexnet_tf.files import is_image, printable
+from alexnet_tf.files import has_files, is_image, printable
 from alexnet_tf.prepare.source import USED, Item, Source
 
 
@@ -28,7 +28,7 @@ def list_folder(root: Path, encoding: str | None = None) -> Source:
         raise InputError(f"{root} has {others} and no train/")
     split_roots = splits or {"train": root}
     found = _subfolders(split_roots["train"])
-    classes = [folder.name for folder in found if _has_files(folder)]
+    classes = [folder.name for folder in found if has_files(folder)]
     if not found or (not splits and hold_images(folders)):
         raise InputError(
             f"{root} has no class folders: expected train/<class>/<image> and val/<class>/<image>, "
@@ -68,7 +68,7 @@ def _class_items(source: Source, folder: Path, split: str, labels: dict[str, int
     """Returns the files in the class folders of a split."""
     items: list[Item] = []
     for class_folder in _subfolders(folder):
-        if not _has_files(class_folder):
+        if not has_files(class_folder):
             source.add_problem(split, class_folder.name, "class without files")
             continue
         if class_folder.name not in labels:
@@ -129,11 +129,3 @@ def _report_files_outside_classes(source: Source, paths: Iterable[Path], split: 
 def _subfolders(folder: Path) -> list[Path]:
     """Returns the folders in a folder sorted by name, without hidden ones."""
     return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
-
-
-def _has_files(folder: Path) -> bool:
-    """Returns whether a folder or one of its subfolders has a file or a link."""
-    return any(
-        files or any((Path(parent) / name).is_symlink() for name in folders)
-        for parent, folders, files in os.walk(folder)
-    )

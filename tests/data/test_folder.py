@@ -90,6 +90,20 @@ def test_files_below_class_folders_are_skipped_and_counted(toys):
     assert message in data.skipped_files
 
 
+def test_empty_class_folders_are_skipped_with_a_line(toys):
+    (toys / "train" / "dove" / "deep").mkdir(parents=True)
+    (toys / "val" / "dove").mkdir()
+    data = open_folder(str(toys))
+    assert data.class_names == ("ant", "bee", "cat")
+    assert len(data.splits["train"]) == 9
+    assert data.skipped_files == f"{toys}: 2 empty class folders are skipped"
+    (toys / "val" / "dove").rmdir()
+    (toys / "train" / "ant" / "notes.txt").write_text("none")
+    assert open_folder(str(toys)).skipped_files.startswith(
+        f"{toys}: 1 empty class folder is skipped; 1 file is skipped, 1 without an image extension"
+    )
+
+
 def test_only_regular_files_and_links_are_listed(toys):
     os.mkfifo(toys / "train" / "ant" / "pipe.jpg")
     (toys / "train" / "ant" / "link.png").symlink_to("0.png")
