@@ -13,7 +13,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from alexnet_tf import __version__
 from alexnet_tf.errors import InputError, TrainingError, TrainingStopped
@@ -51,6 +51,7 @@ _STOPPED = 3  # interrupted and saved
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # Names that no file can have: too long, or a link to itself.
 _NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
+_NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"  # while lines are broken; "-" is printed
 # How help texts in the source name the command; shown as the user called it.
 _CLONE = "python cli.py"
 _EXAMPLES = """\b
@@ -66,8 +67,30 @@ Exit codes:
   3  stopped by Ctrl-C or SIGTERM; training has saved"""
 
 
+class _HelpFormatter(click.HelpFormatter):
+    """Breaks no line of a help text after a hyphen, such as that of `two-gpu` or `--run-dir`."""
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", _NO_BREAK_HYPHEN))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        unbroken = [(name, text.replace("-", _NO_BREAK_HYPHEN)) for name, text in rows]
+        super().write_dl(unbroken, col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(_NO_BREAK_HYPHEN, "-")
+
+
+class _Context(click.Context):
+    formatter_class = _HelpFormatter
+
+
 class _LazyGroup(click.Group):
     """A group that imports a command's module when the command is used."""
+
+    context_class = _Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -82,6 +105,7 @@ class _LazyGroup(click.Group):
             f"alexnet_tf.commands.{cmd_name.replace('-', '_')}"
         ).command
         command.name = cmd_name
+        command.context_class = _Context
         command.epilog = (command.epilog or "").replace(_CLONE, command_name())
         return command
 

@@ -117,6 +117,16 @@ def test_an_empty_image_or_file_is_refused(command, capsys):
     assert_refused([command, ""], capsys, "the path is empty")
 
 
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_breaks_no_word_at_a_hyphen(name, width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, out, _ = outcome([*name.split(), "--help"], capsys)
+    assert code == 0
+    assert "\N{NON-BREAKING HYPHEN}" not in out
+    assert not re.search(r"\w-$", out, re.MULTILINE)
+
+
 def test_no_command_shows_the_help(capsys):
     code, out, err = outcome([], capsys)
     assert (code, err) == (0, "")
