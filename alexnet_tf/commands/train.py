@@ -34,8 +34,8 @@ def command(**options: Any) -> None:
     The model, its curves and all settings are saved in a folder under saved_models/.
     """
     as_json, is_dry = options.pop("as_json"), options.pop("dry_run")
-    check(options)
     options["seeds"] = _seeds(options)
+    check(options)
     if is_dry:
         _dry_run(options, as_json)
         return
@@ -201,7 +201,7 @@ def check(options: dict[str, Any]) -> None:
     if given.freeze and not given.weights:
         raise InputError("--freeze needs --weights: layers without trained weights must be trained")
     folder = options["run_dir"]
-    if options["resume"]:
+    if options["resume"] and options["seeds"] is None:  # each run of a series is checked later
         _check_resume(given, folder)
     starts = folder is not None and not options["resume"] and worker_index() == 0
     if starts and not is_free(Path(folder)):
@@ -218,8 +218,6 @@ def _check_resume(given: "TrainOptions", folder: str | None) -> None:
     if given.weights is not None:
         raise InputError("--weights starts a new run: leave out --weights or --resume")
     path = Path(folder) if folder is not None else newest_run()
-    if has_seeds(path):
-        return  # of a series, each run is checked before it resumes
     settings = resumed_settings(read_run(path), given)
     try:
         done = epochs_done(path)
