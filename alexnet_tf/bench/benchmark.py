@@ -1,7 +1,9 @@
 """`bench`: a complete benchmark, as JSON, tables and a figure."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,9 @@ def run_benchmark(
     sizes = {precision: list(batch_sizes)}
     sizes.setdefault("float32", [largest])
     load = OtherLoad()
+    # First, since converting a network needs much memory, and so do all works together.
+    with _steps(count_steps(precision)) as on_form:
+        latency = measure_latency(recipe, precision, on_form)
     ceilings = [work for each in sizes for work in ceiling_works(each)]
     training = [w for each in sizes for w in training_works(recipe, each, sizes[each], kernels)]
     if kernels == "native":
@@ -87,18 +92,9 @@ def run_benchmark(
     layers = layer_works(recipe, precision, largest, kernels)
     works: list[Work] = [*ceilings, *training, *inference]
     works += dict.fromkeys(work for layer in layers for work in (layer.forward, layer.both))
-    count = len(works) * (1 + rounds) + count_steps(precision)
-    with ProgressReporter().progress("warm-up", count, unit="measurements") as progress:
-        done = 0
-
-        def step(name: str) -> None:
-            nonlocal done
-            progress.update(done, description=name)
-            done += 1
-
-        measure_in_turns(works, rounds, step)
-        found = {each: ceiling_of(each, works) for each in sizes}
-        latency = measure_latency(recipe, precision, step)
+    with _steps(len(works) * (1 + rounds)) as on_work:
+        measure_in_turns(works, rounds, on_work)
+    found = {each: ceiling_of(each, works) for each in sizes}
     return Benchmark(
         recipe=recipe.name,
         processor=processor(),
@@ -111,6 +107,14 @@ def run_benchmark(
         layers_batch_size=largest,
         layers_precision=precision,
     )
+
+
+@contextlib.contextmanager
+def _steps(count: int) -> Iterator[Callable[[str], None]]:
+    """Yields a function that advances a progress bar by a measurement with this name."""
+    numbers = itertools.count()
+    with ProgressReporter().progress("warm-up", count, unit="measurements") as progress:
+        yield lambda name: progress.update(next(numbers), description=name)
 
 
 def print_tables(benchmark: Benchmark, console: Console) -> None:

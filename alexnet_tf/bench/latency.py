@@ -2,6 +2,9 @@
 
 import dataclasses
 import functools
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +62,7 @@ def measure_latency(
     image = image.astype(np.float32)
     found: dict[str, Predict | str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for form, build in _forms(model, precision, Path(folder)):
+        for form, build in _forms(model, recipe, precision, Path(folder)):
             on_form(form)
             try:
                 found[form] = build()
@@ -80,13 +83,13 @@ def count_steps(precision: str) -> int:
 
 
 def _forms(
-    model: keras.Model, precision: str, folder: Path
+    model: keras.Model, recipe: Recipe, precision: str, folder: Path
 ) -> Iterator[tuple[str, Callable[[], Predict]]]:
     """Yields the name of each form, and a function that builds it."""
     for each in _keras_precisions(precision):
         yield f"Keras function, {each}", functools.partial(_keras_function, model, each)
-    for form, write in _FILES.items():
-        yield form, functools.partial(_open_file, write, model, folder)
+    for form, (name, package) in _FILES.items():
+        yield form, functools.partial(_open_file, name, package, recipe, folder)
 
 
 def _keras_precisions(precision: str) -> list[str]:
@@ -100,44 +103,53 @@ def _keras_function(model: keras.Model, precision: str) -> Predict:
     return lambda images: infer(tf.constant(images)).numpy()
 
 
+_TFLITE = ("ai_edge_litert.interpreter", "running .tflite files", "export")
+_ONNX = ("onnxruntime", "running .onnx files", "onnx")
+# The form's file, and the package that runs it.
+_FILES: dict[str, tuple[str, tuple[str, str, str] | None]] = {
+    "SavedModel": ("saved_model", None),
+    "TFLite, float32": ("none.tflite", _TFLITE),
+    "TFLite, dynamic int8": ("dynamic.tflite", _TFLITE),
+    "TFLite, int8": ("int8.tflite", _TFLITE),
+    "ONNX": ("model.onnx", _ONNX),
+}
+# Converting the paper's network takes gigabytes, which a process does not give back.
+_WRITE = "import sys; from alexnet_tf.bench.latency import write_file; write_file(*sys.argv[1:])"
+
+
 def _open_file(
-    write: Callable[[keras.Model, Path], Path], model: keras.Model, folder: Path
+    name: str, package: tuple[str, str, str] | None, recipe: Recipe, folder: Path
 ) -> Predict:
-    """Writes a file and opens it as `predict --model` does."""
-    return open_classifier(write(model, folder)).probabilities
+    """Writes a file in a process of its own, and opens it as `predict --model` does."""
+    if package is not None:
+        import_optional(*package)
+    path = folder / name
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+    command = [sys.executable, "-c", _WRITE, recipe.name, str(path)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return open_classifier(path).probabilities
 
 
-def _write_tflite(quantize: str) -> Callable[[keras.Model, Path], Path]:
-    """Returns a function that writes a .tflite file."""
+def write_file(recipe: str, path: str) -> None:
+    """Writes a network with initial weights to a file in the form that its name says.
 
-    def write(model: keras.Model, folder: Path) -> Path:
-        import_optional("ai_edge_litert.interpreter", "running .tflite files", "export")
+    Args:
+      recipe: The recipe's name.
+      path: A folder for a SavedModel, a `.onnx` file, or a `.tflite` file named after a
+        quantization.
+    """
+    model, target = build_model(recipe, classes=1000), Path(path)
+    if target.suffix == ".onnx":
+        target.write_bytes(to_onnx(model))
+    elif target.suffix == ".tflite":
         from alexnet_tf.export.tflite import to_tflite
 
         shape = (_CALIBRATION_IMAGES, *model.input_shape[1:])
         noise = np.random.default_rng(1).uniform(0, 255, shape).astype(np.float32)
-        path = folder / f"{quantize}.tflite"
-        path.write_bytes(to_tflite(model, quantize, noise if quantize == "int8" else None))
-        return path
-
-    return write
-
-
-def _write_onnx(model: keras.Model, folder: Path) -> Path:
-    """Writes an .onnx file."""
-    import_optional("onnxruntime", "running .onnx files", "onnx")
-    path = folder / "model.onnx"
-    path.write_bytes(to_onnx(model))
-    return path
-
-
-_FILES: dict[str, Callable[[keras.Model, Path], Path]] = {
-    "SavedModel": lambda model, folder: write_saved_model(model, folder / "served"),
-    "TFLite, float32": _write_tflite("none"),
-    "TFLite, dynamic int8": _write_tflite("dynamic"),
-    "TFLite, int8": _write_tflite("int8"),
-    "ONNX": _write_onnx,
-}
+        target.write_bytes(to_tflite(model, target.stem, noise if target.stem == "int8" else None))
+    else:
+        write_saved_model(model, target)
 
 
 def _call_seconds(predict: Predict, image: np.ndarray) -> list[float]:
