@@ -193,8 +193,9 @@ def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
         f"{trainable_parameters(model):,} parameters",
         "data": f"{run.data.name}: {len(splits.train):,} training, {validation} images, "
         f"{len(run.data.class_names)} classes{_imbalance(run)}",
-        "training": f"{settings.epochs} epochs, batch {recipe.batch_size}, learning rate "
-        f"{recipe.learning_rate:g} ({_schedule(recipe)}{warm_up}), init {recipe.init}",
+        "training": f"{settings.epochs} epoch{'s' * (settings.epochs != 1)}, "
+        f"batch {recipe.batch_size}, learning rate {recipe.learning_rate:g} "
+        f"({_schedule(recipe)}{warm_up}), init {recipe.init}",
         "device": device + ")",
         "precision": devices.precision + (f" ({note})" if (note := devices.precision_note) else ""),
         "seed": str(settings.seed),

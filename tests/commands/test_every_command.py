@@ -169,7 +169,7 @@ def test_dry_run_prints_settings_and_layers_and_writes_nothing(home, capsys):
     for more in ([], ["--seeds", "1,2"]):
         code, out, _ = outcome([*JSON_COMMANDS["train"].split(), "--dry-run", *more], capsys)
         assert code == 0
-        assert "1 epochs, batch 4" in out and "total " in out and "conv5" in out
+        assert "1 epoch, batch 4" in out and "total " in out and "conv5" in out
     code, out, _ = outcome([*JSON_COMMANDS["train"].split(), "--dry-run", "--json"], capsys)
     values = strict(out)
     assert values["settings"]["seed"] == "0"
