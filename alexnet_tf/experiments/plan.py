@@ -49,54 +49,37 @@ class Plan:
     images: str | None = None
 
 
-def new_plan(
-    experiment: Experiment,
-    *,
-    dataset: str | None = None,
-    seeds: int | None = None,
-    epochs: int | None = None,
-    limit_train: int | None = None,
-    limit_val: int | None = None,
-    precision: str | None = None,
-) -> Plan:
-    """Returns the experiment's own plan with the given values in place of its own.
+def new_plan(experiment: Experiment, **given: Any) -> Plan:
+    """Returns the experiment's own plan, with the given fields of `Plan` that are not None.
 
     Raises:
       InputError: A limit was given for images that are all evaluated.
     """
-    if limit_val is not None and experiment.needs_models:
+    given = {name: value for name, value in given.items() if value is not None}
+    if "limit_val" in given and experiment.needs_models:
         raise InputError(
             f"--limit-val: {experiment.name} evaluates its networks on all images: leave it out"
         )
-    own_epochs = max(experiment.recipe_for(each).epochs for each in experiment.trained_variants)
+    epochs = max(experiment.recipe_for(each).epochs for each in experiment.trained_variants)
     fewer = [
-        f"{given:,} {name} instead of {'all' if own is None else f'{own:,}'}"
-        for name, own, given in (
-            ("seeds", experiment.seeds, seeds),
-            ("epochs", own_epochs, epochs),
-            ("training images", experiment.limit_train, limit_train),
-            ("images to evaluate on", experiment.limit_val, limit_val),
+        f"{count:,} {thing.format('' if count == 1 else 's')} instead of "
+        f"{'all' if own is None else f'{own:,}'}"
+        for name, thing, own in (
+            ("seeds", "seed{}", experiment.seeds),
+            ("epochs", "epoch{}", epochs),
+            ("limit_train", "training image{}", experiment.limit_train),
+            ("limit_val", "image{} to evaluate on", experiment.limit_val),
         )
-        if given is not None and (own is None or given < own)
+        if (count := given.get(name)) is not None and (own is None or count < own)
     ]
-    return Plan(
-        experiment=experiment.name,
-        dataset=dataset or experiment.dataset,
-        seeds=seeds or experiment.seeds,
-        epochs=epochs or experiment.epochs,
-        limit_train=limit_train or experiment.limit_train,
-        limit_val=limit_val or experiment.limit_val,
-        precision=precision or "auto",
-        shortened=f"Shortened: {', '.join(fewer)}." if fewer else "",
-    )
+    names = ("dataset", "seeds", "epochs", "limit_train", "limit_val")
+    values = {name: getattr(experiment, name) for name in names} | given
+    shortened = f"Shortened: {', '.join(fewer)}." if fewer else ""
+    return Plan(experiment.name, **values, shortened=shortened)
 
 
 def read_plan(path: Path) -> Plan:
-    """Returns the plan in a file, which has the fields of `Plan` and the version of the format.
-
-    Raises:
-      InputError: The file is damaged, or was written by another version of this package.
-    """
+    """Returns the plan in a file; raises InputError as `read_versioned`."""
     values = read_versioned(path, "give another --out")
     with damage_reported(path, "give another --out"):
         plan = Plan(**values)
@@ -131,13 +114,8 @@ def read_versioned(path: Path, remedy: str) -> dict[str, Any]:
 def check_resumable(stored: Plan, given: Plan, folder: Path) -> Plan:
     """Returns the plan with which a folder is resumed: only the number of seeds may differ.
 
-    Args:
-      stored: The folder's plan.
-      given: The command's plan.
-      folder: The experiment's folder, for the message.
-
     Raises:
-      InputError: The plans differ.
+      InputError: The stored plan of the folder differs from the command's.
     """
     for name in ("experiment", "dataset", "epochs", "limit_train", "limit_val", "precision"):
         old, new = getattr(stored, name), getattr(given, name)
