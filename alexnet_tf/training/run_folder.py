@@ -99,11 +99,9 @@ class RunFolder:
 
 
 def create_run_folder(path: Path, named: bool) -> RunFolder:
-    """Creates the folder of a new run; another run may have taken it since `new_run_path`.
+    """Creates the folder that `new_run_path` chose; another run may have taken it since then.
 
-    Args:
-      path: From `new_run_path`.
-      named: Whether the user named it; otherwise a number is appended to the name if necessary.
+    A name that the user did not choose (not `named`) gets a number then.
 
     Raises:
       FolderTakenError: The folder already exists, and the user named it.
@@ -156,7 +154,7 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 
 class Saver:
-    """Saves a run in its folder.
+    """Saves a run in its folder; raises TrainingError if the folder was deleted.
 
     Of several workers only the chief has a folder; for the others every method does nothing.
 
@@ -167,8 +165,6 @@ class Saver:
       board: The TensorBoard writer, or None.
       keep_checkpoints: Whether the last two checkpoints stay when the run has finished, or only
         the newest, from which it can be trained for longer.
-
-    Every method that saves raises TrainingError if the folder was deleted.
     """
 
     def __init__(
@@ -196,9 +192,8 @@ class Saver:
         """Returns whether a checkpoint inside the epoch is due after `step` updates."""
         if self._every.steps is not None:
             return step % self._every.steps == 0
-        if self._every.seconds is not None:
-            return time.monotonic() - self._saved_at >= self._every.seconds
-        return False
+        seconds = self._every.seconds
+        return seconds is not None and time.monotonic() - self._saved_at >= seconds
 
     def profiling(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context manager that profiles one call into the graph for TensorBoard."""
@@ -226,14 +221,9 @@ class Saver:
             checkpoints.remove(path)
 
     def epoch(self, model: keras.Model, history: list[EpochRecord], improved: bool) -> None:
-        """Saves the models and the history of an epoch whose checkpoint is saved.
+        """Saves the models and the history of an epoch; `improved`: it is the best so far.
 
-        If interrupted, resuming repeats the epoch's validation.
-
-        Args:
-          model: The network after the epoch.
-          history: One record per epoch.
-          improved: Whether the epoch is the best so far.
+        Its checkpoint is saved already: if interrupted, resuming repeats the validation.
         """
         if self._folder is None:
             return

@@ -39,10 +39,7 @@ class PlateauState:
 
 
 class LearningRateSchedule:
-    """Computes the learning rates of every update.
-
-    The kinds of schedule are "constant", "plateau" (section 5 of the paper), "steps", "cosine" and
-    "2012" (the released training code).
+    """Computes the learning rates of every update, by one of the schedules of `SCHEDULES`.
 
     Args:
       recipe: Its learning rates, and the epochs that the schedule is scaled to.
@@ -110,14 +107,12 @@ class LearningRateSchedule:
             plateau.best_errors, plateau.epochs_without_gain = top1_errors, 0
             return False
         plateau.epochs_without_gain += 1
-        if (
-            plateau.epochs_without_gain < schedule.patience_epochs
-            or plateau.reductions >= schedule.reductions
-        ):
-            return False
-        plateau.reductions += 1
-        plateau.epochs_without_gain = 0
-        return True
+        is_flat = plateau.epochs_without_gain >= schedule.patience_epochs
+        if is_flat and plateau.reductions < schedule.reductions:
+            plateau.reductions += 1
+            plateau.epochs_without_gain = 0
+            return True
+        return False
 
     def _kernel_learning_rate(self, epoch: int) -> float:
         """Returns the schedule's learning rate in an epoch, without warm-up."""
@@ -129,11 +124,8 @@ class LearningRateSchedule:
             reductions = sum(epoch >= self._scaled(e) for e in paper.RUN_LEARNING_RATE_EPOCHS)
         elif schedule.kind == "steps":
             reductions = sum(epoch >= step for step in schedule.step_epochs(epochs))
-        elif schedule.kind == "plateau":
+        else:  # "plateau"; a "constant" one is never reduced
             reductions = self.plateau.reductions
-        else:
-            assert schedule.kind == "constant", schedule.kind
-            reductions = 0
         return initial * schedule.factor**reductions
 
     def _multiplier(self, layer: str, name: str, epoch: int, kernels: float) -> float:

@@ -108,19 +108,8 @@ class TrainState:
         """Epochs since the best one; 0 where validation does not select it."""
         return 0 if self.best is None else self.epoch - self.best.epoch
 
-    def waiting_fraction(self, is_measured: bool) -> float | None:
-        """Returns the fraction of the epoch spent waiting for input; None if not measured."""
-        if not is_measured:
-            return None
-        return self.totals.waiting_seconds / max(self.epoch_seconds, 1e-9)
-
     def finish_epoch(self, record: EpochRecord, seconds: float) -> None:
-        """Adds an epoch's record and starts the next epoch.
-
-        Args:
-          record: The epoch's results.
-          seconds: Time of the epoch, validation included.
-        """
+        """Adds the record of an epoch that took `seconds`, with validation; starts the next one."""
         self.history.append(record)
         self.seconds += seconds
         self.epoch += 1

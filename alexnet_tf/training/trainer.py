@@ -39,22 +39,9 @@ class StoppedError(Exception):
 
 
 class Trainer:
-    """Trains a network, epoch by epoch.
+    """Trains a network, which is built under the strategy's scope, epoch by epoch.
 
-    `saver` writes checkpoints; `stop` returns True once the run is to stop.
-
-    Args:
-      model: The network, built under the strategy's scope.
-      settings: Options and recipe of the run.
-      devices: Where the run computes.
-      splits: Training and validation examples.
-      statistics: Statistics of the training examples.
-      reporter: Where progress is shown.
-
-    Attributes:
-      model: The network.
-      optimizer: The recipe's optimizer.
-      state: What the run has done.
+    In its methods `saver` writes checkpoints, and `stop` returns True once the run is to stop.
     """
 
     def __init__(
@@ -164,6 +151,7 @@ class Trainer:
         self._validation_seconds = time.monotonic() - started
         names = ("loss", "top1_error", "top5_error", "top1_errors", "examples")
         validation = {f"validation_{n}": getattr(errors, n) for n in names} if errors else {}
+        waiting = state.totals.waiting_seconds / max(state.epoch_seconds, 1e-9)
         record = EpochRecord(
             epoch=state.epoch + 1,
             step=state.step,
@@ -172,7 +160,7 @@ class Trainer:
             training_top1_error=state.totals.top1_error,
             training_top5_error=state.totals.top5_error,
             images_per_second=state.images_per_second,
-            waiting_fraction=state.waiting_fraction(not self._devices.on_gpus),
+            waiting_fraction=None if self._devices.on_gpus else waiting,
             seconds=state.epoch_seconds,
             **validation,
         )
@@ -199,17 +187,12 @@ class Trainer:
         return self._input.preview(count, self.model.get_layer("mean").mean)
 
     def restore(self, tensors: dict[str, np.ndarray], state: TrainState) -> None:
-        """Restores a checkpoint.
-
-        Raises:
-          TrainingError: The tensors belong to another network.
-        """
+        """Restores a checkpoint; raises TrainingError if it belongs to another network."""
         self._step.restore(tensors, state.step)
         self.state = state
         self._schedule.plateau = state.schedule
 
     def _epoch_name(self) -> str:
-        """Returns "epoch 2 of 10"."""
         return f"epoch {self.state.epoch + 1} of {self._settings.epochs}"
 
     def _steps_in_next_call(self, saver: Saver) -> int:
@@ -226,16 +209,11 @@ class Trainer:
         return stop() if self._devices.workers == 1 else self._stop_voted
 
     def _save_checkpoint(self, saver: Saver) -> None:
-        """Saves a checkpoint.
-
-        Raises:
-          DivergedError: A weight or a velocity is NaN, infinite or huge; nothing is saved.
-        """
+        """Saves a checkpoint; raises DivergedError if a weight or a velocity is unusable."""
         tensors = self.tensors()
-        if not all(np.isfinite(values).all() for values in tensors.values()):
-            raise self._divergence(saver)
+        finite = all(np.isfinite(values).all() for values in tensors.values())
         weights = self.model.trainable_variables
-        if max(float(np.abs(v.numpy()).max()) for v in weights) > _LARGEST_WEIGHT:
+        if not finite or max(np.abs(v.numpy()).max() for v in weights) > _LARGEST_WEIGHT:
             raise self._divergence(saver)
         saver.checkpoint(tensors, self.state)
 
@@ -264,21 +242,13 @@ class Trainer:
         """Moves the progress bar; the time left includes validation."""
         epochs = self._settings.epochs - self.state.epoch
         steps = epochs * self._steps - self.state.updates_in_epoch
-        note = epoch_note(
-            self._clock.images_per_second,
-            steps * self._clock.seconds_per_step + epochs * self._validation_seconds,
-            self.state.totals.loss,
-            self.state.totals.top1_error,
-        )
+        left = steps * self._clock.seconds_per_step + epochs * self._validation_seconds
+        totals = self.state.totals
+        note = epoch_note(self._clock.images_per_second, left, totals.loss, totals.top1_error)
         bar.update(self.state.updates_in_epoch, note=note)
 
     def _validation_errors(self, saver: Saver, stop: StopRequested) -> Errors | None:
-        """Returns the errors on the validation examples, or None if there are none.
-
-        Raises:
-          DivergedError: The loss is NaN or infinite; the epoch's checkpoint is removed.
-          StoppedError: A stop was requested.
-        """
+        """Returns the errors on the validation examples, or None if there are none."""
         examples, name = self._splits.validation, self._epoch_name()
         if examples is None:
             few = np.arange(min(_CHECKED_IMAGES, len(self._splits.train)))
