@@ -177,12 +177,10 @@ def read_finished(job: Job) -> FinishedRun:
 def best_job(experiment: Experiment, jobs: list[Job]) -> Job:
     """Returns the best run; if none reaches the target, that of the lowest last training error."""
 
-    def rank(job: Job) -> tuple[float, float]:
+    def rank(job: Job) -> list[float]:
         run = read_finished(job)
-        value = experiment.metric.measure(run)
-        has_error = run.history and not run.diverged
-        error = run.history[-1].training_top1_error if has_error else math.inf
-        return math.inf if value is None else value, error
+        measured = (experiment.metric.measure(run), METRICS["training_error"].measure(run))
+        return [math.inf if value is None else value for value in measured]
 
     return min(jobs, key=rank)
 
