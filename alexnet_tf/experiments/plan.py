@@ -22,7 +22,6 @@ from alexnet_tf.system import available_cores
 
 VERSION = 2  # of the format of plan.json and results.json
 PROVENANCE = "provenance.json"  # in an experiment's folder: by run folder
-_DIVERGED = "diverged.json"  # in a run folder
 _SOURCES = Path(__file__).parents[2]
 
 
@@ -135,10 +134,7 @@ def check_resumable(stored: Plan, given: Plan, folder: Path) -> Plan:
 class Job:
     """One run of an experiment.
 
-    Attributes:
-      learning_rate: The one tried or selected; None: the recipe's.
-      recipe: What the variant trains with, the learning rate included.
-      folder: The run folder.
+    `learning_rate` is the one tried or selected, or None for the recipe's; `recipe` includes it.
     """
 
     variant: Variant
@@ -156,7 +152,7 @@ class Job:
     @property
     def diverged_file(self) -> Path:
         """The file that exists if the run diverged."""
-        return self.folder / _DIVERGED
+        return self.folder / "diverged.json"
 
     @property
     def is_finished(self) -> bool:
