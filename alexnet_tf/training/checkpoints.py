@@ -31,12 +31,7 @@ class DamagedCheckpointError(InputError):
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointEvery:
-    """How often to save inside an epoch, in updates or seconds; each epoch ends with a checkpoint.
-
-    Attributes:
-      steps: Updates between checkpoints, or None.
-      seconds: Seconds between checkpoints, or None.
-    """
+    """How often to save inside an epoch: every `steps` updates, `seconds`, or never."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -103,14 +98,10 @@ def remove(path: Path) -> None:
 def read_newest(
     folder: Path, run: str | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
-    """Reads the newest intact checkpoint.
+    """Reads the newest intact checkpoint in a folder.
 
     A damaged one is renamed to `*.damaged` and the one before it is read; if none is intact, all
-    stay as they are.
-
-    Args:
-      folder: The folder of checkpoints.
-      run: The run's id; a checkpoint of another run counts as damaged. None: of any run.
+    stay as they are. Checkpoints of another run than `run`, its id, count as damaged.
 
     Returns:
       Tensors, state, and a warning about each damaged checkpoint; None without a checkpoint.

@@ -1,6 +1,7 @@
 """The folder of a run: creating and locking it, saving checkpoints, models and results."""
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
 import os
@@ -203,9 +204,8 @@ class Saver:
         """Saves a checkpoint of weights and slots, all finite, and the state."""
         if self._folder is not None:
             self._folder.check_exists()
-            checkpoints.write(
-                self._folder.path / runs.CHECKPOINTS, tensors, state.to_json(), self._record.id
-            )
+            path, values = self._folder.path / runs.CHECKPOINTS, dataclasses.asdict(state)
+            checkpoints.write(path, tensors, values, self._record.id)
         self._saved_at = time.monotonic()
 
     def newest_checkpoint(self) -> Path | None:

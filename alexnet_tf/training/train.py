@@ -246,6 +246,5 @@ def _device_failure(run: Run, error: tf.errors.OpError, resume: str) -> Training
             f"out of memory ({failure_cause(error.message)}): start a new run with a --batch-size "
             f"below {run.settings.recipe.batch_size}"
         )
-    cluster = Cluster(run.devices.devices, run.devices.worker)
-    failure = describe_failure(error.message, cluster)
+    failure = describe_failure(error.message, Cluster(run.devices.devices, run.devices.worker))
     return TrainingError(f"{failure}: start all workers again with: {resume}")
