@@ -6,7 +6,6 @@ fully connected layers. If the window of local response normalization crosses th
 towers, as in the paper's text, the channels beside the border pass too.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -129,9 +128,9 @@ class TowerStep(TrainingStep):
             with tf.name_scope(f"crossing_{stage.name}"):
                 x = _cross(x, stage.reach, self._devices)
             outputs, tapes = [], []
-            for tower, scope in self._device_scopes():
+            for tower, device in enumerate(self._devices):
                 step = tf.convert_to_tensor(self._halves[tower].iterations)
-                with scope, tf.GradientTape() as tape:
+                with tf.device(device), tf.GradientTape() as tape:
                     tape.watch(x[tower])
                     outputs.append(stage.run(tower, x[tower], self._seed, step))
                 tapes.append(tape)
@@ -149,26 +148,21 @@ class TowerStep(TrainingStep):
         ):
             has_upstream = stage is not self._stages[0]  # the image needs no gradient
             below = []
-            for tower, scope in self._device_scopes():
+            for tower, device in enumerate(self._devices):
                 variables = stage.variables(tower)
                 sources = [*variables, inputs[tower]] if has_upstream else variables
-                with scope:
+                with tf.device(device):
                     found = tapes[tower].gradient(outputs[tower], sources, upstream[tower])
                 gradients[tower] = found[: len(variables)] + gradients[tower]
                 below.append(found[-1])
             if has_upstream:
                 with tf.name_scope(f"crossing_{stage.name}_gradient"):
                     upstream = _cross_back(below, stage.reach, self._devices)
-        for tower, scope in self._device_scopes():
-            with scope:
+        for tower, device in enumerate(self._devices):
+            with tf.device(device):
                 self._halves[tower].apply(gradients[tower], self._variables[tower])
         self._optimizer.iterations.assign_add(1)
         return logits
-
-    def _device_scopes(self) -> Iterator[tuple[int, contextlib.AbstractContextManager[Any]]]:
-        """Yields each tower's number and the scope that places operations on its device."""
-        for tower, device in enumerate(self._devices):
-            yield tower, tf.device(device)
 
 
 def make_step(
