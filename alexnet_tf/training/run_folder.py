@@ -27,20 +27,14 @@ from alexnet_tf.training.state import TrainState
 from alexnet_tf.training.tensorboard import TensorBoardWriter
 
 _DRAW_SECONDS = 20
-PREVIEW_INPUTS = 8  # augmented images that TensorBoard shows
 
 
 class RunFolder:
     """The folder of a run that is training, locked so that only one process trains in it.
 
-    The lock is the operating system's, on an open file: it ends with the process.
-
-    Args:
-      path: The folder; created if it does not exist.
-      new: Whether a run starts in it, which requires an empty folder.
-
-    Raises:
-      FolderTakenError: Another process trains in it, or has started a run in it.
+    The lock is the operating system's, on an open file: it ends with the process. A new run needs
+    an empty folder, or one that does not exist. Raises FolderTakenError if another process trains
+    in it, or has started a run in it.
     """
 
     def __init__(self, path: Path, new: bool = False) -> None:
@@ -102,10 +96,7 @@ class RunFolder:
 def create_run_folder(path: Path, named: bool) -> RunFolder:
     """Creates the folder that `new_run_path` chose; another run may have taken it since then.
 
-    A name that the user did not choose (not `named`) gets a number then.
-
-    Raises:
-      FolderTakenError: The folder already exists, and the user named it.
+    Then a name that the user chose (`named`) raises FolderTakenError; others get a number.
     """
     for candidate in _numbered(path):
         try:
@@ -117,11 +108,7 @@ def create_run_folder(path: Path, named: bool) -> RunFolder:
 
 
 def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
-    """Returns the folder of a new run, without creating it.
-
-    Args:
-      run_dir: The folder, or None for `saved_models/<recipe>-<time>`.
-      recipe_name: Part of the name.
+    """Returns the folder of a new run, not created: `saved_models/<recipe>-<time>` by default.
 
     Raises:
       InputError: The folder is not empty, is a file, or cannot be written to.

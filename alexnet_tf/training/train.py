@@ -30,11 +30,12 @@ from alexnet_tf.training.reporting import (
     result_line,
     settings_rows,
 )
-from alexnet_tf.training.run_folder import PREVIEW_INPUTS, RunFolder, Saver, create_run_folder
+from alexnet_tf.training.run_folder import RunFolder, Saver, create_run_folder
 from alexnet_tf.training.tensorboard import TensorBoardWriter, check_tensorboard
 from alexnet_tf.training.trainer import StoppedError, StopRequested, Trainer
 
 OnEpoch = Callable[[EpochRecord], bool]
+_PREVIEWED_IMAGES = 8  # augmented images that TensorBoard shows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +206,8 @@ def _tensorboard(
         return None
     board = TensorBoardWriter(folder.path, len(trainer.state.history))
     if not trainer.state.history:
-        board.begin(trainer.model, trainer.preview(PREVIEW_INPUTS))
+        mean = trainer.model.get_layer("mean").mean
+        board.begin(trainer.model, trainer.input.preview(_PREVIEWED_IMAGES, mean))
     return board
 
 

@@ -66,7 +66,7 @@ class Trainer:
         labels, balanced = splits.train.labels, settings.options.class_weights == "balanced"
         self._chance_level_loss = chance_level_loss(labels, balanced)
         class_weights = balanced_weights(labels, int(model.output_shape[-1])) if balanced else None
-        self._input = TrainingInput(
+        self.input = TrainingInput(
             devices, splits.train, recipe, statistics, settings.seed, class_weights
         )
         self._steps = steps_per_epoch(len(labels), recipe.batch_size)
@@ -91,17 +91,13 @@ class Trainer:
     def train_epoch(self, saver: Saver, stop: StopRequested) -> None:
         """Makes the updates of the epoch that are left, and saves a checkpoint.
 
-        The checkpoint is saved before validation: a run that is stopped or killed in validation
-        resumes there.
-
-        Raises:
-          DivergedError: The loss or a weight became NaN, infinite or huge.
-          StoppedError: A stop was requested; the state is saved.
+        It is saved before validation: a run that is stopped or killed in validation resumes there.
+        Raises DivergedError if the loss or a weight became NaN, infinite or huge.
         """
         state = self.state
         has_colors = self._splits.train.channels == 3 and self._recipe.lighting_std > 0
         lighting = has_colors and self._schedule.has_lighting(state.epoch)
-        batches = self._input.epoch(state.epoch, lighting, skip_batches=state.updates_in_epoch)
+        batches = self.input.epoch(state.epoch, lighting, skip_batches=state.updates_in_epoch)
         self._clock, earlier = StepClock(state.totals.examples), state.epoch_seconds
         with self._reporter.progress(self._epoch_name(), self._steps) as bar:
             while state.updates_in_epoch < self._steps:
@@ -129,12 +125,8 @@ class Trainer:
     def validate(self, saver: Saver, stop: StopRequested) -> tuple[EpochRecord, bool]:
         """Evaluates the network on the validation examples and finishes the epoch.
 
-        Returns:
-          The epoch's record, and whether it is the best epoch so far.
-
-        Raises:
-          DivergedError: The loss is NaN or infinite; the epoch's checkpoint is removed.
-          StoppedError: A stop was requested; the epoch's checkpoint is saved.
+        Returns the epoch's record, and whether it is the best so far. Raises DivergedError, and
+        removes the epoch's checkpoint, if the loss is NaN or infinite.
         """
         state = self.state
         learning_rate = self._schedule.at(state.step - 1).kernels  # of the last update
@@ -181,10 +173,6 @@ class Trainer:
     def tensors(self) -> dict[str, np.ndarray]:
         """Returns the weights, the optimizer's slots and the loss scale, by name."""
         return self._step.tensors()
-
-    def preview(self, count: int) -> np.ndarray:
-        """Returns the run's first images, augmented; see `TrainingInput.preview`."""
-        return self._input.preview(count, self.model.get_layer("mean").mean)
 
     def restore(self, tensors: dict[str, np.ndarray], state: TrainState) -> None:
         """Restores a checkpoint; raises TrainingError if it belongs to another network."""
