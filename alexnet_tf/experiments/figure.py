@@ -64,7 +64,7 @@ def _draw_curves(axes: Axes, panel: Panel) -> None:
             )
     axes.set(xlabel="epoch", ylabel=title)
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
 
 

@@ -49,11 +49,7 @@ class Plan:
 
 
 def new_plan(experiment: Experiment, **given: Any) -> Plan:
-    """Returns the experiment's own plan, with the given fields of `Plan` that are not None.
-
-    Raises:
-      InputError: A limit was given for images that are all evaluated.
-    """
+    """Returns the experiment's own plan, with the given fields of `Plan` that are not None."""
     given = {name: value for name, value in given.items() if value is not None}
     if "limit_val" in given and experiment.needs_models:
         raise InputError(
@@ -78,7 +74,7 @@ def new_plan(experiment: Experiment, **given: Any) -> Plan:
 
 
 def read_plan(path: Path) -> Plan:
-    """Returns the plan in a file; raises InputError as `read_versioned`."""
+    """Returns the plan in a file; raises InputError if it is damaged or another version's."""
     values = read_versioned(path, "give another --out")
     with damage_reported(path, "give another --out"):
         plan = Plan(**values)
@@ -98,11 +94,7 @@ def damage_reported(path: Path, remedy: str) -> Iterator[None]:
 
 
 def read_versioned(path: Path, remedy: str) -> dict[str, Any]:
-    """Returns the object in a JSON file without its version, which must be this package's.
-
-    Raises:
-      InputError: The file is damaged, or was written by another version of this package.
-    """
+    """Returns the object in a JSON file without its version, which must be this package's."""
     with damage_reported(path, remedy):
         values = dict(json.loads(path.read_text(encoding="utf-8")))
     if values.pop("version", 1) != VERSION:
@@ -111,11 +103,7 @@ def read_versioned(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def check_resumable(stored: Plan, given: Plan, folder: Path) -> Plan:
-    """Returns the plan with which a folder is resumed: only the number of seeds may differ.
-
-    Raises:
-      InputError: The stored plan of the folder differs from the command's.
-    """
+    """Returns the plan with which a folder is resumed: only the number of seeds may differ."""
     for name in ("experiment", "dataset", "epochs", "limit_train", "limit_val", "precision"):
         old, new = getattr(stored, name), getattr(given, name)
         if old != new:

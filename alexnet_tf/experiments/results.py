@@ -133,12 +133,7 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Returns the results in a file.
-
-    Raises:
-      InputError: The file is missing or damaged, was written by another version of this package, or
-        names an unknown experiment.
-    """
+    """Returns the results in a file; raises InputError if it cannot be used."""
     if not path.is_file():
         raise InputError(f"{path} not found: let the experiment finish")
     remedy = "run the experiment again"
@@ -242,10 +237,7 @@ def _run_result(
 ) -> RunResult:
     """Returns one run's entry; numbers of its history are rounded to six decimals."""
     speeds = [epoch.images_per_second for epoch in run.history]
-
-    def rounded(value: float | None) -> float | None:
-        return None if value is None else round(value, 6)
-
+    rows = [[(name, getattr(epoch, name)) for name in _HISTORY_FIELDS] for epoch in run.history]
     return RunResult(
         variant=job.variant.name,
         seed=job.seed,
@@ -256,10 +248,7 @@ def _run_result(
         parameters=None if record is None else record.parameters,
         seconds=round(0.0 if record is None else record.seconds, 1),
         images_per_second=round(statistics.median(speeds), 1) if speeds else None,
-        history=[
-            {name: rounded(getattr(epoch, name)) for name in _HISTORY_FIELDS}
-            for epoch in run.history
-        ],
+        history=[{name: v if v is None else round(v, 6) for name, v in row} for row in rows],
     )
 
 

@@ -58,9 +58,6 @@ def run_experiment(
       command: The command that repeats the experiment, for the results.
       quiet: Whether to show no progress.
 
-    Returns:
-      What results.json holds.
-
     Raises:
       InputError: The input cannot be used, or the folder has other settings.
       TrainingStopped: Stopped by Ctrl-C or SIGTERM; the same command resumes.

@@ -57,11 +57,8 @@ class CheckpointEvery:
 def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any], run: str) -> Path:
     """Writes a checkpoint, removes all but the last two, and returns the checkpoint's path.
 
-    Args:
-      folder: The folder of checkpoints, created if needed; its parent must exist.
-      tensors: Arrays by name.
-      state: Plain values, among them "epoch" (epochs done) and "step" (updates done).
-      run: The run's id.
+    The folder's parent must exist. `state` has plain values, among them "epoch" and "step", the
+    numbers of epochs and updates done; `run` is the run's id.
     """
     folder.mkdir(exist_ok=True)  # not its parents: a run folder that was deleted stays so
     path = folder / _name(state)

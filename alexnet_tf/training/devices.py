@@ -72,8 +72,7 @@ class DeviceConfiguration:
     def sum_over_workers(self, values: list[float]) -> list[float]:
         """Returns the sums over all workers; every worker must call it, and waits for the others.
 
-        Args:
-          values: This worker's values; integers up to 2**53 are summed exactly.
+        Integers up to 2**53 are summed exactly.
         """
         if self.workers == 1:
             return values

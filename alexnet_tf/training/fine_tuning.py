@@ -23,13 +23,9 @@ _FIXED = ("activation", "norm", "pooling")  # the weights were trained with them
 
 
 class StartingWeights:
-    """Trained weights that a run starts from.
+    """Trained weights that a run starts from: a `.keras` file, or a run folder's best model.
 
-    Args:
-      path: A `.keras` file, or a run folder: its best model.
-
-    Raises:
-      InputError: The file is not a model of this package.
+    Raises InputError if the file is not a model of this package.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -34,16 +34,10 @@ class Run:
     """A run whose options and data are checked, and whose network is not built yet.
 
     Attributes:
-      path: The run folder.
       identity: The run's id and when it was started.
-      settings: Options and recipe.
       recorded: The record of the run that resumes, or None.
-      devices: Where the run computes.
       weights: Trained weights to start from, or None.
-      data: The data set.
-      splits: Its examples, without damaged ones.
-      statistics: Statistics of the training examples.
-      reporter: Where progress is shown.
+      splits: The examples of the data set, without damaged ones.
     """
 
     path: Path

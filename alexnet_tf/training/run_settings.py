@@ -49,22 +49,14 @@ class RunSettings:
 
 
 def new_settings(options: TrainOptions) -> RunSettings:
-    """Returns the settings of a new run.
-
-    Raises:
-      InputError: The recipe is unknown, a value is out of range, or a path cannot be recorded.
-    """
+    """Returns the settings of a new run; raises InputError if a value cannot be used."""
     options = resolved_options(options)
     recipe = options.apply_to(base_recipe(options))
     return RunSettings(options, recipe, recipe.epochs)
 
 
 def resolved_options(options: TrainOptions) -> TrainOptions:
-    """Returns options with absolute paths and with defaults that do not depend on the recipe.
-
-    Raises:
-      InputError: A path cannot be recorded.
-    """
+    """Returns options with absolute paths and with defaults that do not depend on the recipe."""
     changes: dict[str, Any] = {
         "dataset": _absolute_dataset(options.dataset or "shapes"),
         "seed": options.seed or 0,
@@ -77,31 +69,23 @@ def resolved_options(options: TrainOptions) -> TrainOptions:
     if options.weights is not None:
         changes["weights"] = str(expanded(options.weights).absolute())
     for name in ("dataset", "data_dir", "weights"):
-        if changes.get(name) is not None:
+        if name in changes:
             check_utf8_path(changes[name], flag_name(name))
     return options.replace(**changes)
 
 
 def base_recipe(options: TrainOptions) -> Recipe:
-    """Returns the given recipe, or the data set's own, before any option is applied.
-
-    Raises:
-      InputError: The recipe is unknown.
-    """
-    if isinstance(options.recipe, Recipe):
-        return options.recipe
-    if options.recipe is not None:
-        return get_recipe(options.recipe)
-    return recipe_for(options.dataset or "shapes")
+    """Returns the given recipe, or the data set's own, before any option is applied."""
+    recipe = options.recipe
+    if recipe is None:
+        return recipe_for(options.dataset or "shapes")
+    return recipe if isinstance(recipe, Recipe) else get_recipe(recipe)
 
 
 def resumed_settings(record: RunRecord, given: TrainOptions) -> RunSettings:
     """Returns the settings of a run that resumes: the recorded ones, perhaps with other epochs.
 
-    A folder that has moved may be named by its new path.
-
-    Raises:
-      InputError: As `check_resume`.
+    A folder that has moved may be named by its new path. Raises InputError as `check_resume`.
     """
     began = record.options
     recorded = Path(began.dataset or "")

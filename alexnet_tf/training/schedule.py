@@ -12,15 +12,10 @@ from alexnet_tf.settings import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class LearningRates:
-    """The learning rates of one update.
+    """The learning rates of one update."""
 
-    Attributes:
-      kernels: The schedule's learning rate, which most kernels use.
-      variables: float32 [variables], the learning rate of each variable; 0 freezes it.
-    """
-
-    kernels: float
-    variables: np.ndarray
+    kernels: float  # the schedule's, which most kernels use
+    variables: np.ndarray  # float32 [variables]; 0 freezes a variable
 
 
 @dataclasses.dataclass
@@ -95,11 +90,7 @@ class LearningRateSchedule:
         return epoch < self._scaled(paper.RUN_LIGHTING_OFF_EPOCH)
 
     def observe(self, top1_errors: int) -> bool:
-        """Records an epoch's validation errors and returns whether the learning rate is reduced.
-
-        Args:
-          top1_errors: Number of wrong validation examples after the epoch.
-        """
+        """Records an epoch's validation errors and returns whether the learning rate is reduced."""
         schedule, plateau = self._recipe.schedule, self.plateau
         if schedule.kind != "plateau":
             return False
