@@ -56,11 +56,7 @@ class Metric:
 
 def _last(field: str) -> Callable[[FinishedRun], float | None]:
     """Returns the metric that is a field of the last epoch's record."""
-
-    def measure(run: FinishedRun) -> float | None:
-        return None if run.diverged or not run.history else getattr(run.history[-1], field)
-
-    return measure
+    return lambda run: getattr(run.history[-1], field) if run.history and not run.diverged else None
 
 
 def epochs_until(errors: list[float], target: float) -> float | None:

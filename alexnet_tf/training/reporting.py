@@ -119,20 +119,17 @@ class StepClock:
     """
 
     def __init__(self, examples: int = 0) -> None:
-        # (seconds, steps, examples) at the start, after the first call and after the last one.
-        self._start = self._first = self._last = (time.monotonic(), 0, examples)
+        # (seconds, steps, examples) at the start and after each call.
+        self._times = [(time.monotonic(), 0, examples)]
 
     def tick(self, steps: int, examples: int) -> None:
         """Records a call of `steps` updates, after which the epoch has seen `examples`."""
-        last = (time.monotonic(), self._last[1] + steps, examples)
-        if self._last is self._start:
-            self._first = last
-        self._last = last
+        self._times.append((time.monotonic(), self._times[-1][1] + steps, examples))
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start."""
-        return self._last[0] - self._start[0]
+        """Seconds from the start to the end of the last call."""
+        return self._times[-1][0] - self._times[0][0]
 
     @property
     def seconds_per_step(self) -> float:
@@ -148,14 +145,14 @@ class StepClock:
 
     def steps_in(self, seconds: float) -> int:
         """Returns how many updates a call of that length makes: 1 until the speed is known."""
-        if self._last is self._first:
+        if len(self._times) < 3:
             return 1
         return max(1, min(_MAX_STEPS_PER_CALL, int(seconds / self.seconds_per_step)))
 
     def _measured(self) -> tuple[float, int, int]:
         """Returns the seconds, steps and examples that count."""
-        since = self._start if self._last is self._first else self._first
-        return self._last[0] - since[0], self._last[1] - since[1], self._last[2] - since[2]
+        since, last = self._times[1 if len(self._times) > 2 else 0], self._times[-1]
+        return last[0] - since[0], last[1] - since[1], last[2] - since[2]
 
 
 def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
