@@ -294,9 +294,12 @@ def test_truncated_files_raise_invalid_argument(photo, file_format):
     image = photo.quantize(16) if file_format == "GIF" else photo
     content = encode(image, file_format)
     rejected = 0
+    strings = tf.TensorSpec([None], tf.string)
+    served = tf.function(lambda contents: decode_and_resize(contents, 3, 16), [strings])
+    assert served([content]).shape == (1, 16, 16, 3)
     for size in range(0, 64, 3):
         try:
-            decode_and_resize(tf.constant([content[:size]]), 3, 16)
+            served([content[:size]])
         except tf.errors.InvalidArgumentError:
             rejected += 1
     assert rejected == 22
