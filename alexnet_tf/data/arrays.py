@@ -1,32 +1,21 @@
 """Labeled images of one size in memory, which TensorFlow reads without a copy."""
 
 import functools
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.augment import CropPlan
-from alexnet_tf.data.crop import crop_and_flip
+from alexnet_tf.data.crop import ALIGNMENT, crop_and_flip, empty_images
 from alexnet_tf.data.examples import PARALLEL_CALLS, Examples, Indices, Rows, fingerprint_of
 from alexnet_tf.data.images import pad_reflect, resize_and_crop
-
-_ALIGNMENT = 64  # bytes: TensorFlow's kernels abort on memory that is aligned to less
-
-
-def empty_images(shape: Sequence[int]) -> np.ndarray:
-    """Returns an uninitialized uint8 array that TensorFlow can read without a copy."""
-    size = math.prod(shape)
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].reshape(shape)
 
 
 def _readable(images: np.ndarray) -> np.ndarray:
     """Returns images that TensorFlow can read without a copy: themselves, or a copy."""
     is_usable = images.flags.c_contiguous and images.flags.writeable
-    if is_usable and images.ctypes.data % _ALIGNMENT == 0:
+    if is_usable and images.ctypes.data % ALIGNMENT == 0:
         return images
     copied = empty_images(images.shape)
     copied[...] = images
@@ -82,9 +71,7 @@ class ArrayExamples(Examples):
 
     def crops(self, plan: CropPlan) -> tf.data.Dataset:
         """Delivers crops, mostly a batch at a time; see `Examples.crops`."""
-        if plan.only_copies(self.stored_shape):
-            return self._copied_crops(plan)
-        if plan.heights is not None:
+        if plan.only_copies(self.stored_shape) or plan.heights is not None:
             return super().crops(plan)
 
         def crop(row: Rows) -> tf.Tensor:

@@ -90,7 +90,10 @@ class Examples(abc.ABC):
         """Delivers the crops of a plan: a data set of uint8 [b, pixels, pixels, channels].
 
         Each image is decoded, and only its crop is resized, unless the image is padded first.
+        Crops of stored pixels are copied if they only have to be cut.
         """
+        if plan.only_copies(self.stored_shape):
+            return self._copied_crops(plan)
 
         def crop(row: Rows, image: tf.Tensor) -> tf.Tensor:
             position = (row["top"], row["left"], row["flip"])
@@ -136,10 +139,8 @@ class Examples(abc.ABC):
         assert self.stored_shape is not None
         shape = (plan.crop_pixels, plan.crop_pixels, self.stored_shape[-1])
 
-        def copy(
-            indices: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray
-        ) -> np.ndarray:
-            return copy_crops(self.stored_images(indices), tops, lefts, flips, shape)
+        def copy(indices: np.ndarray, *positions: np.ndarray) -> np.ndarray:
+            return copy_crops(self.stored_images(indices), *positions, shape=shape)
 
         def crop(row: Rows) -> tf.Tensor:
             arguments = (row["index"], row["top"], row["left"], row["flip"])

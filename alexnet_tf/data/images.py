@@ -37,7 +37,6 @@ def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
 # A tf.function, so that Python errors become TensorFlow errors also in eager calls.
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
-    """Returns `decode_content` of a file: uint8 [height, width, 3]."""
 
     def decode_plain() -> tf.Tensor:
         # The kernel decodes PNG files as well. Its default method for JPEG differs from Pillow's.
@@ -154,34 +153,16 @@ def flip_horizontally(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
 def crop_and_flip_one(
     image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, pixels: int
 ) -> tf.Tensor:
-    """Crops a square out of one image and flips it horizontally if `flip` is true.
-
-    For a single image this is faster than NumPy; `crop.crop_and_flip` is faster for a batch.
-
-    Args:
-      image: [height, width, channels] of any type.
-      top: int32 scalar, the crop's first row.
-      left: int32 scalar, the crop's first column.
-      flip: bool scalar.
-      pixels: Side of the crop.
-
-    Returns:
-      [pixels, pixels, channels] of the type of `image`.
-    """
+    """Computes `crop.crop_and_flip` of one image, for which this is faster than NumPy."""
     crop = image[top : top + pixels, left : left + pixels]
     crop = tf.cond(flip, lambda: tf.reverse(crop, [1]), lambda: crop)
     return tf.ensure_shape(crop, (pixels, pixels, image.shape[-1]))
 
 
 def pad_reflect(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Adds reflect padding: the outermost pixels are not repeated.
+    """Adds reflect padding, `pixels` wide, to images, [batch, height, width, channels].
 
-    Args:
-      images: [batch, height, width, channels] of any type.
-      pixels: Width of the border, less than the images' sides; 0 adds none.
-
-    Returns:
-      [batch, height + 2 * pixels, width + 2 * pixels, channels].
+    The outermost pixels are not repeated. `pixels` must be less than the images' sides.
     """
     if not pixels:
         return images
@@ -190,15 +171,7 @@ def pad_reflect(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def center_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Crops the central square.
-
-    Args:
-      images: [batch, height, width, channels], static height and width.
-      pixels: Side of the square.
-
-    Returns:
-      [batch, pixels, pixels, channels].
-    """
+    """Crops the central squares of images, [batch, height, width, channels], of static size."""
     top, left = (images.shape[1] - pixels) // 2, (images.shape[2] - pixels) // 2
     return images[:, top : top + pixels, left : left + pixels, :]
 
@@ -207,12 +180,12 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     """Crops the four corners and the center, and flips each horizontally (section 4.1).
 
     Args:
-      images: [batch, height, width, channels], static height and width.
+      images: [batch, height, width, channels], of static size.
       pixels: Side of the squares.
 
     Returns:
-      [batch, 10, pixels, pixels, channels] of the type of `images`: top left, top right, bottom
-      left, bottom right, center, then these five flipped, in the same order.
+      [batch, 10, pixels, pixels, channels]: top left, top right, bottom left, bottom right, center,
+      then these five flipped, in the same order.
     """
     bottom, right = images.shape[1] - pixels, images.shape[2] - pixels
     corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
@@ -282,7 +255,7 @@ def augment_colors(
     Args:
       images: [batch, height, width, channels] of any type, 0..255.
       draws: `offset` (not used for gray images) and perhaps `jitter` of `training_batches`.
-      divisor: As in `apply_lighting`.
+      divisor: Of `apply_lighting`.
       mean: Likewise.
 
     Returns:

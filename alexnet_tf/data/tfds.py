@@ -18,7 +18,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.console import ProgressReporter
-from alexnet_tf.data.arrays import ArrayExamples, empty_images
+from alexnet_tf.data.arrays import ArrayExamples
+from alexnet_tf.data.crop import empty_images
 from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import decode_content, to_channels
@@ -228,9 +229,7 @@ def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
             return decode_content(content, channels)
 
         shards = [Path(path) for path in info.filepaths]
-        examples = RecordExamples.scan(
-            shards, decode_image, label_key, channels=channels, origin=origin
-        )
+        examples = RecordExamples(shards, decode_image, label_key, channels=channels, origin=origin)
     if len(examples) == 0 or examples.labels.min() < 0:
         raise InputError(f"split {split} of {builder.info.full_name} has no labeled images")
     return examples

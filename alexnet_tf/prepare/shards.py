@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from alexnet_tf.data.augment import permutation
 from alexnet_tf.data.prepared_set import WORK
+from alexnet_tf.data.records import FOOTER_BYTES, HEADER_BYTES
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, printable
 from alexnet_tf.prepare.source import Item, Source
@@ -29,7 +30,6 @@ from alexnet_tf.prepare.workers import Chunk, Outcome, PixelSums, Task, do_tasks
 _MAX_SHARD_IMAGES, _MIN_SHARD_IMAGES, _TARGET_SHARDS = 512, 32, 16
 _CHUNK_IMAGES = 16
 _STREAM_ORDER = 24
-_HEADER_BYTES, _FOOTER_BYTES = 12, 4  # of a TFRecord: length and checksum; checksum
 
 OnProgress = Callable[[int, int], None]
 
@@ -177,10 +177,10 @@ class _ShardWriter:
         feature["label"].int64_list.value.append(outcome.item.label)
         content = example.SerializeToString(deterministic=True)
         self._writer.write(content)
-        start = self._end + _HEADER_BYTES
+        start = self._end + HEADER_BYTES
         record = (start, len(content), start + content.index(image), len(image))
         self._rows.append((*record, outcome.item.label, *outcome.size))
-        self._end = start + len(content) + _FOOTER_BYTES
+        self._end = start + len(content) + FOOTER_BYTES
         self._digests.append(outcome.digest)
         self._kinds.append(outcome.kind)
 
