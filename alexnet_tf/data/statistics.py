@@ -90,27 +90,6 @@ class Statistics:
             raise InputError(f"{path} is damaged: {error}") from None
 
 
-class _Sums:
-    """Sums over images, of whole numbers in float64: exact, whatever the order."""
-
-    def __init__(self, pixels: int, channels: int) -> None:
-        self._pixel_sum = np.zeros((pixels, pixels, channels), np.float64)
-        self._products = np.zeros((channels, channels), np.float64)
-        self._images = 0
-
-    def add(self, images: np.ndarray) -> None:
-        """Adds images: uint8 [n, pixels, pixels, channels]."""
-        self._pixel_sum += images.sum(axis=0, dtype=np.float64)
-        for image in images:
-            values = image.reshape(-1, image.shape[-1]).astype(np.float64)
-            self._products += values.T @ values
-        self._images += len(images)
-
-    def statistics(self) -> Statistics:
-        """Returns the statistics of all images added."""
-        return Statistics.from_sums(self._pixel_sum, self._products, self._images)
-
-
 def fit_statistics(
     examples: Examples,
     pixels: int,
@@ -134,18 +113,27 @@ def fit_statistics(
     Raises:
       InputError: More than 1% of the images cannot be used, or none can.
     """
+    shape = (pixels, pixels, examples.channels)
     # Images that fit in memory are decoded for training anyway: no extra pass is needed.
     keeps_images = fits_in_memory(examples, pixels)
-    stored = _stored(examples, pixels)
-    if stored is not None and not keeps_images:
+    stored = _read(examples.stored_statistics)
+    if stored is not None and stored.mean_image.shape == shape and not keeps_images:
         return stored, unscanned(examples)
     path = cache_path(examples, pixels) if cache and not keeps_images else None
-    known = _cached(path)
-    if known is not None:
-        return known, scan_images(examples, pixels, on_progress, split=split)
-    sums = _Sums(pixels, examples.channels)
-    scan = scan_images(examples, pixels, on_progress, split=split, cache=cache, on_images=sums.add)
-    statistics = sums.statistics()
+    cached = _read(path)
+    if cached is not None:
+        return cached, scan_images(examples, pixels, on_progress, split=split)
+    # Sums of whole numbers in float64 are exact, whatever the order.
+    pixel_sum, products = np.zeros(shape), np.zeros((shape[-1], shape[-1]))
+
+    def add(images: np.ndarray) -> None:
+        pixel_sum[...] += images.sum(axis=0, dtype=np.float64)
+        for image in images:
+            values = image.reshape(-1, image.shape[-1]).astype(np.float64)
+            products[...] += values.T @ values
+
+    scan = scan_images(examples, pixels, on_progress, split=split, cache=cache, on_images=add)
+    statistics = Statistics.from_sums(pixel_sum, products, len(scan.indices))
     if path is not None and scan.is_final:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,22 +164,9 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.sqrt(np.maximum(variances, 0)), vectors * np.sign(largest)
 
 
-def _stored(examples: Examples, pixels: int) -> Statistics | None:
-    """Returns the statistics stored with the examples, if they are of this size."""
-    if examples.stored_statistics is None:
-        return None
-    statistics = _cached(examples.stored_statistics)
-    fits = statistics is not None and statistics.mean_image.shape == (
-        pixels,
-        pixels,
-        examples.channels,
-    )
-    return statistics if fits else None
-
-
-def _cached(path: Path | None) -> Statistics | None:
+def _read(path: Path | None) -> Statistics | None:
     """Returns the statistics in a file; None if it is missing or damaged."""
     try:
-        return Statistics.load(path) if path is not None else None
+        return None if path is None else Statistics.load(path)
     except (InputError, OSError):
         return None
