@@ -9,7 +9,6 @@ import os
 import re
 import sys
 import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,21 @@ from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
-from alexnet_tf.data.remote import local_copy, storage_address, storage_errors
-from alexnet_tf.data.tfds_download import any_reachable, first_line, locked
+from alexnet_tf.data.remote import (
+    any_reachable,
+    first_line,
+    local_copy,
+    locked,
+    storage_address,
+    storage_errors,
+)
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 
 IN_MEMORY_BYTES = 2**30
+
+# TFDS warns about folders that do not exist yet and about its own old names.
+logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 def open_tfds(
@@ -67,19 +75,12 @@ def open_tfds(
 
 @dataclasses.dataclass(frozen=True)
 class PreparedBuilder:
-    """The builder of a prepared TFDS image classification data set.
-
-    Attributes:
-      builder: TFDS's builder.
-      image_key: Name of the image feature.
-      label_key: Name of the label feature.
-      splits: TFDS's names of "train", "validation" and "test".
-    """
+    """TFDS's builder of a prepared image classification data set."""
 
     builder: Any
-    image_key: str
+    image_key: str  # names of features
     label_key: str
-    splits: dict[str, str]
+    splits: dict[str, str]  # TFDS's names of "train", "validation" and "test"
 
 
 def find_builder(
@@ -91,13 +92,12 @@ def find_builder(
     """Finds a data set and prepares it if necessary; see `open_tfds`."""
     reporter, address = reporter or ProgressReporter(), storage_address(data_dir)
     folder = address or (None if data_dir is None else str(expanded(data_dir, "--data-dir")))
-    with _quiet(), storage_errors(address):
+    with storage_errors(address):
         builder = _find(name, folder)
         image_key, label_key = _keys(name, builder.info)
         prepared = address is None and builder.is_prepared()
     if address is not None:
-        with _quiet():
-            builder = tfds.builder_from_directory(local_copy(builder, address, reporter))
+        builder = tfds.builder_from_directory(local_copy(builder, address, reporter))
     elif not prepared:
         builder = _prepare(name, builder, folder, reporter)
     available = builder.info.splits
@@ -117,7 +117,6 @@ def is_tfds_name(name: str) -> bool:
 
 
 def _known_names() -> list[str]:
-    """Returns the names of all available data sets."""
     return ["shapes", *tfds.list_builders(with_community_datasets=False)]
 
 
@@ -186,7 +185,7 @@ def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressRe
             "--data-dir names a folder that holds it prepared"
         )
     try:
-        with locked(folder / f".{name.replace('/', '-')}.lock", name, reporter), _quiet():
+        with locked(folder / f".{name.replace('/', '-')}.lock", name, reporter):
             builder = _find(name, data_dir)
             if builder.is_prepared():
                 return builder
@@ -242,13 +241,11 @@ def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str)
     height, width, _ = builder.info.features[image_key].shape
     images = empty_images((count, height, width, channels))
     labels = np.empty(count, np.int64)
-    with _quiet():
-        dataset = builder.as_dataset(
-            split=split,
-            shuffle_files=False,
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-            decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
-        )
+    dataset = builder.as_dataset(
+        split=split,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
+    )
     read = 0
     try:
         for batch in dataset.batch(1024):
@@ -260,15 +257,3 @@ def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str)
         remedy = f"remove {builder.data_dir} and prepare it again"
         raise InputError(f"{origin} is damaged: {remedy}") from None
     return ArrayExamples(images[:read], labels[:read], origin=origin)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences TFDS's warnings about folders that do not exist yet and its own old names."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
