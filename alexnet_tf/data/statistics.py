@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,17 @@ def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray
     variances, vectors = np.linalg.eigh(covariance)
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(variances))]
     return np.sqrt(np.maximum(variances, 0)), vectors * np.sign(largest)
+
+
+def spread(lengths: Sequence[int] | np.ndarray) -> dict[str, int] | None:
+    """Returns the smallest, median and largest of lengths in pixels; None without any."""
+    if not len(lengths):
+        return None
+    return {
+        "smallest": int(np.min(lengths)),
+        "median": int(np.median(lengths)),
+        "largest": int(np.max(lengths)),
+    }
 
 
 def _read(path: Path | None) -> Statistics | None:

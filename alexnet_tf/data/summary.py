@@ -1,9 +1,8 @@
 """Summary of a data set: splits, classes, sizes, and a picture of augmented examples."""
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -16,7 +15,7 @@ from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import augment_colors, resize_and_crop
 from alexnet_tf.data.pipeline import imbalance, training_batches
-from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.data.statistics import Statistics, spread
 from alexnet_tf.files import atomic_path, printable
 from alexnet_tf.settings import Recipe
 
@@ -26,19 +25,12 @@ _ROWS, _EPOCHS = 8, 5  # of the picture
 _INCHES = 1.5  # width of an image in the picture
 
 
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """Randomly drawn examples of a split.
+class Sample(NamedTuple):
+    """Randomly drawn examples of a split."""
 
-    Attributes:
-      readable: int64, indices of the examples that can be read, in ascending order.
-      sizes: Their (width, height) in pixels, as stored.
-      unreadable: Names of the other examples.
-    """
-
-    readable: np.ndarray
-    sizes: list[tuple[int, int]]
-    unreadable: list[str]
+    readable: np.ndarray  # int64, indices of the examples that can be read, in ascending order
+    sizes: list[tuple[int, int]]  # their (width, height) in pixels, as stored
+    unreadable: list[str]  # names of the other examples
 
 
 def read_sample(examples: Examples, limit: int = _SAMPLE_SIZE) -> Sample:
@@ -84,18 +76,11 @@ def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
     if sample is not None:
         values["sizes"] = {
             "sampled": len(sample.sizes) + len(sample.unreadable),
-            "width": _spread([width for width, _ in sample.sizes]),
-            "height": _spread([height for _, height in sample.sizes]),
+            "width": spread([width for width, _ in sample.sizes]),
+            "height": spread([height for _, height in sample.sizes]),
             "unreadable": sample.unreadable,
         }
     return values
-
-
-def _spread(values: list[int]) -> dict[str, int] | None:
-    """Returns the smallest, median and largest value; None without values."""
-    if not values:
-        return None
-    return {"smallest": min(values), "median": int(np.median(values)), "largest": max(values)}
 
 
 def draw_examples(

@@ -22,15 +22,10 @@ _OUTSIDE = "file outside the table's folder"
 
 
 class _Location(NamedTuple):
-    """How the names in a table become paths: leading parts are removed, and a folder is added.
+    """How the names in a table become paths: leading parts are removed, and a folder is added."""
 
-    Attributes:
-      removed: Number of leading parts to remove: those of another machine's folders.
-      folders: Folders below the table's that may have the file, "" for its own.
-    """
-
-    removed: int = 0
-    folders: tuple[str, ...] = ("",)
+    removed: int = 0  # number of leading parts: those of another machine's folders
+    folders: tuple[str, ...] = ("",)  # below the table's, that may have the file; "": its own
 
 
 def find_tables(root: Path, encoding: str | None = None) -> list[Path]:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -16,19 +17,14 @@ from alexnet_tf.data.prepared_set import MARKER, STATISTICS, WORK, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import check_utf8_path, expanded, write_json
 from alexnet_tf.prepare.metadata import REPORT, write_metadata
-from alexnet_tf.prepare.shards import (
-    OnProgress,
-    Plan,
-    plan_shards,
-    remove_temporary_files,
-    write_shards,
-)
+from alexnet_tf.prepare.shards import OnProgress, Plan, plan_shards, write_shards
 from alexnet_tf.prepare.sources import list_source
 from alexnet_tf.system import available_cores
 
 FORMATS = ("jpeg", "raw")
 _VERSION = 1  # of the algorithm: the same version writes the same bytes
 _MAX_SIZE = 1024
+_TEMPORARY = ".*.writing*"  # files that a killed process was writing
 _REMEDIES = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -38,17 +34,11 @@ _REMEDIES = {
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The result of `prepare`.
-
-    Attributes:
-      folder: The prepared set.
-      was_done: Whether the set was complete before.
-      report: The content of report.json.
-    """
+    """The result of `prepare`."""
 
     folder: Path
-    was_done: bool
-    report: dict[str, Any]
+    was_done: bool  # whether the set was complete before
+    report: dict[str, Any]  # the content of report.json
 
 
 def prepare(
@@ -110,8 +100,8 @@ def prepare(
         _check_space(sum(len(shard.items) for shard in shards), folder, size)
     with _resume_remedies(folder), _work_folder(folder, plan):
         processes = processes or available_cores()
-        write_shards(shards, plan, listed.root, folder, processes, on_progress)
-        report = write_metadata(listed, shards, plan, folder)
+        sums = write_shards(shards, plan, listed.root, folder, processes, on_progress)
+        report = write_metadata(listed, shards, sums, plan, folder)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return Prepared(folder, False, report)
 
@@ -179,19 +169,14 @@ def _work_folder(folder: Path, plan: Plan) -> Iterator[None]:
                 f"{folder} contains an unfinished preparation of another source or with other "
                 "options: give another --out, or remove it"
             )
-        remove_temporary_files(folder)
-        remove_temporary_files(work)
+        for path in itertools.chain(folder.glob(_TEMPORARY), work.glob(_TEMPORARY)):
+            path.unlink()
         yield
 
 
 @contextlib.contextmanager
 def _resume_remedies(folder: Path) -> Iterator[None]:
-    """Adds "run the same command again to resume" to errors that interrupt `prepare`.
-
-    Raises:
-      OSError: The disk is full.
-      TrainingStopped: Ctrl-C was pressed.
-    """
+    """Adds "run the same command again to resume" to errors that interrupt `prepare`."""
     remedy = "run the same command again to resume"
     try:
         yield

@@ -14,7 +14,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -36,38 +35,23 @@ OnProgress = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What determines every byte of a prepared set.
+    """What determines every byte of a prepared set."""
 
-    Attributes:
-      version: Version of the algorithm.
-      source: Fingerprint of the source.
-      size: Side of the prepared images in pixels.
-      format: "jpeg" or "raw".
-      name: The source's name.
-    """
-
-    version: int
-    source: str
-    size: int
-    format: str
-    name: str
+    version: int  # of the algorithm
+    source: str  # fingerprint of the source
+    size: int  # side of the prepared images in pixels
+    format: str  # "jpeg" or "raw"
+    name: str  # the source's
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard to write.
-
-    Attributes:
-      split: The split.
-      file: File name of the shard.
-      items: Its images in order.
-      index_file: File name, in the work folder, of its index.
-    """
+    """A shard to write."""
 
     split: str
     file: str
-    items: tuple[Item, ...]
-    index_file: str
+    items: tuple[Item, ...]  # in order
+    index_file: str  # in the work folder
 
 
 def plan_shards(source: Source) -> list[Shard]:
@@ -90,7 +74,7 @@ def write_shards(
     folder: Path,
     processes: int,
     on_progress: OnProgress | None,
-) -> None:
+) -> PixelSums:
     """Writes the shards that are not finished.
 
     Args:
@@ -100,6 +84,9 @@ def write_shards(
       folder: The folder to write to, with a work folder.
       processes: Number of processes.
       on_progress: Called with the numbers of finished and of all images.
+
+    Returns:
+      The sums over all training images.
     """
     work = folder / WORK
     total = sum(len(shard.items) for shard in shards)
@@ -126,25 +113,7 @@ def write_shards(
                 sums = sums.plus(writer.sums)
             with atomic_path(work / "state.npz") as temporary:
                 np.savez(temporary, shards=number, pixel_sum=sums.pixels, products=sums.products)
-
-
-def training_sums(work: Path, size: int) -> PixelSums:
-    """Returns the sums over the training images of finished shards."""
-    return _read_state(work, size)[1]
-
-
-def read_shard_indices(shards: list[Shard], folder: Path) -> Iterator[tuple[Shard, dict[str, Any]]]:
-    """Yields each shard with the arrays of `_ShardWriter.write_index` and its `problems`."""
-    for shard in shards:
-        index: dict[str, Any] = _read_arrays(folder / WORK / shard.index_file)
-        index["problems"] = json.loads(index["problems"].tobytes())
-        yield shard, index
-
-
-def remove_temporary_files(folder: Path) -> None:
-    """Removes the files that a killed process was writing."""
-    for path in folder.glob(".*.writing*"):
-        path.unlink()
+    return sums
 
 
 class _ShardWriter:
@@ -229,11 +198,11 @@ def _read_state(work: Path, size: int) -> tuple[int, PixelSums]:
     """Returns the number of finished shards, and the sums over their training images."""
     if not (work / "state.npz").exists():
         return 0, PixelSums.zeros(size)
-    state = _read_arrays(work / "state.npz")
+    state = read_arrays(work / "state.npz")
     return int(state["shards"]), PixelSums(state["pixel_sum"], state["products"])
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Reads a file of the work folder, or raises InputError if it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:

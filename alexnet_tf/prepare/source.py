@@ -19,40 +19,23 @@ _MAX_NAME_LENGTH = 160  # names of shards begin with the source's name; file nam
 
 
 class Item(NamedTuple):
-    """One image to prepare.
+    """One image to prepare: a file, or a part of a container, which is an archive or a shard."""
 
-    Attributes:
-      name: Its path below the source's root; of an image in a container, its name there.
-      label: Class index.
-      size: Bytes of the encoded image.
-      modified: Modification time of its file in nanoseconds.
-      container: Path below the root of the archive or shard that contains it; "" for a file of its
-        own.
-      offset: Its first byte in the container.
-    """
-
-    name: str
-    label: int
-    size: int
-    modified: int
-    container: str = ""
-    offset: int = 0
+    name: str  # path below the source's root; in a container, the name there
+    label: int  # class index
+    size: int  # bytes of the encoded image
+    modified: int  # modification time of its file in nanoseconds
+    container: str = ""  # path below the root
+    offset: int = 0  # first byte in the container
 
 
 class Problem(NamedTuple):
-    """A row of problems.csv: what is wrong with a file, and what was done.
+    """A row of problems.csv: what is wrong with a file, and what was done."""
 
-    Attributes:
-      split: The file's split; "" for a file in no split.
-      name: As in `Item`, printable.
-      problem: What is wrong.
-      action: "skipped", "used", or how the file was repaired.
-    """
-
-    split: str
-    name: str
+    split: str  # "" for a file in no split
+    name: str  # as in `Item`, printable
     problem: str
-    action: str
+    action: str  # "skipped", "used", or how the file was repaired
 
 
 @dataclasses.dataclass

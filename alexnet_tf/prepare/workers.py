@@ -32,35 +32,21 @@ _Future = concurrent.futures.Future["Chunk"]
 
 
 class Outcome(NamedTuple):
-    """A prepared or skipped item.
-
-    Attributes:
-      item: The item.
-      encoded: JPEG bytes, or the bytes of uint8 [size, size, 3]; None if the item was skipped.
-      digest: 16 bytes that are equal for equal prepared images.
-      size: Width and height of the source image in pixels.
-      kind: File format and color model, such as "JPEG RGB".
-      problems: Pairs of what was wrong and what was done.
-    """
+    """A prepared or skipped item."""
 
     item: Item
-    encoded: bytes | None
-    digest: bytes
-    size: tuple[int, int]
-    kind: str
-    problems: tuple[tuple[str, str], ...]
+    encoded: bytes | None  # JPEG, or uint8 [size, size, 3]; None if the item was skipped
+    digest: bytes  # 16 bytes that are equal for equal prepared images
+    size: tuple[int, int]  # width and height of the source image in pixels
+    kind: str  # file format and color model, such as "JPEG RGB"
+    problems: tuple[tuple[str, str], ...]  # what was wrong and what was done
 
 
 class PixelSums(NamedTuple):
-    """Sums over images. They are whole numbers, exact in any order.
+    """Sums over images. They are whole numbers, exact in any order."""
 
-    Attributes:
-      pixels: uint32 or int64 [size, size, 3].
-      products: float64 [3, 3], sums of R*R, R*G ... over all pixels.
-    """
-
-    pixels: np.ndarray
-    products: np.ndarray
+    pixels: np.ndarray  # uint32 or int64 [size, size, 3]
+    products: np.ndarray  # float64 [3, 3], sums of R*R, R*G ... over all pixels
 
     @classmethod
     def zeros(cls, size: int, dtype: type[np.integer] = np.int64) -> "PixelSums":
@@ -80,19 +66,12 @@ class Chunk(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Images that one process prepares.
+    """Images that one process prepares."""
 
-    Attributes:
-      root: The source's folder.
-      items: The images.
-      size: Side of the prepared images in pixels.
-      format: "jpeg" or "raw".
-    """
-
-    root: str
+    root: str  # the source's folder
     items: tuple[Item, ...]
-    size: int
-    format: str
+    size: int  # side of the prepared images in pixels
+    format: str  # "jpeg" or "raw"
 
 
 def do_task(task: Task) -> Chunk:
@@ -113,8 +92,7 @@ def do_task(task: Task) -> Chunk:
         sums.products[...] += np.einsum("in,jn->ij", planes, planes)
         encoded = _encode(image.pixels, task.format)
         digest = hashlib.blake2b(encoded, digest_size=16).digest()
-        size = (image.width, image.height)
-        outcomes.append(Outcome(item, encoded, digest, size, image.kind, image.repairs))
+        outcomes.append(Outcome(item, encoded, digest, image.size, image.kind, image.repairs))
     return Chunk(outcomes, sums)
 
 
