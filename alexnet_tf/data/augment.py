@@ -33,27 +33,17 @@ class CropPlan:
     """The random crops of an epoch, in batches.
 
     Positions refer to the resized (shorter side, then the central square) and padded image.
-
-    Attributes:
-      indices: int64 [batches, b], indices of the examples.
-      tops: int32 [batches, b], first row of each crop in the padded image.
-      lefts: int32 [batches, b], first column of each crop.
-      flips: bool [batches, b], whether a crop is flipped horizontally.
-      resize_pixels: Side of the resized images.
-      pad_pixels: Width of the reflect padding.
-      crop_pixels: Side of the crops.
-      heights: int32 [batches, b], height of each crop before it is resized to `crop_pixels`; None:
-        `crop_pixels`. Only without padding.
-      widths: int32 [batches, b] likewise, or None.
     """
 
-    indices: np.ndarray
-    tops: np.ndarray
-    lefts: np.ndarray
-    flips: np.ndarray
-    resize_pixels: int
-    pad_pixels: int
-    crop_pixels: int
+    indices: np.ndarray  # int64 [batches, b], of the examples
+    tops: np.ndarray  # int32 [batches, b], first row of each crop in the padded image
+    lefts: np.ndarray  # int32 [batches, b], first column of each crop
+    flips: np.ndarray  # bool [batches, b], whether a crop is flipped horizontally
+    resize_pixels: int  # side of the resized images
+    pad_pixels: int  # width of the reflect padding
+    crop_pixels: int  # side of the crops
+    # int32 [batches, b], size of each crop before it is resized to `crop_pixels`; None: it is not.
+    # Only without padding.
     heights: np.ndarray | None = None
     widths: np.ndarray | None = None
 

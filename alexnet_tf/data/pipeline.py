@@ -24,27 +24,16 @@ _BATCHES_AHEAD = 4
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """The part of each global batch that one worker's data set delivers.
-
-    Attributes:
-      worker: Index of the worker, from 0.
-      workers: Number of workers that divide a batch.
-      replicas: Number of devices of each worker.
-    """
+    """The part of each global batch that one worker's data set delivers."""
 
     worker: int = 0
-    workers: int = 1
-    replicas: int = 1
+    workers: int = 1  # that divide a batch
+    replicas: int = 1  # devices of each worker
 
     def select(self, rows: np.ndarray, batch_size: int) -> np.ndarray:
-        """Returns this worker's part.
+        """Returns this worker's part of [batches * batch_size] rows of the global batches.
 
-        Args:
-          rows: [batches * batch_size], one entry per example of the global batches.
-          batch_size: Examples in a global batch.
-
-        Returns:
-          [batches * replicas, b] with b = batch_size / (workers * replicas).
+        It is [batches * replicas, b] with b = batch_size / (workers * replicas).
         """
         b = batch_size // (self.workers * self.replicas)
         return rows.reshape(-1, self.workers, self.replicas, b)[:, self.worker].reshape(-1, b)

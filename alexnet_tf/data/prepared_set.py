@@ -88,7 +88,7 @@ class PreparedExamples(StoredExamples):
             yield self._mapped(shard)[offset : offset + length].reshape(self.stored_shape)
 
     def _mapped(self, shard: int) -> np.ndarray:
-        """Returns a shard's memory-mapped bytes, uint8 [bytes]; maps them at the first use."""
+        """Returns a shard's memory-mapped bytes, uint8 [bytes], opened at the first use."""
         if shard not in self._mapped_shards:
             # A plain array on top: slices of np.memmap cost several times those of an array.
             memory = np.memmap(self._shards[shard], np.uint8, "r")

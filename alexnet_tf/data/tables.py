@@ -48,21 +48,13 @@ _BYTE_ORDER_MARKS = (
 
 
 class Row(NamedTuple):
-    """A row of a table.
+    """A row of a table; "" stands for what it does not have."""
 
-    Attributes:
-      line: Its line in the file, from 1.
-      file: The image's name or path, as written; "" if the row has none.
-      label: The class; "" if the row has none.
-      split: The split, in lower case; "" if the row has none.
-      problem: Why the row has no label, if that is not because the cell is empty.
-    """
-
-    line: int
-    file: str
+    line: int  # in the file, from 1
+    file: str  # the image's name or path, as written
     label: str
-    split: str = ""
-    problem: str = ""
+    split: str = ""  # in lower case
+    problem: str = ""  # why it has no label, if not because the cell is empty
 
 
 def read_table(path: Path, encoding: str | None = None) -> list[Row] | None:
