@@ -1,6 +1,7 @@
 """What every source of data returns: a data set with its classes and splits."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,11 @@ SPLIT_NAMES = {
 # Names of folders that hold the images of all classes, or of a split.
 _SPLIT = "|".join(name for names in SPLIT_NAMES.values() for name in names)
 _IMAGES = re.compile(rf"(({_SPLIT})[_ -]?)?(images?|imgs?|jpe?gs?|pngs?)", re.IGNORECASE)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Returns the folders in a folder, without hidden ones, sorted by name."""
+    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
 
 
 def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
@@ -41,14 +47,11 @@ class Splits(Mapping[str, Examples]):
 
     def __init__(self, readers: Mapping[str, Callable[[], Examples]]) -> None:
         """Takes one function per split that reads it."""
-        self._readers = dict(readers)
-        self._read: dict[str, Examples] = {}
+        self._readers = {name: functools.cache(reader) for name, reader in readers.items()}
 
     def __getitem__(self, name: str) -> Examples:
         """Returns a split's examples."""
-        if name not in self._read:
-            self._read[name] = self._readers[name]()
-        return self._read[name]
+        return self._readers[name]()
 
     def __contains__(self, name: object) -> bool:
         """Returns whether the split exists; reads nothing."""

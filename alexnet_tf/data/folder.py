@@ -13,12 +13,12 @@ import functools
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from alexnet_tf.data.dataset import DataSet, Splits, hold_images, split_folders
+from alexnet_tf.data.dataset import DataSet, Splits, hold_images, split_folders, subfolders
 from alexnet_tf.data.examples import FileExamples
 from alexnet_tf.data.tables import TABLE_ENDINGS, read_table
 from alexnet_tf.errors import InputError
@@ -65,7 +65,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     if not root.is_dir():
         raise InputError(f"--dataset {name}: folder not found")
     command = f"{command_name()} prepare {shlex.quote(name)}"
-    folders = _class_folders(root)
+    folders = subfolders(root)
     found = split_folders(folders)
     if not found and hold_images(folders):
         raise InputError(
@@ -77,7 +77,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     if "train" not in found:
         others = ", ".join(f"{folder.name}/" for folder in found.values())
         raise InputError(f"--dataset {name}: train/ not found beside {others}")
-    train = _class_folders(found["train"])
+    train = subfolders(found["train"])
     classes = tuple(folder.name for folder in train if has_files(folder))
     class_names = class_words(root, classes)
     if len(classes) < 2:
@@ -91,10 +91,16 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     for split, folder in found.items():
         if split == "train" or not is_flat(folder):
             files[split] = _class_files(folder, classes, skipped, command)
-        elif split == "test" and _is_unlabeled(root, folder):
+            continue
+        try:
+            wanted, _ = flat_labels(root, folder)
+        except InputError:
+            if split != "test":
+                raise
+            # As challenges publish their test images.
             skipped[_UNLABELED] += sum(1 for _ in images_folder(folder).iterdir())
         else:
-            files[split] = _files_in_table(root, folder, classes, skipped)
+            files[split] = _files_in_table(folder, wanted, classes, skipped)
     readers = {
         split: functools.partial(FileExamples, paths, labels, channels=channels)
         for split, (paths, labels) in files.items()
@@ -112,22 +118,17 @@ def images_folder(folder: Path) -> Path:
 
 def is_flat(folder: Path) -> bool:
     """Returns whether a split's folder holds images, but no class folders."""
-    names = [class_folder.name for class_folder in _class_folders(folder)]
+    names = [class_folder.name for class_folder in subfolders(folder)]
     return names == [_IMAGES] or (not names and any(_image_files(folder)))
 
 
 def flat_labels(
     root: Path, folder: Path, encoding: str | None = None
 ) -> tuple[dict[str, str], Path]:
-    """Reads the classes of the images in a split without class folders.
+    """Returns the classes of the images in a split without class folders, and their table.
 
-    Args:
-      root: The data set's folder.
-      folder: The split's folder, such as `root/val`.
-      encoding: The table's encoding; None: UTF-8.
-
-    Returns:
-      The classes by the image's file name without extension, and the path of the table.
+    The classes are by the image's file name without extension. `root` is the data set's folder,
+    `folder` that of the split.
 
     Raises:
       InputError: No table was found, or it is damaged.
@@ -162,11 +163,6 @@ def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    """Returns the folders in a folder, without hidden ones, sorted by name."""
-    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
-
-
 def _image_files(folder: Path) -> Iterator[Path]:
     """Yields the image files directly in a folder."""
     return (path for path in folder.iterdir() if is_image(path.name))
@@ -179,7 +175,7 @@ def _class_files(
     paths: list[str] = []
     labels: list[int] = []
     numbers = {name: number for number, name in enumerate(classes)}
-    for class_folder in _class_folders(folder):
+    for class_folder in subfolders(folder):
         if not has_files(class_folder):
             skipped[_EMPTY] += 1
             continue
@@ -199,29 +195,19 @@ def _class_files(
 
 
 def _files_in_table(
-    root: Path, folder: Path, classes: tuple[str, ...], skipped: Skipped
+    folder: Path, wanted: Mapping[str, str], classes: tuple[str, ...], skipped: Skipped
 ) -> tuple[list[str], np.ndarray]:
-    """Returns the images of a split without class folders, and their labels from its table."""
-    wanted, _ = flat_labels(root, folder)
+    """Returns the images of a split without class folders, and their labels from `flat_labels`."""
     numbers = {name: number for number, name in enumerate(classes)}
     images = _scan_folder(images_folder(folder), skipped)
     labels = [numbers.get(wanted.get(Path(image).stem, ""), -1) for image in images]
-    known = [(image, label) for image, label in zip(images, labels, strict=True) if label >= 0]
-    if not known:
+    known = np.flatnonzero(np.array(labels) >= 0)
+    if not len(known):
         raise InputError(
             f"{folder}: its table names none of the {len(images):,} images with a class of train/"
         )
     skipped[_NOT_IN_TABLE] += len(images) - len(known)
-    return [image for image, _ in known], np.asarray([label for _, label in known], np.int64)
-
-
-def _is_unlabeled(root: Path, folder: Path) -> bool:
-    """Returns whether no table has the labels of a split, as the test split of a challenge."""
-    try:
-        flat_labels(root, folder)
-    except InputError:
-        return True
-    return False
+    return [images[i] for i in known], np.asarray(labels, np.int64)[known]
 
 
 def _scan_folder(folder: Path, skipped: Skipped) -> list[str]:
