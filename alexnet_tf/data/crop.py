@@ -104,13 +104,7 @@ def resize_crop_flip(
 
 
 def _crop(
-    image: np.ndarray,
-    top: np.int32,
-    left: np.int32,
-    flip: np.bool_,
-    *sizes: np.int32,
-    resized: int,
-    pixels: int,
+    image: np.ndarray, top: int, left: int, flip: bool, *sizes: int, resized: int, pixels: int
 ) -> np.ndarray:
     """Computes `resize_crop_flip` of arrays, without holding the interpreter's lock."""
     height, width, channels = image.shape

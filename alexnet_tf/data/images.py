@@ -15,7 +15,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes an image file as `decode.decode_image` does; usable inside `Dataset.map`.
+    """Decodes an image file as `decode.decode_image` does.
 
     Ordinary JPEG and PNG files are decoded by TensorFlow, to the same pixels: a JPEG takes 0.7 of
     the time that Pillow takes, and in parallel. All others are decoded by Pillow.
@@ -104,16 +104,9 @@ def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
 def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     """Resizes the shorter side to `pixels`, then crops the central square (section 2).
 
-    Bilinear with antialiasing (the filter widens when an image shrinks), rounded to whole levels.
-    The longer side is rounded to whole pixels. Images that already have this size are returned
-    unchanged.
-
-    Args:
-      images: uint8 [height, width, channels] or [batch, height, width, channels].
-      pixels: Side of the square.
-
-    Returns:
-      uint8 [(batch,) pixels, pixels, channels].
+    From uint8 [(batch,) height, width, channels] to [(batch,) pixels, pixels, channels]. Bilinear
+    with antialiasing (the filter widens when an image shrinks), rounded to whole levels. The longer
+    side is rounded to whole pixels. Images that already have this size are returned unchanged.
     """
     images = tf.convert_to_tensor(images)
     if images.shape[-3] == pixels and images.shape[-2] == pixels:

@@ -81,12 +81,8 @@ def local_copy(builder: Any, address: str, reporter: ProgressReporter) -> Path:
     """Returns a local copy of a data set in cloud storage; copies it unless that is done.
 
     An interrupted copy is resumed by the next call. Two processes do not copy the same data set:
-    the second one waits.
-
-    Args:
-      builder: TFDS's builder of the data set in storage.
-      address: TFDS's data folder.
-      reporter: Where progress is shown.
+    the second one waits. `builder` is TFDS's, of the data set in storage, and `address` its data
+    folder.
 
     Raises:
       InputError: The data set is not prepared there, storage cannot be read, or the disk has too

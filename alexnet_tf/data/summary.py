@@ -48,12 +48,7 @@ def read_sample(examples: Examples, limit: int = _SAMPLE_SIZE) -> Sample:
 
 
 def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
-    """Returns the summary of a data set as JSON values.
-
-    Args:
-      dataset: The data set.
-      sample: Sample of the training examples, for their sizes; None without a train split.
-    """
+    """Returns the summary of a data set, and of a sample of its train split, as JSON values."""
     splits = {}
     for split, examples in dataset.splits.items():
         counts = np.bincount(examples.labels, minlength=len(dataset.class_names))
@@ -109,24 +104,21 @@ def draw_examples(
     """
     chosen = examples.subset(np.sort(epoch_order(seed, 0, len(examples))[:_ROWS]))
     rows = len(chosen)
-    stored = [
-        np.asarray(resize_and_crop(chosen.load(i), recipe.resize_pixels)) for i in range(rows)
-    ]
-    columns = [_augmented(chosen, recipe, statistics, seed, epoch) for epoch in range(_EPOCHS)]
+    stored = np.stack([resize_and_crop(chosen.load(i), recipe.resize_pixels) for i in range(rows)])
+    augmented = (_augmented(chosen, recipe, statistics, seed, epoch) for epoch in range(_EPOCHS))
     figure = Figure(
         figsize=(_INCHES * (_EPOCHS + 1), _INCHES * 1.12 * rows + 0.4), layout="constrained"
     )
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, _EPOCHS + 1, squeeze=False)
-    for row in range(rows):
-        for column, image in enumerate([stored[row], *(images[row] for images in columns)]):
-            axes = grid[row][column]
+    for column, images in enumerate([stored, *augmented]):
+        for axes, image in zip(grid[:, column], images, strict=True):
             axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
             axes.set_axis_off()
-        name = class_names[chosen.labels[row]]
-        grid[row][0].set_title(name, fontsize=7, loc="left", pad=2, **text_style or {})
-    for epoch in range(_EPOCHS):
-        grid[0][epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7, loc="left", pad=2)
+        if column:
+            grid[0][column].set_title(f"epoch {column}", fontsize=7, loc="left", pad=2)
+    for axes, label in zip(grid[:, 0], chosen.labels, strict=True):
+        axes.set_title(class_names[label], fontsize=7, loc="left", pad=2, **text_style or {})
     with atomic_path(path) as temporary, matplotlib.rc_context({"savefig.dpi": 110}):
         figure.savefig(temporary)
 

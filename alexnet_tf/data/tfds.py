@@ -108,6 +108,11 @@ def find_builder(
     }
     if not splits:
         raise InputError(f"--dataset {name} has no train, validation or test split")
+    info = builder.info
+    if info.file_format.value != "tfrecord":
+        raise InputError(
+            f"{info.full_name} is prepared as {info.file_format.value}: prepare it as tfrecord"
+        )
     return PreparedBuilder(builder, image_key, label_key, splits)
 
 
@@ -204,19 +209,11 @@ def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressRe
 
 
 def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
-    """Reads a split: into memory if its images have one size and fit, else by record.
-
-    Raises:
-      InputError: The shards are not TFRecords, or labels are missing.
-    """
+    """Reads a split: into memory if its images have one size and fit, else by record."""
     builder, image_key, label_key = found.builder, found.image_key, found.label_key
     info = builder.info.splits[split]
     features = builder.info.features
     origin = f"{builder.info.full_name} {split}"
-    if builder.info.file_format.value != "tfrecord":
-        raise InputError(
-            f"{origin} is prepared as {builder.info.file_format.value}: prepare it as tfrecord"
-        )
     height, width, _ = features[image_key].shape
     if height and width and info.num_examples * height * width * channels <= IN_MEMORY_BYTES:
         examples: Examples = _read_arrays(found, split, channels, origin)

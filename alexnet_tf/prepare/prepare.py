@@ -13,7 +13,7 @@ from typing import Any
 
 import filelock
 
-from alexnet_tf.data.prepared_set import MARKER, STATISTICS, WORK, read_marker
+from alexnet_tf.data.prepared_set import STATISTICS, WORK, is_prepared, read_marker
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import check_utf8_path, expanded, write_json
 from alexnet_tf.prepare.metadata import REPORT, write_metadata
@@ -107,26 +107,20 @@ def prepare(
 
 
 def _is_done(folder: Path, plan: Plan) -> bool:
-    """Returns whether a folder contains the prepared set of a plan.
-
-    Raises:
-      FolderTakenError: It contains another prepared set.
-      InputError: A file of the prepared set is missing or cut short.
-    """
-    marker = folder / MARKER
-    if not marker.is_file():
+    """Returns whether a folder contains the complete prepared set of a plan."""
+    if not is_prepared(folder):
         return False
     try:
-        done = json.loads(marker.read_text(encoding="utf-8")).get("plan_values")
-    except ValueError:
-        done = None
-    if done != dataclasses.asdict(plan):
+        marker = read_marker(folder)
+    except InputError:
+        marker = {}
+    if marker.get("plan_values") != dataclasses.asdict(plan):
         raise FolderTakenError(
             f"{folder} contains another prepared set, or one of a source that has changed since: "
             "give another --out, or remove it"
         )
     sizes: dict[str, int | None] = {REPORT: None, STATISTICS: None}
-    for split, values in read_marker(folder)["splits"].items():
+    for split, values in marker["splits"].items():
         sizes[f"index-{split}.npz"] = None
         sizes.update(zip(values["shards"], values["shard_bytes"], strict=True))
     for name, size in sizes.items():
@@ -146,12 +140,7 @@ def _read_json(path: Path, folder: Path) -> Any:
 
 @contextlib.contextmanager
 def _work_folder(folder: Path, plan: Plan) -> Iterator[None]:
-    """Creates or resumes the folder to write to, and locks it.
-
-    Raises:
-      FolderTakenError: It contains something else.
-      InputError: Another process has locked it, or it is damaged.
-    """
+    """Creates or resumes the folder to write to, and locks it."""
     work = folder / WORK
     if folder.exists() and not work.is_dir() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderTakenError(f"{folder} is not empty: give a new folder as --out")

@@ -71,12 +71,7 @@ def _is_path(source: str) -> bool:
 
 
 def _list_tfds(name: str, data_dir: str | None) -> Source:
-    """Lists a TFDS data set: the encoded images in its shards. TFDS prepares it if needed.
-
-    Raises:
-      InputError: The data set is unknown, is not an image classification set, or its shards are not
-        TFRecords or are damaged.
-    """
+    """Lists a TFDS data set: the encoded images in its shards. TFDS prepares it if needed."""
     try:
         found = find_builder(name, data_dir=data_dir)
     except InputError as error:  # whose message is written for --dataset of other commands
@@ -85,10 +80,6 @@ def _list_tfds(name: str, data_dir: str | None) -> Source:
             message = f"{name} does not exist: {_EXPECTED}"
         raise InputError(message) from None
     info = found.builder.info
-    if info.file_format.value != "tfrecord":
-        raise InputError(
-            f"{info.full_name} is stored as {info.file_format.value}: prepare it as tfrecord"
-        )
     class_names = tuple(info.features[found.label_key].names)
     source = Source(Path(info.data_dir), name.split(":")[0].split("/")[0], class_names)
     for split, tfds_split in found.splits.items():
