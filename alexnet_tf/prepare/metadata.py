@@ -38,17 +38,7 @@ _Groups = list[list[tuple[str, int]]]  # of equal images, by split and index
 def write_metadata(
     source: Source, shards: list[Shard], sums: PixelSums, plan: Plan, folder: Path
 ) -> dict[str, Any]:
-    """Writes the files beside the shards, the marker last.
-
-    Args:
-      source: The source.
-      shards: From `plan_shards`, all written.
-      sums: From `write_shards`.
-      plan: The plan.
-      folder: The prepared set.
-
-    Returns:
-      The report.
+    """Writes the files beside the written shards, the marker last, and returns the report.
 
     Raises:
       InputError: The training images that can be read have fewer than two classes. The report was

@@ -14,10 +14,11 @@ from typing import Any
 import filelock
 
 from alexnet_tf.data.prepared_set import STATISTICS, WORK, is_prepared, read_marker
+from alexnet_tf.data.scan import OnProgress
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import check_utf8_path, expanded, write_json
 from alexnet_tf.prepare.metadata import REPORT, write_metadata
-from alexnet_tf.prepare.shards import OnProgress, Plan, plan_shards, write_shards
+from alexnet_tf.prepare.shards import Plan, plan_shards, write_shards
 from alexnet_tf.prepare.sources import list_source
 from alexnet_tf.system import available_cores
 

@@ -41,12 +41,8 @@ def repair(content: bytes, name: str, size: int) -> Repaired:
     """Decodes an image, repairs it if possible, resizes it and crops the center (section 2).
 
     The shorter side is resized to `size` with Pillow's antialiased bilinear filter and the central
-    square is kept. Only that square is computed.
-
-    Args:
-      content: The file's bytes.
-      name: The file's name, whose extension is compared with the content; "" to skip that.
-      size: Side of the square in pixels.
+    square is kept. Only that square is computed. The extension of `name` is compared with the
+    content, unless `name` is "".
 
     Raises:
       UnusableImageError: The image cannot be used.
@@ -86,11 +82,7 @@ def _is_animated(image: Image.Image) -> bool:
 
 
 def _load(content: bytes, size: int) -> tuple[Image.Image, float | None]:
-    """Decodes an image as far as possible.
-
-    Returns:
-      The image; and the fraction of its rows that are missing, None if it is complete.
-    """
+    """Decodes an image as far as possible; returns also the fraction of rows missing, or None."""
     try:
         return _decoded(content, size), None
     except DECODER_ERRORS as error:

@@ -12,7 +12,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ import tensorflow as tf
 from alexnet_tf.data.augment import permutation
 from alexnet_tf.data.prepared_set import WORK
 from alexnet_tf.data.records import FOOTER_BYTES, HEADER_BYTES
+from alexnet_tf.data.scan import OnProgress
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, printable
 from alexnet_tf.prepare.source import Item, Source
@@ -29,8 +30,6 @@ from alexnet_tf.prepare.workers import Chunk, Outcome, PixelSums, Task, do_tasks
 _MAX_SHARD_IMAGES, _MIN_SHARD_IMAGES, _TARGET_SHARDS = 512, 32, 16
 _CHUNK_IMAGES = 16
 _STREAM_ORDER = 24
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,18 +74,10 @@ def write_shards(
     processes: int,
     on_progress: OnProgress | None,
 ) -> PixelSums:
-    """Writes the shards that are not finished.
+    """Writes the shards that are not finished, and returns the sums over all training images.
 
-    Args:
-      shards: From `plan_shards`.
-      plan: The plan.
-      root: The source's folder.
-      folder: The folder to write to, with a work folder.
-      processes: Number of processes.
-      on_progress: Called with the numbers of finished and of all images.
-
-    Returns:
-      The sums over all training images.
+    `root` is the source's folder, and `folder` the one to write to, with a work folder.
+    `on_progress` is called with the numbers of finished and of all images.
     """
     work = folder / WORK
     total = sum(len(shard.items) for shard in shards)
@@ -129,7 +120,6 @@ class _ShardWriter:
         self._problems: list[tuple[str, str, str]] = []
 
     def add(self, chunk: Chunk) -> None:
-        """Writes a chunk's images."""
         self.sums = self.sums.plus(chunk.sums)
         for outcome in chunk.outcomes:
             name = printable(outcome.item.name)
@@ -154,7 +144,6 @@ class _ShardWriter:
         self._kinds.append(outcome.kind)
 
     def close(self) -> None:
-        """Flushes and closes the shard."""
         self._writer.close()
 
     def write_index(self, path: Path) -> None:

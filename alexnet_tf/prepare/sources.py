@@ -19,15 +19,9 @@ _EXPECTED = "give a folder of images, a CSV file or a TFDS name"
 
 
 def list_source(source: str, data_dir: str | None = None, encoding: str | None = None) -> Source:
-    """Lists the images of a source.
+    """Lists the images of a source, which has training images and at least two classes.
 
-    Args:
-      source: A folder, a table of files and labels, or a TFDS name.
-      data_dir: TFDS's data folder; None: TFDS's default.
-      encoding: The encoding of tables; None: UTF-8, or what their byte order mark says.
-
-    Returns:
-      The source, with training images and at least two classes.
+    For arguments, see `prepare.prepare`.
 
     Raises:
       InputError: The source does not exist or cannot be used.

@@ -99,12 +99,8 @@ def do_task(task: Task) -> Chunk:
 def do_tasks(tasks: Iterable[Task], processes: int) -> Generator[Chunk, None, None]:
     """Does tasks in parallel processes.
 
-    If a decoder crashes its process, the images in work are prepared again one by one, and only the
-    image that crashes it is skipped.
-
-    Args:
-      tasks: The tasks, consumed as needed.
-      processes: Number of processes.
+    Tasks are consumed as needed. If a decoder crashes its process, the images in work are prepared
+    again one by one, and only the image that crashes it is skipped.
 
     Yields:
       The chunk of each task, in order.
@@ -126,7 +122,7 @@ def do_tasks(tasks: Iterable[Task], processes: int) -> Generator[Chunk, None, No
                 yield future.result()
             except BrokenProcessPool:
                 pool.shutdown(wait=True, cancel_futures=True)
-                _check_processes_start()
+                _check_processes_start(task)
                 yield _do_one_by_one(task)
                 pool = _start_pool(processes)
                 pending = collections.deque((t, _submit(pool, t)) for t, _ in pending)
@@ -172,13 +168,11 @@ def _submit(pool: _Pool, task: Task) -> _Future:
         return future
 
 
-def _check_processes_start() -> None:
-    """Raises InputError if a process that does nothing ends early: then no image is the cause."""
+def _check_processes_start(task: Task) -> None:
+    """Raises InputError if a process without images ends early: then no image is the cause."""
     with _start_pool(1) as pool:
         try:
-            with _interrupts_blocked():
-                future = pool.submit(os.getpid)
-            future.result()
+            _submit(pool, task._replace(items=())).result()
         except BrokenProcessPool:
             raise InputError(
                 "the processes that prepare images end as they start: a script must call prepare() "
