@@ -64,15 +64,10 @@ class CropPlan:
 def draw(
     seed: int, epoch: int, indices: np.ndarray, margin: int, flip: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws the crops and flips of examples in an epoch.
+    """Draws the crops of examples in an epoch, and with `flip` flips half of them horizontally.
 
-    Args:
-      seed: See the module.
-      epoch: Likewise.
-      indices: Likewise.
-      margin: Largest offset in pixels, inclusive: 32 for 224 crops of 256 pixels, so 33 x 33
-        positions. (The paper counts 32 x 32; its code draws 0..32.)
-      flip: Whether half of the crops are flipped.
+    `margin` is the largest offset in pixels, inclusive: 32 for 224 crops of 256 pixels, so 33 x 33
+    positions. (The paper counts 32 x 32; its code draws 0..32.)
 
     Returns:
       int32 [..., n] twice, first row and first column of the crops, 0..margin; bool [..., n],
@@ -178,14 +173,9 @@ def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 def philox(counter: tuple[np.ndarray, ...], key: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Returns four random 32-bit words for each counter.
+    """Returns four random 32-bit words, as uint64, for each counter.
 
-    Args:
-      counter: Four arrays of one shape with integers of 32 bits, lowest word first.
-      key: Two integers of 32 bits.
-
-    Returns:
-      Four uint64 arrays of that shape, 0..2^32 - 1.
+    A counter and the key are four and two integers of 32 bits, lowest word first.
     """
     c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
     k0, k1 = key

@@ -30,9 +30,6 @@ def crop_and_flip(
       lefts: int32 [batch], the crop's first column.
       flips: bool [batch], whether the crop is flipped horizontally.
       pixels: Side of the crops.
-
-    Returns:
-      uint8 [batch, pixels, pixels, channels].
     """
     shape = (pixels, pixels, images.shape[-1])
     copy = functools.partial(copy_crops, shape=shape)

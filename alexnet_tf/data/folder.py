@@ -18,8 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from alexnet_tf.data.dataset import DataSet, Splits, hold_images, split_folders, subfolders
 from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.splits import (
+    SPLIT_NAMES,
+    DataSet,
+    Splits,
+    hold_images,
+    split_folders,
+    subfolders,
+)
 from alexnet_tf.data.tables import TABLE_ENDINGS, read_table
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, has_files, is_image, printable
@@ -28,7 +35,6 @@ from alexnet_tf.system import command_name
 _MAX_WORDS_BYTES = 2**28
 _IMAGES = "images"  # Tiny ImageNet keeps a class's or a split's images in a folder of this name
 _WORDS = "words.txt"
-_VALIDATION = ("val", "valid", "validation")
 
 # Reasons why files are skipped.
 _NO_EXTENSION = f"without an image extension ({' '.join(IMAGE_EXTENSIONS)})"
@@ -47,15 +53,8 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
     test (testing), or `<class>/<image>`, which is a train split alone. Hidden files are ignored.
     Files without an image extension and files in folders below the class folders are skipped, and
-    so are class folders without files; the data set reports how many.
-
-    Args:
-      name: The folder.
-      channels: 3 or 1, to which images are converted.
-
-    Returns:
-      The data set; classes are the train split's folders, sorted by name. Bytes of their names that
-      are not UTF-8 are escaped.
+    so are class folders without files; the data set reports how many. Classes are the train split's
+    folders, sorted by name. Bytes of their names that are not UTF-8 are escaped.
 
     Raises:
       InputError: The folder does not exist or is empty, has one class, has a class folder with
@@ -128,10 +127,7 @@ def flat_labels(
     """Returns the classes of the images in a split without class folders, and their table.
 
     The classes are by the image's file name without extension. `root` is the data set's folder,
-    `folder` that of the split.
-
-    Raises:
-      InputError: No table was found, or it is damaged.
+    `folder` that of the split. InputError is raised if no table was found, or it is damaged.
     """
     for table in _tables(root, folder):
         rows = read_table(table, encoding) or []
@@ -164,7 +160,6 @@ def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
-    """Yields the image files directly in a folder."""
     return (path for path in folder.iterdir() if is_image(path.name))
 
 
@@ -240,9 +235,9 @@ def _count_files(folder: str) -> int:
 
 def _tables(root: Path, folder: Path) -> Iterator[Path]:
     """Yields the files that may hold a split's labels, the most specific first."""
-    name = folder.name.lower()
-    split = f"({'|'.join(_VALIDATION)})" if name in _VALIDATION else re.escape(name)
-    pattern = re.compile(rf"(.*[^a-z])?{split}([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
+    # val/ may have its labels in validation.csv.
+    split = next(names for names in SPLIT_NAMES.values() if folder.name.lower() in names)
+    pattern = re.compile(rf"(.*[^a-z])?({'|'.join(split)})([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
     for parent in (folder, root):
         for path in sorted(parent.iterdir()):
             if path.is_file() and pattern.fullmatch(path.name):

@@ -15,14 +15,10 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes an image file as `decode.decode_image` does.
+    """Decodes a file's bytes, a string scalar, as `decode.decode_image` does.
 
     Ordinary JPEG and PNG files are decoded by TensorFlow, to the same pixels: a JPEG takes 0.7 of
     the time that Pillow takes, and in parallel. All others are decoded by Pillow.
-
-    Args:
-      content: string scalar, the file's bytes.
-      channels: 3 (RGB) or 1 (gray).
 
     Returns:
       uint8 [height, width, channels].
@@ -37,16 +33,13 @@ def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
 # A tf.function, so that Python errors become TensorFlow errors also in eager calls.
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
-
-    def decode_plain() -> tf.Tensor:
-        # The kernel decodes PNG files as well. Its default method for JPEG differs from Pillow's.
-        return tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
-
-    def decode_with_pillow() -> tf.Tensor:
-        return tf.numpy_function(decode_image, [content], tf.uint8, stateful=False)
-
     plain = tf.numpy_function(is_plain, [content], tf.bool, stateful=False)
-    image = tf.cond(tf.ensure_shape(plain, ()), decode_plain, decode_with_pillow)
+    image = tf.cond(
+        tf.ensure_shape(plain, ()),
+        # This kernel decodes PNG files as well. Its default method for JPEG differs from Pillow's.
+        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.numpy_function(decode_image, [content], tf.uint8, stateful=False),
+    )
     return tf.ensure_shape(image, (None, None, 3))
 
 
@@ -81,14 +74,9 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Converts images to gray or RGB.
+    """Converts images to gray (luminance) or RGB (gray is repeated); drops a fourth channel, alpha.
 
-    Args:
-      images: uint8 [..., height, width, 1, 3 or 4]; a fourth channel (alpha) is dropped.
-      channels: 1 (luminance) or 3 (gray is repeated).
-
-    Returns:
-      uint8 [..., height, width, channels].
+    From uint8 [..., height, width, 1, 3 or 4] to [..., height, width, channels].
     """
     have = images.shape[-1]
     if have == channels:
@@ -248,7 +236,7 @@ def augment_colors(
     Args:
       images: [batch, height, width, channels] of any type, 0..255.
       draws: `offset` (not used for gray images) and perhaps `jitter` of `training_batches`.
-      divisor: Of `apply_lighting`.
+      divisor: See `apply_lighting`.
       mean: Likewise.
 
     Returns:

@@ -62,12 +62,7 @@ def imbalance(labels: np.ndarray, classes: int) -> float | None:
 
 
 def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
-    """Checks a global batch size.
-
-    Raises:
-      InputError: It is below 1, larger than the number of examples, or not a multiple of the number
-        of replicas.
-    """
+    """Raises InputError if a global batch size is not 1 to `examples`, in steps of `replicas`."""
     if batch_size < 1:
         raise InputError(f"batch size must be at least 1. Received: {batch_size}")
     if batch_size > examples:

@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.dataset import DataSet, Splits
 from alexnet_tf.data.examples import Indices, fingerprint_of
 from alexnet_tf.data.images import to_channels
 from alexnet_tf.data.records import StoredExamples, damaged, features_in
+from alexnet_tf.data.splits import DataSet, Splits
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 
@@ -63,10 +63,8 @@ class PreparedExamples(StoredExamples):
 
     def name(self, index: int) -> str:
         """Returns the name of the file that the image was prepared from."""
-        shard, (offset, length) = (
-            self._shards[self._ranges[index, 0]],
-            self._records[index].tolist(),
-        )
+        shard = self._shards[self._ranges[index, 0]]
+        offset, length = self._records[index].tolist()
         try:
             return recorded_name(shard, offset, length)
         except (InputError, UnicodeDecodeError, OSError):  # damaged or removed
@@ -109,11 +107,7 @@ class PreparedExamples(StoredExamples):
 
 
 def recorded_name(shard: Path, offset: int, length: int) -> str:
-    """Returns the name of a record's source file, as recorded.
-
-    Raises:
-      InputError: The record is damaged.
-    """
+    """Returns the name of a record's source file; raises InputError if the record is damaged."""
     with shard.open("rb") as file:
         file.seek(offset)
         content = file.read(length)
@@ -129,11 +123,7 @@ def is_prepared(folder: Path) -> bool:
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """Returns the description of a prepared set.
-
-    Raises:
-      InputError: It is damaged, or was written by another version.
-    """
+    """Returns the description of a prepared set; raises InputError if it is damaged or unknown."""
     marker = folder / MARKER
     try:
         values = json.loads(marker.read_text(encoding="utf-8"))
@@ -145,18 +135,7 @@ def read_marker(folder: Path) -> dict[str, Any]:
 
 
 def open_prepared(name: str, *, channels: int = 3) -> DataSet:
-    """Opens what `prepare` wrote.
-
-    Args:
-      name: The folder.
-      channels: 3 or 1, to which images are converted.
-
-    Returns:
-      The data set. No shard is read before its first image is.
-
-    Raises:
-      InputError: The set is damaged or incomplete.
-    """
+    """Opens what `prepare` wrote; raises InputError if it is incomplete. Reads no shard yet."""
     folder = expanded(name)
     marker = read_marker(folder)
     readers = {

@@ -157,11 +157,7 @@ class RecordExamples(StoredExamples):
 
 
 def records(shard: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields the offset and the bytes of each record's content.
-
-    Raises:
-      InputError: The shard is cut short.
-    """
+    """Yields the offset and the bytes of each record; raises InputError if the shard is cut."""
     size = shard.stat().st_size
     with shard.open("rb") as file:
         offset = 0
@@ -177,12 +173,9 @@ def records(shard: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def features_in(content: bytes, shard: Path) -> Mapping[str, Any]:
-    """Returns the features of a record in a shard, `tf.train.Feature` by name.
+    """Returns `tf.train.Feature` by name; raises InputError if a record is not an example.
 
     Not with a TensorFlow operation: the first one fixes which devices exist.
-
-    Raises:
-      InputError: The record is not a `tf.train.Example`.
     """
     try:
         return tf.train.Example.FromString(content).features.feature

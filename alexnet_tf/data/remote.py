@@ -37,10 +37,8 @@ _MAX_PROBES = 8
 def storage_address(data_dir: str | os.PathLike[str] | None) -> str | None:
     """Returns TFDS's data folder if it is in cloud storage, and makes it readable; None if local.
 
-    Call this before TFDS is used: the first use fixes which library reads s3://.
-
-    Args:
-      data_dir: TFDS's data folder; None: TFDS_DATA_DIR, or TFDS's default.
+    Call this before TFDS is used: the first use fixes which library reads s3://. Without `data_dir`
+    it is TFDS_DATA_DIR, or TFDS's default.
 
     Raises:
       InputError: It is another address than gs:// or s3://, or reading it needs a missing library.

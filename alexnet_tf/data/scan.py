@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.arrays import ArrayExamples
 from alexnet_tf.data.crop import empty_images
 from alexnet_tf.data.decode import DECODING_VERSION, UnusableImageError, decode_image
-from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import DamagedFileError, read_sealed_json, write_sealed_json
@@ -52,20 +51,15 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """The usable images of a split.
+    """The usable images of a split."""
 
-    Attributes:
-      examples: The split without damaged images; resized and in memory if they were decoded or
-        resized and fit there.
-      indices: int64 [n], indices of `examples` in the split.
-      damaged: Names of the skipped images, with the reason.
-      is_final: False if an image could not be read for a reason that may pass (a permission, a
-        network file system). Such results are not cached.
-    """
-
+    # The split without damaged images; resized and in memory if they were decoded or resized and
+    # fit there.
     examples: Examples
-    indices: np.ndarray
-    damaged: tuple[tuple[str, str], ...] = ()
+    indices: np.ndarray  # int64 [n], indices of `examples` in the split
+    damaged: tuple[tuple[str, str], ...] = ()  # names of the skipped images, with the reason
+    # False if an image could not be read for a reason that may pass (a permission, a network file
+    # system). Such results are not cached.
     is_final: bool = True
 
 
@@ -90,9 +84,6 @@ def scan_images(
       cache: Whether the list of damaged images may be read from and written to the user's cache
         folder, if the images do not fit in memory.
       on_images: Called with the usable images of every chunk, uint8 [n, pixels, pixels, channels].
-
-    Returns:
-      The usable examples and the names of the others.
 
     Raises:
       InputError: More than 1% of the images cannot be used, or none can.

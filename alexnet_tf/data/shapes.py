@@ -100,15 +100,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 
 def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:
-    """Draws one example.
-
-    Args:
-      split: "train", "validation" or "test".
-      index: Index in the split, from 0; the class is the index modulo 10.
-
-    Returns:
-      uint8 [72, 72, 3] and the class number.
-    """
+    """Draws an example: uint8 [72, 72, 3], and the class number, which is `index` modulo 10."""
     rng = np.random.default_rng((_SEED, list(SPLIT_SIZES).index(split), index))
     label = index % len(CLASS_NAMES)
     background, colors = _background(rng)

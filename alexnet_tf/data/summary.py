@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from alexnet_tf.data.augment import epoch_order, permutation
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import augment_colors, resize_and_crop
 from alexnet_tf.data.pipeline import imbalance, training_batches
+from alexnet_tf.data.splits import DataSet
 from alexnet_tf.data.statistics import Statistics, spread
 from alexnet_tf.files import atomic_path, printable
 from alexnet_tf.settings import Recipe
@@ -33,10 +33,10 @@ class Sample(NamedTuple):
     unreadable: list[str]  # names of the other examples
 
 
-def read_sample(examples: Examples, limit: int = _SAMPLE_SIZE) -> Sample:
-    """Reads up to `limit` examples."""
+def read_sample(examples: Examples) -> Sample:
+    """Reads up to 200 examples."""
     readable, sizes, unreadable = [], [], []
-    for index in sorted(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:limit].tolist()):
+    for index in sorted(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:_SAMPLE_SIZE].tolist()):
         try:
             height, width, _ = examples.load(tf.constant(index, tf.int64)).shape
         except tf.errors.OpError:
@@ -91,10 +91,10 @@ def draw_examples(
     """Draws examples as stored, and with the augmentation of a run's first epochs.
 
     One row per example: first the resized image, then the augmented image of each epoch (clipped to
-    0..255, which training does not do).
+    0..255, which training does not do). A few examples are chosen by seed.
 
     Args:
-      examples: Training examples, from which a few are chosen by seed.
+      examples: Training examples.
       class_names: Names by class number, short and in letters that can be drawn.
       recipe: Gives sizes and augmentation.
       statistics: Give the RGB principal components.

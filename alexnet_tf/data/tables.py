@@ -58,14 +58,9 @@ class Row(NamedTuple):
 
 
 def read_table(path: Path, encoding: str | None = None) -> list[Row] | None:
-    """Reads the rows of a table of images and classes.
+    """Returns the rows of a table of images and classes; None if the file is not such a table.
 
-    Args:
-      path: The file.
-      encoding: The text's encoding; None: UTF-8. A byte order mark takes precedence.
-
-    Returns:
-      The rows that are not empty, or None if the file is not such a table.
+    `encoding` None is UTF-8; a byte order mark takes precedence. Empty rows are skipped.
 
     Raises:
       InputError: The file is too large, is not text in this encoding, or is not CSV.

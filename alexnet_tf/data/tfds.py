@@ -17,10 +17,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.console import ProgressReporter
-from alexnet_tf.data.arrays import ArrayExamples
 from alexnet_tf.data.crop import empty_images
-from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
-from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.data.remote import (
@@ -31,6 +29,7 @@ from alexnet_tf.data.remote import (
     storage_address,
     storage_errors,
 )
+from alexnet_tf.data.splits import SPLIT_NAMES, DataSet, Splits
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 
@@ -49,15 +48,7 @@ def open_tfds(
 ) -> DataSet:
     """Opens a TFDS image classification data set; downloads and prepares it if necessary.
 
-    Args:
-      name: "cifar10", "name/config", "name:version"; "shapes" is this package's own.
-      data_dir: TFDS's data folder, local or gs:// or s3://; None: TFDS's default
-        (~/tensorflow_datasets).
-      channels: 3 or 1, to which images are converted.
-      reporter: Where progress is shown; None: stderr.
-
-    Returns:
-      The data set.
+    For arguments, see `sources.open_dataset`; "name/config" and "name:version" are TFDS names too.
 
     Raises:
       InputError: The data set does not exist, does not have labeled images, or is not prepared and
@@ -95,10 +86,9 @@ def find_builder(
     with storage_errors(address):
         builder = _find(name, folder)
         image_key, label_key = _keys(name, builder.info)
-        prepared = address is None and builder.is_prepared()
     if address is not None:
         builder = tfds.builder_from_directory(local_copy(builder, address, reporter))
-    elif not prepared:
+    elif not builder.is_prepared():
         builder = _prepare(name, builder, folder, reporter)
     available = builder.info.splits
     splits = {
@@ -192,14 +182,12 @@ def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressRe
     try:
         with locked(folder / f".{name.replace('/', '-')}.lock", name, reporter):
             builder = _find(name, data_dir)
-            if builder.is_prepared():
-                return builder
-            if name == "shapes":
+            if name == "shapes" and not builder.is_prepared():
                 builder.draw(reporter)
-                return builder
-            # TFDS prints progress to stdout, which is for results.
-            with contextlib.redirect_stdout(sys.stderr):
-                builder.download_and_prepare()
+            elif not builder.is_prepared():
+                # TFDS prints progress to stdout, which is for results.
+                with contextlib.redirect_stdout(sys.stderr):
+                    builder.download_and_prepare()
             return builder
     except (tfds.core.download.DownloadError, OSError) as error:
         # OSErrors with a number come from the disk (full, no permission), not from the network.

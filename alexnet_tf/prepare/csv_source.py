@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_tf.data.dataset import SPLIT_NAMES
+from alexnet_tf.data.splits import SPLIT_NAMES
 from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS, Row, read_table
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import IMAGE_EXTENSIONS, is_image, printable

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from alexnet_tf.data.dataset import hold_images, split_folders, subfolders
 from alexnet_tf.data.folder import class_words, flat_labels, images_folder, is_flat
+from alexnet_tf.data.splits import hold_images, split_folders, subfolders
 from alexnet_tf.data.tables import TABLE_ENDINGS
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import has_files, is_image, printable

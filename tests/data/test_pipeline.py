@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from alexnet_tf.data.arrays import ArrayExamples
 from alexnet_tf.data.augment import draw, draw_lighting, lighting_offsets
-from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.data.pipeline import (
     Shard,
