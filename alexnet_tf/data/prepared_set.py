@@ -152,15 +152,16 @@ def _read_split(
     """Reads a split's index; checks that its shards exist and have their sizes."""
     entry = marker["splits"][split]
     path = folder / f"index-{split}.npz"
+    remedy = f"remove {folder} and prepare again"
     try:
         with np.load(path, allow_pickle=False) as file:
             index = {column: file[column] for column in INDEX_COLUMNS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is missing or damaged ({error}): prepare it again") from None
+        raise InputError(f"{path} is missing or damaged ({error}): {remedy}") from None
     shards = [folder / file for file in entry["shards"]]
     for shard, size in zip(shards, entry["shard_bytes"], strict=True):
         if not shard.is_file() or shard.stat().st_size != size:
-            raise InputError(f"{shard} is missing or cut short: prepare the data set again")
+            raise InputError(f"{shard} is missing or cut short: {remedy}")
     statistics = folder / STATISTICS if split == "train" and channels == 3 else None
     return PreparedExamples(
         shards,

@@ -13,7 +13,7 @@ from typing import Any
 
 import filelock
 
-from alexnet_tf.data.prepared_set import STATISTICS, WORK, is_prepared, read_marker
+from alexnet_tf.data.prepared_set import STATISTICS, WORK, is_prepared, open_prepared, read_marker
 from alexnet_tf.data.scan import OnProgress
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import check_utf8_path, expanded, write_json
@@ -120,23 +120,19 @@ def _is_done(folder: Path, plan: Plan) -> bool:
             f"{folder} contains another prepared set, or one of a source that has changed since: "
             "give another --out, or remove it"
         )
-    sizes: dict[str, int | None] = {REPORT: None, STATISTICS: None}
-    for split, values in marker["splits"].items():
-        sizes[f"index-{split}.npz"] = None
-        sizes.update(zip(values["shards"], values["shard_bytes"], strict=True))
-    for name, size in sizes.items():
-        path = folder / name
-        if not path.is_file() or size not in (None, path.stat().st_size):
-            raise InputError(f"{path} is missing or cut short: remove {folder} and prepare again")
+    list(open_prepared(str(folder)).splits.values())  # checks the indices and shards
+    if not (folder / STATISTICS).is_file():
+        raise InputError(f"{folder / STATISTICS} is missing: remove {folder} and prepare again")
     return True
 
 
 def _read_json(path: Path, folder: Path) -> Any:
-    """Reads a file that `prepare` wrote in its folder, or raises InputError if it is damaged."""
+    """Reads a file that `prepare` wrote in its folder, or raises InputError if it cannot."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path} is damaged: remove {folder} and prepare again") from None
+    except (FileNotFoundError, ValueError):
+        remedy = f"remove {folder} and prepare again"
+        raise InputError(f"{path} is missing or damaged: {remedy}") from None
 
 
 @contextlib.contextmanager
