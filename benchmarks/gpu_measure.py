@@ -16,8 +16,7 @@ from PIL import Image
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import alexnet_tf as an
-from alexnet_tf.data.arrays import ArrayExamples
-from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import Statistics
 from alexnet_tf.prepare.prepare import prepare

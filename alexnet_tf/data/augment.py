@@ -4,6 +4,9 @@ An example's numbers are a function of (seed, epoch, example): they do not depen
 order, the number of workers or the size of the data set. Philox4x32-10, a counter-based generator,
 computes them without those of other examples (Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers:
 As Easy as 1, 2, 3", 2011). NumPy only.
+
+Everywhere here `seed` is the run's, any integer of which the lowest 64 bits count; `epoch` counts
+from 0; and `indices`, int64 of any shape [..., n], are those of the examples in the training set.
 """
 
 import dataclasses
@@ -26,49 +29,21 @@ _SHIFT = np.uint64(32)
 
 
 @dataclasses.dataclass(frozen=True)
-class Draws:
-    """Random draws for examples.
-
-    Attributes:
-      tops: int32 [..., n], first row of the crop, 0..margin.
-      lefts: int32 [..., n], first column of the crop, 0..margin.
-      flips: bool [..., n], whether the crop is flipped horizontally.
-      alphas: float32 [..., n, 3], from a normal distribution of mean 0 and the lighting's standard
-        deviation.
-    """
-
-    tops: np.ndarray
-    lefts: np.ndarray
-    flips: np.ndarray
-    alphas: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
 class CropPlan:
     """The random crops of an epoch, in batches.
 
     Positions refer to the resized (shorter side, then the central square) and padded image.
-
-    Attributes:
-      indices: int64 [batches, b], indices of the examples.
-      tops: int32 [batches, b], first row of each crop in the padded image.
-      lefts: int32 [batches, b], first column of each crop.
-      flips: bool [batches, b], whether a crop is flipped horizontally.
-      resize_pixels: Side of the resized images.
-      pad_pixels: Width of the reflect padding.
-      crop_pixels: Side of the crops.
-      heights: int32 [batches, b], height of each crop before it is resized to `crop_pixels`; None:
-        `crop_pixels`. Only without padding.
-      widths: int32 [batches, b] likewise, or None.
     """
 
-    indices: np.ndarray
-    tops: np.ndarray
-    lefts: np.ndarray
-    flips: np.ndarray
-    resize_pixels: int
-    pad_pixels: int
-    crop_pixels: int
+    indices: np.ndarray  # int64 [batches, b], of the examples
+    tops: np.ndarray  # int32 [batches, b], first row of each crop in the padded image
+    lefts: np.ndarray  # int32 [batches, b], first column of each crop
+    flips: np.ndarray  # bool [batches, b], whether a crop is flipped horizontally
+    resize_pixels: int  # side of the resized images
+    pad_pixels: int  # width of the reflect padding
+    crop_pixels: int  # side of the crops
+    # int32 [batches, b], size of each crop before it is resized to `crop_pixels`; None: it is not.
+    # Only without padding.
     heights: np.ndarray | None = None
     widths: np.ndarray | None = None
 
@@ -87,37 +62,21 @@ class CropPlan:
 
 
 def draw(
-    seed: int,
-    epoch: int,
-    indices: np.ndarray,
-    *,
-    margin: int,
-    flip: bool = True,
-    lighting_std: float = paper.LIGHTING_STD,
-) -> Draws:
-    """Draws the augmentation of examples in an epoch.
+    seed: int, epoch: int, indices: np.ndarray, margin: int, flip: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws the crops of examples in an epoch, and with `flip` flips half of them horizontally.
 
-    Args:
-      seed: Seed of the run.
-      epoch: Epoch, from 0.
-      indices: int64 [..., n], indices of the examples in the training set.
-      margin: Largest offset in pixels, inclusive: 32 for 224 crops of 256 pixels, so 33 x 33
-        positions. (The paper counts 32 x 32; its code draws 0..32.)
-      flip: Whether half of the crops are flipped.
-      lighting_std: Standard deviation of the alphas; 0 gives zeros.
+    `margin` is the largest offset in pixels, inclusive: 32 for 224 crops of 256 pixels, so 33 x 33
+    positions. (The paper counts 32 x 32; its code draws 0..32.)
 
     Returns:
-      One draw per example.
+      int32 [..., n] twice, first row and first column of the crops, 0..margin; bool [..., n],
+      whether a crop is flipped horizontally.
     """
-    indices = np.asarray(indices)
     y, x, flip_word, _ = random_words(seed, epoch, indices, _STREAM_GEOMETRY)
-    positions, shift = np.uint64(margin + 1), np.uint64(32)
-    return Draws(
-        tops=((y * positions) >> shift).astype(np.int32),
-        lefts=((x * positions) >> shift).astype(np.int32),
-        flips=(flip_word >> np.uint64(31)).astype(bool) & flip,
-        alphas=_normals(seed, epoch, indices, lighting_std),
-    )
+    positions = np.uint64(margin + 1)
+    tops, lefts = (((word * positions) >> _SHIFT).astype(np.int32) for word in (y, x))
+    return tops, lefts, (flip_word >> np.uint64(31)).astype(bool) & flip
 
 
 def draw_resized_crops(
@@ -127,13 +86,7 @@ def draw_resized_crops(
 
     The area is uniform in 8 to 100% of the image's, the logarithm of width / height uniform in that
     of 3/4 to 4/3. A crop that does not fit is drawn again, up to ten times; then it is the whole
-    image.
-
-    Args:
-      seed: Seed of the run.
-      epoch: Epoch, from 0.
-      indices: int64 [..., n], indices of the examples in the training set.
-      pixels: Side of the square images.
+    image, a square of `pixels`.
 
     Returns:
       int32 [..., n] four times: tops, lefts, heights and widths.
@@ -161,26 +114,22 @@ def draw_resized_crops(
 
 
 def draw_color_jitter(seed: int, epoch: int, indices: np.ndarray, strength: float) -> np.ndarray:
-    """Draws factors of brightness, contrast and saturation, uniform in 1 - s to 1 + s.
+    """Draws factors of brightness, contrast and saturation: float32 [..., n, 3].
 
-    Args:
-      seed: Seed of the run.
-      epoch: Epoch, from 0.
-      indices: int64 [..., n], indices of the examples in the training set.
-      strength: s, 0 to 1.
-
-    Returns:
-      float32 [..., n, 3].
+    They are uniform in 1 - `strength` to 1 + `strength`, which is 0 to 1.
     """
-    words = random_words(seed, epoch, np.asarray(indices), _STREAM_COLOR_JITTER)[:3]
+    words = random_words(seed, epoch, indices, _STREAM_COLOR_JITTER)[:3]
     uniform = np.stack([word.astype(np.float64) / 2.0**32 for word in words], axis=-1)
     return (1 + strength * (2 * uniform - 1)).astype(np.float32)
 
 
-def _normals(seed: int, epoch: int, indices: np.ndarray, std: float) -> np.ndarray:
-    """Returns float32 [..., n, 3] from a normal distribution, by the Box-Muller transform."""
-    if std == 0:
-        return np.zeros((*indices.shape, 3), np.float32)
+def draw_lighting(
+    seed: int, epoch: int, indices: np.ndarray, std: float = paper.LIGHTING_STD
+) -> np.ndarray:
+    """Draws the alphas of PCA lighting from a normal distribution of mean 0: float32 [..., n, 3].
+
+    By the Box-Muller transform.
+    """
     # Adding 0.5 avoids the logarithm of 0.
     u0, u1, u2, u3 = (
         (word.astype(np.float64) + 0.5) / 2.0**32
@@ -224,14 +173,9 @@ def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 def philox(counter: tuple[np.ndarray, ...], key: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """Returns four random 32-bit words for each counter.
+    """Returns four random 32-bit words, as uint64, for each counter.
 
-    Args:
-      counter: Four arrays of one shape with integers of 32 bits, lowest word first.
-      key: Two integers of 32 bits.
-
-    Returns:
-      Four uint64 arrays of that shape, 0..2^32 - 1.
+    A counter and the key are four and two integers of 32 bits, lowest word first.
     """
     c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
     k0, k1 = key
@@ -248,16 +192,9 @@ def philox(counter: tuple[np.ndarray, ...], key: tuple[int, int]) -> tuple[np.nd
 
 
 def random_words(seed: int, epoch: int, indices: np.ndarray, stream: int) -> tuple[np.ndarray, ...]:
-    """Returns four random 32-bit words per example.
+    """Returns four random 32-bit words per example of a stream; streams are independent.
 
-    Args:
-      seed: Seed of the run: any integer, of which the lowest 64 bits count.
-      epoch: Epoch, from 0.
-      indices: int64 of any shape, indices of the examples.
-      stream: Number of the stream; streams are independent.
-
-    Returns:
-      Four uint64 arrays of that shape, 0..2^32 - 1.
+    As four uint64 arrays of the shape of `indices`, 0..2^32 - 1.
     """
     indices = np.asarray(indices, np.uint64)
     counter = (

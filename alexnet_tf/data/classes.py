@@ -22,15 +22,9 @@ _RECOGNIZED = 0.95
 
 
 def match_classes(model_names: Sequence[str], data_names: Sequence[str]) -> np.ndarray | None:
-    """Returns the model's class number for each class of a data set.
+    """Returns the model's class number for each label of a data set: int64 [n].
 
-    Args:
-      model_names: Class names by the model's class number.
-      data_names: Class names by the data set's label.
-
-    Returns:
-      int64 [n]: entry i is the model's number of the class with label i; None if the classes are
-      not the same.
+    Names are listed by class number. Returns None if the classes are not the same.
     """
     of_model, of_data = class_identities(model_names), class_identities(data_names)
     is_unique = len(set(of_model)) == len(of_model)

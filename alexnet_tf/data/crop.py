@@ -6,7 +6,8 @@ twice: three times as long as one compiled pass over the crop's pixels.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numba
@@ -14,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.decode import resized_side
+
+ALIGNMENT = 64  # bytes: TensorFlow's kernels abort on memory that is aligned to less
 
 
 def crop_and_flip(
@@ -27,9 +30,6 @@ def crop_and_flip(
       lefts: int32 [batch], the crop's first column.
       flips: bool [batch], whether the crop is flipped horizontally.
       pixels: Side of the crops.
-
-    Returns:
-      uint8 [batch, pixels, pixels, channels].
     """
     shape = (pixels, pixels, images.shape[-1])
     copy = functools.partial(copy_crops, shape=shape)
@@ -42,47 +42,29 @@ def copy_crops(
     tops: np.ndarray,
     lefts: np.ndarray,
     flips: np.ndarray,
+    *,
     shape: tuple[int, int, int],
 ) -> np.ndarray:
-    """Computes `crop_and_flip` of arrays.
-
-    Args:
-      images: n images, uint8 [height, width, channels].
-      tops: int32 [n], first row of each crop.
-      lefts: int32 [n], first column of each crop.
-      flips: bool [n], whether a crop is flipped horizontally.
-      shape: (pixels, pixels, channels) of a crop.
-
-    Returns:
-      uint8 [n, pixels, pixels, channels].
-    """
-    crops = _aligned((len(tops), *shape))
-    pixels = shape[0]
+    """Computes `crop_and_flip` of arrays; `shape` is (pixels, pixels, channels) of a crop."""
+    crops = empty_images((len(tops), *shape))
+    pixels, item = shape[0], f"V{shape[-1]}"
     positions = (values.tolist() for values in (tops, lefts, flips))
     for crop, image, top, left, flip in zip(crops, images, *positions, strict=True):
         source = image[top : top + pixels, left : left + pixels]
         if flip:
             # As items of all channels: a third of the copies that single bytes would take.
-            _as_pixels(crop)[...] = _as_pixels(source)[:, ::-1]
+            crop.view(item)[...] = source.view(item)[:, ::-1]
         else:
             crop[...] = source
     return crops
 
 
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an empty uint8 array that TensorFlow takes without a copy: aligned to 64 bytes."""
-    size = int(np.prod(shape))
-    memory = np.empty(size + 64, np.uint8)
-    begin = -memory.ctypes.data % 64
-    return memory[begin : begin + size].reshape(shape)
-
-
-def _as_pixels(image: np.ndarray) -> np.ndarray:
-    """Returns a view of uint8 [height, width, channels] as items of all channels [height, width].
-
-    The channels must be contiguous.
-    """
-    return image.view(f"V{image.shape[-1]}")[..., 0]
+def empty_images(shape: Sequence[int]) -> np.ndarray:
+    """Returns an uninitialized uint8 array that TensorFlow can read without a copy."""
+    size = math.prod(shape)
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].reshape(shape)
 
 
 def resize_crop_flip(
@@ -119,47 +101,22 @@ def resize_crop_flip(
 
 
 def _crop(
-    image: np.ndarray,
-    top: np.int32,
-    left: np.int32,
-    flip: np.bool_,
-    *sizes: np.int32,
-    resized: int,
-    pixels: int,
+    image: np.ndarray, top: int, left: int, flip: bool, *sizes: int, resized: int, pixels: int
 ) -> np.ndarray:
     """Computes `resize_crop_flip` of arrays, without holding the interpreter's lock."""
-    height, width = image.shape[:2]
+    height, width, channels = image.shape
     shorter = min(height, width)
     new_height, new_width = (resized_side(side, shorter, resized) for side in (height, width))
     row_begin, column_begin = (new_height - resized) // 2 + top, (new_width - resized) // 2 + left
-    if sizes:
-        # The crop's pixels per pixel of the result, along each side.
-        rows_per_pixel, columns_per_pixel = (int(size) / pixels for size in sizes)
-        rows, row_weights = _taps(
-            row_begin / rows_per_pixel, new_height / height / rows_per_pixel, height, pixels
-        )
-        columns, column_weights = _taps(
-            column_begin / columns_per_pixel, new_width / width / columns_per_pixel, width, pixels
-        )
-        return _filtered(image, rows, row_weights, columns, column_weights, bool(flip))
-    if (height, width) == (new_height, new_width):
+    if not sizes and (height, width) == (new_height, new_width):
         crop = image[row_begin : row_begin + pixels, column_begin : column_begin + pixels]
         return np.ascontiguousarray(crop[:, ::-1] if flip else crop)
-    rows, row_weights = _taps(row_begin, new_height / height, height, pixels)
-    columns, column_weights = _taps(column_begin, new_width / width, width, pixels)
-    return _filtered(image, rows, row_weights, columns, column_weights, bool(flip))
-
-
-def _filtered(
-    image: np.ndarray,
-    rows: np.ndarray,
-    row_weights: np.ndarray,
-    columns: np.ndarray,
-    column_weights: np.ndarray,
-    flip: bool,
-) -> np.ndarray:
-    """Applies filters from `_taps` to an image with any number of channels, flipped if `flip`."""
-    channels = image.shape[-1]
+    # The crop's pixels per pixel of the result, along each side.
+    per_row, per_column = (int(size) / pixels for size in sizes or (pixels, pixels))
+    rows, row_weights = _taps(row_begin / per_row, new_height / height / per_row, height, pixels)
+    columns, column_weights = _taps(
+        column_begin / per_column, new_width / width / per_column, width, pixels
+    )
     if flip:
         columns, column_weights = columns[::-1].copy(), column_weights[::-1].copy()
     colors = image if channels == 3 else np.repeat(image, 3, axis=2)
@@ -215,17 +172,9 @@ def _filter(
     columns: np.ndarray,
     column_weights: np.ndarray,
 ) -> np.ndarray:
-    """Applies the filters vertically, then horizontally, one line of the result at a time.
+    """Applies filters from `_taps` vertically, then horizontally, one line at a time.
 
-    Args:
-      image: uint8 [height, width, 3].
-      rows: First row of each line; see `_taps`.
-      row_weights: Weights of the rows.
-      columns: First column of each pixel, ascending or descending.
-      column_weights: Weights of the columns.
-
-    Returns:
-      uint8 [pixels, pixels, 3].
+    From uint8 [height, width, 3] to [pixels, pixels, 3]; `columns` may ascend or descend.
     """
     pixels, taps = column_weights.shape
     first = min(columns[0], columns[-1])

@@ -86,13 +86,7 @@ def reason_not_decoded(content: bytes) -> str:
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Reads an image file's header; decodes nothing yet.
-
-    Args:
-      content: The file's bytes.
-
-    Returns:
-      Pillow's image, not loaded.
+    """Reads an image file's header, and returns Pillow's image, not loaded.
 
     Raises:
       UnusableImageError: The file is empty, damaged, in another format, or has too many pixels.
@@ -160,9 +154,6 @@ def is_plain(content: bytes) -> bool:
     Only the structure is read: a few microseconds for a JPEG without EXIF. Plain are upright 8-bit
     JPEG and PNG files in RGB or gray, without transparency.
 
-    Args:
-      content: The file's bytes.
-
     Raises:
       UnusableImageError: The image has too many pixels, or no pixels.
     """
@@ -172,7 +163,6 @@ def is_plain(content: bytes) -> bool:
 
 
 def _is_plain_jpeg(content: bytes) -> bool:
-    """Returns `is_plain` of a JPEG file."""
     at, is_rgb_or_gray, has_metadata = 2, False, False
     while at + 10 <= len(content) and content[at] == 0xFF:
         marker = content[at + 1]
@@ -190,7 +180,6 @@ def _is_plain_jpeg(content: bytes) -> bool:
 
 
 def _is_plain_png(content: bytes) -> bool:
-    """Returns `is_plain` of a PNG file."""
     at = len(_PNG)
     while at + 12 <= len(content):
         length, kind = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
@@ -214,7 +203,6 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _too_many_pixels() -> str:
-    """Returns the limit in words."""
     return f"more than {MAX_PIXELS // 10**6} million pixels"
 
 
@@ -227,13 +215,6 @@ def resized_side(side: Any, shorter: Any, pixels: int) -> Any:
     """Returns the length of a side once the shorter side is resized to `pixels`.
 
     side * pixels / shorter, rounded to the nearest whole number. Every resize uses this formula.
-
-    Args:
-      side: The side's length in pixels: an int, or an int64 tensor of any shape.
-      shorter: The length of the image's shorter side.
-      pixels: The shorter side's new length.
-
-    Returns:
-      The new length, of the type of `side`; at least `pixels`.
+    `side` is an int, or an int64 tensor of any shape.
     """
     return (2 * side * pixels + shorter) // (2 * shorter)

@@ -1,4 +1,4 @@
-"""Labeled images with random access by index, in any kind of storage."""
+"""Labeled images with random access by index: in any storage, in files and in memory."""
 
 import abc
 import copy
@@ -12,7 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.augment import CropPlan
-from alexnet_tf.data.crop import copy_crops, resize_crop_flip
+from alexnet_tf.data.crop import (
+    ALIGNMENT,
+    copy_crops,
+    crop_and_flip,
+    empty_images,
+    resize_crop_flip,
+)
 from alexnet_tf.data.images import (
     crop_and_flip_one,
     decode_content,
@@ -57,7 +63,6 @@ class Examples(abc.ABC):
     stored_shape: tuple[int, int, int] | None = None
 
     def __len__(self) -> int:
-        """Returns the number of examples."""
         return len(self.labels)
 
     @abc.abstractmethod
@@ -66,13 +71,7 @@ class Examples(abc.ABC):
 
     @abc.abstractmethod
     def load(self, index: tf.Tensor) -> tf.Tensor:
-        """Reads one image; usable inside `Dataset.map`.
-
-        Args:
-          index: int64 scalar.
-
-        Returns:
-          uint8 [height, width, channels].
+        """Reads one image, uint8 [height, width, channels]; usable inside `Dataset.map`.
 
         Raises:
           tf.errors.OpError: When run, for an image that cannot be read or decoded.
@@ -90,7 +89,10 @@ class Examples(abc.ABC):
         """Delivers the crops of a plan: a data set of uint8 [b, pixels, pixels, channels].
 
         Each image is decoded, and only its crop is resized, unless the image is padded first.
+        Crops of stored pixels are copied if they only have to be cut.
         """
+        if plan.only_copies(self.stored_shape):
+            return self._copied_crops(plan)
 
         def crop(row: Rows, image: tf.Tensor) -> tf.Tensor:
             position = (row["top"], row["left"], row["flip"])
@@ -110,21 +112,14 @@ class Examples(abc.ABC):
     def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
         """Delivers resized images: a data set of uint8 [b, pixels, pixels, channels].
 
-        Args:
-          indices: int64 [batches, b].
-          pixels: Side of the images: the shorter side, then the central square.
+        `indices` are int64 [batches, b]; see `resize_and_crop`.
         """
         return self._map_images({"index": indices}, lambda _, image: resize_and_crop(image, pixels))
 
     def _map_images(
         self, rows: dict[str, np.ndarray], process: Callable[[Rows, tf.Tensor], tf.Tensor]
     ) -> tf.data.Dataset:
-        """Returns batches of processed images.
-
-        Args:
-          rows: Arrays [batches, b]; "index" is the example's.
-          process: From a row, and the image of its example, to the processed image.
-        """
+        """Returns batches of images, each processed with its row: [batches, b] of every array."""
         flat = {key: value.ravel() for key, value in rows.items()}
         images = tf.data.Dataset.from_tensor_slices(flat).map(
             lambda row: process(row, self.load(row["index"])), num_parallel_calls=PARALLEL_CALLS
@@ -136,10 +131,8 @@ class Examples(abc.ABC):
         assert self.stored_shape is not None
         shape = (plan.crop_pixels, plan.crop_pixels, self.stored_shape[-1])
 
-        def copy(
-            indices: np.ndarray, tops: np.ndarray, lefts: np.ndarray, flips: np.ndarray
-        ) -> np.ndarray:
-            return copy_crops(self.stored_images(indices), tops, lefts, flips, shape)
+        def copy(indices: np.ndarray, *positions: np.ndarray) -> np.ndarray:
+            return copy_crops(self.stored_images(indices), *positions, shape=shape)
 
         def crop(row: Rows) -> tf.Tensor:
             arguments = (row["index"], row["top"], row["left"], row["flip"])
@@ -211,3 +204,93 @@ class FileExamples(Examples):
             except OSError:  # deleted, or a link to itself: reading it reports that
                 parts.append(f"{path} missing")
         return fingerprint_of(*parts)
+
+
+class ArrayExamples(Examples):
+    """Images of one size, in memory."""
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        origin: str = "image",
+        numbers: np.ndarray | None = None,
+    ) -> None:
+        """Holds the arrays, in memory that TensorFlow can read without a copy.
+
+        Args:
+          images: uint8 [n, height, width, 1 or 3]; copied unless `empty_images` allocated them.
+          labels: Integers [n].
+          origin: Name of the split, for `name`.
+          numbers: Numbers of the images in the split, for `name`; None counts from 0.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels):
+            raise ValueError(
+                "images must be uint8 [n, height, width, channels] with n labels. Received: "
+                f"{images.dtype} {images.shape} and {len(labels)} labels"
+            )
+        is_readable = images.flags.c_contiguous and images.flags.writeable
+        if not is_readable or images.ctypes.data % ALIGNMENT:
+            copied = empty_images(images.shape)
+            copied[...] = images
+            images = copied
+        self.images = images
+        self.labels = np.asarray(labels, np.int64)
+        self.channels = images.shape[-1]
+        self.stored_shape = images.shape[1:]
+        self._origin = origin
+        self._numbers = np.arange(len(images)) if numbers is None else numbers
+
+    @functools.cached_property
+    def tensor(self) -> tf.Tensor:
+        """The images as a tensor, uint8 [n, height, width, channels]."""
+        # Eager even inside a trace, and in main memory: input pipelines run there.
+        with tf.init_scope(), tf.device("/CPU:0"):
+            # The same memory; `convert_to_tensor` would make two copies.
+            return tf.experimental.dlpack.from_dlpack(self.images.__dlpack__())
+
+    def name(self, index: int) -> str:
+        """Returns the origin and the number in it."""
+        return f"{self._origin} {self._numbers[index]}"
+
+    def load(self, index: tf.Tensor) -> tf.Tensor:
+        """Reads one image; see `Examples.load`."""
+        return tf.gather(self.tensor, index)
+
+    def crops(self, plan: CropPlan) -> tf.data.Dataset:
+        """Delivers crops, mostly a batch at a time; see `Examples.crops`."""
+        if plan.only_copies(self.stored_shape) or plan.heights is not None:
+            return super().crops(plan)
+
+        def crop(row: Rows) -> tf.Tensor:
+            images = resize_and_crop(tf.gather(self.tensor, row["index"]), plan.resize_pixels)
+            images = pad_reflect(images, plan.pad_pixels)
+            return crop_and_flip(images, row["top"], row["left"], row["flip"], plan.crop_pixels)
+
+        batches = tf.data.Dataset.from_tensor_slices(plan.rows)
+        return batches.map(crop, num_parallel_calls=PARALLEL_CALLS)
+
+    def resized(self, indices: Indices, pixels: int) -> tf.data.Dataset:
+        """Delivers resized images, a batch at a time; see `Examples.resized`."""
+        return tf.data.Dataset.from_tensor_slices(indices).map(
+            lambda batch: resize_and_crop(tf.gather(self.tensor, batch), pixels),
+            num_parallel_calls=PARALLEL_CALLS,
+        )
+
+    def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
+        """Yields the images; see `Examples.stored_images`."""
+        return map(self.images.__getitem__, indices.tolist())
+
+    def subset(self, indices: Indices) -> "ArrayExamples":
+        """Returns a copy of the examples at these indices."""
+        return ArrayExamples(
+            self.images[indices],
+            self.labels[indices],
+            origin=self._origin,
+            numbers=self._numbers[indices],
+        )
+
+    def fingerprint(self) -> str:
+        """Returns a checksum of the pixels and labels."""
+        return fingerprint_of(str(self.images.shape), self.images, self.labels)

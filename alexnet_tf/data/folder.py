@@ -13,13 +13,20 @@ import functools
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from alexnet_tf.data.dataset import DataSet, Splits, hold_images, split_folders
 from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.splits import (
+    SPLIT_NAMES,
+    DataSet,
+    Splits,
+    hold_images,
+    split_folders,
+    subfolders,
+)
 from alexnet_tf.data.tables import TABLE_ENDINGS, read_table
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, has_files, is_image, printable
@@ -28,7 +35,6 @@ from alexnet_tf.system import command_name
 _MAX_WORDS_BYTES = 2**28
 _IMAGES = "images"  # Tiny ImageNet keeps a class's or a split's images in a folder of this name
 _WORDS = "words.txt"
-_VALIDATION = ("val", "valid", "validation")
 
 # Reasons why files are skipped.
 _NO_EXTENSION = f"without an image extension ({' '.join(IMAGE_EXTENSIONS)})"
@@ -47,15 +53,8 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     Either `<split>/<class>/<image>` with splits train (or training), val (validation, valid) and
     test (testing), or `<class>/<image>`, which is a train split alone. Hidden files are ignored.
     Files without an image extension and files in folders below the class folders are skipped, and
-    so are class folders without files; the data set reports how many.
-
-    Args:
-      name: The folder.
-      channels: 3 or 1, to which images are converted.
-
-    Returns:
-      The data set; classes are the train split's folders, sorted by name. Bytes of their names that
-      are not UTF-8 are escaped.
+    so are class folders without files; the data set reports how many. Classes are the train split's
+    folders, sorted by name. Bytes of their names that are not UTF-8 are escaped.
 
     Raises:
       InputError: The folder does not exist or is empty, has one class, has a class folder with
@@ -65,7 +64,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     if not root.is_dir():
         raise InputError(f"--dataset {name}: folder not found")
     command = f"{command_name()} prepare {shlex.quote(name)}"
-    folders = _class_folders(root)
+    folders = subfolders(root)
     found = split_folders(folders)
     if not found and hold_images(folders):
         raise InputError(
@@ -77,7 +76,7 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     if "train" not in found:
         others = ", ".join(f"{folder.name}/" for folder in found.values())
         raise InputError(f"--dataset {name}: train/ not found beside {others}")
-    train = _class_folders(found["train"])
+    train = subfolders(found["train"])
     classes = tuple(folder.name for folder in train if has_files(folder))
     class_names = class_words(root, classes)
     if len(classes) < 2:
@@ -91,10 +90,16 @@ def open_folder(name: str, *, channels: int = 3) -> DataSet:
     for split, folder in found.items():
         if split == "train" or not is_flat(folder):
             files[split] = _class_files(folder, classes, skipped, command)
-        elif split == "test" and _is_unlabeled(root, folder):
+            continue
+        try:
+            wanted, _ = flat_labels(root, folder)
+        except InputError:
+            if split != "test":
+                raise
+            # As challenges publish their test images.
             skipped[_UNLABELED] += sum(1 for _ in images_folder(folder).iterdir())
         else:
-            files[split] = _files_in_table(root, folder, classes, skipped)
+            files[split] = _files_in_table(folder, wanted, classes, skipped)
     readers = {
         split: functools.partial(FileExamples, paths, labels, channels=channels)
         for split, (paths, labels) in files.items()
@@ -112,25 +117,17 @@ def images_folder(folder: Path) -> Path:
 
 def is_flat(folder: Path) -> bool:
     """Returns whether a split's folder holds images, but no class folders."""
-    names = [class_folder.name for class_folder in _class_folders(folder)]
+    names = [class_folder.name for class_folder in subfolders(folder)]
     return names == [_IMAGES] or (not names and any(_image_files(folder)))
 
 
 def flat_labels(
     root: Path, folder: Path, encoding: str | None = None
 ) -> tuple[dict[str, str], Path]:
-    """Reads the classes of the images in a split without class folders.
+    """Returns the classes of the images in a split without class folders, and their table.
 
-    Args:
-      root: The data set's folder.
-      folder: The split's folder, such as `root/val`.
-      encoding: The table's encoding; None: UTF-8.
-
-    Returns:
-      The classes by the image's file name without extension, and the path of the table.
-
-    Raises:
-      InputError: No table was found, or it is damaged.
+    The classes are by the image's file name without extension. `root` is the data set's folder,
+    `folder` that of the split. InputError is raised if no table was found, or it is damaged.
     """
     for table in _tables(root, folder):
         rows = read_table(table, encoding) or []
@@ -162,13 +159,7 @@ def class_words(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    """Returns the folders in a folder, without hidden ones, sorted by name."""
-    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
-
-
 def _image_files(folder: Path) -> Iterator[Path]:
-    """Yields the image files directly in a folder."""
     return (path for path in folder.iterdir() if is_image(path.name))
 
 
@@ -179,7 +170,7 @@ def _class_files(
     paths: list[str] = []
     labels: list[int] = []
     numbers = {name: number for number, name in enumerate(classes)}
-    for class_folder in _class_folders(folder):
+    for class_folder in subfolders(folder):
         if not has_files(class_folder):
             skipped[_EMPTY] += 1
             continue
@@ -199,29 +190,19 @@ def _class_files(
 
 
 def _files_in_table(
-    root: Path, folder: Path, classes: tuple[str, ...], skipped: Skipped
+    folder: Path, wanted: Mapping[str, str], classes: tuple[str, ...], skipped: Skipped
 ) -> tuple[list[str], np.ndarray]:
-    """Returns the images of a split without class folders, and their labels from its table."""
-    wanted, _ = flat_labels(root, folder)
+    """Returns the images of a split without class folders, and their labels from `flat_labels`."""
     numbers = {name: number for number, name in enumerate(classes)}
     images = _scan_folder(images_folder(folder), skipped)
     labels = [numbers.get(wanted.get(Path(image).stem, ""), -1) for image in images]
-    known = [(image, label) for image, label in zip(images, labels, strict=True) if label >= 0]
-    if not known:
+    known = np.flatnonzero(np.array(labels) >= 0)
+    if not len(known):
         raise InputError(
             f"{folder}: its table names none of the {len(images):,} images with a class of train/"
         )
     skipped[_NOT_IN_TABLE] += len(images) - len(known)
-    return [image for image, _ in known], np.asarray([label for _, label in known], np.int64)
-
-
-def _is_unlabeled(root: Path, folder: Path) -> bool:
-    """Returns whether no table has the labels of a split, as the test split of a challenge."""
-    try:
-        flat_labels(root, folder)
-    except InputError:
-        return True
-    return False
+    return [images[i] for i in known], np.asarray(labels, np.int64)[known]
 
 
 def _scan_folder(folder: Path, skipped: Skipped) -> list[str]:
@@ -254,9 +235,9 @@ def _count_files(folder: str) -> int:
 
 def _tables(root: Path, folder: Path) -> Iterator[Path]:
     """Yields the files that may hold a split's labels, the most specific first."""
-    name = folder.name.lower()
-    split = f"({'|'.join(_VALIDATION)})" if name in _VALIDATION else re.escape(name)
-    pattern = re.compile(rf"(.*[^a-z])?{split}([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
+    # val/ may have its labels in validation.csv.
+    split = next(names for names in SPLIT_NAMES.values() if folder.name.lower() in names)
+    pattern = re.compile(rf"(.*[^a-z])?({'|'.join(split)})([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
     for parent in (folder, root):
         for path in sorted(parent.iterdir()):
             if path.is_file() and pattern.fullmatch(path.name):

@@ -15,14 +15,10 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes an image file as `decode.decode_image` does; usable inside `Dataset.map`.
+    """Decodes a file's bytes, a string scalar, as `decode.decode_image` does.
 
     Ordinary JPEG and PNG files are decoded by TensorFlow, to the same pixels: a JPEG takes 0.7 of
     the time that Pillow takes, and in parallel. All others are decoded by Pillow.
-
-    Args:
-      content: string scalar, the file's bytes.
-      channels: 3 (RGB) or 1 (gray).
 
     Returns:
       uint8 [height, width, channels].
@@ -37,17 +33,13 @@ def decode_content(content: tf.Tensor, channels: int) -> tf.Tensor:
 # A tf.function, so that Python errors become TensorFlow errors also in eager calls.
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def _decode_rgb(content: tf.Tensor) -> tf.Tensor:
-    """Returns `decode_content` of a file: uint8 [height, width, 3]."""
-
-    def decode_plain() -> tf.Tensor:
-        # The kernel decodes PNG files as well. Its default method for JPEG differs from Pillow's.
-        return tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
-
-    def decode_with_pillow() -> tf.Tensor:
-        return tf.numpy_function(decode_image, [content], tf.uint8, stateful=False)
-
     plain = tf.numpy_function(is_plain, [content], tf.bool, stateful=False)
-    image = tf.cond(tf.ensure_shape(plain, ()), decode_plain, decode_with_pillow)
+    image = tf.cond(
+        tf.ensure_shape(plain, ()),
+        # This kernel decodes PNG files as well. Its default method for JPEG differs from Pillow's.
+        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.numpy_function(decode_image, [content], tf.uint8, stateful=False),
+    )
     return tf.ensure_shape(image, (None, None, 3))
 
 
@@ -82,14 +74,9 @@ def decode(encoded: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Converts images to gray or RGB.
+    """Converts images to gray (luminance) or RGB (gray is repeated); drops a fourth channel, alpha.
 
-    Args:
-      images: uint8 [..., height, width, 1, 3 or 4]; a fourth channel (alpha) is dropped.
-      channels: 1 (luminance) or 3 (gray is repeated).
-
-    Returns:
-      uint8 [..., height, width, channels].
+    From uint8 [..., height, width, 1, 3 or 4] to [..., height, width, channels].
     """
     have = images.shape[-1]
     if have == channels:
@@ -105,16 +92,9 @@ def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
 def resize_and_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     """Resizes the shorter side to `pixels`, then crops the central square (section 2).
 
-    Bilinear with antialiasing (the filter widens when an image shrinks), rounded to whole levels.
-    The longer side is rounded to whole pixels. Images that already have this size are returned
-    unchanged.
-
-    Args:
-      images: uint8 [height, width, channels] or [batch, height, width, channels].
-      pixels: Side of the square.
-
-    Returns:
-      uint8 [(batch,) pixels, pixels, channels].
+    From uint8 [(batch,) height, width, channels] to [(batch,) pixels, pixels, channels]. Bilinear
+    with antialiasing (the filter widens when an image shrinks), rounded to whole levels. The longer
+    side is rounded to whole pixels. Images that already have this size are returned unchanged.
     """
     images = tf.convert_to_tensor(images)
     if images.shape[-3] == pixels and images.shape[-2] == pixels:
@@ -154,34 +134,16 @@ def flip_horizontally(images: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
 def crop_and_flip_one(
     image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, flip: tf.Tensor, pixels: int
 ) -> tf.Tensor:
-    """Crops a square out of one image and flips it horizontally if `flip` is true.
-
-    For a single image this is faster than NumPy; `crop.crop_and_flip` is faster for a batch.
-
-    Args:
-      image: [height, width, channels] of any type.
-      top: int32 scalar, the crop's first row.
-      left: int32 scalar, the crop's first column.
-      flip: bool scalar.
-      pixels: Side of the crop.
-
-    Returns:
-      [pixels, pixels, channels] of the type of `image`.
-    """
+    """Computes `crop.crop_and_flip` of one image, for which this is faster than NumPy."""
     crop = image[top : top + pixels, left : left + pixels]
     crop = tf.cond(flip, lambda: tf.reverse(crop, [1]), lambda: crop)
     return tf.ensure_shape(crop, (pixels, pixels, image.shape[-1]))
 
 
 def pad_reflect(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Adds reflect padding: the outermost pixels are not repeated.
+    """Adds reflect padding, `pixels` wide, to images, [batch, height, width, channels].
 
-    Args:
-      images: [batch, height, width, channels] of any type.
-      pixels: Width of the border, less than the images' sides; 0 adds none.
-
-    Returns:
-      [batch, height + 2 * pixels, width + 2 * pixels, channels].
+    The outermost pixels are not repeated. `pixels` must be less than the images' sides.
     """
     if not pixels:
         return images
@@ -190,15 +152,7 @@ def pad_reflect(images: tf.Tensor, pixels: int) -> tf.Tensor:
 
 
 def center_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
-    """Crops the central square.
-
-    Args:
-      images: [batch, height, width, channels], static height and width.
-      pixels: Side of the square.
-
-    Returns:
-      [batch, pixels, pixels, channels].
-    """
+    """Crops the central squares of images, [batch, height, width, channels], of static size."""
     top, left = (images.shape[1] - pixels) // 2, (images.shape[2] - pixels) // 2
     return images[:, top : top + pixels, left : left + pixels, :]
 
@@ -207,12 +161,12 @@ def ten_crop(images: tf.Tensor, pixels: int) -> tf.Tensor:
     """Crops the four corners and the center, and flips each horizontally (section 4.1).
 
     Args:
-      images: [batch, height, width, channels], static height and width.
+      images: [batch, height, width, channels], of static size.
       pixels: Side of the squares.
 
     Returns:
-      [batch, 10, pixels, pixels, channels] of the type of `images`: top left, top right, bottom
-      left, bottom right, center, then these five flipped, in the same order.
+      [batch, 10, pixels, pixels, channels]: top left, top right, bottom left, bottom right, center,
+      then these five flipped, in the same order.
     """
     bottom, right = images.shape[1] - pixels, images.shape[2] - pixels
     corners = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
@@ -282,7 +236,7 @@ def augment_colors(
     Args:
       images: [batch, height, width, channels] of any type, 0..255.
       draws: `offset` (not used for gray images) and perhaps `jitter` of `training_batches`.
-      divisor: As in `apply_lighting`.
+      divisor: See `apply_lighting`.
       mean: Likewise.
 
     Returns:

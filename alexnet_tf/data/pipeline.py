@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from alexnet_tf.data.augment import (
     CropPlan,
-    Draws,
     draw,
     draw_color_jitter,
+    draw_lighting,
     draw_resized_crops,
     epoch_order,
     lighting_offsets,
@@ -24,27 +24,16 @@ _BATCHES_AHEAD = 4
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """The part of each global batch that one worker's data set delivers.
-
-    Attributes:
-      worker: Index of the worker, from 0.
-      workers: Number of workers that divide a batch.
-      replicas: Number of devices of each worker.
-    """
+    """The part of each global batch that one worker's data set delivers."""
 
     worker: int = 0
-    workers: int = 1
-    replicas: int = 1
+    workers: int = 1  # that divide a batch
+    replicas: int = 1  # devices of each worker
 
     def select(self, rows: np.ndarray, batch_size: int) -> np.ndarray:
-        """Returns this worker's part.
+        """Returns this worker's part of [batches * batch_size] rows of the global batches.
 
-        Args:
-          rows: [batches * batch_size], one entry per example of the global batches.
-          batch_size: Examples in a global batch.
-
-        Returns:
-          [batches * replicas, b] with b = batch_size / (workers * replicas).
+        It is [batches * replicas, b] with b = batch_size / (workers * replicas).
         """
         b = batch_size // (self.workers * self.replicas)
         return rows.reshape(-1, self.workers, self.replicas, b)[:, self.worker].reshape(-1, b)
@@ -73,12 +62,7 @@ def imbalance(labels: np.ndarray, classes: int) -> float | None:
 
 
 def check_batch_size(batch_size: int, examples: int, replicas: int) -> None:
-    """Checks a global batch size.
-
-    Raises:
-      InputError: It is below 1, larger than the number of examples, or not a multiple of the number
-        of replicas.
-    """
+    """Raises InputError if a global batch size is not 1 to `examples`, in steps of `replicas`."""
     if batch_size < 1:
         raise InputError(f"batch size must be at least 1. Received: {batch_size}")
     if batch_size > examples:
@@ -143,12 +127,17 @@ def training_batches(
     indices = np.resize(epoch_order(seed, epoch, size), count)
     indices = shard.select(indices, batch_size)[skipped:]
     is_real = shard.select(np.arange(count) < size, batch_size)[skipped:]
-    plan, offsets = _plan_epoch(examples, recipe, statistics, seed, epoch, indices)
+    plan = _plan_epoch(recipe, seed, epoch, indices)
     rows = {
         "label": examples.labels[indices],
         "weight": is_real.astype(np.float32),
-        "offset": offsets,
+        "offset": np.zeros((*indices.shape, 3), np.float32),
     }
+    if recipe.lighting_std and examples.channels == 3:
+        alphas = draw_lighting(seed, epoch, indices, recipe.lighting_std)
+        rows["offset"] = lighting_offsets(
+            alphas, statistics.rgb_stds, statistics.rgb_eigenvectors, recipe.lighting_units
+        )
     if recipe.color_jitter:
         rows["jitter"] = draw_color_jitter(seed, epoch, indices, recipe.color_jitter)
     if class_weights is not None:
@@ -159,41 +148,17 @@ def training_batches(
     return _with_images(rows, examples.crops(plan))
 
 
-def _plan_epoch(
-    examples: Examples,
-    recipe: Recipe,
-    statistics: Statistics,
-    seed: int,
-    epoch: int,
-    indices: np.ndarray,
-) -> tuple[CropPlan, np.ndarray]:
-    """Returns the crops of an epoch and the PCA lighting offsets, float32 [batches, b, 3]."""
-    crop_pixels = recipe.network.input_size
-    draws = draw(
-        seed,
-        epoch,
-        indices,
-        margin=recipe.resize_pixels + 2 * recipe.pad_pixels - crop_pixels,
-        flip=recipe.flip,
-        lighting_std=recipe.lighting_std if examples.channels == 3 else 0.0,
-    )
-    sizes = (recipe.resize_pixels, recipe.pad_pixels, crop_pixels)
-    plan = CropPlan(indices, draws.tops, draws.lefts, draws.flips, *sizes)
-    if recipe.crop == "random-resized":
-        crops = draw_resized_crops(seed, epoch, indices, recipe.resize_pixels)
-        tops, lefts, heights, widths = crops
-        plan = dataclasses.replace(
-            plan, tops=tops, lefts=lefts, heights=heights, widths=widths, pad_pixels=0
-        )
-    return plan, _offsets(draws, recipe, statistics)
-
-
-def _offsets(draws: Draws, recipe: Recipe, statistics: Statistics) -> np.ndarray:
-    """Returns PCA lighting offsets, float32 [..., 3]; zeros if it is off or images are gray."""
-    if not draws.alphas.any():
-        return np.zeros_like(draws.alphas)
-    return lighting_offsets(
-        draws.alphas, statistics.rgb_stds, statistics.rgb_eigenvectors, recipe.lighting_units
+def _plan_epoch(recipe: Recipe, seed: int, epoch: int, indices: np.ndarray) -> CropPlan:
+    """Returns the crops of an epoch."""
+    sizes = (recipe.resize_pixels, recipe.pad_pixels, recipe.network.input_size)
+    margin = recipe.resize_pixels + 2 * recipe.pad_pixels - recipe.network.input_size
+    tops, lefts, flips = draw(seed, epoch, indices, margin, recipe.flip)
+    plan = CropPlan(indices, tops, lefts, flips, *sizes)
+    if recipe.crop != "random-resized":
+        return plan
+    tops, lefts, heights, widths = draw_resized_crops(seed, epoch, indices, recipe.resize_pixels)
+    return dataclasses.replace(
+        plan, tops=tops, lefts=lefts, heights=heights, widths=widths, pad_pixels=0
     )
 
 

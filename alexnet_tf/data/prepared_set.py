@@ -1,21 +1,20 @@
 """Prepared sets, which `prepare` writes: read by random access, without a pass over the shards."""
 
-import dataclasses
 import functools
 import json
+import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.augment import CropPlan
-from alexnet_tf.data.dataset import DataSet, Splits
 from alexnet_tf.data.examples import Indices, fingerprint_of
 from alexnet_tf.data.images import to_channels
-from alexnet_tf.data.records import StoredExamples, damaged, features_in, read_ranges
+from alexnet_tf.data.records import StoredExamples, damaged, features_in
+from alexnet_tf.data.splits import DataSet, Splits
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 
@@ -26,131 +25,89 @@ VERSION = 1
 INDEX_COLUMNS = ("shard", "record_offset", "record_bytes", "image_offset", "image_bytes", "label")
 
 
-@dataclasses.dataclass(frozen=True)
-class Index:
-    """The byte ranges of a split's examples: the file `index-<split>.npz` beside the shards.
-
-    Attributes:
-      shard: int32 [n], index of the shard.
-      record_offset: int64 [n], offset of the serialized example in the shard, in bytes.
-      record_bytes: int32 [n], its length.
-      image_offset: int64 [n], offset of the encoded image, or of its pixels, in the shard.
-      image_bytes: int32 [n], its length.
-      label: int64 [n].
-    """
-
-    shard: np.ndarray
-    record_offset: np.ndarray
-    record_bytes: np.ndarray
-    image_offset: np.ndarray
-    image_bytes: np.ndarray
-    label: np.ndarray
-
-    def take(self, indices: Indices) -> "Index":
-        """Returns these rows."""
-        return Index(**{name: getattr(self, name)[indices] for name in INDEX_COLUMNS})
-
-
 class PreparedExamples(StoredExamples):
-    """A split of a prepared set: square images of one size, as JPEG or as pixels.
-
-    Attributes:
-      size: Side of the images in pixels.
-      is_raw: Whether pixels are stored, not JPEG.
-      stored_statistics: The file with the statistics of exactly these examples, or None.
-    """
+    """A split of a prepared set: square images of one size, as JPEG or as pixels."""
 
     def __init__(
         self,
         shards: Sequence[Path],
-        index: Index,
+        index: Mapping[str, np.ndarray],
         *,
         size: int,
         is_raw: bool,
         channels: int,
         origin: str,
-        stored_statistics: Path | None = None,
+        stored_statistics: Path | None,
     ) -> None:
-        """Holds what `open_prepared` read."""
-        self.labels = index.label
-        self.channels = channels
-        self.size = size
-        self.is_raw = is_raw
+        """Holds what `open_prepared` read.
+
+        Args:
+          shards: The files.
+          index: INDEX_COLUMNS of `index-<split>.npz`, integers [n]: the shard; offsets and lengths
+            in bytes of the serialized example and, inside it, of the image; the label.
+          size: Side of the images in pixels.
+          is_raw: Whether pixels are stored, not JPEG.
+          channels: 3 or 1, to which `load` converts.
+          origin: Name of the preparation and the split.
+          stored_statistics: See `Examples`.
+        """
+        ranges = [index[column] for column in ("shard", "image_offset", "image_bytes")]
+        super().__init__(
+            shards, np.stack(ranges, axis=1), index["label"], channels=channels, origin=origin
+        )
         self.stored_shape = (size, size, 3) if is_raw else None
         self.stored_statistics = stored_statistics
-        self._shards = list(shards)
-        self._index = index
-        self._origin = origin
-        self._maps: dict[int, np.ndarray] = {}
+        self._size = size
+        self._records = np.stack([index["record_offset"], index["record_bytes"]], axis=1)
+        self._mapped_shards: dict[int, np.ndarray] = {}
 
     def name(self, index: int) -> str:
         """Returns the name of the file that the image was prepared from."""
-        shard = self._shards[self._index.shard[index]]
-        offset = int(self._index.record_offset[index])
+        shard = self._shards[self._ranges[index, 0]]
+        offset, length = self._records[index].tolist()
         try:
-            return recorded_name(shard, offset, int(self._index.record_bytes[index]))
+            return recorded_name(shard, offset, length)
         except (InputError, UnicodeDecodeError, OSError):  # damaged or removed
             return f"{shard} at byte {offset}"
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
         """Decodes a stored image; see `StoredExamples.decode`."""
-        shape = (self.size, self.size)
-        if self.is_raw:
-            pixels = tf.reshape(tf.io.decode_raw(content, tf.uint8), (*shape, 3))
+        if self.stored_shape is not None:
+            pixels = tf.reshape(tf.io.decode_raw(content, tf.uint8), self.stored_shape)
             return to_channels(pixels, self.channels)
         image = tf.io.decode_jpeg(content, channels=self.channels, dct_method="INTEGER_ACCURATE")
-        return tf.ensure_shape(image, (*shape, self.channels))
-
-    def crops(self, plan: CropPlan) -> tf.data.Dataset:
-        """Delivers crops; they are copied from memory-mapped pixels if they only have to be cut."""
-        if plan.only_copies(self.stored_shape):
-            return self._copied_crops(plan)
-        return super().crops(plan)
+        return tf.ensure_shape(image, (self._size, self._size, self.channels))
 
     def stored_images(self, indices: Indices) -> Iterator[np.ndarray]:
-        """Yields memory-mapped pixels (`is_raw` only); see `Examples.stored_images`."""
-        length = self.size * self.size * 3
-        ranges = (self._index.shard[indices], self._index.image_offset[indices])
-        for shard, offset in zip(*(values.tolist() for values in ranges), strict=True):
-            yield self._mapped(shard)[offset : offset + length].reshape(self.size, self.size, 3)
-
-    def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the stored bytes: object [n]."""
-        index = self._index.take(indices)
-        ranges = np.stack([index.shard, index.image_offset, index.image_bytes], axis=1)
-        return read_ranges(self._shards, ranges)
+        """Yields memory-mapped pixels; see `Examples.stored_images`."""
+        assert self.stored_shape is not None
+        length = math.prod(self.stored_shape)
+        for shard, offset in self._ranges[indices, :2].tolist():
+            yield self._mapped(shard)[offset : offset + length].reshape(self.stored_shape)
 
     def _mapped(self, shard: int) -> np.ndarray:
-        """Returns a shard's memory-mapped bytes, uint8 [bytes]; map them at the first use."""
-        if shard not in self._maps:
+        """Returns a shard's memory-mapped bytes, uint8 [bytes], opened at the first use."""
+        if shard not in self._mapped_shards:
             # A plain array on top: slices of np.memmap cost several times those of an array.
-            self._maps[shard] = np.asarray(np.memmap(self._shards[shard], np.uint8, "r"))
-        return self._maps[shard]
+            memory = np.memmap(self._shards[shard], np.uint8, "r")
+            self._mapped_shards[shard] = np.asarray(memory)
+        return self._mapped_shards[shard]
 
-    def subset(self, indices: Indices) -> "PreparedExamples":
-        """Returns the examples at these indices."""
-        return PreparedExamples(
-            self._shards,
-            self._index.take(indices),
-            size=self.size,
-            is_raw=self.is_raw,
-            channels=self.channels,
-            origin=self._origin,
-        )
+    def subset(self, indices: Indices) -> Self:
+        """Returns the examples at these indices, of which no statistics are stored."""
+        subset = super().subset(indices)
+        subset._records = self._records[indices]
+        subset.stored_statistics = None
+        return subset
 
     def fingerprint(self) -> str:
         """Returns a checksum of the preparation and of the ranges in its shards."""
-        return fingerprint_of(
-            self._origin, str(self.channels), self._index.shard, self._index.image_offset
-        )
+        shards, offsets = self._ranges[:, 0].astype(np.int32), self._ranges[:, 1]
+        return fingerprint_of(self._origin, str(self.channels), shards, offsets)
 
 
 def recorded_name(shard: Path, offset: int, length: int) -> str:
-    """Returns the name of a record's source file, as recorded.
-
-    Raises:
-      InputError: The record is damaged.
-    """
+    """Returns the name of a record's source file; raises InputError if the record is damaged."""
     with shard.open("rb") as file:
         file.seek(offset)
         content = file.read(length)
@@ -166,11 +123,7 @@ def is_prepared(folder: Path) -> bool:
 
 
 def read_marker(folder: Path) -> dict[str, Any]:
-    """Returns the description of a prepared set.
-
-    Raises:
-      InputError: It is damaged, or was written by another version.
-    """
+    """Returns the description of a prepared set; raises InputError if it is damaged or unknown."""
     marker = folder / MARKER
     try:
         values = json.loads(marker.read_text(encoding="utf-8"))
@@ -182,18 +135,7 @@ def read_marker(folder: Path) -> dict[str, Any]:
 
 
 def open_prepared(name: str, *, channels: int = 3) -> DataSet:
-    """Opens what `prepare` wrote.
-
-    Args:
-      name: The folder.
-      channels: 3 or 1, to which images are converted.
-
-    Returns:
-      The data set. No shard is read before its first image is.
-
-    Raises:
-      InputError: The set is damaged or incomplete.
-    """
+    """Opens what `prepare` wrote; raises InputError if it is incomplete. Reads no shard yet."""
     folder = expanded(name)
     marker = read_marker(folder)
     readers = {
@@ -210,15 +152,16 @@ def _read_split(
     """Reads a split's index; checks that its shards exist and have their sizes."""
     entry = marker["splits"][split]
     path = folder / f"index-{split}.npz"
+    remedy = f"remove {folder} and prepare again"
     try:
         with np.load(path, allow_pickle=False) as file:
-            index = Index(**{column: file[column] for column in INDEX_COLUMNS})
+            index = {column: file[column] for column in INDEX_COLUMNS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is missing or damaged ({error}): prepare it again") from None
+        raise InputError(f"{path} is missing or damaged ({error}): {remedy}") from None
     shards = [folder / file for file in entry["shards"]]
     for shard, size in zip(shards, entry["shard_bytes"], strict=True):
         if not shard.is_file() or shard.stat().st_size != size:
-            raise InputError(f"{shard} is missing or cut short: prepare the data set again")
+            raise InputError(f"{shard} is missing or cut short: {remedy}")
     statistics = folder / STATISTICS if split == "train" and channels == 3 else None
     return PreparedExamples(
         shards,

@@ -1,11 +1,12 @@
 """Examples in TFRecord shards, read by random access: for data sets that do not fit in memory."""
 
 import abc
+import copy
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -16,19 +17,35 @@ from alexnet_tf.data.images import to_channels
 from alexnet_tf.errors import InputError
 
 # A record is: length (8 bytes), checksum of it (4), content, checksum of that (4).
-_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+HEADER_BYTES, FOOTER_BYTES = 12, 4
 
 
 class StoredExamples(Examples):
-    """Examples whose encoded bytes are read a batch at a time, and decoded one by one."""
+    """Examples whose bytes are read from shards a batch at a time, and decoded one by one."""
 
-    def read_batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """Reads the stored bytes of examples: string [n] for int64 [n].
+    def __init__(
+        self,
+        shards: Sequence[Path],
+        ranges: np.ndarray,
+        labels: np.ndarray,
+        *,
+        channels: int,
+        origin: str,
+    ) -> None:
+        """Holds where the examples are.
 
-        A call into Python costs as much as reading an image, so there is one per batch.
+        Args:
+          shards: The files.
+          ranges: int64 [n, 3]: index of the shard, offset and length of an example in bytes.
+          labels: int64 [n].
+          channels: 3 or 1, to which `load` converts.
+          origin: Name of the split, for `name` and `fingerprint`.
         """
-        contents = tf.numpy_function(self._read_many, [indices], tf.string)
-        return tf.ensure_shape(contents, indices.shape)
+        self.labels = labels
+        self.channels = channels
+        self._shards = list(shards)
+        self._ranges = ranges
+        self._origin = origin
 
     @abc.abstractmethod
     def decode(self, content: tf.Tensor) -> tf.Tensor:
@@ -36,18 +53,43 @@ class StoredExamples(Examples):
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Reads one image; see `Examples.load`."""
-        return self.decode(self.read_batch(tf.reshape(index, [1]))[0])
+        return self.decode(self._read_batch(tf.reshape(index, [1]))[0])
 
-    @abc.abstractmethod
-    def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the stored bytes: object [n]."""
+    def subset(self, indices: Indices) -> Self:
+        """Returns the examples at these indices."""
+        subset = copy.copy(self)
+        subset.labels = self.labels[indices]
+        subset._ranges = self._ranges[indices]
+        return subset
+
+    def _read_batch(self, indices: tf.Tensor) -> tf.Tensor:
+        """Reads the bytes of examples: string [n] for int64 [n].
+
+        A call into Python costs as much as reading an image, so there is one per batch.
+        """
+        contents = tf.numpy_function(self._read_ranges, [indices], tf.string)
+        return tf.ensure_shape(contents, indices.shape)
+
+    def _read_ranges(self, indices: np.ndarray) -> np.ndarray:
+        """Computes `_read_batch`: object [n]."""
+        contents = np.empty(len(indices), object)
+        for row, (shard, offset, length) in enumerate(self._ranges[indices].tolist()):
+            # Opening costs next to nothing, and a thousand open files are too many.
+            flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows
+            descriptor = os.open(self._shards[shard], flags)
+            try:
+                os.lseek(descriptor, offset, os.SEEK_SET)  # Windows has no pread
+                contents[row] = os.read(descriptor, length)
+            finally:
+                os.close(descriptor)
+        return contents
 
     def _map_images(
         self, rows: dict[str, np.ndarray], process: Callable[[Rows, tf.Tensor], tf.Tensor]
     ) -> tf.data.Dataset:
         """Returns batches of processed images; see `Examples._map_images`."""
         contents = tf.data.Dataset.from_tensor_slices(rows).map(
-            lambda row: (row, self.read_batch(row["index"])), num_parallel_calls=PARALLEL_CALLS
+            lambda row: (row, self._read_batch(row["index"])), num_parallel_calls=PARALLEL_CALLS
         )
         images = contents.unbatch().map(
             lambda row, content: process(row, self.decode(content)),
@@ -56,73 +98,26 @@ class StoredExamples(Examples):
         return images.batch(rows["index"].shape[1], drop_remainder=True)
 
 
-def read_ranges(files: Sequence[Path], ranges: np.ndarray) -> np.ndarray:
-    """Reads parts of files.
-
-    Args:
-      files: The files.
-      ranges: int64 [n, 3]: index of the file, offset and length in bytes.
-
-    Returns:
-      object [n]: bytes.
-    """
-    contents = np.empty(len(ranges), object)
-    for row, (file, offset, length) in enumerate(ranges.tolist()):
-        # Opening costs next to nothing, and a thousand open files are too many.
-        descriptor = os.open(files[file], os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows
-        try:
-            os.lseek(descriptor, offset, os.SEEK_SET)  # Windows has no pread
-            contents[row] = os.read(descriptor, length)
-        finally:
-            os.close(descriptor)
-    return contents
-
-
 class RecordExamples(StoredExamples):
-    """TFDS examples in shards, found by their byte ranges.
-
-    One pass over the shards finds the range of each record and reads its label. After that any
-    image can be read alone, so that an epoch is a shuffle of all examples, whatever their number.
-    """
+    """TFDS examples, found by one pass over the shards that also reads the labels."""
 
     def __init__(
         self,
-        shards: Sequence[Path],
-        decode_image: Callable[[tf.Tensor], tf.Tensor],
-        ranges: np.ndarray,
-        labels: np.ndarray,
-        *,
-        channels: int,
-        origin: str,
-    ) -> None:
-        """Holds what `scan` found.
-
-        Args:
-          shards: The files.
-          decode_image: From a serialized example (string scalar) to uint8 [h, w, 1 or 3].
-          ranges: int64 [n, 3]: index of the shard, offset and length of the content in bytes.
-          labels: int64 [n].
-          channels: 3 or 1, to which `load` converts.
-          origin: Name of the split, for `name` and `fingerprint`.
-        """
-        self._shards = list(shards)
-        self._decode_image = decode_image
-        self._ranges = ranges
-        self.labels = labels
-        self.channels = channels
-        self._origin = origin
-
-    @classmethod
-    def scan(
-        cls,
         shards: Sequence[Path],
         decode_image: Callable[[tf.Tensor], tf.Tensor],
         label_key: str,
         *,
         channels: int,
         origin: str,
-    ) -> "RecordExamples":
-        """Finds the examples in shards, in one pass.
+    ) -> None:
+        """Finds the examples in the shards.
+
+        Args:
+          shards: The files.
+          decode_image: From a serialized example (string scalar) to uint8 [h, w, 1 or 3].
+          label_key: Name of the label feature.
+          channels: 3 or 1, to which `load` converts.
+          origin: Name of the split.
 
         Raises:
           InputError: A shard is cut short or damaged.
@@ -136,14 +131,14 @@ class RecordExamples(StoredExamples):
                     raise InputError(damaged(shard))
                 ranges.append((number, offset, len(content)))
                 labels.append(label[0])
-        return cls(
+        super().__init__(
             shards,
-            decode_image,
             np.asarray(ranges, np.int64).reshape(-1, 3),
             np.asarray(labels, np.int64),
             channels=channels,
             origin=origin,
         )
+        self._decode_image = decode_image
 
     def name(self, index: int) -> str:
         """Returns the origin, the shard and the offset."""
@@ -154,21 +149,6 @@ class RecordExamples(StoredExamples):
         """Decodes a serialized example; see `StoredExamples.decode`."""
         return to_channels(self._decode_image(content), self.channels)
 
-    def _read_many(self, indices: np.ndarray) -> np.ndarray:
-        """Returns the records' contents: object [n]."""
-        return read_ranges(self._shards, self._ranges[indices])
-
-    def subset(self, indices: Indices) -> "RecordExamples":
-        """Returns the examples at these indices."""
-        return RecordExamples(
-            self._shards,
-            self._decode_image,
-            self._ranges[indices],
-            self.labels[indices],
-            channels=self.channels,
-            origin=self._origin,
-        )
-
     def fingerprint(self) -> str:
         """Returns a checksum of the origin, the shards' sizes and times, and the ranges."""
         stats = [shard.stat() for shard in self._shards]
@@ -177,36 +157,25 @@ class RecordExamples(StoredExamples):
 
 
 def records(shard: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields the offset and the bytes of each record's content.
-
-    Raises:
-      InputError: The shard is cut short.
-    """
+    """Yields the offset and the bytes of each record; raises InputError if the shard is cut."""
     size = shard.stat().st_size
     with shard.open("rb") as file:
         offset = 0
         while offset < size:
-            header = file.read(_HEADER_BYTES)
-            length = struct.unpack("<Q", header[:8])[0] if len(header) == _HEADER_BYTES else size
-            content_at = offset + _HEADER_BYTES
-            offset = content_at + length + _FOOTER_BYTES
+            header = file.read(HEADER_BYTES)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == HEADER_BYTES else size
+            content_at = offset + HEADER_BYTES
+            offset = content_at + length + FOOTER_BYTES
             if offset > size:
                 raise InputError(f"{shard} is cut short: prepare the data set again")
             yield content_at, file.read(length)
-            file.seek(_FOOTER_BYTES, os.SEEK_CUR)
+            file.seek(FOOTER_BYTES, os.SEEK_CUR)
 
 
 def features_in(content: bytes, shard: Path) -> Mapping[str, Any]:
-    """Returns the features of a record, `tf.train.Feature` by name.
+    """Returns `tf.train.Feature` by name; raises InputError if a record is not an example.
 
     Not with a TensorFlow operation: the first one fixes which devices exist.
-
-    Args:
-      content: The record's content, from `records`.
-      shard: The record's shard, for the message.
-
-    Raises:
-      InputError: The record is not a `tf.train.Example`.
     """
     try:
         return tf.train.Example.FromString(content).features.feature

@@ -1,36 +1,44 @@
-"""Prepared TFDS data sets in cloud storage, gs:// and s3://: copied once, then read locally.
+"""TFDS data sets that are not on this machine: hosts to download from, and cloud storage.
 
-Training reads examples in random order, and each epoch reads all of them. From storage every read
-is a request that takes tens of milliseconds, so the shards are copied into the cache folder first.
+Prepared data sets in gs:// and s3:// are copied once, then read locally: training reads examples
+in random order, and each epoch reads all of them, where every read is a request that takes tens of
+milliseconds.
 """
 
 import contextlib
 import os
+import queue
+import re
 import shutil
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 from etils import epath
 
 from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data.scan import cache_folder
-from alexnet_tf.data.tfds_download import first_line, locked
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import STORAGE, atomic_path, format_megabytes, is_address, sha256
 from alexnet_tf.system import import_optional
 
 _INFO = "dataset_info.json"
 _CHUNK_BYTES = 2**24
+_PROBE_SECONDS = 4.0
+_MAX_PROBES = 8
 
 
 def storage_address(data_dir: str | os.PathLike[str] | None) -> str | None:
     """Returns TFDS's data folder if it is in cloud storage, and makes it readable; None if local.
 
-    Call this before TFDS is used: the first use fixes which library reads s3://.
-
-    Args:
-      data_dir: TFDS's data folder; None: TFDS_DATA_DIR, or TFDS's default.
+    Call this before TFDS is used: the first use fixes which library reads s3://. Without `data_dir`
+    it is TFDS_DATA_DIR, or TFDS's default.
 
     Raises:
       InputError: It is another address than gs:// or s3://, or reading it needs a missing library.
@@ -71,12 +79,8 @@ def local_copy(builder: Any, address: str, reporter: ProgressReporter) -> Path:
     """Returns a local copy of a data set in cloud storage; copies it unless that is done.
 
     An interrupted copy is resumed by the next call. Two processes do not copy the same data set:
-    the second one waits.
-
-    Args:
-      builder: TFDS's builder of the data set in storage.
-      address: TFDS's data folder.
-      reporter: Where progress is shown.
+    the second one waits. `builder` is TFDS's, of the data set in storage, and `address` its data
+    folder.
 
     Raises:
       InputError: The data set is not prepared there, storage cannot be read, or the disk has too
@@ -143,3 +147,56 @@ def _chunks(file: epath.Path, address: str) -> Iterator[bytes]:
     with storage_errors(address), file.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             yield chunk
+
+
+@contextlib.contextmanager
+def locked(path: Path, name: str, reporter: ProgressReporter) -> Iterator[None]:
+    """Holds a lock, the file `path`, while the block runs; reports if another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        reporter.message(f"waiting for another process that prepares {name}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def any_reachable(urls: tuple[str, ...], seconds: float = _PROBE_SECONDS) -> bool:
+    """Returns whether a host of `urls` responds in time; TFDS itself would try for minutes.
+
+    One request per host, all in parallel, in threads that nothing waits for: a name server that
+    does not respond has no time limit of its own.
+    """
+    hosts = {urllib.parse.urlparse(url).netloc: url for url in urls}
+    deadline = time.monotonic() + seconds + 0.5
+    results: queue.Queue[bool] = queue.Queue()
+
+    def probe(url: str) -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=seconds).close()
+        except urllib.error.HTTPError:
+            results.put(True)  # the host responds: some hosts do not support HEAD
+        except (OSError, ValueError):
+            results.put(False)
+        else:
+            results.put(True)
+
+    probed = list(hosts.values())[:_MAX_PROBES]
+    for url in probed:
+        threading.Thread(target=probe, args=(url,), daemon=True).start()
+    try:
+        return any(results.get(timeout=max(deadline - time.monotonic(), 0)) for _ in probed)
+    except queue.Empty:
+        return False
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of TFDS's message, without the call that it repeats."""
+    message = re.sub(r'^(\w+: )?Failed to construct dataset .*?\}": ', "", str(error))
+    message = message.split(" Here are")[0]  # a list over several lines
+    return next((line.strip() for line in message.splitlines() if line.strip()), repr(error))

@@ -3,18 +3,18 @@
 import collections
 import concurrent.futures
 import dataclasses
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from alexnet_tf.data.arrays import ArrayExamples, empty_images
+from alexnet_tf.data.crop import empty_images
 from alexnet_tf.data.decode import DECODING_VERSION, UnusableImageError, decode_image
-from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import DamagedFileError, read_sealed_json, write_sealed_json
@@ -49,30 +49,17 @@ class Failure:
     is_damage: bool
 
 
-class Chunk(NamedTuple):
-    """Consecutive images of a split."""
-
-    indices: list[int]  # of the images that were decoded
-    images: np.ndarray | None  # these images, uint8 [n, pixels, pixels, channels]; None if unneeded
-    failures: list[Failure]  # the other images
-
-
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """The usable images of a split.
+    """The usable images of a split."""
 
-    Attributes:
-      examples: The split without damaged images; resized and in memory if they were decoded or
-        resized and fit there.
-      indices: int64 [n], indices of `examples` in the split.
-      damaged: Names of the skipped images, with the reason.
-      is_final: False if an image could not be read for a reason that may pass (a permission, a
-        network file system). Such results are not cached.
-    """
-
+    # The split without damaged images; resized and in memory if they were decoded or resized and
+    # fit there.
     examples: Examples
-    indices: np.ndarray
-    damaged: tuple[tuple[str, str], ...] = ()
+    indices: np.ndarray  # int64 [n], indices of `examples` in the split
+    damaged: tuple[tuple[str, str], ...] = ()  # names of the skipped images, with the reason
+    # False if an image could not be read for a reason that may pass (a permission, a network file
+    # system). Such results are not cached.
     is_final: bool = True
 
 
@@ -98,23 +85,22 @@ def scan_images(
         folder, if the images do not fit in memory.
       on_images: Called with the usable images of every chunk, uint8 [n, pixels, pixels, channels].
 
-    Returns:
-      The usable examples and the names of the others.
-
     Raises:
       InputError: More than 1% of the images cannot be used, or none can.
     """
     if on_images is None and examples.stored_shape is not None:
         return unscanned(examples)
     keeps_images = fits_in_memory(examples, pixels)
-    path = None if keeps_images or not cache else _cache_path(examples)
+    path = None
+    if cache and not keeps_images:
+        path = cache_folder() / "scans" / f"{examples.fingerprint()}-{DECODING_VERSION}.json"
     failures = None if path is None or on_images is not None else _cached_failures(path, examples)
     images = None
     if failures is None:
         shape = (len(examples), pixels, pixels, examples.channels)
         images = empty_images(shape) if keeps_images else None
         failures = _read_all(examples, pixels, images, on_progress, on_images)
-        check_damaged(examples, failures, split)
+        _check_damaged(examples, failures, split)
         if path is not None and all(failure.is_damage for failure in failures):
             _write_failures(path, failures)
     indices = np.delete(np.arange(len(examples)), [failure.index for failure in failures])
@@ -131,10 +117,7 @@ def unscanned(examples: Examples) -> Scan:
 
 
 def fits_in_memory(examples: Examples, pixels: int) -> bool:
-    """Returns whether a scan keeps resized images in memory.
-
-    It does if they have to be decoded or resized, and take up to IMAGE_CACHE_BYTES.
-    """
+    """Returns whether a scan keeps images: those decoded or resized, up to IMAGE_CACHE_BYTES."""
     if examples.stored_shape is not None and examples.stored_shape[:2] == (pixels, pixels):
         return False
     return len(examples) * pixels * pixels * examples.channels <= IMAGE_CACHE_BYTES
@@ -152,35 +135,35 @@ def _read_all(
     usable = 0
     needs_images = images is not None or on_images is not None
     for chunk in read_images(examples, pixels if needs_images else None):
-        if images is not None:
-            images[usable : usable + len(chunk.indices)] = chunk.images
-        if on_images is not None and chunk.images is not None:
-            on_images(chunk.images)
-        usable += len(chunk.indices)
-        failures += chunk.failures
+        failures += [image for image in chunk if isinstance(image, Failure)]
+        loaded = [image for image in chunk if not isinstance(image, Failure)]
+        if loaded and images is not None:
+            images[usable : usable + len(loaded)] = loaded
+        if loaded and on_images is not None:
+            on_images(np.stack(loaded))
+        usable += len(loaded)
         if on_progress is not None:
             on_progress(usable + len(failures), len(examples))
     return failures
 
 
-def read_images(examples: Examples, pixels: int | None) -> Iterator[Chunk]:
-    """Reads and decodes all images of a split, with all cores.
+def read_images(examples: Examples, pixels: int | None) -> Iterator[list[np.ndarray | Failure]]:
+    """Reads and decodes all images of a split in order, with all cores.
 
     Args:
       examples: The split.
-      pixels: Side that images are resized to; None only decodes them.
+      pixels: Side that images are resized to; None only decodes them, and yields no pixels.
 
     Yields:
-      The split's images, in order.
+      Consecutive images, uint8 [pixels, pixels, channels], or why one cannot be used.
     """
     starts = range(0, len(examples), _CHUNK)
-    chunks = (list(range(start, min(start + _CHUNK, len(examples)))) for start in starts)
+    chunks = (range(start, min(start + _CHUNK, len(examples))) for start in starts)
     if isinstance(examples, ArrayExamples):
         for chunk in chunks:
-            batch = examples.images[chunk[0] : chunk[-1] + 1]
+            batch = examples.images[chunk.start : chunk.stop]
             with tf.device("/CPU:0"):
-                resized = batch if pixels is None else np.asarray(resize_and_crop(batch, pixels))
-            yield Chunk(chunk, resized, [])
+                yield list(batch if pixels is None else np.asarray(resize_and_crop(batch, pixels)))
         return
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)])
@@ -195,29 +178,14 @@ def read_images(examples: Examples, pixels: int | None) -> Iterator[Chunk]:
         except tf.errors.OpError as error:
             return _failure(examples, index, error)
 
-    def collect(chunk: list[int], loaded: Iterator[np.ndarray | Failure]) -> Chunk:
-        indices, images, failures = [], [], []
-        for index, image in zip(chunk, loaded, strict=True):
-            if isinstance(image, Failure):
-                failures.append(image)
-            else:
-                indices.append(index)
-                images.append(image)
-        if pixels is None:
-            return Chunk(indices, None, failures)
-        empty = np.zeros((0, pixels, pixels, examples.channels), np.uint8)
-        return Chunk(indices, np.stack(images) if images else empty, failures)
-
     with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
         # The next chunk is decoded while the caller uses this one.
-        pending: collections.deque[tuple[list[int], Iterator[np.ndarray | Failure]]]
-        pending = collections.deque()
+        pending: collections.deque[Iterator[np.ndarray | Failure]] = collections.deque()
         for chunk in chunks:
-            pending.append((chunk, pool.map(load_or_fail, chunk)))
+            pending.append(pool.map(load_or_fail, chunk))
             if len(pending) > 1:
-                yield collect(*pending.popleft())
-        while pending:
-            yield collect(*pending.popleft())
+                yield list(pending.popleft())
+        yield from map(list, pending)
 
 
 def first_unreadable(*splits: Examples | None) -> str | None:
@@ -225,18 +193,14 @@ def first_unreadable(*splits: Examples | None) -> str | None:
     for examples in splits:
         if examples is None or examples.stored_shape is not None:
             continue
-        for chunk in read_images(examples, None):
-            for failure in chunk.failures:
-                return f"{examples.name(failure.index)} ({failure.reason})"
+        for image in itertools.chain.from_iterable(read_images(examples, None)):
+            if isinstance(image, Failure):
+                return f"{examples.name(image.index)} ({image.reason})"
     return None
 
 
-def check_damaged(examples: Examples, failures: Sequence[Failure], split: str) -> None:
-    """Checks that few enough images are unusable to skip them.
-
-    Raises:
-      InputError: More than 1% are unusable, or all.
-    """
+def _check_damaged(examples: Examples, failures: Sequence[Failure], split: str) -> None:
+    """Raises InputError if more than 1% of the images are unusable, or all."""
     count, size = len(failures), len(examples)
     if count <= MAX_DAMAGED_FRACTION * size and count < size:
         return
@@ -273,11 +237,6 @@ def _failure(examples: Examples, index: int, error: tf.errors.OpError) -> Failur
 def cache_folder() -> Path:
     """Returns this package's folder in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alexnet_tf"
-
-
-def _cache_path(examples: Examples) -> Path:
-    """Returns the cache file of these examples' damaged images."""
-    return cache_folder() / "scans" / f"{examples.fingerprint()}-{DECODING_VERSION}.json"
 
 
 def _cached_failures(path: Path, examples: Examples) -> list[Failure] | None:

@@ -49,9 +49,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     name = "shapes"
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.1.0": "Bright shapes on dark backgrounds."}  # noqa: RUF012
-    on_progress: Callable[[int, int], None] | None = (
-        None  # called with images drawn and their number
-    )
+    on_progress: Callable[[int, int], None] | None = None  # called with images drawn and of all
     _drawn = 0
 
     def draw(self, reporter: ProgressReporter) -> None:
@@ -102,15 +100,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
 
 
 def draw_example(split: str, index: int) -> tuple[np.ndarray, int]:
-    """Draws one example.
-
-    Args:
-      split: "train", "validation" or "test".
-      index: Index in the split, from 0; the class is the index modulo 10.
-
-    Returns:
-      uint8 [72, 72, 3] and the class number.
-    """
+    """Draws an example: uint8 [72, 72, 3], and the class number, which is `index` modulo 10."""
     rng = np.random.default_rng((_SEED, list(SPLIT_SIZES).index(split), index))
     label = index % len(CLASS_NAMES)
     background, colors = _background(rng)
@@ -155,7 +145,11 @@ def _draw_mask(
     elif kind == "cross":
         arm = rng.uniform(0.2, 0.32)
         corner = [(1.0, -arm), (1.0, arm), (arm, arm)]
-        polygon([_quarter_turn(point, quarter) for quarter in range(4) for point in corner])
+        cross: Points = []
+        for _ in range(4):
+            cross += corner
+            corner = [(-y, x) for x, y in corner]
+        polygon(cross)
     elif kind == "heart":
         polygon(_heart())
     else:
@@ -183,17 +177,17 @@ def _paint(
     other = _color(rng, [color], _DARK)
     width = radius * rng.uniform(0.28, 0.45)
     along, across = _rotated_grid(rotation)
-    odd = np.floor(along / width + rng.random()).astype(int)
+    number = np.floor(along / width + rng.random())
     if kind == "checkered":
-        odd = odd + np.floor(across / width + rng.random()).astype(int)
-    return _two_colored(odd % 2 == 1, color, other)
+        number = number + np.floor(across / width + rng.random())
+    is_odd = number[..., np.newaxis] % 2 == 1
+    return Image.fromarray(np.where(is_odd, color, other).astype(np.uint8))
 
 
 def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Color]]:
     """Returns a canvas with a background, and its colors."""
     first = _color(rng, [], _DARK)
-    second = tuple(int(c) for c in np.clip(np.array(first) + rng.integers(-40, 41, 3), *_DARK))
-    colors = [first, second]
+    second = _as_color(np.clip(np.array(first) + rng.integers(-40, 41, 3), *_DARK))
     kind = rng.choice(("plain", "gradient", "noise", "stripes", "blots"))
     if kind == "plain":
         return Image.new("RGB", (_CANVAS, _CANVAS), first), [first]
@@ -209,28 +203,23 @@ def _background(rng: np.random.Generator) -> tuple[Image.Image, list[Color]]:
         smooth = coarse.resize((_CANVAS, _CANVAS), Image.Resampling.BILINEAR)
         fraction = np.asarray(smooth, np.float32) / 255
     mask = Image.fromarray((fraction * 255).astype(np.uint8))
-    ends = [Image.new("RGB", (_CANVAS, _CANVAS), color) for color in (second, first)]
-    return Image.composite(ends[0], ends[1], mask), colors  # type: ignore[return-value]
+    below, above = (Image.new("RGB", mask.size, color) for color in (first, second))
+    return Image.composite(above, below, mask), [first, second]
 
 
 def _color(rng: np.random.Generator, avoid: list[Color], levels: tuple[int, int]) -> Color:
     """Returns a random color at _MIN_CONTRAST from those in `avoid`, or the most distant one."""
     candidates = rng.integers(*levels, (16, 3))
     if not avoid:
-        red, green, blue = candidates[0]
-        return int(red), int(green), int(blue)
+        return _as_color(candidates[0])
     distances = np.linalg.norm(candidates[:, None] - np.asarray(avoid)[None], axis=-1).min(axis=1)
     enough = np.flatnonzero(distances >= _MIN_CONTRAST)
-    red, green, blue = candidates[enough[0] if len(enough) else distances.argmax()]
-    return int(red), int(green), int(blue)
+    return _as_color(candidates[enough[0] if len(enough) else distances.argmax()])
 
 
-def _two_colored(mask: np.ndarray, color: Color, other: Color) -> Image.Image:
-    """Returns a canvas of `color` where the mask is true, else `other`."""
-    size = (_CANVAS, _CANVAS)
-    return Image.composite(
-        Image.new("RGB", size, color), Image.new("RGB", size, other), Image.fromarray(mask)
-    )
+def _as_color(values: np.ndarray) -> Color:
+    red, green, blue = values.tolist()
+    return red, green, blue
 
 
 def _rotated_grid(rotation: float) -> tuple[np.ndarray, np.ndarray]:
@@ -245,14 +234,6 @@ def _regular(corners: int) -> Points:
     """Returns a regular polygon's corners on the unit circle."""
     angles = [2 * math.pi * corner / corners for corner in range(corners)]
     return [(math.cos(angle), math.sin(angle)) for angle in angles]
-
-
-def _quarter_turn(point: tuple[float, float], quarters: int) -> tuple[float, float]:
-    """Returns a point rotated by quarters of a circle."""
-    x, y = point
-    for _ in range(quarters):
-        x, y = -y, x
-    return x, y
 
 
 def _heart() -> Points:

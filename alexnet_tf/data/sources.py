@@ -8,18 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet_tf.console import ProgressReporter
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.folder import open_folder
 from alexnet_tf.data.prepared_set import WORK, is_prepared, open_prepared
 from alexnet_tf.data.remote import storage_address
+from alexnet_tf.data.splits import DataSet
 from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS
 from alexnet_tf.data.tfds import is_tfds_name, open_tfds
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 from alexnet_tf.runs import RUN
 from alexnet_tf.system import command_name
-
-__all__ = ["RESTORE_DATA", "DataSet", "open_dataset", "recorded_data"]
 
 RESTORE_DATA = "put it, or a link to it, there again"
 

@@ -1,33 +1,96 @@
-"""Which examples a run trains on and is validated on, and which a model is evaluated on."""
+"""Data sets and their splits: which a run trains on, and which a model is evaluated on."""
 
 import dataclasses
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from alexnet_tf.data.augment import permutation
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.errors import InputError
 
 _STREAM_HOLD_OUT, _STREAM_LIMIT_TRAIN, _STREAM_LIMIT_VALIDATION = 16, 17, 18
 HELD_OUT = "train (held-out)"
 
+# Names of the splits in folders (in any case), tables and TFDS.
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing"),
+}
+# Names of folders that hold the images of all classes, or of a split.
+_SPLIT = "|".join(name for names in SPLIT_NAMES.values() for name in names)
+_IMAGES = re.compile(rf"(({_SPLIT})[_ -]?)?(images?|imgs?|jpe?gs?|pngs?)", re.IGNORECASE)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Returns the folders in a folder, without hidden ones, sorted by name."""
+    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+
+def split_folders(folders: Iterable[Path]) -> dict[str, Path]:
+    """Returns the folders that are splits, by split; {} if they are classes."""
+    by_name = {folder.name.lower(): folder for folder in folders}
+    found = {
+        split: next((by_name[name] for name in names if name in by_name), None)
+        for split, names in SPLIT_NAMES.items()
+    }
+    return {split: folder for split, folder in found.items() if folder is not None}
+
+
+def hold_images(folders: Iterable[Path]) -> bool:
+    """Returns whether folders are named as competitions name those of all images: no classes.
+
+    Examples are images/ alone, and train_images/ with test_images/.
+    """
+    return all(_IMAGES.fullmatch(folder.name) for folder in folders)
+
+
+class Splits(Mapping[str, Examples]):
+    """The splits by name, each read when it is first used: evaluation reads only its own split."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], Examples]]) -> None:
+        """Takes one function per split that reads it."""
+        self._readers = {name: functools.cache(reader) for name, reader in readers.items()}
+
+    def __getitem__(self, name: str) -> Examples:
+        return self._readers[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._readers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """An image classification data set."""
+
+    name: str  # the user's, in valid Unicode
+    class_names: tuple[str, ...]  # by class number
+    splits: Mapping[str, Examples]  # some of "train", "validation", "test"
+    origin: str  # a folder's path, or the TFDS name with its version
+    channels: int  # 3 (RGB) or 1 (gray), of the examples
+    # One line on files that were skipped by their names, and which command reads them; or "".
+    skipped_files: str = ""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSplits:
-    """The examples of a run.
-
-    Attributes:
-      train: The training examples.
-      validation: The examples evaluated after each epoch; None if the data set has none.
-      validation_name: "validation", "train (held-out)" or "test"; "" without validation.
-      selects_best: Whether `validation` selects the best epoch and may reduce the learning rate.
-        False for a test split, whose errors are only reported.
-    """
+    """The examples of a run."""
 
     train: Examples
-    validation: Examples | None
-    validation_name: str
+    validation: Examples | None  # evaluated after each epoch; None if the data set has none
+    validation_name: str  # "validation", "train (held-out)" or "test"; "" without validation
+    # Whether `validation` selects the best epoch and may reduce the learning rate. False for a test
+    # split, whose errors are only reported.
     selects_best: bool
 
 
@@ -51,9 +114,6 @@ def split_dataset(
       seed: Seed of the run.
       limit_train: Largest number of training examples, drawn from all of them.
       limit_val: Largest number of validation examples, drawn from all of them.
-
-    Returns:
-      The splits.
 
     Raises:
       InputError: The train split is missing, the data set is too small to hold anything out, or a
@@ -87,17 +147,10 @@ def default_split(dataset: DataSet) -> str:
 
 
 def evaluation_split(dataset: DataSet, name: str, hold_out: float, seed: int) -> Examples:
-    """Returns the examples that `split_dataset` chose, to evaluate a run afterwards.
+    """Returns the examples that `split_dataset` chose, without limits, to evaluate a run later.
 
-    Args:
-      dataset: The data set.
-      name: "train", "validation" or "test". If the data set has no validation split, "validation"
-        is what the run set aside, and "train" what it kept.
-      hold_out: The run's fraction.
-      seed: The run's seed.
-
-    Returns:
-      The examples, without limits.
+    If the data set has no validation split, "validation" is what the run set aside by its
+    `hold_out` and `seed`, and "train" what it kept.
 
     Raises:
       InputError: The split does not exist.

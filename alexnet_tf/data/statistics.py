@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,6 @@ from alexnet_tf.data.scan import (
     scan_images,
     unscanned,
 )
-from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path
 
 _VERSION = 1  # of the file format
@@ -48,12 +48,9 @@ class Statistics:
 
     @classmethod
     def from_sums(cls, pixel_sum: np.ndarray, products: np.ndarray, images: int) -> "Statistics":
-        """Computes statistics from sums over images.
+        """Computes statistics from the sum of images, [pixels, pixels, channels], and their number.
 
-        Args:
-          pixel_sum: float64 [pixels, pixels, channels], the sum of the images.
-          products: float64 [channels, channels], the sum of products of channels over all pixels.
-          images: The number of images.
+        `products`, float64 [channels, channels], are sums of products of channels over all pixels.
         """
         mean = pixel_sum / images
         stds, vectors = np.zeros(3), np.eye(3)
@@ -69,46 +66,16 @@ class Statistics:
             np.savez(temporary, version=_VERSION, **vars(self))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Statistics":
-        """Reads a file that `save` wrote.
-
-        Raises:
-          FileNotFoundError: The file does not exist.
-          InputError: The file is damaged or of another kind.
-        """
-        with Path(path).open("rb") as opened:
-            if not zipfile.is_zipfile(opened):
-                raise InputError(f"{path} is damaged: it is not an .npz file")
+    def load(cls, path: Path | None) -> "Statistics | None":
+        """Reads a file that `save` wrote; returns None if it is missing or damaged."""
+        if path is None:
+            return None
         try:
             with np.load(path, allow_pickle=False) as file:
-                if int(file["version"]) != _VERSION:
-                    raise InputError(f"{path} was written by another version")
-                return cls(**{field.name: file[field.name] for field in dataclasses.fields(cls)})
-        except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} is damaged: {error}") from None
-
-
-class _Sums:
-    """Sums over images, of whole numbers in float64: exact, whatever the order."""
-
-    def __init__(self, pixels: int, channels: int) -> None:
-        self._pixel_sum = np.zeros((pixels, pixels, channels), np.float64)
-        self._products = np.zeros((channels, channels), np.float64)
-        self._images = 0
-
-    def add(self, images: np.ndarray) -> None:
-        """Adds images: uint8 [n, pixels, pixels, channels]."""
-        self._pixel_sum += images.sum(axis=0, dtype=np.float64)
-        for image in images:
-            values = image.reshape(-1, image.shape[-1]).astype(np.float64)
-            self._products += values.T @ values
-        self._images += len(images)
-
-    def statistics(self) -> Statistics:
-        """Returns the statistics of all images added."""
-        return Statistics.from_sums(self._pixel_sum, self._products, self._images)
+                values = {field.name: file[field.name] for field in dataclasses.fields(cls)}
+                return cls(**values) if int(file["version"]) == _VERSION else None
+        except (OSError, zipfile.BadZipFile, KeyError, EOFError, ValueError, TypeError):
+            return None
 
 
 def fit_statistics(
@@ -121,31 +88,33 @@ def fit_statistics(
 ) -> tuple[Statistics, Scan]:
     """Scans the training images and computes their statistics, in one pass.
 
-    Args:
-      examples: The training images, without the held-out validation split.
-      pixels: Side that images are resized to.
-      on_progress: Called after every chunk with the images done and the number of images.
-      split: Name of the split for messages.
-      cache: Whether the results may be read from and written to the user's cache folder.
+    For arguments and errors, see `scan_images`. `examples` are without the held-out validation
+    split, and `cache` applies to the statistics as well.
 
     Returns:
       The statistics of the usable images, and the scan that found these.
-
-    Raises:
-      InputError: More than 1% of the images cannot be used, or none can.
     """
+    shape = (pixels, pixels, examples.channels)
     # Images that fit in memory are decoded for training anyway: no extra pass is needed.
     keeps_images = fits_in_memory(examples, pixels)
-    stored = _stored(examples, pixels)
-    if stored is not None and not keeps_images:
+    stored = Statistics.load(examples.stored_statistics)
+    if stored is not None and stored.mean_image.shape == shape and not keeps_images:
         return stored, unscanned(examples)
     path = cache_path(examples, pixels) if cache and not keeps_images else None
-    known = _cached(path)
-    if known is not None:
-        return known, scan_images(examples, pixels, on_progress, split=split)
-    sums = _Sums(pixels, examples.channels)
-    scan = scan_images(examples, pixels, on_progress, split=split, cache=cache, on_images=sums.add)
-    statistics = sums.statistics()
+    cached = Statistics.load(path)
+    if cached is not None:
+        return cached, scan_images(examples, pixels, on_progress, split=split)
+    # Sums of whole numbers in float64 are exact, whatever the order.
+    pixel_sum, products = np.zeros(shape), np.zeros((shape[-1], shape[-1]))
+
+    def add(images: np.ndarray) -> None:
+        pixel_sum[...] += images.sum(axis=0, dtype=np.float64)
+        for image in images:
+            values = image.reshape(-1, image.shape[-1]).astype(np.float64)
+            products[...] += values.T @ values
+
+    scan = scan_images(examples, pixels, on_progress, split=split, cache=cache, on_images=add)
+    statistics = Statistics.from_sums(pixel_sum, products, len(scan.indices))
     if path is not None and scan.is_final:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,36 +131,21 @@ def cache_path(examples: Examples, pixels: int) -> Path:
 
 
 def principal_components(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the standard deviations along the principal components, and the components.
+    """Returns `rgb_stds` and `rgb_eigenvectors` of the covariance of RGB, float64 [3, 3].
 
-    Args:
-      covariance: float64 [3, 3], of RGB.
-
-    Returns:
-      float64 [3], smallest first; float64 [3, 3] with unit eigenvectors in columns, signed so that
-      the entry of largest magnitude is positive (the sign is free; lighting is symmetric in it).
+    The sign of an eigenvector is free; lighting is symmetric in it.
     """
     variances, vectors = np.linalg.eigh(covariance)
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(variances))]
     return np.sqrt(np.maximum(variances, 0)), vectors * np.sign(largest)
 
 
-def _stored(examples: Examples, pixels: int) -> Statistics | None:
-    """Returns the statistics stored with the examples, if they are of this size."""
-    if examples.stored_statistics is None:
+def spread(lengths: Sequence[int] | np.ndarray) -> dict[str, int] | None:
+    """Returns the smallest, median and largest of lengths in pixels; None without any."""
+    if not len(lengths):
         return None
-    statistics = _cached(examples.stored_statistics)
-    fits = statistics is not None and statistics.mean_image.shape == (
-        pixels,
-        pixels,
-        examples.channels,
-    )
-    return statistics if fits else None
-
-
-def _cached(path: Path | None) -> Statistics | None:
-    """Returns the statistics in a file; None if it is missing or damaged."""
-    try:
-        return Statistics.load(path) if path is not None else None
-    except (InputError, OSError):
-        return None
+    return {
+        "smallest": int(np.min(lengths)),
+        "median": int(np.median(lengths)),
+        "largest": int(np.max(lengths)),
+    }

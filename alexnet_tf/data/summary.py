@@ -1,9 +1,8 @@
 """Summary of a data set: splits, classes, sizes, and a picture of augmented examples."""
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -12,11 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from alexnet_tf.data.augment import epoch_order, permutation
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.images import augment_colors, resize_and_crop
 from alexnet_tf.data.pipeline import imbalance, training_batches
-from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.data.splits import DataSet
+from alexnet_tf.data.statistics import Statistics, spread
 from alexnet_tf.files import atomic_path, printable
 from alexnet_tf.settings import Recipe
 
@@ -26,25 +25,18 @@ _ROWS, _EPOCHS = 8, 5  # of the picture
 _INCHES = 1.5  # width of an image in the picture
 
 
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """Randomly drawn examples of a split.
+class Sample(NamedTuple):
+    """Randomly drawn examples of a split."""
 
-    Attributes:
-      readable: int64, indices of the examples that can be read, in ascending order.
-      sizes: Their (width, height) in pixels, as stored.
-      unreadable: Names of the other examples.
-    """
-
-    readable: np.ndarray
-    sizes: list[tuple[int, int]]
-    unreadable: list[str]
+    readable: np.ndarray  # int64, indices of the examples that can be read, in ascending order
+    sizes: list[tuple[int, int]]  # their (width, height) in pixels, as stored
+    unreadable: list[str]  # names of the other examples
 
 
-def read_sample(examples: Examples, limit: int = _SAMPLE_SIZE) -> Sample:
-    """Reads up to `limit` examples."""
+def read_sample(examples: Examples) -> Sample:
+    """Reads up to 200 examples."""
     readable, sizes, unreadable = [], [], []
-    for index in sorted(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:limit].tolist()):
+    for index in sorted(permutation(0, 0, len(examples), _STREAM_SAMPLE)[:_SAMPLE_SIZE].tolist()):
         try:
             height, width, _ = examples.load(tf.constant(index, tf.int64)).shape
         except tf.errors.OpError:
@@ -56,12 +48,7 @@ def read_sample(examples: Examples, limit: int = _SAMPLE_SIZE) -> Sample:
 
 
 def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
-    """Returns the summary of a data set as JSON values.
-
-    Args:
-      dataset: The data set.
-      sample: Sample of the training examples, for their sizes; None without a train split.
-    """
+    """Returns the summary of a data set, and of a sample of its train split, as JSON values."""
     splits = {}
     for split, examples in dataset.splits.items():
         counts = np.bincount(examples.labels, minlength=len(dataset.class_names))
@@ -84,18 +71,11 @@ def summarize(dataset: DataSet, sample: Sample | None) -> dict[str, Any]:
     if sample is not None:
         values["sizes"] = {
             "sampled": len(sample.sizes) + len(sample.unreadable),
-            "width": _spread([width for width, _ in sample.sizes]),
-            "height": _spread([height for _, height in sample.sizes]),
+            "width": spread([width for width, _ in sample.sizes]),
+            "height": spread([height for _, height in sample.sizes]),
             "unreadable": sample.unreadable,
         }
     return values
-
-
-def _spread(values: list[int]) -> dict[str, int] | None:
-    """Returns the smallest, median and largest value; None without values."""
-    if not values:
-        return None
-    return {"smallest": min(values), "median": int(np.median(values)), "largest": max(values)}
 
 
 def draw_examples(
@@ -111,10 +91,10 @@ def draw_examples(
     """Draws examples as stored, and with the augmentation of a run's first epochs.
 
     One row per example: first the resized image, then the augmented image of each epoch (clipped to
-    0..255, which training does not do).
+    0..255, which training does not do). A few examples are chosen by seed.
 
     Args:
-      examples: Training examples, from which a few are chosen by seed.
+      examples: Training examples.
       class_names: Names by class number, short and in letters that can be drawn.
       recipe: Gives sizes and augmentation.
       statistics: Give the RGB principal components.
@@ -124,24 +104,21 @@ def draw_examples(
     """
     chosen = examples.subset(np.sort(epoch_order(seed, 0, len(examples))[:_ROWS]))
     rows = len(chosen)
-    stored = [
-        np.asarray(resize_and_crop(chosen.load(i), recipe.resize_pixels)) for i in range(rows)
-    ]
-    columns = [_augmented(chosen, recipe, statistics, seed, epoch) for epoch in range(_EPOCHS)]
+    stored = np.stack([resize_and_crop(chosen.load(i), recipe.resize_pixels) for i in range(rows)])
+    augmented = (_augmented(chosen, recipe, statistics, seed, epoch) for epoch in range(_EPOCHS))
     figure = Figure(
         figsize=(_INCHES * (_EPOCHS + 1), _INCHES * 1.12 * rows + 0.4), layout="constrained"
     )
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, _EPOCHS + 1, squeeze=False)
-    for row in range(rows):
-        for column, image in enumerate([stored[row], *(images[row] for images in columns)]):
-            axes = grid[row][column]
+    for column, images in enumerate([stored, *augmented]):
+        for axes, image in zip(grid[:, column], images, strict=True):
             axes.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=255)
             axes.set_axis_off()
-        name = class_names[chosen.labels[row]]
-        grid[row][0].set_title(name, fontsize=7, loc="left", pad=2, **text_style or {})
-    for epoch in range(_EPOCHS):
-        grid[0][epoch + 1].set_title(f"epoch {epoch + 1}", fontsize=7, loc="left", pad=2)
+        if column:
+            grid[0][column].set_title(f"epoch {column}", fontsize=7, loc="left", pad=2)
+    for axes, label in zip(grid[:, 0], chosen.labels, strict=True):
+        axes.set_title(class_names[label], fontsize=7, loc="left", pad=2, **text_style or {})
     with atomic_path(path) as temporary, matplotlib.rc_context({"savefig.dpi": 110}):
         figure.savefig(temporary)
 

@@ -48,32 +48,19 @@ _BYTE_ORDER_MARKS = (
 
 
 class Row(NamedTuple):
-    """A row of a table.
+    """A row of a table; "" stands for what it does not have."""
 
-    Attributes:
-      line: Its line in the file, from 1.
-      file: The image's name or path, as written; "" if the row has none.
-      label: The class; "" if the row has none.
-      split: The split, in lower case; "" if the row has none.
-      problem: Why the row has no label, if that is not because the cell is empty.
-    """
-
-    line: int
-    file: str
+    line: int  # in the file, from 1
+    file: str  # the image's name or path, as written
     label: str
-    split: str = ""
-    problem: str = ""
+    split: str = ""  # in lower case
+    problem: str = ""  # why it has no label, if not because the cell is empty
 
 
 def read_table(path: Path, encoding: str | None = None) -> list[Row] | None:
-    """Reads the rows of a table of images and classes.
+    """Returns the rows of a table of images and classes; None if the file is not such a table.
 
-    Args:
-      path: The file.
-      encoding: The text's encoding; None: UTF-8. A byte order mark takes precedence.
-
-    Returns:
-      The rows that are not empty, or None if the file is not such a table.
+    `encoding` None is UTF-8; a byte order mark takes precedence. Empty rows are skipped.
 
     Raises:
       InputError: The file is too large, is not text in this encoding, or is not CSV.

@@ -9,7 +9,6 @@ import os
 import re
 import sys
 import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,26 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from alexnet_tf.console import ProgressReporter
-from alexnet_tf.data.arrays import ArrayExamples, empty_images
-from alexnet_tf.data.dataset import SPLIT_NAMES, DataSet, Splits
-from alexnet_tf.data.examples import Examples
+from alexnet_tf.data.crop import empty_images
+from alexnet_tf.data.examples import ArrayExamples, Examples
 from alexnet_tf.data.images import decode_content, to_channels
 from alexnet_tf.data.records import RecordExamples
-from alexnet_tf.data.remote import local_copy, storage_address, storage_errors
-from alexnet_tf.data.tfds_download import any_reachable, first_line, locked
+from alexnet_tf.data.remote import (
+    any_reachable,
+    first_line,
+    local_copy,
+    locked,
+    storage_address,
+    storage_errors,
+)
+from alexnet_tf.data.splits import SPLIT_NAMES, DataSet, Splits
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 
 IN_MEMORY_BYTES = 2**30
+
+# TFDS warns about folders that do not exist yet and about its own old names.
+logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 def open_tfds(
@@ -40,15 +48,7 @@ def open_tfds(
 ) -> DataSet:
     """Opens a TFDS image classification data set; downloads and prepares it if necessary.
 
-    Args:
-      name: "cifar10", "name/config", "name:version"; "shapes" is this package's own.
-      data_dir: TFDS's data folder, local or gs:// or s3://; None: TFDS's default
-        (~/tensorflow_datasets).
-      channels: 3 or 1, to which images are converted.
-      reporter: Where progress is shown; None: stderr.
-
-    Returns:
-      The data set.
+    For arguments, see `sources.open_dataset`; "name/config" and "name:version" are TFDS names too.
 
     Raises:
       InputError: The data set does not exist, does not have labeled images, or is not prepared and
@@ -66,19 +66,12 @@ def open_tfds(
 
 @dataclasses.dataclass(frozen=True)
 class PreparedBuilder:
-    """The builder of a prepared TFDS image classification data set.
-
-    Attributes:
-      builder: TFDS's builder.
-      image_key: Name of the image feature.
-      label_key: Name of the label feature.
-      splits: TFDS's names of "train", "validation" and "test".
-    """
+    """TFDS's builder of a prepared image classification data set."""
 
     builder: Any
-    image_key: str
+    image_key: str  # names of features
     label_key: str
-    splits: dict[str, str]
+    splits: dict[str, str]  # TFDS's names of "train", "validation" and "test"
 
 
 def find_builder(
@@ -90,14 +83,12 @@ def find_builder(
     """Finds a data set and prepares it if necessary; see `open_tfds`."""
     reporter, address = reporter or ProgressReporter(), storage_address(data_dir)
     folder = address or (None if data_dir is None else str(expanded(data_dir, "--data-dir")))
-    with _quiet(), storage_errors(address):
+    with storage_errors(address):
         builder = _find(name, folder)
         image_key, label_key = _keys(name, builder.info)
-        prepared = address is None and builder.is_prepared()
     if address is not None:
-        with _quiet():
-            builder = tfds.builder_from_directory(local_copy(builder, address, reporter))
-    elif not prepared:
+        builder = tfds.builder_from_directory(local_copy(builder, address, reporter))
+    elif not builder.is_prepared():
         builder = _prepare(name, builder, folder, reporter)
     available = builder.info.splits
     splits = {
@@ -107,6 +98,11 @@ def find_builder(
     }
     if not splits:
         raise InputError(f"--dataset {name} has no train, validation or test split")
+    info = builder.info
+    if info.file_format.value != "tfrecord":
+        raise InputError(
+            f"{info.full_name} is prepared as {info.file_format.value}: prepare it as tfrecord"
+        )
     return PreparedBuilder(builder, image_key, label_key, splits)
 
 
@@ -116,7 +112,6 @@ def is_tfds_name(name: str) -> bool:
 
 
 def _known_names() -> list[str]:
-    """Returns the names of all available data sets."""
     return ["shapes", *tfds.list_builders(with_community_datasets=False)]
 
 
@@ -185,16 +180,14 @@ def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressRe
             "--data-dir names a folder that holds it prepared"
         )
     try:
-        with locked(folder / f".{name.replace('/', '-')}.lock", name, reporter), _quiet():
+        with locked(folder / f".{name.replace('/', '-')}.lock", name, reporter):
             builder = _find(name, data_dir)
-            if builder.is_prepared():
-                return builder
-            if name == "shapes":
+            if name == "shapes" and not builder.is_prepared():
                 builder.draw(reporter)
-                return builder
-            # TFDS prints progress to stdout, which is for results.
-            with contextlib.redirect_stdout(sys.stderr):
-                builder.download_and_prepare()
+            elif not builder.is_prepared():
+                # TFDS prints progress to stdout, which is for results.
+                with contextlib.redirect_stdout(sys.stderr):
+                    builder.download_and_prepare()
             return builder
     except (tfds.core.download.DownloadError, OSError) as error:
         # OSErrors with a number come from the disk (full, no permission), not from the network.
@@ -204,19 +197,11 @@ def _prepare(name: str, builder: Any, data_dir: str | None, reporter: ProgressRe
 
 
 def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
-    """Reads a split: into memory if its images have one size and fit, else by record.
-
-    Raises:
-      InputError: The shards are not TFRecords, or labels are missing.
-    """
+    """Reads a split: into memory if its images have one size and fit, else by record."""
     builder, image_key, label_key = found.builder, found.image_key, found.label_key
     info = builder.info.splits[split]
     features = builder.info.features
     origin = f"{builder.info.full_name} {split}"
-    if builder.info.file_format.value != "tfrecord":
-        raise InputError(
-            f"{origin} is prepared as {builder.info.file_format.value}: prepare it as tfrecord"
-        )
     height, width, _ = features[image_key].shape
     if height and width and info.num_examples * height * width * channels <= IN_MEMORY_BYTES:
         examples: Examples = _read_arrays(found, split, channels, origin)
@@ -228,9 +213,7 @@ def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
             return decode_content(content, channels)
 
         shards = [Path(path) for path in info.filepaths]
-        examples = RecordExamples.scan(
-            shards, decode_image, label_key, channels=channels, origin=origin
-        )
+        examples = RecordExamples(shards, decode_image, label_key, channels=channels, origin=origin)
     if len(examples) == 0 or examples.labels.min() < 0:
         raise InputError(f"split {split} of {builder.info.full_name} has no labeled images")
     return examples
@@ -243,13 +226,11 @@ def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str)
     height, width, _ = builder.info.features[image_key].shape
     images = empty_images((count, height, width, channels))
     labels = np.empty(count, np.int64)
-    with _quiet():
-        dataset = builder.as_dataset(
-            split=split,
-            shuffle_files=False,
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-            decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
-        )
+    dataset = builder.as_dataset(
+        split=split,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        decoders=tfds.decode.PartialDecoding({image_key: True, label_key: True}),
+    )
     read = 0
     try:
         for batch in dataset.batch(1024):
@@ -261,15 +242,3 @@ def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str)
         remedy = f"remove {builder.data_dir} and prepare it again"
         raise InputError(f"{origin} is damaged: {remedy}") from None
     return ArrayExamples(images[:read], labels[:read], origin=origin)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences TFDS's warnings about folders that do not exist yet and its own old names."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

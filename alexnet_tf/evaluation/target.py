@@ -9,11 +9,10 @@ import keras
 import numpy as np
 
 from alexnet_tf.data.classes import class_identities, match_classes
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import RESTORE_DATA, open_dataset, recorded_data
-from alexnet_tf.data.splits import default_split, evaluation_split
+from alexnet_tf.data.splits import DataSet, default_split, evaluation_split
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import (
     Network,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from alexnet_tf.data.dataset import SPLIT_NAMES
+from alexnet_tf.data.splits import SPLIT_NAMES
 from alexnet_tf.data.tables import LIST_ENDING, TABLE_ENDINGS, Row, read_table
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import IMAGE_EXTENSIONS, is_image, printable
@@ -22,15 +22,10 @@ _OUTSIDE = "file outside the table's folder"
 
 
 class _Location(NamedTuple):
-    """How the names in a table become paths: leading parts are removed, and a folder is added.
+    """How the names in a table become paths: leading parts are removed, and a folder is added."""
 
-    Attributes:
-      removed: Number of leading parts to remove: those of another machine's folders.
-      folders: Folders below the table's that may have the file, "" for its own.
-    """
-
-    removed: int = 0
-    folders: tuple[str, ...] = ("",)
+    removed: int = 0  # number of leading parts: those of another machine's folders
+    folders: tuple[str, ...] = ("",)  # below the table's, that may have the file; "": its own
 
 
 def find_tables(root: Path, encoding: str | None = None) -> list[Path]:

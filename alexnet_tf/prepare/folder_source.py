@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from alexnet_tf.data.dataset import hold_images, split_folders
 from alexnet_tf.data.folder import class_words, flat_labels, images_folder, is_flat
+from alexnet_tf.data.splits import hold_images, split_folders, subfolders
 from alexnet_tf.data.tables import TABLE_ENDINGS
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import has_files, is_image, printable
@@ -21,13 +21,13 @@ def list_folder(root: Path, encoding: str | None = None) -> Source:
     Raises:
       InputError: Class folders were not found, or a split has a class that train does not have.
     """
-    folders = _subfolders(root)
+    folders = subfolders(root)
     splits = split_folders(folders)
     if splits and "train" not in splits:
         others = ", ".join(f"{folder.name}/" for folder in splits.values())
         raise InputError(f"{root} has {others} and no train/")
     split_roots = splits or {"train": root}
-    found = _subfolders(split_roots["train"])
+    found = subfolders(split_roots["train"])
     classes = [folder.name for folder in found if has_files(folder)]
     if not found or (not splits and hold_images(folders)):
         raise InputError(
@@ -53,13 +53,13 @@ def list_folder(root: Path, encoding: str | None = None) -> Source:
 
 def has_classes(root: Path) -> bool:
     """Returns whether a folder has a train split with class folders."""
-    train = split_folders(_subfolders(root)).get("train")
-    return train is not None and bool(_subfolders(train))
+    train = split_folders(subfolders(root)).get("train")
+    return train is not None and bool(subfolders(train))
 
 
 def class_folders(root: Path) -> set[str]:
     """Returns the names of the subfolders if they can be classes; none if they are splits."""
-    folders = _subfolders(root)
+    folders = subfolders(root)
     is_split = split_folders(folders) or hold_images(folders)
     return set() if is_split else {folder.name for folder in folders}
 
@@ -67,7 +67,7 @@ def class_folders(root: Path) -> set[str]:
 def _class_items(source: Source, folder: Path, split: str, labels: dict[str, int]) -> list[Item]:
     """Returns the files in the class folders of a split."""
     items: list[Item] = []
-    for class_folder in _subfolders(folder):
+    for class_folder in subfolders(folder):
         if not has_files(class_folder):
             source.add_problem(split, class_folder.name, "class without files")
             continue
@@ -87,9 +87,6 @@ def _flat_items(
     """Returns the images of a split without class folders, with labels from its table.
 
     A test split without a table is skipped: challenges publish their test images unlabeled.
-
-    Raises:
-      InputError: A validation split has no table, or the table names none of the images.
     """
     try:
         class_of, table = flat_labels(source.root, folder, encoding)
@@ -124,8 +121,3 @@ def _report_files_outside_classes(source: Source, paths: Iterable[Path], split: 
             problem = "link to nothing" if is_broken_link else "in no class"
         if problem:
             source.add_problem(split, path, problem)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    """Returns the folders in a folder sorted by name, without hidden ones."""
-    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))

@@ -51,8 +51,7 @@ def list_imagenet(root: Path) -> Source:
     """Lists the training and validation images; classes are the synsets, sorted by WordNet id.
 
     Raises:
-      InputError: Training images were not found, a file is damaged, or validation images have no
-        ground truth.
+      InputError: Images or labels were not found, or a file is damaged.
     """
     source = Source(root)
     train = _train_items(source)
@@ -125,11 +124,7 @@ def _validation_items(
 
 
 def _ground_truth(root: Path, devkit: dict[str, bytes]) -> dict[str, str]:
-    """Returns the validation images' synsets by file name without extension.
-
-    Raises:
-      InputError: The ground truth was not found or is damaged.
-    """
+    """Returns the validation images' synsets by file name without extension."""
     solution = root / "LOC_val_solution.csv"
     if solution.is_file():
         return _kaggle_ground_truth(solution)
@@ -152,7 +147,6 @@ def _ground_truth(root: Path, devkit: dict[str, bytes]) -> dict[str, str]:
 
 
 def _kaggle_ground_truth(path: Path) -> dict[str, str]:
-    """Returns the validation images' synsets by file name without extension."""
     truth = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -246,9 +240,8 @@ def _archived(
 def _members(archive: Path, start: int = 0, end: int | None = None) -> Iterator[tarfile.TarInfo]:
     """Yields the members of an uncompressed archive; reads only their headers.
 
-    Raises:
-      InputError: The archive is damaged. tarfile treats every unreadable header but the first as
-        the end of the archive, which would lose the members after it.
+    tarfile treats every unreadable header but the first as the end of the archive, which would lose
+    the members after it: they raise InputError.
     """
     try:
         with archive.open("rb") as file:
@@ -265,7 +258,6 @@ def _members(archive: Path, start: int = 0, end: int | None = None) -> Iterator[
 
 
 def _damaged(file: Path, error: Exception) -> InputError:
-    """Returns the error for a file that cannot be read."""
     return InputError(f"{file} is damaged or cut short ({error}): download it again")
 
 

@@ -4,6 +4,7 @@ import collections
 import csv
 import dataclasses
 import io
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,36 +21,32 @@ from alexnet_tf.data.prepared_set import (
     WORK,
     recorded_name,
 )
-from alexnet_tf.data.statistics import Statistics
+from alexnet_tf.data.statistics import Statistics, spread
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, write_json, write_text
-from alexnet_tf.prepare.shards import Plan, Shard, read_shard_indices, training_sums
+from alexnet_tf.prepare.shards import Plan, Shard, read_arrays
 from alexnet_tf.prepare.source import SKIPPED, Problem, Source
+from alexnet_tf.prepare.workers import PixelSums
 
 REPORT, PROBLEMS, DUPLICATES = "report.json", "problems.csv", "duplicates.csv"
 
 # By split, the columns of its index: label, size, kind, digest, shard ...
 _Columns = dict[str, dict[str, np.ndarray]]
+_Groups = list[list[tuple[str, int]]]  # of equal images, by split and index
 
 
-def write_metadata(source: Source, shards: list[Shard], plan: Plan, folder: Path) -> dict[str, Any]:
-    """Writes the files beside the shards, the marker last.
-
-    Args:
-      source: The source.
-      shards: From `plan_shards`, all written.
-      plan: The plan.
-      folder: The prepared set.
-
-    Returns:
-      The report.
+def write_metadata(
+    source: Source, shards: list[Shard], sums: PixelSums, plan: Plan, folder: Path
+) -> dict[str, Any]:
+    """Writes the files beside the written shards, the marker last, and returns the report.
 
     Raises:
       InputError: The training images that can be read have fewer than two classes. The report was
         written.
     """
     columns, problems = _collect(source, shards, folder)
-    report = _report(source, columns, problems, plan.size)
+    duplicates = _duplicates(columns)
+    report = _report(source, columns, problems, duplicates, plan.size)
     write_json(folder / REPORT, report)
     write_text(folder / PROBLEMS, _csv_text(Problem._fields, problems))
     labels = columns["train"]["label"]
@@ -61,11 +58,10 @@ def write_metadata(source: Source, shards: list[Shard], plan: Plan, folder: Path
             f"see {folder / PROBLEMS}"
         )
     splits = _write_indices(columns, shards, folder)
-    sums = training_sums(folder / WORK, plan.size)
     statistics = Statistics.from_sums(sums.pixels, sums.products, len(labels))
     statistics.save(folder / STATISTICS)
     _write_tfds_metadata(source, plan, folder, splits, columns)
-    write_text(folder / DUPLICATES, _duplicates_csv(source, columns, folder, splits))
+    write_text(folder / DUPLICATES, _duplicates_csv(source, columns, duplicates, folder, splits))
     marker = {
         "version": VERSION,
         "name": source.name,
@@ -85,8 +81,10 @@ def _collect(source: Source, shards: list[Shard], folder: Path) -> tuple[_Column
     """Returns the concatenated indices of each split's shards, and all problems, sorted."""
     indices: dict[str, list[dict[str, np.ndarray]]] = collections.defaultdict(list)
     problems = list(source.problems)
-    for shard, index in read_shard_indices(shards, folder):
-        problems += [Problem(shard.split, *row) for row in index.pop("problems")]
+    for shard in shards:
+        index = read_arrays(folder / WORK / shard.index_file)
+        rows = json.loads(index.pop("problems").tobytes())
+        problems += [Problem(shard.split, *row) for row in rows]
         index["shard"] = np.full(len(index["label"]), len(indices[shard.split]), np.int32)
         indices[shard.split].append(index)
     columns = {
@@ -115,7 +113,7 @@ def _write_indices(columns: _Columns, shards: list[Shard], folder: Path) -> dict
 
 
 def _report(
-    source: Source, columns: _Columns, problems: Iterable[Problem], size: int
+    source: Source, columns: _Columns, problems: Iterable[Problem], groups: _Groups, size: int
 ) -> dict[str, Any]:
     """Returns the content of report.json."""
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -131,12 +129,11 @@ def _report(
             "images": len(values["label"]),
             "skipped": skipped.pop(split, 0),
             "per_class": dict(zip(source.class_names, images, strict=True)),
-            "width": _spread(values["size"][:, 0]),
-            "height": _spread(values["size"][:, 1]),
+            "width": spread(values["size"][:, 0]),
+            "height": spread(values["size"][:, 1]),
             "enlarged": int((values["size"].min(axis=1) < size).sum()),
             "kinds": dict(sorted(collections.Counter(values["kind"].tolist()).items())),
         }
-    groups = _duplicates(columns)
     return {
         "splits": splits,
         "files_in_no_split": sum(skipped.values()),
@@ -155,19 +152,8 @@ def _report(
     }
 
 
-def _spread(lengths: np.ndarray) -> dict[str, int] | None:
-    """Returns the smallest, median and largest of lengths in pixels; None without any."""
-    if not len(lengths):
-        return None
-    return {
-        "smallest": int(lengths.min()),
-        "median": int(np.median(lengths)),
-        "largest": int(lengths.max()),
-    }
-
-
-def _duplicates(columns: _Columns) -> list[list[tuple[str, int]]]:
-    """Returns the groups of equal images, each a list of (split, index)."""
+def _duplicates(columns: _Columns) -> _Groups:
+    """Returns the groups of equal images."""
     examples = [
         (split, i) for split, values in columns.items() for i in range(len(values["label"]))
     ]
@@ -180,15 +166,17 @@ def _duplicates(columns: _Columns) -> list[list[tuple[str, int]]]:
     return list(groups.values())
 
 
-def _duplicates_csv(source: Source, columns: _Columns, folder: Path, splits: dict[str, Any]) -> str:
+def _duplicates_csv(
+    source: Source, columns: _Columns, groups: _Groups, folder: Path, splits: dict[str, Any]
+) -> str:
     """Returns the table of images that occur more than once, group by group."""
     rows = []
-    for group, examples in enumerate(_duplicates(columns)):
-        for split, i in examples:
+    for number, group in enumerate(groups):
+        for split, i in group:
             row = {name: values[i] for name, values in columns[split].items()}
             shard = folder / splits[split]["shards"][row["shard"]]
             name = recorded_name(shard, row["record_offset"], row["record_bytes"])
-            rows.append((group, split, source.class_names[row["label"]], name))
+            rows.append((number, split, source.class_names[row["label"]], name))
     return _csv_text(("group", "split", "class", "file"), rows)
 
 

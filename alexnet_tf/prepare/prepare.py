@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -12,23 +13,19 @@ from typing import Any
 
 import filelock
 
-from alexnet_tf.data.prepared_set import MARKER, STATISTICS, WORK, read_marker
+from alexnet_tf.data.prepared_set import STATISTICS, WORK, is_prepared, open_prepared, read_marker
+from alexnet_tf.data.scan import OnProgress
 from alexnet_tf.errors import FolderTakenError, InputError, TrainingStopped, choose
 from alexnet_tf.files import check_utf8_path, expanded, write_json
 from alexnet_tf.prepare.metadata import REPORT, write_metadata
-from alexnet_tf.prepare.shards import (
-    OnProgress,
-    Plan,
-    plan_shards,
-    remove_temporary_files,
-    write_shards,
-)
+from alexnet_tf.prepare.shards import Plan, plan_shards, write_shards
 from alexnet_tf.prepare.sources import list_source
 from alexnet_tf.system import available_cores
 
 FORMATS = ("jpeg", "raw")
 _VERSION = 1  # of the algorithm: the same version writes the same bytes
 _MAX_SIZE = 1024
+_TEMPORARY = ".*.writing*"  # files that a killed process was writing
 _REMEDIES = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -38,17 +35,11 @@ _REMEDIES = {
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The result of `prepare`.
-
-    Attributes:
-      folder: The prepared set.
-      was_done: Whether the set was complete before.
-      report: The content of report.json.
-    """
+    """The result of `prepare`."""
 
     folder: Path
-    was_done: bool
-    report: dict[str, Any]
+    was_done: bool  # whether the set was complete before
+    report: dict[str, Any]  # the content of report.json
 
 
 def prepare(
@@ -110,58 +101,43 @@ def prepare(
         _check_space(sum(len(shard.items) for shard in shards), folder, size)
     with _resume_remedies(folder), _work_folder(folder, plan):
         processes = processes or available_cores()
-        write_shards(shards, plan, listed.root, folder, processes, on_progress)
-        report = write_metadata(listed, shards, plan, folder)
+        sums = write_shards(shards, plan, listed.root, folder, processes, on_progress)
+        report = write_metadata(listed, shards, sums, plan, folder)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return Prepared(folder, False, report)
 
 
 def _is_done(folder: Path, plan: Plan) -> bool:
-    """Returns whether a folder contains the prepared set of a plan.
-
-    Raises:
-      FolderTakenError: It contains another prepared set.
-      InputError: A file of the prepared set is missing or cut short.
-    """
-    marker = folder / MARKER
-    if not marker.is_file():
+    """Returns whether a folder contains the complete prepared set of a plan."""
+    if not is_prepared(folder):
         return False
     try:
-        done = json.loads(marker.read_text(encoding="utf-8")).get("plan_values")
-    except ValueError:
-        done = None
-    if done != dataclasses.asdict(plan):
+        marker = read_marker(folder)
+    except InputError:
+        marker = {}
+    if marker.get("plan_values") != dataclasses.asdict(plan):
         raise FolderTakenError(
             f"{folder} contains another prepared set, or one of a source that has changed since: "
             "give another --out, or remove it"
         )
-    sizes: dict[str, int | None] = {REPORT: None, STATISTICS: None}
-    for split, values in read_marker(folder)["splits"].items():
-        sizes[f"index-{split}.npz"] = None
-        sizes.update(zip(values["shards"], values["shard_bytes"], strict=True))
-    for name, size in sizes.items():
-        path = folder / name
-        if not path.is_file() or size not in (None, path.stat().st_size):
-            raise InputError(f"{path} is missing or cut short: remove {folder} and prepare again")
+    list(open_prepared(str(folder)).splits.values())  # checks the indices and shards
+    if not (folder / STATISTICS).is_file():
+        raise InputError(f"{folder / STATISTICS} is missing: remove {folder} and prepare again")
     return True
 
 
 def _read_json(path: Path, folder: Path) -> Any:
-    """Reads a file that `prepare` wrote in its folder, or raises InputError if it is damaged."""
+    """Reads a file that `prepare` wrote in its folder, or raises InputError if it cannot."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path} is damaged: remove {folder} and prepare again") from None
+    except (FileNotFoundError, ValueError):
+        remedy = f"remove {folder} and prepare again"
+        raise InputError(f"{path} is missing or damaged: {remedy}") from None
 
 
 @contextlib.contextmanager
 def _work_folder(folder: Path, plan: Plan) -> Iterator[None]:
-    """Creates or resumes the folder to write to, and locks it.
-
-    Raises:
-      FolderTakenError: It contains something else.
-      InputError: Another process has locked it, or it is damaged.
-    """
+    """Creates or resumes the folder to write to, and locks it."""
     work = folder / WORK
     if folder.exists() and not work.is_dir() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderTakenError(f"{folder} is not empty: give a new folder as --out")
@@ -179,19 +155,14 @@ def _work_folder(folder: Path, plan: Plan) -> Iterator[None]:
                 f"{folder} contains an unfinished preparation of another source or with other "
                 "options: give another --out, or remove it"
             )
-        remove_temporary_files(folder)
-        remove_temporary_files(work)
+        for path in itertools.chain(folder.glob(_TEMPORARY), work.glob(_TEMPORARY)):
+            path.unlink()
         yield
 
 
 @contextlib.contextmanager
 def _resume_remedies(folder: Path) -> Iterator[None]:
-    """Adds "run the same command again to resume" to errors that interrupt `prepare`.
-
-    Raises:
-      OSError: The disk is full.
-      TrainingStopped: Ctrl-C was pressed.
-    """
+    """Adds "run the same command again to resume" to errors that interrupt `prepare`."""
     remedy = "run the same command again to resume"
     try:
         yield

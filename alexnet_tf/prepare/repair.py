@@ -4,9 +4,9 @@ Files are decoded as everywhere (see `data.decode`), except that files that are 
 inside are used as far as they can be decoded, unless most of the image is missing.
 """
 
-import dataclasses
 import warnings
 from pathlib import PurePath
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -28,35 +28,21 @@ _FORMATS_BY_EXTENSION = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Repaired:
-    """A decoded, resized and cropped image.
+class Repaired(NamedTuple):
+    """A decoded, resized and cropped image."""
 
-    Attributes:
-      pixels: uint8 [size, size, 3], RGB.
-      width: Width of the upright source image in pixels.
-      height: Height of the upright source image in pixels.
-      kind: File format and color model in Pillow's names, such as "JPEG RGB".
-      repairs: Pairs of what was wrong and what was done.
-    """
-
-    pixels: np.ndarray
-    width: int
-    height: int
-    kind: str
-    repairs: tuple[tuple[str, str], ...]
+    pixels: np.ndarray  # uint8 [size, size, 3], RGB
+    size: tuple[int, int]  # width and height of the upright source image in pixels
+    kind: str  # file format and color model in Pillow's names, such as "JPEG RGB"
+    repairs: tuple[tuple[str, str], ...]  # what was wrong and what was done
 
 
 def repair(content: bytes, name: str, size: int) -> Repaired:
     """Decodes an image, repairs it if possible, resizes it and crops the center (section 2).
 
     The shorter side is resized to `size` with Pillow's antialiased bilinear filter and the central
-    square is kept. Only that square is computed.
-
-    Args:
-      content: The file's bytes.
-      name: The file's name, whose extension is compared with the content; "" to skip that.
-      size: Side of the square in pixels.
+    square is kept. Only that square is computed. The extension of `name` is compared with the
+    content, unless `name` is "".
 
     Raises:
       UnusableImageError: The image cannot be used.
@@ -66,7 +52,6 @@ def repair(content: bytes, name: str, size: int) -> Repaired:
         opened = open_image(content)
         is_mpo = opened.format == "MPO"  # a JPEG followed by more images
         file_format = "JPEG" if is_mpo else str(opened.format)
-        width, height = opened.size
         repairs = []
         if not is_mpo and _is_animated(opened):
             repairs.append(("several frames", "the first is used"))
@@ -83,10 +68,9 @@ def repair(content: bytes, name: str, size: int) -> Repaired:
             square = _resize_and_crop(image, size)
         except DECODER_ERRORS as error:
             raise UnusableImageError(f"damaged: {short_message(error)}") from None
-    if is_transposed:
-        width, height = height, width
+    size_shown = opened.size[::-1] if is_transposed else opened.size
     kind = f"{file_format} {opened.mode}"
-    return Repaired(np.asarray(square), width, height, kind, (*repairs, *changes))
+    return Repaired(np.asarray(square), size_shown, kind, (*repairs, *changes))
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -98,11 +82,7 @@ def _is_animated(image: Image.Image) -> bool:
 
 
 def _load(content: bytes, size: int) -> tuple[Image.Image, float | None]:
-    """Decodes an image as far as possible.
-
-    Returns:
-      The image; and the fraction of its rows that are missing, None if it is complete.
-    """
+    """Decodes an image as far as possible; returns also the fraction of rows missing, or None."""
     try:
         return _decoded(content, size), None
     except DECODER_ERRORS as error:

@@ -12,15 +12,16 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.augment import permutation
 from alexnet_tf.data.prepared_set import WORK
+from alexnet_tf.data.records import FOOTER_BYTES, HEADER_BYTES
+from alexnet_tf.data.scan import OnProgress
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, printable
 from alexnet_tf.prepare.source import Item, Source
@@ -29,45 +30,27 @@ from alexnet_tf.prepare.workers import Chunk, Outcome, PixelSums, Task, do_tasks
 _MAX_SHARD_IMAGES, _MIN_SHARD_IMAGES, _TARGET_SHARDS = 512, 32, 16
 _CHUNK_IMAGES = 16
 _STREAM_ORDER = 24
-_HEADER_BYTES, _FOOTER_BYTES = 12, 4  # of a TFRecord: length and checksum; checksum
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What determines every byte of a prepared set.
+    """What determines every byte of a prepared set."""
 
-    Attributes:
-      version: Version of the algorithm.
-      source: Fingerprint of the source.
-      size: Side of the prepared images in pixels.
-      format: "jpeg" or "raw".
-      name: The source's name.
-    """
-
-    version: int
-    source: str
-    size: int
-    format: str
-    name: str
+    version: int  # of the algorithm
+    source: str  # fingerprint of the source
+    size: int  # side of the prepared images in pixels
+    format: str  # "jpeg" or "raw"
+    name: str  # the source's
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard to write.
-
-    Attributes:
-      split: The split.
-      file: File name of the shard.
-      items: Its images in order.
-      index_file: File name, in the work folder, of its index.
-    """
+    """A shard to write."""
 
     split: str
     file: str
-    items: tuple[Item, ...]
-    index_file: str
+    items: tuple[Item, ...]  # in order
+    index_file: str  # in the work folder
 
 
 def plan_shards(source: Source) -> list[Shard]:
@@ -90,16 +73,11 @@ def write_shards(
     folder: Path,
     processes: int,
     on_progress: OnProgress | None,
-) -> None:
-    """Writes the shards that are not finished.
+) -> PixelSums:
+    """Writes the shards that are not finished, and returns the sums over all training images.
 
-    Args:
-      shards: From `plan_shards`.
-      plan: The plan.
-      root: The source's folder.
-      folder: The folder to write to, with a work folder.
-      processes: Number of processes.
-      on_progress: Called with the numbers of finished and of all images.
+    `root` is the source's folder, and `folder` the one to write to, with a work folder.
+    `on_progress` is called with the numbers of finished and of all images.
     """
     work = folder / WORK
     total = sum(len(shard.items) for shard in shards)
@@ -126,25 +104,7 @@ def write_shards(
                 sums = sums.plus(writer.sums)
             with atomic_path(work / "state.npz") as temporary:
                 np.savez(temporary, shards=number, pixel_sum=sums.pixels, products=sums.products)
-
-
-def training_sums(work: Path, size: int) -> PixelSums:
-    """Returns the sums over the training images of finished shards."""
-    return _read_state(work, size)[1]
-
-
-def read_shard_indices(shards: list[Shard], folder: Path) -> Iterator[tuple[Shard, dict[str, Any]]]:
-    """Yields each shard with the arrays of `_ShardWriter.write_index` and its `problems`."""
-    for shard in shards:
-        index: dict[str, Any] = _read_arrays(folder / WORK / shard.index_file)
-        index["problems"] = json.loads(index["problems"].tobytes())
-        yield shard, index
-
-
-def remove_temporary_files(folder: Path) -> None:
-    """Removes the files that a killed process was writing."""
-    for path in folder.glob(".*.writing*"):
-        path.unlink()
+    return sums
 
 
 class _ShardWriter:
@@ -160,7 +120,6 @@ class _ShardWriter:
         self._problems: list[tuple[str, str, str]] = []
 
     def add(self, chunk: Chunk) -> None:
-        """Writes a chunk's images."""
         self.sums = self.sums.plus(chunk.sums)
         for outcome in chunk.outcomes:
             name = printable(outcome.item.name)
@@ -177,15 +136,14 @@ class _ShardWriter:
         feature["label"].int64_list.value.append(outcome.item.label)
         content = example.SerializeToString(deterministic=True)
         self._writer.write(content)
-        start = self._end + _HEADER_BYTES
+        start = self._end + HEADER_BYTES
         record = (start, len(content), start + content.index(image), len(image))
         self._rows.append((*record, outcome.item.label, *outcome.size))
-        self._end = start + len(content) + _FOOTER_BYTES
+        self._end = start + len(content) + FOOTER_BYTES
         self._digests.append(outcome.digest)
         self._kinds.append(outcome.kind)
 
     def close(self) -> None:
-        """Flushes and closes the shard."""
         self._writer.close()
 
     def write_index(self, path: Path) -> None:
@@ -229,11 +187,11 @@ def _read_state(work: Path, size: int) -> tuple[int, PixelSums]:
     """Returns the number of finished shards, and the sums over their training images."""
     if not (work / "state.npz").exists():
         return 0, PixelSums.zeros(size)
-    state = _read_arrays(work / "state.npz")
+    state = read_arrays(work / "state.npz")
     return int(state["shards"]), PixelSums(state["pixel_sum"], state["products"])
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Reads a file of the work folder, or raises InputError if it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -15,66 +15,43 @@ from alexnet_tf.files import printable
 SKIPPED = "skipped"
 USED = "used"  # a file that is not an image but was read, such as a table of labels
 MAX_FILE_BYTES = 2**29
+_FOLDER = "folder"  # why a path is skipped where a file is expected
 _MAX_NAME_LENGTH = 160  # names of shards begin with the source's name; file names have 255 bytes
 
 
 class Item(NamedTuple):
-    """One image to prepare.
+    """One image to prepare: a file, or a part of a container, which is an archive or a shard."""
 
-    Attributes:
-      name: Its path below the source's root; of an image in a container, its name there.
-      label: Class index.
-      size: Bytes of the encoded image.
-      modified: Modification time of its file in nanoseconds.
-      container: Path below the root of the archive or shard that contains it; "" for a file of its
-        own.
-      offset: Its first byte in the container.
-    """
-
-    name: str
-    label: int
-    size: int
-    modified: int
-    container: str = ""
-    offset: int = 0
+    name: str  # path below the source's root; in a container, the name there
+    label: int  # class index
+    size: int  # bytes of the encoded image
+    modified: int  # modification time of its file in nanoseconds
+    container: str = ""  # path below the root
+    offset: int = 0  # first byte in the container
 
 
 class Problem(NamedTuple):
-    """A row of problems.csv: what is wrong with a file, and what was done.
+    """A row of problems.csv: what is wrong with a file, and what was done."""
 
-    Attributes:
-      split: The file's split; "" for a file in no split.
-      name: As in `Item`, printable.
-      problem: What is wrong.
-      action: "skipped", "used", or how the file was repaired.
-    """
-
-    split: str
-    name: str
+    split: str  # "" for a file in no split
+    name: str  # as in `Item`, printable
     problem: str
-    action: str
+    action: str  # "skipped", "used", or how the file was repaired
 
 
 @dataclasses.dataclass
 class Source:
-    """A source of labeled images.
+    """A source of labeled images."""
 
-    Attributes:
-      root: The folder that the items and their containers are in.
-      name: A name that TFDS accepts; the prepared set has it too.
-      class_names: By class index.
-      splits: Items by split: "train", "validation", "test".
-      problems: What was found before any image was read.
-    """
-
-    root: Path
-    name: str = ""
-    class_names: tuple[str, ...] = ()
+    root: Path  # the folder that the items and their containers are in
+    name: str = ""  # that TFDS accepts; the prepared set has it too
+    class_names: tuple[str, ...] = ()  # by class index
+    # By split: "train", "validation", "test".
     splits: dict[str, list[Item]] = dataclasses.field(default_factory=dict)
+    # What was found before any image was read.
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Sets the default name."""
         self.name = self.name or source_name(self.root)
 
     def add_problem(
@@ -83,10 +60,6 @@ class Source:
         """Adds a problem of a file, named by its path or as text."""
         name = str(file.relative_to(self.root)) if isinstance(file, Path) else file
         self.problems.append(Problem(split, printable(name), problem, action))
-
-    def file_item(self, path: Path, label: int) -> Item | str:
-        """Returns an item for a file below the root, or why the file is skipped."""
-        return self._item_or_folder(path, label) or "folder"
 
     def walk(self, folder: Path, label: int, split: str) -> Iterator[Item]:
         """Yields the files below a folder sorted by name; reports those that are skipped.
@@ -115,17 +88,17 @@ class Source:
             listed.add(identity)
             folders = []
             for entry in entries:
-                item = self._item_or_folder(entry, label)
+                item = self.file_item(entry, label)
                 if isinstance(item, Item):
                     yield item
-                elif item:
-                    self.add_problem(split, entry, item)
-                else:
+                elif item == _FOLDER:
                     folders.append(entry)
+                else:
+                    self.add_problem(split, entry, item)
             waiting += reversed(folders)
 
-    def _item_or_folder(self, path: Path, label: int) -> Item | str:
-        """Returns an item, "" for a folder, or why a file is skipped."""
+    def file_item(self, path: Path, label: int) -> Item | str:
+        """Returns an item for a file below the root, or why the file is skipped."""
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -135,7 +108,7 @@ class Source:
         if path.name.startswith("."):
             return "hidden"
         if stat.S_ISDIR(status.st_mode):
-            return ""
+            return _FOLDER
         if not stat.S_ISREG(status.st_mode):
             return "not a regular file"
         if status.st_size > MAX_FILE_BYTES:
@@ -144,11 +117,7 @@ class Source:
         return Item(name, label, status.st_size, status.st_mtime_ns)
 
     def check(self) -> None:
-        """Checks that there are images to train on.
-
-        Raises:
-          InputError: Training images were not found, or there are fewer than two classes.
-        """
+        """Raises InputError if training images are missing, or classes fewer than two."""
         if not self.splits.get("train"):
             raise InputError(f"{self.root}: no training images found")
         if len(self.class_names) < 2:

@@ -19,15 +19,9 @@ _EXPECTED = "give a folder of images, a CSV file or a TFDS name"
 
 
 def list_source(source: str, data_dir: str | None = None, encoding: str | None = None) -> Source:
-    """Lists the images of a source.
+    """Lists the images of a source, which has training images and at least two classes.
 
-    Args:
-      source: A folder, a table of files and labels, or a TFDS name.
-      data_dir: TFDS's data folder; None: TFDS's default.
-      encoding: The encoding of tables; None: UTF-8, or what their byte order mark says.
-
-    Returns:
-      The source, with training images and at least two classes.
+    For arguments, see `prepare.prepare`.
 
     Raises:
       InputError: The source does not exist or cannot be used.
@@ -71,12 +65,7 @@ def _is_path(source: str) -> bool:
 
 
 def _list_tfds(name: str, data_dir: str | None) -> Source:
-    """Lists a TFDS data set: the encoded images in its shards. TFDS prepares it if needed.
-
-    Raises:
-      InputError: The data set is unknown, is not an image classification set, or its shards are not
-        TFRecords or are damaged.
-    """
+    """Lists a TFDS data set: the encoded images in its shards. TFDS prepares it if needed."""
     try:
         found = find_builder(name, data_dir=data_dir)
     except InputError as error:  # whose message is written for --dataset of other commands
@@ -85,10 +74,6 @@ def _list_tfds(name: str, data_dir: str | None) -> Source:
             message = f"{name} does not exist: {_EXPECTED}"
         raise InputError(message) from None
     info = found.builder.info
-    if info.file_format.value != "tfrecord":
-        raise InputError(
-            f"{info.full_name} is stored as {info.file_format.value}: prepare it as tfrecord"
-        )
     class_names = tuple(info.features[found.label_key].names)
     source = Source(Path(info.data_dir), name.split(":")[0].split("/")[0], class_names)
     for split, tfds_split in found.splits.items():

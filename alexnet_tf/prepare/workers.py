@@ -32,35 +32,21 @@ _Future = concurrent.futures.Future["Chunk"]
 
 
 class Outcome(NamedTuple):
-    """A prepared or skipped item.
-
-    Attributes:
-      item: The item.
-      encoded: JPEG bytes, or the bytes of uint8 [size, size, 3]; None if the item was skipped.
-      digest: 16 bytes that are equal for equal prepared images.
-      size: Width and height of the source image in pixels.
-      kind: File format and color model, such as "JPEG RGB".
-      problems: Pairs of what was wrong and what was done.
-    """
+    """A prepared or skipped item."""
 
     item: Item
-    encoded: bytes | None
-    digest: bytes
-    size: tuple[int, int]
-    kind: str
-    problems: tuple[tuple[str, str], ...]
+    encoded: bytes | None  # JPEG, or uint8 [size, size, 3]; None if the item was skipped
+    digest: bytes  # 16 bytes that are equal for equal prepared images
+    size: tuple[int, int]  # width and height of the source image in pixels
+    kind: str  # file format and color model, such as "JPEG RGB"
+    problems: tuple[tuple[str, str], ...]  # what was wrong and what was done
 
 
 class PixelSums(NamedTuple):
-    """Sums over images. They are whole numbers, exact in any order.
+    """Sums over images. They are whole numbers, exact in any order."""
 
-    Attributes:
-      pixels: uint32 or int64 [size, size, 3].
-      products: float64 [3, 3], sums of R*R, R*G ... over all pixels.
-    """
-
-    pixels: np.ndarray
-    products: np.ndarray
+    pixels: np.ndarray  # uint32 or int64 [size, size, 3]
+    products: np.ndarray  # float64 [3, 3], sums of R*R, R*G ... over all pixels
 
     @classmethod
     def zeros(cls, size: int, dtype: type[np.integer] = np.int64) -> "PixelSums":
@@ -80,19 +66,12 @@ class Chunk(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Images that one process prepares.
+    """Images that one process prepares."""
 
-    Attributes:
-      root: The source's folder.
-      items: The images.
-      size: Side of the prepared images in pixels.
-      format: "jpeg" or "raw".
-    """
-
-    root: str
+    root: str  # the source's folder
     items: tuple[Item, ...]
-    size: int
-    format: str
+    size: int  # side of the prepared images in pixels
+    format: str  # "jpeg" or "raw"
 
 
 def do_task(task: Task) -> Chunk:
@@ -113,20 +92,15 @@ def do_task(task: Task) -> Chunk:
         sums.products[...] += np.einsum("in,jn->ij", planes, planes)
         encoded = _encode(image.pixels, task.format)
         digest = hashlib.blake2b(encoded, digest_size=16).digest()
-        size = (image.width, image.height)
-        outcomes.append(Outcome(item, encoded, digest, size, image.kind, image.repairs))
+        outcomes.append(Outcome(item, encoded, digest, image.size, image.kind, image.repairs))
     return Chunk(outcomes, sums)
 
 
 def do_tasks(tasks: Iterable[Task], processes: int) -> Generator[Chunk, None, None]:
     """Does tasks in parallel processes.
 
-    If a decoder crashes its process, the images in work are prepared again one by one, and only the
-    image that crashes it is skipped.
-
-    Args:
-      tasks: The tasks, consumed as needed.
-      processes: Number of processes.
+    Tasks are consumed as needed. If a decoder crashes its process, the images in work are prepared
+    again one by one, and only the image that crashes it is skipped.
 
     Yields:
       The chunk of each task, in order.
@@ -148,7 +122,7 @@ def do_tasks(tasks: Iterable[Task], processes: int) -> Generator[Chunk, None, No
                 yield future.result()
             except BrokenProcessPool:
                 pool.shutdown(wait=True, cancel_futures=True)
-                _check_processes_start()
+                _check_processes_start(task)
                 yield _do_one_by_one(task)
                 pool = _start_pool(processes)
                 pending = collections.deque((t, _submit(pool, t)) for t, _ in pending)
@@ -194,13 +168,11 @@ def _submit(pool: _Pool, task: Task) -> _Future:
         return future
 
 
-def _check_processes_start() -> None:
-    """Raises InputError if a process that does nothing ends early: then no image is the cause."""
+def _check_processes_start(task: Task) -> None:
+    """Raises InputError if a process without images ends early: then no image is the cause."""
     with _start_pool(1) as pool:
         try:
-            with _interrupts_blocked():
-                future = pool.submit(os.getpid)
-            future.result()
+            _submit(pool, task._replace(items=())).result()
         except BrokenProcessPool:
             raise InputError(
                 "the processes that prepare images end as they start: a script must call prepare() "

@@ -8,11 +8,10 @@ from pathlib import Path
 import keras
 
 from alexnet_tf import runs
-from alexnet_tf.data.dataset import DataSet
 from alexnet_tf.data.pipeline import check_batch_size
 from alexnet_tf.data.scan import scan_images
 from alexnet_tf.data.sources import open_dataset, recorded_data
-from alexnet_tf.data.splits import TrainingSplits, split_dataset
+from alexnet_tf.data.splits import DataSet, TrainingSplits, split_dataset
 from alexnet_tf.data.statistics import Statistics, fit_statistics
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.geometry import check_towers

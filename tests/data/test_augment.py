@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from alexnet_tf import paper
 from alexnet_tf.data import augment
-from alexnet_tf.data.augment import draw, lighting_offsets, permutation, philox, random_words
+from alexnet_tf.data.augment import (
+    draw,
+    draw_lighting,
+    lighting_offsets,
+    permutation,
+    philox,
+    random_words,
+)
 from alexnet_tf.data.images import apply_lighting
 from alexnet_tf.errors import InputError
 
@@ -23,44 +30,46 @@ EIGENVECTORS = np.array(paper.IMAGENET_RGB_EIGENVECTORS)
     st.data(),
 )
 def test_draws_depend_only_on_seed_epoch_and_example(seed, epoch, indices, data):
-    together = draw(seed, epoch, np.array(indices), margin=32)
     at = data.draw(st.integers(0, len(indices) - 1))
-    alone = draw(seed, epoch, np.array([indices[at]]), margin=32)
-    for field in ("tops", "lefts", "flips", "alphas"):
-        np.testing.assert_array_equal(getattr(together, field)[at], getattr(alone, field)[0])
+    some, one = np.array(indices), np.array([indices[at]])
+    together = *draw(seed, epoch, some, 32), draw_lighting(seed, epoch, some)
+    alone = *draw(seed, epoch, one, 32), draw_lighting(seed, epoch, one)
+    for all_values, value in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(all_values[at], value[0])
 
 
 def test_draws_change_with_seed_and_epoch():
-    first = draw(0, 0, np.arange(1000), margin=32)
-    for other in (draw(1, 0, np.arange(1000), margin=32), draw(0, 1, np.arange(1000), margin=32)):
-        assert (first.tops == other.tops).mean() < 0.1
-        assert (first.lefts == other.lefts).mean() < 0.1
-        assert 0.4 < (first.flips == other.flips).mean() < 0.6
-        assert abs(np.corrcoef(first.alphas[:, 0], other.alphas[:, 0])[0, 1]) < 0.15
+    indices = np.arange(1000)
+    tops, lefts, flips = draw(0, 0, indices, 32)
+    alphas = draw_lighting(0, 0, indices)
+    for seed, epoch in ((1, 0), (0, 1)):
+        other_tops, other_lefts, other_flips = draw(seed, epoch, indices, 32)
+        assert (tops == other_tops).mean() < 0.1
+        assert (lefts == other_lefts).mean() < 0.1
+        assert 0.4 < (flips == other_flips).mean() < 0.6
+        other_alphas = draw_lighting(seed, epoch, indices)
+        assert abs(np.corrcoef(alphas[:, 0], other_alphas[:, 0])[0, 1]) < 0.15
 
 
 def test_offsets_are_uniform_from_0_to_the_margin_inclusive():
-    draws = draw(3, 7, np.arange(33_000), margin=32)
-    for offsets in (draws.tops, draws.lefts):
+    tops, lefts, flips = draw(3, 7, np.arange(33_000), 32)
+    for offsets in (tops, lefts):
         counts = np.bincount(offsets, minlength=33)
         assert len(counts) == 33
         # 1000 expected in each of 33 places; chi-squared has mean 32 and standard deviation 8.
         assert ((counts - 1000) ** 2 / 1000).sum() < 32 + 5 * 8
-    assert abs(np.corrcoef(draws.tops, draws.lefts)[0, 1]) < 0.03
-    assert abs(draws.flips.mean() - 0.5) < 0.015
+    assert abs(np.corrcoef(tops, lefts)[0, 1]) < 0.03
+    assert abs(flips.mean() - 0.5) < 0.015
 
 
-def test_no_margin_no_flip_no_lighting():
-    draws = draw(0, 0, np.arange(100), margin=0, flip=False, lighting_std=0.0)
-    assert not draws.tops.any()
-    assert not draws.lefts.any()
-    assert not draws.flips.any()
-    assert not draws.alphas.any()
-    assert draws.alphas.shape == (100, 3)
+def test_no_margin_no_flip():
+    for values in draw(0, 0, np.arange(100), margin=0, flip=False):
+        assert values.shape == (100,)
+        assert not values.any()
 
 
 def test_alphas_are_normal_and_independent():
-    alphas = draw(11, 0, np.arange(100_000), margin=0).alphas.astype(np.float64)
+    alphas = draw_lighting(11, 0, np.arange(100_000)).astype(np.float64)
     assert alphas.shape == (100_000, 3)
     np.testing.assert_allclose(alphas.mean(axis=0), 0, atol=5 * 0.1 / np.sqrt(1e5))
     np.testing.assert_allclose(alphas.std(axis=0), 0.1, rtol=0.012)
@@ -70,7 +79,7 @@ def test_alphas_are_normal_and_independent():
 
 
 def test_lighting_covariance_of_ten_thousand_draws_matches_theory():
-    alphas = draw(0, 3, np.arange(10_000), margin=0).alphas
+    alphas = draw_lighting(0, 3, np.arange(10_000))
     offsets = lighting_offsets(alphas, STDS, EIGENVECTORS)
     assert offsets.dtype == np.float32
     theory = 0.01 * EIGENVECTORS @ np.diag(STDS**2) @ EIGENVECTORS.T
@@ -120,8 +129,10 @@ def test_divisor_without_a_mean_is_an_error():
 def test_draws_of_an_epoch_take_two_vectorized_calls(monkeypatch):
     calls = []
     monkeypatch.setattr(augment, "philox", lambda *given: calls.append(given) or philox(*given))
-    assert draw(0, 0, np.arange(9000).reshape(-1, 100), margin=32).alphas.shape == (90, 100, 3)
-    assert len(calls) == 2  # one for crops and flips, one for lighting
+    indices = np.arange(9000).reshape(-1, 100)
+    assert draw(0, 0, indices, 32)[0].shape == (90, 100)
+    assert draw_lighting(0, 0, indices).shape == (90, 100, 3)
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf.data.arrays import ArrayExamples, empty_images
 from alexnet_tf.data.augment import CropPlan
-from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.crop import empty_images
+from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import decode
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from alexnet_tf.data.arrays import ArrayExamples
-from alexnet_tf.data.augment import draw, lighting_offsets
-from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.augment import draw, draw_lighting, lighting_offsets
+from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.data.pipeline import (
     Shard,
@@ -101,14 +100,15 @@ def test_what_is_in_a_batch():
 def test_images_and_offsets_are_those_drawn_for_the_example():
     examples = numbered(20)
     parts = batches(examples, seed=4, epoch=2, batch_size=5)
-    draws = draw(4, 2, np.arange(20), margin=3)
-    offsets = lighting_offsets(draws.alphas, STATISTICS.rgb_stds, STATISTICS.rgb_eigenvectors)
+    tops, lefts, flips = draw(4, 2, np.arange(20), margin=3)
+    alphas = draw_lighting(4, 2, np.arange(20))
+    offsets = lighting_offsets(alphas, STATISTICS.rgb_stds, STATISTICS.rgb_eigenvectors)
     for image, label, offset in zip(
         joined(parts, "image"), joined(parts, "label"), joined(parts, "offset"), strict=True
     ):
-        y, x = draws.tops[label], draws.lefts[label]
+        y, x = tops[label], lefts[label]
         crop = examples.images[label, y : y + 6, x : x + 6]
-        np.testing.assert_array_equal(image, crop[:, ::-1] if draws.flips[label] else crop)
+        np.testing.assert_array_equal(image, crop[:, ::-1] if flips[label] else crop)
         np.testing.assert_array_equal(offset, offsets[label])
     assert np.abs(offsets).min() > 0
 
@@ -139,7 +139,7 @@ def test_lighting_off(recipe, channels):
 
 def test_variance_units_are_handed_on():
     parts = batches(numbered(10), RECIPE.replace(lighting_units="variance"), batch_size=10)
-    alphas = draw(0, 0, joined(parts, "label"), margin=3).alphas
+    alphas = draw_lighting(0, 0, joined(parts, "label"))
     expected = (alphas * STATISTICS.rgb_stds**2) @ STATISTICS.rgb_eigenvectors.T
     np.testing.assert_allclose(joined(parts, "offset"), expected, rtol=1e-5)
 
@@ -227,13 +227,11 @@ def test_crops_come_out_of_the_border_too_from_memory_and_from_files(tmp_path):
         Image.fromarray(image).save(paths[-1])
     files = FileExamples(paths, np.arange(24))
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
-    drawn = draw(0, 0, np.arange(24), margin=9 + 4 - 6)
-    assert drawn.tops.max() > 9 - 6  # some begin beyond where they could without a border
+    tops, lefts, flips = draw(0, 0, np.arange(24), margin=9 + 4 - 6)
+    assert tops.max() > 9 - 6  # some begin beyond where they could without a border
     for kind in (examples, files):
         for batch in batches(kind, recipe, batch_size=8):
             for image, label in zip(batch["image"], batch["label"], strict=True):
-                y, x = drawn.tops[label], drawn.lefts[label]
+                y, x = tops[label], lefts[label]
                 wanted = padded[label, y : y + 6, x : x + 6]
-                np.testing.assert_array_equal(
-                    image, wanted[:, ::-1] if drawn.flips[label] else wanted
-                )
+                np.testing.assert_array_equal(image, wanted[:, ::-1] if flips[label] else wanted)

@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from alexnet_tf.data.arrays import ArrayExamples
-from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import flip_horizontally
 from alexnet_tf.data.pipeline import (
     Shard,

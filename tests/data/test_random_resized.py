@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data.arrays import ArrayExamples
 from alexnet_tf.data.augment import draw_color_jitter, draw_resized_crops
 from alexnet_tf.data.crop import resize_crop_flip
+from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.data.images import apply_color_jitter
 from alexnet_tf.data.pipeline import training_batches
 from alexnet_tf.recipes import get_recipe

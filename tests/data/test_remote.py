@@ -1,10 +1,15 @@
-"""Data sets in cloud storage, simulated by a folder that epath reads as gs:// and s3://."""
+"""Locks, reachable hosts, and cloud storage: a folder that epath reads as gs:// and s3://."""
 
 import io
 import sys
+import threading
+import time
 import types
+import urllib.error
+import urllib.request
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -13,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data import remote
+from alexnet_tf.data.remote import any_reachable, locked
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.errors import InputError
 
@@ -155,3 +161,47 @@ def test_s3_without_s3fs_names_the_command_that_installs_it(monkeypatch):
 def test_other_addresses_are_refused(address):
     with pytest.raises(InputError, match="give a local folder, gs:// or s3://"):
         images(address)
+
+
+def unreachable(error):
+    def urlopen(request, timeout):
+        raise error
+
+    return urlopen
+
+
+def test_a_network_that_never_answers_is_given_up_in_time(monkeypatch):
+    over = threading.Event()
+
+    def urlopen(request, timeout):
+        over.wait(30)
+        raise urllib.error.URLError("at last")
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    started = time.perf_counter()
+    assert not any_reachable(("http://a.test/x", "http://b.test/y"), seconds=0.2)
+    assert time.perf_counter() - started < 5
+    over.set()
+
+
+def test_any_answer_is_an_answer(monkeypatch):
+    refused = urllib.error.HTTPError("http://a.test", 403, "Forbidden", {}, None)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable(refused))
+    assert any_reachable(("http://a.test/x",))
+
+
+def test_locked_waits_for_the_process_that_prepares_and_says_so(tmp_path):
+    path, shown, entered = tmp_path / "new" / ".set.lock", io.StringIO(), threading.Event()
+
+    def wait():
+        with locked(path, "cifar10", ProgressReporter(file=shown)):
+            entered.set()
+
+    path.parent.mkdir()
+    with filelock.FileLock(path):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not entered.wait(0.3)
+    thread.join(10)
+    assert entered.is_set()
+    assert shown.getvalue() == "waiting for another process that prepares cifar10\n"

@@ -6,8 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.data import decode, scan
-from alexnet_tf.data.arrays import ArrayExamples
-from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.data.scan import first_unreadable, scan_images
 from alexnet_tf.data.summary import read_sample

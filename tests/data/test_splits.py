@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alexnet_tf.data.arrays import ArrayExamples
-from alexnet_tf.data.dataset import DataSet, Splits
-from alexnet_tf.data.splits import evaluation_split, split_dataset
+from alexnet_tf.data.examples import ArrayExamples
+from alexnet_tf.data.splits import DataSet, Splits, evaluation_split, split_dataset
 from alexnet_tf.errors import InputError
 
 

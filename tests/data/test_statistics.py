@@ -6,8 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from alexnet_tf.data import scan
-from alexnet_tf.data.arrays import ArrayExamples
-from alexnet_tf.data.examples import FileExamples
+from alexnet_tf.data.examples import ArrayExamples, FileExamples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.data.statistics import (
     Statistics,
@@ -15,7 +14,6 @@ from alexnet_tf.data.statistics import (
     fit_statistics,
     principal_components,
 )
-from alexnet_tf.errors import InputError
 
 
 def write_files(folder, count, size=(14, 11)):
@@ -153,7 +151,5 @@ def test_load_restores_what_save_wrote(tmp_path):
     assert_equal(Statistics.load(tmp_path / "statistics.npz"), statistics)
     assert [path.name for path in tmp_path.glob("*.npz")] == ["statistics.npz"]
     (tmp_path / "statistics.npz").write_text("none of ours")
-    with pytest.raises(InputError, match="is damaged"):
-        Statistics.load(tmp_path / "statistics.npz")
-    with pytest.raises(FileNotFoundError):
-        Statistics.load(tmp_path / "none.npz")
+    assert Statistics.load(tmp_path / "statistics.npz") is None
+    assert Statistics.load(tmp_path / "none.npz") is None

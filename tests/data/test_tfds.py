@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from alexnet_tf.data import tfds as tfds_data
-from alexnet_tf.data.arrays import ArrayExamples
+from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.data.records import RecordExamples
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.data.statistics import fit_statistics

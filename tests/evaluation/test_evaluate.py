@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from alexnet_tf.data.arrays import ArrayExamples
+from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.evaluation.error_analysis import LabeledPredictions

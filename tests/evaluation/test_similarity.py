@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alexnet_tf.data.arrays import ArrayExamples
+from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation import similarity
 from alexnet_tf.evaluation.features import FeatureIndex

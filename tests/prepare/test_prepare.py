@@ -285,14 +285,15 @@ def test_prepare_again_finds_missing_files(lost, done, tmp_path):
     subprocess.run(["cp", "-r", result.folder, copy], check=True)
     file = next(copy.glob(lost))
     file.unlink()
-    with pytest.raises(InputError, match=f"{file.name} is missing or cut short: remove .*copy and"):
+    with pytest.raises(InputError, match=f"{file.name} is missing or .*: remove .*copy and"):
         prepare(str(photos), copy, size=SIZE, kind=kind)
 
 
-def test_damaged_report_is_rejected(done, tmp_path):
+@pytest.mark.parametrize("file", ["report.json", "index-train.npz"])
+def test_prepare_again_finds_damaged_files(file, done, tmp_path):
     photos, result, kind = done
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", result.folder, copy], check=True)
-    (copy / "report.json").write_text("{")
-    with pytest.raises(InputError, match=r"report\.json is damaged: remove .*copy and prepare"):
+    (copy / file).write_text("{")
+    with pytest.raises(InputError, match=f"{file} is missing or damaged.*: remove .*copy and"):
         prepare(str(photos), copy, size=SIZE, kind=kind)

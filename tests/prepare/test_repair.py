@@ -42,7 +42,7 @@ def test_exif_orientation_is_applied(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     repaired = repair(encoded(stored, "PNG", exif=exif), "x.png", 32)
-    assert (repaired.width, repaired.height) == (48, 32)
+    assert repaired.size == (48, 32)
     expected = repair(png(upright), "x.png", 32).pixels.astype(int)
     assert abs(repaired.pixels.astype(int) - expected).max() <= 1
     assert bool(repaired.repairs) == (orientation > 1)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alexnet_tf.data.arrays import ArrayExamples
+from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.report.analysis import project_features, random_sample, sample_classes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet_tf.data.arrays import ArrayExamples
+from alexnet_tf.data.examples import ArrayExamples
 from alexnet_tf.data.images import resize_and_crop
 from alexnet_tf.data.pipeline import training_batches
 from alexnet_tf.data.shapes import CLASS_NAMES, draw_example
