@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import difflib
 import functools
-import logging
 import os
 import re
 import sys
@@ -34,9 +33,6 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.files import expanded
 
 IN_MEMORY_BYTES = 2**30
-
-# TFDS warns about folders that do not exist yet and about its own old names.
-logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 def open_tfds(
