@@ -145,7 +145,7 @@ def open_index(
         folder = cache_folder() / "features" / f"{model_path.stem}-{model_key}" / folder.name
     if not _is_complete(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # All users who may write to the folder share the lock.
+        # The mode lets all users who may write to the folder take the lock.
         with filelock.FileLock(folder.parent / ".lock", mode=0o666):
             if not _is_complete(folder):  # else another process has computed them meanwhile
                 _compute(extractor, examples, split, folder, on_progress)
