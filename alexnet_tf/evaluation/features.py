@@ -20,8 +20,8 @@ from alexnet_tf.data.sources import means_folder, open_dataset
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.evaluation.evaluate import PathLike, Progress
-from alexnet_tf.evaluation.image_files import find_images, is_image
-from alexnet_tf.files import expanded, is_writable
+from alexnet_tf.evaluation.image_files import iterate_images
+from alexnet_tf.files import expanded, is_image, is_writable
 from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.model.persistence import load_model
 
@@ -209,7 +209,7 @@ def _open(
     if any(is_image(path.name) for path in entries) and not is_dataset:
         if split is not None:
             raise InputError(f"--split {split}: {dataset} is a folder of images without splits")
-        paths = find_images([str(folder)])
+        paths = list(iterate_images([str(folder)]))
         return FileExamples(paths, np.zeros(len(paths)), channels=channels), None, ""
     opened = open_dataset(dataset, data_dir=data_dir, channels=channels)
     split = split or next(s for s in ("train", "validation", "test") if s in opened.splits)

@@ -21,6 +21,8 @@ from alexnet_tf.model.persistence import save_model
 from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.runs import SEEDS, write_run
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 NAMES = tuple("abcdefg")
 SMALL = Network(
     convolutions=(Convolution(6, 3, strides=2),),
@@ -55,11 +57,6 @@ def photos(tmp_path_factory):
                 image = random.integers(0, 256, (13, 13, 3), dtype=np.uint8)
                 Image.fromarray(image).save(root / split / name / f"{i}.png")
     return root
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def by_hand(networks, photos):
