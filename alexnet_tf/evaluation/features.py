@@ -176,7 +176,7 @@ def _compute(
 ) -> None:
     """Writes the features and the indices of the undamaged images; the caller holds the lock."""
     for leftover in folder.parent.glob(".*.writing"):
-        shutil.rmtree(leftover)
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.writing")
     temporary.mkdir()
     try:
