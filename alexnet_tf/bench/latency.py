@@ -1,13 +1,12 @@
 """Latency of a single image in every form in which a network is shipped."""
 
 import dataclasses
-import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -62,10 +61,14 @@ def measure_latency(
     image = image.astype(np.float32)
     found: dict[str, Predict | str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for form, build in _forms(model, recipe, precision, Path(folder)):
+        for each in _keras_precisions(precision):
+            form = f"Keras function, {each}"
+            on_form(form)
+            found[form] = _keras_function(model, each)
+        for form, (name, package) in _FILES.items():
             on_form(form)
             try:
-                found[form] = build()
+                found[form] = _open_file(name, package, recipe, Path(folder))
             except InputError as error:  # an optional package is missing
                 found[form] = str(error)
         forms = {form: predict for form, predict in found.items() if not isinstance(predict, str)}
@@ -80,16 +83,6 @@ def measure_latency(
 def count_steps(precision: str) -> int:
     """Returns how often `measure_latency` calls `on_form` if all forms can be measured."""
     return (len(_keras_precisions(precision)) + len(_FILES)) * (1 + _TURNS)
-
-
-def _forms(
-    model: keras.Model, recipe: Recipe, precision: str, folder: Path
-) -> Iterator[tuple[str, Callable[[], Predict]]]:
-    """Yields the name of each form, and a function that builds it."""
-    for each in _keras_precisions(precision):
-        yield f"Keras function, {each}", functools.partial(_keras_function, model, each)
-    for form, (name, package) in _FILES.items():
-        yield form, functools.partial(_open_file, name, package, recipe, folder)
 
 
 def _keras_precisions(precision: str) -> list[str]:

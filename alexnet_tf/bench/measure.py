@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from alexnet_tf.bench.timing import Work, wait_for
 from alexnet_tf.model.inference import inference_function
+from alexnet_tf.model.inspection import layer_table
 from alexnet_tf.model.layers.compiled import native_kernels
 from alexnet_tf.model.networks import build_model
-from alexnet_tf.model.summary import layer_table
 from alexnet_tf.settings import Recipe
 from alexnet_tf.training.loss_scale import LossScale
 from alexnet_tf.training.optimizers import PaperMomentum

@@ -86,7 +86,7 @@ class OtherLoad:
         self._started = self._readings()
 
     def fraction(self) -> float:
-        """Returns the fraction of the processor's time that was not idle and not this process's.
+        """Returns the fraction of the processor's time that other programs used.
 
         On a virtual machine the time that its host gave to other machines counts too.
         """
@@ -104,8 +104,8 @@ class OtherLoad:
         idle = times["idle"] + times.get("iowait", 0.0)
         guests = times.get("guest", 0.0) + times.get("guest_nice", 0.0)  # counted in user and nice
         total = sum(times.values()) - guests
-        own = psutil.Process().cpu_times()
-        return total, total - idle, own.user + own.system
+        # User and system time of this process and of its children, such as those that convert.
+        return total, total - idle, sum(psutil.Process().cpu_times()[:4])
 
 
 def wait_for(values: object) -> None:

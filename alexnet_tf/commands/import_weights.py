@@ -112,8 +112,8 @@ def command(
     if published is not None:
         path = _download(published, url, reporter)
     import_tensorflow()
+    from alexnet_tf.model.inspection import layer_table
     from alexnet_tf.model.persistence import save_model
-    from alexnet_tf.model.summary import layer_table
     from alexnet_tf.model.weight_files.import_weights import import_weights
 
     model = import_weights(

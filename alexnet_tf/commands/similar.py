@@ -20,7 +20,7 @@ from alexnet_tf.commands.options import (
     split_option,
 )
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.image_files import STANDARD_INPUT, find_images, read_images
+from alexnet_tf.evaluation.image_files import STANDARD_INPUT, iterate_images, read_images
 from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import open_model
 
@@ -169,7 +169,7 @@ def _read(image: str) -> bytes:
     Raises:
       InputError: The file is not found or cannot be read, or the name means several images.
     """
-    names = find_images([image])
+    names = list(iterate_images([image]))
     if image != STANDARD_INPUT and names != [image] and len(names) != 1:
         raise InputError(f"{image}: name one image, not {len(names)}")
     ((name, content),) = read_images(names, sys.stdin.buffer)

@@ -14,7 +14,7 @@ from alexnet_tf.runs import open_model
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
-    from alexnet_tf.model.summary import LayerRow, ModelSummary
+    from alexnet_tf.model.inspection import LayerRow, ModelSummary
 
 # Recipes for data sets with ten classes.
 _TEN_CLASS_RECIPES = (
@@ -112,9 +112,9 @@ def command(run: str | None, model: str | None, as_json: bool, **network_options
     from alexnet_tf.system import import_tensorflow
 
     import_tensorflow()
+    from alexnet_tf.model.inspection import layer_table
     from alexnet_tf.model.networks import build_model
     from alexnet_tf.model.persistence import load_model
-    from alexnet_tf.model.summary import layer_table
 
     if path is None:
         given.setdefault("classes", _TEN_CLASSES if recipe in _TEN_CLASS_RECIPES else paper.CLASSES)

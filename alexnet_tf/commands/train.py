@@ -91,7 +91,7 @@ def _dry_run(options: dict[str, Any], as_json: bool) -> None:
     import_tensorflow(start_devices=False)
     from alexnet_tf.commands.summary import print_layers
     from alexnet_tf.console import Console
-    from alexnet_tf.model.summary import layer_table
+    from alexnet_tf.model.inspection import layer_table
     from alexnet_tf.training.train import dry_run
 
     given = {name: value for name, value in options.items() if value is not None}

@@ -180,12 +180,7 @@ def crop_probabilities(
 
 def resized_pixels(model: Network) -> int:
     """Returns the side in pixels of the resized images that a model's crops are cut from."""
-    if isinstance(model, Classifier):
-        return model.preprocessing.resize_pixels
-    for layer in model.layers:
-        if layer.name == "mean" and layer.resize_pixels:
-            return int(layer.resize_pixels)
-    return int(model.input_shape[1])
+    return preprocessing_of(model).resize_pixels
 
 
 def preprocessing_of(model: Network) -> Preprocessing:
@@ -193,7 +188,8 @@ def preprocessing_of(model: Network) -> Preprocessing:
     if isinstance(model, Classifier):
         return model.preprocessing
     pixels, channels = int(model.input_shape[1]), int(model.input_shape[3])
-    return Preprocessing(resized_pixels(model), pixels, channels)
+    mean = next((layer for layer in model.layers if layer.name == "mean"), None)
+    return Preprocessing(int(getattr(mean, "resize_pixels", 0) or pixels), pixels, channels)
 
 
 def names_of(model: Network) -> tuple[str, ...]:

@@ -166,14 +166,13 @@ def evaluate_ensemble(
             *alone, together = _evaluate_all(
                 networks, examples, batch_size, ten_crop, on_progress, recorder
             )
-        ensemble = target.evaluation(together, recorder.report())
-    return EnsembleEvaluation(
-        tuple(
-            dataclasses.replace(target.evaluation(errors), model=name)
-            for errors, name in zip(alone, names, strict=True)
-        ),
-        dataclasses.replace(ensemble, model=f"average of {len(names)}"),
-    )
+        return EnsembleEvaluation(
+            tuple(
+                target.evaluation(errors, model=name)
+                for errors, name in zip(alone, names, strict=True)
+            ),
+            target.evaluation(together, recorder.report(), f"average of {len(names)}"),
+        )
 
 
 def _expand(member: Member) -> list[Member]:
@@ -189,11 +188,7 @@ def _expand(member: Member) -> list[Member]:
 def _common_split(
     sources: Sequence[ModelSource], dataset: PathLike | None, split: str | None
 ) -> str | None:
-    """Returns the split to evaluate on; None: that of the first run.
-
-    Raises:
-      InputError: `split` is "validation" and the runs have different held-out images.
-    """
+    """Returns the split to evaluate on; None: that of the first run."""
     held_out: set[tuple[float, int] | None] = set()
     for source in sources:
         record = source.record
@@ -212,11 +207,7 @@ def _common_split(
 
 
 def _with_classes_of_first(network: Network, target: EvaluationTarget) -> Network:
-    """Returns a network with its outputs in the order of the first network's classes.
-
-    Raises:
-      InputError: It has other classes.
-    """
+    """Returns a network with its outputs in the order of the first network's classes."""
     of_label, first_of_label = (check_classes(n, target.dataset) for n in (network, target.network))
     order = of_label[np.argsort(first_of_label)]
     if (order == np.arange(len(order))).all():

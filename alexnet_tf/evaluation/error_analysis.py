@@ -193,8 +193,7 @@ def class_report(predictions: LabeledPredictions, class_names: Sequence[str]) ->
         for precision, recall, f1, _ in map(metrics, ("macro", "weighted"))
     )
     order = np.argsort([each.f1 for each in by_class], kind="stable")
-    pairs = np.stack([predictions.labels[valid], predicted[valid]], axis=1)
-    cells, counts = np.unique(pairs, axis=0, return_counts=True)
+    cells, counts = _count_pairs(predictions, valid)
     return ClassReport(
         tuple((int(indices[i]), class_names[indices[i]], by_class[i]) for i in order),
         macro,
@@ -204,15 +203,19 @@ def class_report(predictions: LabeledPredictions, class_names: Sequence[str]) ->
     )
 
 
+def _count_pairs(predictions: LabeledPredictions, chosen: np.ndarray) -> Any:
+    """Returns the pairs (label, prediction) of chosen images, int64 [k, 2], and their counts."""
+    pairs = np.stack([predictions.labels[chosen], predictions.predicted[chosen]], axis=1)
+    return np.unique(pairs.astype(np.int64), axis=0, return_counts=True)
+
+
 def worst_confusions(predictions: LabeledPredictions, count: int) -> list[Confusion]:
     """Returns the `count` most common confusions, by descending count and then by class index.
 
     The memory does not depend on the number of classes.
     """
     wrong = predictions.is_valid & ~predictions.is_correct
-    predicted = predictions.predicted[wrong].astype(np.int64)
-    pairs = np.stack([predictions.labels[wrong], predicted], axis=1)
-    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    found, counts = _count_pairs(predictions, wrong)
     examples = np.bincount(predictions.labels) if len(predictions) else np.zeros(0, np.int64)
     order = np.argsort(-counts, kind="stable")[:count]
     return [

@@ -1,15 +1,13 @@
 """Compute the features of a data set once and cache them beside the model."""
 
-import contextlib
 import dataclasses
 import os
 import re
 import shutil
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 import tensorflow as tf
@@ -22,15 +20,14 @@ from alexnet_tf.data.sources import means_folder, open_dataset
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import resized_pixels
 from alexnet_tf.evaluation.evaluate import PathLike, Progress
-from alexnet_tf.evaluation.image_files import find_images, is_image
-from alexnet_tf.files import expanded, is_writable
+from alexnet_tf.evaluation.image_files import iterate_images
+from alexnet_tf.files import expanded, is_image, is_writable
 from alexnet_tf.model.inspection import feature_output
 from alexnet_tf.model.persistence import load_model
 
 _BATCH_SIZE = 128
 _VERSION = "2"  # of the cached files; raised also when images are decoded to other pixels
 _FEATURES, _GOOD = "features.npy", "good.npy"
-_LEFTOVER_SECONDS = 86_400
 _RETRY = "retry"  # present if an image could not be read for a reason that may pass
 
 
@@ -147,13 +144,14 @@ def open_index(
         model_key = fingerprint_of(str(model_path.resolve()))[:8]
         folder = cache_folder() / "features" / f"{model_path.stem}-{model_key}" / folder.name
     if not _is_complete(folder):
-        shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _atomic_folder(folder) as temporary:
-            _compute(extractor, examples, split, temporary, on_progress)
-        for old in folder.parent.glob(f"{prefix}-*"):
-            if old != folder:
-                shutil.rmtree(old)
+        # The mode lets all users who may write to the folder take the lock.
+        with filelock.FileLock(folder.parent / ".lock", mode=0o666):
+            if not _is_complete(folder):  # else another process has computed them meanwhile
+                _compute(extractor, examples, split, folder, on_progress)
+                for old in folder.parent.glob(f"{prefix}-*"):
+                    if old != folder:
+                        shutil.rmtree(old)
     try:
         good = np.load(folder / _GOOD)
         features = np.load(folder / _FEATURES, mmap_mode="r")
@@ -165,7 +163,7 @@ def open_index(
 
 
 def _is_complete(folder: Path) -> bool:
-    """Return whether features of all images are in a folder."""
+    """Returns whether features of all images are in a folder."""
     return folder.is_dir() and not (folder / _RETRY).exists()
 
 
@@ -176,18 +174,27 @@ def _compute(
     folder: Path,
     on_progress: Progress | None,
 ) -> None:
-    """Writes the features and the indices of the images that are not damaged."""
-    scan = scan_images(examples, extractor.resize_pixels, on_progress, split=split or "indexed")
-    if not scan.is_final:
-        (folder / _RETRY).touch()
-    np.save(folder / _GOOD, scan.indices)
-    # Not with a memory-mapped file: on a full disk, writing to it kills the process.
-    with (folder / _FEATURES).open("wb") as file:
-        shape = (len(scan.examples), extractor.units)
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in extractor.of_examples(scan.examples, on_progress):
-            file.write(part.astype("<f4", copy=False).tobytes())
+    """Writes the features and the indices of the undamaged images; the caller holds the lock."""
+    for leftover in folder.parent.glob(".*.writing"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = folder.with_name(f".{folder.name}.writing")
+    temporary.mkdir()
+    try:
+        scan = scan_images(examples, extractor.resize_pixels, on_progress, split=split or "indexed")
+        if not scan.is_final:
+            (temporary / _RETRY).touch()
+        np.save(temporary / _GOOD, scan.indices)
+        # Not with a memory-mapped file: on a full disk, writing to it kills the process.
+        with (temporary / _FEATURES).open("wb") as file:
+            shape = (len(scan.examples), extractor.units)
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in extractor.of_examples(scan.examples, on_progress):
+                file.write(part.astype("<f4", copy=False).tobytes())
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _open(
@@ -202,7 +209,7 @@ def _open(
     if any(is_image(path.name) for path in entries) and not is_dataset:
         if split is not None:
             raise InputError(f"--split {split}: {dataset} is a folder of images without splits")
-        paths = find_images([str(folder)])
+        paths = list(iterate_images([str(folder)]))
         return FileExamples(paths, np.zeros(len(paths)), channels=channels), None, ""
     opened = open_dataset(dataset, data_dir=data_dir, channels=channels)
     split = split or next(s for s in ("train", "validation", "test") if s in opened.splits)
@@ -219,39 +226,3 @@ def _folder_prefix(name: str, split: str) -> str:
     absolute = str(expanded(name).resolve()) if means_folder(name) else name
     word = re.sub(r"\W+", "-", Path(name).name).strip("-")
     return "-".join(part for part in (word, split, fingerprint_of(absolute)[:8]) if part)
-
-
-@contextlib.contextmanager
-def _atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields a folder beside `path` to write into, and renames it to `path` at the end."""
-    for leftover in path.parent.glob(".*.writing"):
-        if not _is_written(leftover):
-            shutil.rmtree(leftover, ignore_errors=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    temporary.mkdir()
-    try:
-        yield temporary
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-            # Another process was faster; it computed the same features, by the folder's name.
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _is_written(folder: Path) -> bool:
-    """Returns whether the process whose ID is in the folder's name still writes it."""
-    process = folder.name.split(".")[-2]
-    if not process.isdecimal() or int(process) == os.getpid():
-        return False
-    if sys.platform == "win32":  # signal 0 is Ctrl-C there, so only an old folder is a leftover
-        return time.time() - folder.stat().st_mtime < _LEFTOVER_SECONDS
-    try:
-        os.kill(int(process), 0)  # sends no signal, checks that the process exists
-    except PermissionError:  # another user's process
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True

@@ -13,11 +13,6 @@ from alexnet_tf.files import IMAGE_EXTENSIONS, expanded, is_image
 STANDARD_INPUT = "-"
 
 
-def find_images(sources: Iterable[str]) -> list[str]:
-    """Returns the image files of `iterate_images` as a list."""
-    return list(iterate_images(sources))
-
-
 def iterate_images(
     sources: Iterable[str], on_missing: Callable[[str, str], None] | None = None
 ) -> Iterator[str]:
@@ -75,7 +70,7 @@ def read_images(names: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, by
     """Reads image files one at a time.
 
     Args:
-      names: From `find_images`.
+      names: From `iterate_images`.
       stdin: The stream that "-" is read from: one image.
 
     Yields:

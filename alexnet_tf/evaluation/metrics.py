@@ -39,15 +39,12 @@ def rank_of_label(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 def count_errors(
     scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns the top-1 and top-5 error counts of a batch, and its number of images.
+    """Returns the top-1 and top-5 error counts of a batch, and its number of images: int64 scalars.
 
     Args:
       scores: float [b, classes]; probabilities or logits.
       labels: int [b].
       weights: float [b], 0 for padding examples, which are not counted.
-
-    Returns:
-      Three int64 scalars.
     """
     rank = tf.cast(rank_of_label(scores, labels), tf.int64)
     counted = weights > 0

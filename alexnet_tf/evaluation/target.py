@@ -72,9 +72,11 @@ class EvaluationTarget:
         """The names of the model's classes, which the examples' labels are numbers of."""
         return _class_names(self.network, self.dataset)
 
-    def evaluation(self, errors: CropErrors, per_class: ClassReport | None = None) -> Evaluation:
-        """Returns the model's errors with the names of model, data set and split."""
-        names = self.name, self.dataset.name, self.split
+    def evaluation(
+        self, errors: CropErrors, per_class: ClassReport | None = None, model: str | None = None
+    ) -> Evaluation:
+        """Returns errors with the names of the model (None: the target's), data set and split."""
+        names = model or self.name, self.dataset.name, self.split
         return Evaluation(*names, *errors, self.skipped, per_class, len(self.class_names))
 
 

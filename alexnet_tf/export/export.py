@@ -25,7 +25,16 @@ from alexnet_tf.model.persistence import load_model
 from alexnet_tf.runs import open_model
 from alexnet_tf.system import import_optional
 
-FORMATS = ("saved_model", "tflite", "onnx")
+# The optional packages of each format, as arguments of `import_optional`.
+_PACKAGES = {
+    "saved_model": [("tensorflow_serving.apis", "writing warm-up requests", "export")],
+    "tflite": [("ai_edge_litert", "verifying .tflite files", "export")],
+    "onnx": [
+        ("tf2onnx", "writing .onnx files", "onnx"),
+        ("onnxruntime", "verifying .onnx files", "onnx"),
+    ],
+}
+FORMATS = tuple(_PACKAGES)
 _CALIBRATION_IMAGES = 200
 _WARM_UP_IMAGES = 1
 # In float32 only the order of additions may differ. A larger difference is a bug in the conversion.
@@ -124,7 +133,9 @@ def export(
     """
     options.check()
     source = open_model(options.run, options.model)
-    _import_dependencies(options.formats)
+    for form in options.formats:
+        for package in _PACKAGES[form]:
+            import_optional(*package)
     base = Path(options.out, options.name)
     if "saved_model" in options.formats:
         check_version(base, options.version)
@@ -190,11 +201,7 @@ def _export_file(
 
 
 def _verify(form: str, path: Path, verifier: Verifier, is_exact: bool) -> Verification:
-    """Returns how a file compares with the Keras model.
-
-    Raises:
-      RuntimeError: `is_exact`, and the probabilities differ by more than rounding.
-    """
+    """Compares a file with the Keras model, from which an exact one differs by rounding only."""
     verification = verifier.compare(form, open_classifier(path), path)
     difference = verification.largest_difference
     if is_exact and not difference <= _MAX_DIFFERENCE:  # also rejects NaN
@@ -202,18 +209,3 @@ def _verify(form: str, path: Path, verifier: Verifier, is_exact: bool) -> Verifi
             f"{form}: probabilities differ from the Keras model's by {difference:.2g}"
         )
     return verification
-
-
-def _import_dependencies(formats: Sequence[str]) -> None:
-    """Imports the optional dependencies of the formats before any file is written.
-
-    Raises:
-      InputError: A dependency is not installed.
-    """
-    if "saved_model" in formats:
-        import_optional("tensorflow_serving.apis", "writing warm-up requests", "export")
-    if "tflite" in formats:
-        import_optional("ai_edge_litert", "verifying .tflite files", "export")
-    if "onnx" in formats:
-        import_optional("tf2onnx", "writing .onnx files", "onnx")
-        import_optional("onnxruntime", "verifying .onnx files", "onnx")

@@ -5,7 +5,6 @@ import dataclasses
 import os
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +79,11 @@ class Verifier:
         """Returns how a classifier compares with the reference."""
         probabilities = _all_probabilities(classifier, self._images.crops)
         top, labels = probabilities.argmax(axis=1), self._images.labels
+        files = [Path(classifier.name), *Path(classifier.name).rglob("*")]
         return Verification(
             form,
             os.fspath(path),
-            _size_bytes(Path(classifier.name)),
+            sum(file.stat().st_size for file in files if file.is_file()),
             len(probabilities),
             float(np.abs(probabilities - self._expected).max()),
             int(np.sum(top == self._expected.argmax(axis=1))),
@@ -98,7 +98,7 @@ def load_images(
     dataset: str | os.PathLike[str] | None,
     data_dir: str | os.PathLike[str] | None,
     count: int,
-    training_count: int = 0,
+    training_count: int,
 ) -> VerificationImages:
     """Loads images of the requested data set, of the run's own, or synthetic images.
 
@@ -155,32 +155,18 @@ def load_images(
     )
 
 
-def _size_bytes(path: Path) -> int:
-    """Returns the size of a file, or of all files below a folder; 0 if `path` does not exist."""
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.is_file() else 0
-
-
 def _all_probabilities(classifier: Classifier, crops: np.ndarray) -> np.ndarray:
     """Returns the probabilities of all crops, computed in batches."""
     parts = [crops[start : start + _BATCH_SIZE] for start in range(0, len(crops), _BATCH_SIZE)]
-    with _tensor_float_32_disabled():
-        return np.concatenate([classifier.probabilities(part) for part in parts])
-
-
-@contextlib.contextmanager
-def _tensor_float_32_disabled() -> Iterator[None]:
-    """Keeps TensorFlow from rounding to TF32 on GPUs while the block runs.
-
-    TFLite and ONNX do not round: the difference would exceed that of the conversion.
-    """
-    was_enabled = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    # TFLite and ONNX do not round to TF32, as TensorFlow does on GPUs: the difference would exceed
+    # that of the conversion.
+    config = tf.config.experimental
+    was_enabled = config.tensor_float_32_execution_enabled()
+    config.enable_tensor_float_32_execution(False)
     try:
-        yield
+        return np.concatenate([classifier.probabilities(part) for part in parts])
     finally:
-        tf.config.experimental.enable_tensor_float_32_execution(was_enabled)
+        config.enable_tensor_float_32_execution(was_enabled)
 
 
 def _median_milliseconds(classifier: Classifier, crops: np.ndarray) -> float:

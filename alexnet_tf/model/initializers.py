@@ -84,25 +84,20 @@ def initializers_for(
             keras.initializers.RandomUniform(-bound, bound, seed=kernel_seed),
             keras.initializers.RandomUniform(-bound, bound, seed=bias_seed),
         )
-    zeros = keras.initializers.Zeros()
-    if init == "normal":
-        return keras.initializers.RandomNormal(0.0, paper.WEIGHT_STD, seed=kernel_seed), zeros
     if init == "xavier":
-        return keras.initializers.GlorotUniform(seed=kernel_seed), zeros
+        return keras.initializers.GlorotUniform(seed=kernel_seed), keras.initializers.Zeros()
+    std, bias = paper.WEIGHT_STD, 0.0
     if init == "he":
         std = math.sqrt(2 / position.fan_in)
-        return keras.initializers.RandomNormal(0.0, std, seed=kernel_seed), zeros
-    if init == "stable":
+    elif init == "stable":
         std = stable_std(position, network)
-        return keras.initializers.RandomNormal(0.0, std, seed=kernel_seed), zeros
-    hidden = position.is_dense and not position.is_last
-    biased = hidden or position.name in paper.LAYERS_WITH_BIAS_ONE
-    bias = 1.0 if biased else 0.0
-    std = paper.WEIGHT_STD
-    if init == "2012":
-        std = paper.RUN_WEIGHT_STD.get(position.name, std)
-    elif init == "caffe":
-        std, bias = (0.005 if hidden else std), 0.1 * bias
+    elif init != "normal":
+        hidden = position.is_dense and not position.is_last
+        bias = float(hidden or position.name in paper.LAYERS_WITH_BIAS_ONE)
+        if init == "2012":
+            std = paper.RUN_WEIGHT_STD.get(position.name, std)
+        elif init == "caffe":
+            std, bias = (0.005 if hidden else std), 0.1 * bias
     return (
         keras.initializers.RandomNormal(0.0, std, seed=kernel_seed),
         keras.initializers.Constant(bias),

@@ -1,5 +1,7 @@
-"""Read parts of a built model: class names, features, conv1's kernels, its network."""
+"""Read parts of a built model: class names, features, conv1's kernels, its network, its layers."""
 
+import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -100,7 +102,17 @@ def network_of(model: keras.Model) -> Network:
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     activation = _first(model, keras.layers.Activation)
     changes: dict[str, Any] = {
-        "convolutions": tuple(_convolution(layer, steps) for layer, steps in blocks),
+        "convolutions": tuple(
+            Convolution(
+                layer.filters,
+                layer.kernel_size[0],
+                layer.strides[0],
+                layer.get_config()["padding"],
+                layer.groups,
+                tuple(steps),
+            )
+            for layer, steps in blocks
+        ),
         "hidden_units": tuple(layer.units for layer in dense[:-1]),
         "input_size": int(model.input_shape[1]),
         "channels": int(model.input_shape[3]),
@@ -135,18 +147,6 @@ def _first(model: keras.Model, kind: Any) -> Any:
     return next((layer for layer in model.layers if isinstance(layer, kind)), None)
 
 
-def _convolution(layer: Any, steps: list[str]) -> Convolution:
-    config = layer.get_config()
-    return Convolution(
-        layer.filters,
-        layer.kernel_size[0],
-        layer.strides[0],
-        config["padding"],
-        layer.groups,
-        tuple(steps),
-    )
-
-
 def _dropout(model: keras.Model) -> dict[str, Any]:
     """Returns the network's dropout fields."""
     dropout = _first(model, PaperDropout | InvertedDropout)
@@ -159,3 +159,115 @@ def _dropout(model: keras.Model) -> dict[str, Any]:
         "dropout_style": "paper" if isinstance(dropout, PaperDropout) else "inverted",
         "dropout_at": "inputs" if before_dense else "outputs",
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRow:
+    """One layer.
+
+    Attributes:
+      name: "conv1".
+      type: The layer's class.
+      output_shape: Without the batch: (height, width, channels) or (units,).
+      parameters: Number of trainable parameters.
+      multiply_adds: Multiply-adds of one image, forward, of convolutions and fully connected
+        layers; biases are not counted.
+      kernel_size: (height, width) of a convolution's, pooling's or spatial LRN's window in pixels;
+        None for other layers.
+      strides: (vertical, horizontal) step of a convolution or pooling in pixels, else None.
+      padding: "same", "valid", "ceil" or the pixels of zeros on each side, of a convolution or
+        pooling, else None.
+      groups: Groups of channels of a convolution or LRN layer, else None.
+    """
+
+    name: str
+    type: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+    kernel_size: tuple[int, int] | None = None
+    strides: tuple[int, int] | None = None
+    padding: str | int | None = None
+    groups: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSummary:
+    """All layers of a network, and the totals.
+
+    Attributes:
+      layers: In the order in which they are applied, the input layer included.
+      non_trainable_parameters: Number of values that are not trained, such as the mean image.
+    """
+
+    layers: tuple[LayerRow, ...]
+    non_trainable_parameters: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters of all layers."""
+        return sum(row.parameters for row in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of one image, forward, of all layers."""
+        return sum(row.multiply_adds for row in self.layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {
+            "layers": [dataclasses.asdict(row) for row in self.layers],
+            "parameters": self.parameters,
+            "non_trainable_parameters": self.non_trainable_parameters,
+            "multiply_adds": self.multiply_adds,
+        }
+
+
+def layer_table(model: keras.Model) -> ModelSummary:
+    """Returns the summary of a model."""
+    rows = (
+        LayerRow(
+            layer.name,
+            type(layer).__name__,
+            tuple(int(side) for side in layer.output.shape[1:]),
+            sum(math.prod(weight.shape) for weight in layer.trainable_weights),
+            _multiply_adds(layer),
+            **_geometry(layer),
+        )
+        for layer in model.layers
+    )
+    not_trained = sum(math.prod(weight.shape) for weight in model.non_trainable_weights)
+    return ModelSummary(tuple(rows), not_trained)
+
+
+def _geometry(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Returns the fields of `LayerRow` that describe a layer's window and groups."""
+    if isinstance(layer, keras.layers.Conv2D):
+        return {
+            "kernel_size": tuple(layer.kernel_size),
+            "strides": tuple(layer.strides),
+            # The config has this package's paddings, the attribute only Keras' own.
+            "padding": layer.get_config()["padding"],
+            "groups": layer.groups,
+        }
+    if isinstance(layer, _POOLS):
+        return {
+            "kernel_size": tuple(layer.pool_size),
+            "strides": tuple(layer.strides),
+            "padding": layer.padding,
+        }
+    if isinstance(layer, LocalResponseNormalization):
+        return {"groups": layer.groups}
+    if isinstance(layer, SpatialResponseNormalization):
+        return {"kernel_size": (layer.size, layer.size)}
+    return {}
+
+
+def _multiply_adds(layer: keras.layers.Layer) -> int:
+    """Returns the multiply-adds of a layer's kernel for one image."""
+    if isinstance(layer, keras.layers.Conv2D):
+        height, width = layer.output.shape[1:3]
+        return int(height * width) * math.prod(layer.kernel.shape)
+    if isinstance(layer, keras.layers.Dense):
+        return math.prod(layer.kernel.shape)
+    return 0

@@ -256,11 +256,7 @@ def _settings(
 
 
 def _count_classes(classes: int | None, class_names: Sequence[str] | None) -> int:
-    """Returns the number of classes.
-
-    Raises:
-      InputError: It is below two, or is not the number of names.
-    """
+    """Returns the number of classes: at least two, and the number of names."""
     if classes is None:
         classes = paper.CLASSES if class_names is None else len(class_names)
     if class_names is not None and len(class_names) != classes:
@@ -273,11 +269,7 @@ def _count_classes(classes: int | None, class_names: Sequence[str] | None) -> in
 
 
 def _mean_of(network: Network, mean: Any) -> np.ndarray | None:
-    """Returns the mean that the input layer subtracts, or None for zeros.
-
-    Raises:
-      InputError: The network has a mean of its own, or `mean` does not fit its input.
-    """
+    """Returns the mean that the input layer subtracts, or None for zeros; `mean` must fit."""
     if not isinstance(network.mean, str):
         if mean is not None:
             raise InputError(

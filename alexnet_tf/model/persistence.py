@@ -12,12 +12,7 @@ import numpy as np
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, check_local_path
 from alexnet_tf.model import layers
-from alexnet_tf.model.layers import (
-    InvertedDropout,
-    MeanSubtraction,
-    PaperDropout,
-    Probabilities,
-)
+from alexnet_tf.model.layers import InvertedDropout, MeanSubtraction, PaperDropout, Probabilities
 
 _NEEDED = (
     "needed: an input of RGB or gray values 0 to 255, the layers of alexnet_tf.build_model from "
@@ -66,18 +61,17 @@ def save_model(model: keras.Model, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.suffix != ".keras":
         raise InputError(f"{path}: the name of a model file must end in .keras")
-    plain = keras.models.clone_model(model, clone_function=_in_float32)
+
+    def in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = {**layer.get_config(), "dtype": "float32"}
+        if isinstance(layer, keras.layers.BatchNormalization):
+            config["synchronized"] = False  # on one device
+        return layer.__class__.from_config(config)
+
+    plain = keras.models.clone_model(model, clone_function=in_float32)
     plain.set_weights(model.get_weights())
     with atomic_path(path) as temporary:
         plain.save(temporary)
-
-
-def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Returns a new layer with the same arguments that computes in float32, on one device."""
-    config = {**layer.get_config(), "dtype": "float32"}
-    if isinstance(layer, keras.layers.BatchNormalization):
-        config["synchronized"] = False
-    return layer.__class__.from_config(config)
 
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
@@ -161,15 +155,7 @@ def copy_weights(source: keras.Model, target: keras.Model, *, classes: np.ndarra
 
 
 def check_finite(model: keras.Model, path: str | os.PathLike[str]) -> None:
-    """Checks that a model's weights are finite numbers.
-
-    Args:
-      model: Any model.
-      path: The model's file, for the message.
-
-    Raises:
-      InputError: A weight is NaN or infinite; the message names the layer.
-    """
+    """Raises an InputError that names the file and the layer if a weight is NaN or infinite."""
     for layer in model.layers:
         if not all(map(is_finite, layer.get_weights())):
             raise InputError(

@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+from command_line import run_command
 
 from alexnet_tf.bench import latency
 from alexnet_tf.bench.benchmark import draw_layers, run_benchmark
@@ -16,7 +17,6 @@ from alexnet_tf.bench.measure import (
     speed_of,
 )
 from alexnet_tf.bench.timing import OtherLoad, Work, measure_in_turns
-from alexnet_tf.cli import main
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.recipes import get_recipe
 
@@ -161,28 +161,24 @@ def test_command_prints_tables_or_one_json_object(monkeypatch, capsys):
         "alexnet_tf.bench.benchmark.run_benchmark", lambda *given: calls.append(given) or benchmark
     )
     words = ["bench", "--recipe", "lenet", "--batch-sizes", "1,4", "--precision", "bfloat16"]
-    for more in ([], ["--json"]):
-        with pytest.raises(SystemExit) as ended:
-            main([*words, *more])
-        assert ended.value.code == 0
-    out = capsys.readouterr().out
+    code, tables, _ = run_command(words, capsys)
+    json_code, out, _ = run_command([*words, "--json"], capsys)
+    assert code == json_code == 0
     assert calls == [(get_recipe("lenet"), (1, 4), "bfloat16", 5, "xla")] * 2
-    tables, values = out[: out.rindex("\n{") + 1], json.loads(out[out.rindex("\n{") :])
+    values = json.loads(out)
     assert values["recipe"] == "lenet" and len(values["training"]) == 3
     for part in ("ceiling, GFLOP/s", "images/s", "inference", "one image, ms", "TFLite", "conv1"):
         assert part in tables
 
 
 def test_picture_of_another_format_is_rejected(capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "--picture", "layers.txt"])
-    assert ended.value.code == 2
-    assert "layers.txt: the name must end in .png" in capsys.readouterr().err
+    code, _, err = run_command(["bench", "--picture", "layers.txt"], capsys)
+    assert code == 2
+    assert "layers.txt: the name must end in .png" in err
 
 
 @pytest.mark.parametrize("sizes", ["0", "a", "1,,2", "1,-3"])
 def test_invalid_batch_sizes_are_rejected(sizes, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "--batch-sizes", sizes])
-    assert ended.value.code == 2
-    assert "must be numbers such as 1,32,128" in capsys.readouterr().err
+    code, _, err = run_command(["bench", "--batch-sizes", sizes], capsys)
+    assert code == 2
+    assert "must be numbers such as 1,32,128" in err

@@ -7,11 +7,11 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from command_line import run_command
 from PIL import Image
 from run_records import record_on
 
 import alexnet_tf as an
-from alexnet_tf.cli import main
 from alexnet_tf.data.sources import open_dataset
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation import ensemble
@@ -20,6 +20,8 @@ from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import save_model
 from alexnet_tf.network_settings import Convolution, Network
 from alexnet_tf.runs import SEEDS, write_run
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 NAMES = tuple("abcdefg")
 SMALL = Network(
@@ -55,11 +57,6 @@ def photos(tmp_path_factory):
                 image = random.integers(0, 256, (13, 13, 3), dtype=np.uint8)
                 Image.fromarray(image).save(root / split / name / f"{i}.png")
     return root
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def by_hand(networks, photos):
@@ -170,15 +167,8 @@ def series(networks, photos, tmp_path, monkeypatch):
     return tmp_path / "both"
 
 
-def outcome(words, capsys):
-    with pytest.raises(SystemExit) as exited:
-        main(words)
-    out, err = capsys.readouterr()
-    return exited.value.code, out, err
-
-
 def test_ensemble_is_not_evaluated_on_what_one_run_held_out(series, capsys):
-    code, out, err = outcome(["evaluate", "--run", "both", "--split", "validation"], capsys)
+    code, out, err = run_command(["evaluate", "--run", "both", "--split", "validation"], capsys)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "--split test" in err
     assert an.evaluate_ensemble([series]).ensemble.split == "test"
@@ -225,7 +215,7 @@ def test_ensemble_reads_other_sizes_from_the_runs_data_dir(networks, photos, tmp
 
 def test_ensemble_json_has_each_network_the_ensemble_and_the_gain(series, networks, capsys):
     runs = ["--run", "both/seed-1", "--run", "both/seed-2"]
-    code, out, err = outcome(["evaluate", *runs, "--ten-crop", "--json"], capsys)
+    code, out, err = run_command(["evaluate", *runs, "--ten-crop", "--json"], capsys)
     assert (code, err, out.count("\n")) == (0, "", 1)
     values = json.loads(out)
     assert [m["model"] for m in values["members"]] == [f"both/seed-{s}/best.keras" for s in (1, 2)]
@@ -240,7 +230,7 @@ def test_ensemble_json_has_each_network_the_ensemble_and_the_gain(series, networ
 
 def test_ensemble_table_has_each_network_the_average_and_the_gain(series, capsys):
     model = ["--model", "both/seed-1/best.keras"]
-    code, out, _ = outcome(["evaluate", "--run", "both", *model], capsys)
+    code, out, _ = run_command(["evaluate", "--run", "both", *model], capsys)
     assert code == 0
     assert "average of 3 on" in out
     assert out.count("seed-1") == 2 and out.count("seed-2") == 1

@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 import pytest
+from command_line import run_command
 from PIL import Image
 
 from alexnet_tf.cli import main
@@ -56,10 +57,8 @@ def _in_the_folder(home, tmp_path, monkeypatch):
 
 def error_line(arguments, capsys):
     """Runs a command with invalid input and returns its only line of output."""
-    with pytest.raises(SystemExit) as exited:
-        main(arguments)
-    out, err = capsys.readouterr()
-    assert (exited.value.code, out) == (2, "")
+    code, out, err = run_command(arguments, capsys)
+    assert (code, out) == (2, "")
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
     return err
@@ -82,10 +81,8 @@ def test_evaluate_recognizes_the_runs_data_set_by_other_paths():
 
 
 def test_evaluate_json_is_one_object_on_stdout(capsys):
-    with pytest.raises(SystemExit) as exited:
-        main(["evaluate", "--ten-crop", "--json"])
-    out, err = capsys.readouterr()
-    assert (exited.value.code, err, out.count("\n")) == (0, "", 1)
+    code, out, err = run_command(["evaluate", "--ten-crop", "--json"], capsys)
+    assert (code, err, out.count("\n")) == (0, "", 1)
     values = json.loads(out)
     for kind in ("center_crop", "ten_crop"):
         counts = values[kind]
@@ -105,18 +102,14 @@ def test_evaluate_keeps_output_of_libraries_out_of_the_json(monkeypatch, capsys)
         return opened(*arguments, **options)
 
     monkeypatch.setattr(module, "open_dataset", open_noisily)
-    with pytest.raises(SystemExit):
-        main(["evaluate", "--json"])
-    out, err = capsys.readouterr()
+    _, out, err = run_command(["evaluate", "--json"], capsys)
     assert json.loads(out)["split"] == "validation"
     assert "Dataset prepared." in err
 
 
 def test_evaluate_table_has_both_crops_and_the_counts(capsys):
-    with pytest.raises(SystemExit) as exited:
-        main(["evaluate", "--ten-crop"])
-    out = capsys.readouterr().out
-    assert exited.value.code == 0
+    code, out, _ = run_command(["evaluate", "--ten-crop"], capsys)
+    assert code == 0
     assert out.index("center crop") < out.index("ten crops")
     assert f"({evaluate().center_crop.top1_errors} of 36)" in out
 
@@ -137,10 +130,9 @@ def test_evaluate_rejects_other_classes(tmp_path, capsys):
 
 def test_evaluate_model_file_without_a_run(capsys):
     words = ["--model", "saved_models/first/best.keras", "--dataset", "photos", "--json"]
-    with pytest.raises(SystemExit) as exited:
-        main(["evaluate", *words])
-    assert exited.value.code == 0
-    values = json.loads(capsys.readouterr().out)
+    code, out, _ = run_command(["evaluate", *words], capsys)
+    assert code == 0
+    values = json.loads(out)
     assert (values["split"], values["center_crop"]["examples"]) == ("train", 120)
     assert "--dataset" in error_line(["evaluate", *words[:2]], capsys)
 
@@ -211,10 +203,9 @@ def test_predict_uses_the_newest_run_by_default(capsys):
     photo = "photos/red/000.png"
     results = []
     for more in ([], ["--model", "saved_models/first"]):
-        with pytest.raises(SystemExit) as exited:
-            main(["predict", photo, "--json", *more])
-        assert exited.value.code == 0
-        results.append(json.loads(capsys.readouterr().out))
+        code, out, _ = run_command(["predict", photo, "--json", *more], capsys)
+        assert code == 0
+        results.append(json.loads(out))
     assert results[0] == results[1]
     assert results[0]["model"].endswith("saved_models/first/best.keras")
     assert {top["class"] for top in results[0]["images"][0]["top"]} == set(NAMES)
@@ -244,9 +235,8 @@ def test_evaluate_and_predict_write_nothing_beside_the_model(home, tmp_path, cap
             ["predict", "--model", str(run), "photos", "--csv", "rows.csv"],
             ["predict", "--model", str(run / "best.keras"), "photos/red"],
         ):
-            with pytest.raises(SystemExit) as exited:
-                main(words)
-            assert exited.value.code == 0, capsys.readouterr().err
+            code, _, err = run_command(words, capsys)
+            assert code == 0, err
         assert tree(run.parent) == before
     finally:
         for folder in folders:

@@ -1,10 +1,10 @@
 """Cached features: computed once, and recomputed if the model or the data changes."""
 
+import contextlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_index_is_reused_until_the_data_or_the_model_changes(
     (colored / "red" / "7.png").unlink()
     fewer = open_index(small_model_file, colored, extractor=extractor)
     assert (len(computed), len(fewer)) == (2, 23)
-    assert list(fewer.folder.parent.iterdir()) == [fewer.folder]  # the old one is gone
+    assert list(fewer.folder.parent.glob("*/")) == [fewer.folder]  # the old one is gone
     changed = keras.models.clone_model(small_model)
     changed.set_weights([weight * 1.5 for weight in small_model.get_weights()])
     save_model(changed, small_model_file)
@@ -186,13 +186,11 @@ def test_interrupted_computation_leaves_nothing_and_restarts(
         with pytest.raises(KeyboardInterrupt):
             open_index(small_model_file, colored, extractor=extractor)
     root = small_model_file.with_suffix(".features")
-    assert list(root.iterdir()) == []
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for number in (gone.pid, os.getpid()):  # as killed processes leave it
-        (root / f".colored.{number}.writing").mkdir()
-    open_index(small_model_file, colored, extractor=extractor)
-    assert [path.name[0] for path in root.iterdir()] == ["c"]
+    assert list(root.glob("*/")) == []
+    (root / ".colored-train.writing").mkdir()  # as a killed process leaves it
+    (root / ".colored-train.writing" / "good.npy").touch()
+    index = open_index(small_model_file, colored, extractor=extractor)
+    assert list(root.glob("*/")) == [index.folder]
 
 
 def test_features_of_a_read_only_model_are_in_the_cache_of_the_user(
@@ -215,38 +213,31 @@ def test_features_of_a_read_only_model_are_in_the_cache_of_the_user(
     assert open_index(small_model_file, colored, extractor=extractor).folder == index.folder
 
 
-def test_folder_that_a_running_process_writes_is_kept(extractor, small_model_file, colored):
-    theirs = small_model_file.with_suffix(".features") / f".colored.{os.getppid()}.writing"
-    theirs.mkdir(parents=True)
-    open_index(small_model_file, colored, extractor=extractor)
-    assert theirs.is_dir()
-
-
-def test_on_windows_a_folder_is_a_leftover_after_a_day(tmp_path, monkeypatch):
-    folder = tmp_path / ".colored.123.writing"
-    folder.mkdir()
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(os, "kill", pytest.fail)  # signal 0 is Ctrl-C there
-    assert features._is_written(folder)
-    os.utime(folder, (0, 0))
-    assert not features._is_written(folder)
-
-
-def test_slower_of_two_processes_uses_the_features_of_the_faster(
+def test_second_process_waits_and_uses_the_features_of_the_first(
     extractor, small_model_file, colored, monkeypatch
 ):
-    whole = open_index(small_model_file, colored, extractor=extractor)
-    away = whole.folder.rename(whole.folder.parent / "away")
+    lock_file = small_model_file.with_suffix(".features") / ".lock"
     compute = features._compute
 
-    def another_is_faster(*arguments):
+    def compute_under_lock(*arguments):
+        with pytest.raises(filelock.Timeout):
+            filelock.FileLock(lock_file, timeout=0).acquire()
         compute(*arguments)
-        away.rename(whole.folder)
 
-    monkeypatch.setattr(features, "_compute", another_is_faster)
+    monkeypatch.setattr(features, "_compute", compute_under_lock)
+    whole = open_index(small_model_file, colored, extractor=extractor)
+    away = whole.folder.rename(whole.folder.parent / "away")
+
+    @contextlib.contextmanager
+    def released_by_the_first(path, mode):
+        assert path == lock_file
+        away.rename(whole.folder)
+        yield
+
+    monkeypatch.setattr(filelock, "FileLock", released_by_the_first)
+    monkeypatch.setattr(features, "_compute", None)
     found = open_index(small_model_file, colored, extractor=extractor)
     np.testing.assert_array_equal(found.features, whole.features)
-    assert list(whole.folder.parent.iterdir()) == [whole.folder]
 
 
 def test_damaged_features_and_unknown_splits_are_rejected(extractor, small_model_file, colored):

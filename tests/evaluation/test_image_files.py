@@ -5,7 +5,7 @@ import io
 import pytest
 
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.image_files import find_images, iterate_images, read_images
+from alexnet_tf.evaluation.image_files import iterate_images, read_images
 
 
 @pytest.fixture
@@ -19,7 +19,11 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_folder_gives_its_images_recursively_in_order(folder):
-    assert find_images(["photos"]) == ["photos/a.png", "photos/b.JPG", "photos/deep/er/c.gif"]
+    assert list(iterate_images(["photos"])) == [
+        "photos/a.png",
+        "photos/b.JPG",
+        "photos/deep/er/c.gif",
+    ]
 
 
 def test_folders_are_searched_while_the_images_are_used(folder):
@@ -36,7 +40,7 @@ def test_all_sources_are_checked_before_the_first_image_is_used(folder):
 
 def test_sources_keep_their_order(folder):
     given = ["photos/**/*.gif", "-", "photos/notes.txt", "photos/*"]
-    assert find_images(given) == [
+    assert list(iterate_images(given)) == [
         "photos/deep/er/c.gif",
         "-",
         "photos/notes.txt",  # a file given by name need not look like an image
@@ -47,21 +51,21 @@ def test_sources_keep_their_order(folder):
 
 def test_existing_file_named_like_a_pattern_is_a_file(folder):
     (folder / "photos" / "[1].png").write_bytes(b"")
-    assert find_images(["photos/[1].png"]) == ["photos/[1].png"]
+    assert list(iterate_images(["photos/[1].png"])) == ["photos/[1].png"]
 
 
 @pytest.mark.parametrize("source", ["none.jpg", "photos/*.bmp", "photos/deep/empty"])
 def test_missing_source_is_rejected_by_name(folder, source):
     (folder / "photos/deep/empty").mkdir()
     with pytest.raises(InputError, match=source.replace("*", r"\*")):
-        find_images([source])
+        iterate_images([source])
 
 
 def test_missing_sources_are_reported_if_others_have_images(folder):
     missing = []
     given = ["none.jpg", "photos", "photos/*.bmp"]
     found = iterate_images(given, lambda *problem: missing.append(problem))
-    assert list(found) == find_images(["photos"])
+    assert list(found) == list(iterate_images(["photos"]))
     assert missing == [
         ("none.jpg", "file not found"),
         ("photos/*.bmp", "no image matches this pattern"),
@@ -72,7 +76,7 @@ def test_missing_sources_are_reported_if_others_have_images(folder):
 
 def test_standard_input_twice_is_rejected(folder):
     with pytest.raises(InputError, match="standard input"):
-        find_images(["-", "-"])
+        iterate_images(["-", "-"])
 
 
 def test_read_images_gives_content_or_the_reason(folder):

@@ -8,9 +8,9 @@ import types
 import keras
 import numpy as np
 import pytest
+from command_line import run_command
 from PIL import Image, ImageOps
 
-from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.classifiers import from_model, open_classifier
 from alexnet_tf.evaluation.predict import Damaged, draw_predictions, predict
@@ -122,9 +122,7 @@ def files(model, tmp_path, monkeypatch):
 
 
 def ran(arguments, capsys):
-    with pytest.raises(SystemExit) as exited:
-        main(["predict", "--model", "m.keras", *arguments])
-    return (exited.value.code, *capsys.readouterr())
+    return run_command(["predict", "--model", "m.keras", *arguments], capsys)
 
 
 def test_command_prints_one_json_object(files, capsys):
@@ -231,9 +229,8 @@ def test_foreign_keras_model_is_rejected_with_what_is_needed(layer, command, tmp
     keras.Model(image, output).save(tmp_path / "foreign.keras")
     Image.new("RGB", (9, 9)).save(tmp_path / "photo.png")
     words = [word.replace("photo", str(tmp_path / "photo")) for word in command.split()]
-    with pytest.raises(SystemExit) as exited:
-        main([*words, "--model", str(tmp_path / "foreign.keras")])
-    (line,) = capsys.readouterr().err.splitlines()
-    assert exited.value.code == 2
+    code, _, err = run_command([*words, "--model", tmp_path / "foreign.keras"], capsys)
+    assert code == 2
+    (line,) = err.splitlines()
     for word in ("foreign.keras", "not one of this package", "`mean`", "`prob`", "0 to 255"):
         assert word in line

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run_command
 from PIL import Image
 
-from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.prediction_files import open_csv
 
@@ -23,12 +23,6 @@ ROOT = Path(__file__).parents[2]
 
 def rows_of(text):
     return list(csv.DictReader(io.StringIO(text)))
-
-
-def ran(arguments, capsys):
-    with pytest.raises(SystemExit) as exited:
-        main([str(argument) for argument in arguments])
-    return (exited.value.code, *capsys.readouterr())
 
 
 def test_csv_has_header_and_rows_with_quoted_names(tmp_path):
@@ -85,14 +79,14 @@ def test_evaluate_csv_agrees_with_predict_and_the_counts(
     path = tmp_path / "rows.csv"
     model = ["--model", small_model_file]
     arguments = ["evaluate", *model, "--dataset", colored, "--csv", path, "--json", *more]
-    code, out, _ = ran(arguments, capsys)
+    code, out, _ = run_command(arguments, capsys)
     assert code == 0
     rows = rows_of(path.read_text())
     assert len(rows) == 24
     counts = json.loads(out)["ten_crop" if more else "center_crop"]
     assert sum(row["label"] != row["prediction"] for row in rows) == counts["top1_errors"]
     files = [row["image"] for row in rows]
-    code, out, err = ran(["predict", *files, *model, "--json", *more], capsys)
+    code, out, err = run_command(["predict", *files, *model, "--json", *more], capsys)
     assert code == 0, err
     for row, predicted in zip(rows, json.loads(out)["images"], strict=True):
         assert row["label"] == Path(row["image"]).parent.name
@@ -105,10 +99,10 @@ def test_evaluate_csv_agrees_with_predict_and_the_counts(
 
 def test_evaluate_csv_on_stdout_has_rows_alone(small_model_file, colored, own_cache, capsys):
     arguments = ["evaluate", "--model", small_model_file, "--dataset", colored, "--csv", "-"]
-    code, out, err = ran(arguments, capsys)
+    code, out, err = run_command(arguments, capsys)
     assert (code, len(rows_of(out))) == (0, 24)
     assert "top-1 error" in err
-    code, out, err = ran([*arguments, "--json"], capsys)
+    code, out, err = run_command([*arguments, "--json"], capsys)
     assert (code, out) == (2, "") and "--csv -" in err
 
 
@@ -117,7 +111,7 @@ def test_ensemble_csv_and_per_class_are_of_the_average(
 ):
     members = ["--model", small_model_file, "--model", small_model_file]
     path = tmp_path / "rows.csv"
-    code, out, _ = ran(
+    code, out, _ = run_command(
         ["evaluate", *members, "--dataset", colored, "--per-class", "--csv", path, "--json"], capsys
     )
     assert code == 0
@@ -133,12 +127,12 @@ def test_per_class_table_shows_the_worst_classes_and_how_many_are_hidden(
     small_model_file, colored, own_cache, capsys, monkeypatch
 ):
     arguments = ["evaluate", "--model", small_model_file, "--dataset", colored, "--per-class"]
-    code, out, _ = ran(arguments, capsys)
+    code, out, _ = run_command(arguments, capsys)
     assert code == 0
     assert all(word in out for word in ("blue", "green", "red", "precision", "calibration error"))
     assert "not shown" not in out
     monkeypatch.setattr("alexnet_tf.commands.evaluate._SHOWN_CLASSES", 2)
-    _, out, _ = ran(arguments, capsys)
+    _, out, _ = run_command(arguments, capsys)
     assert "1 class with a higher F1 is not shown" in out
     assert sum(f"\n{name} " in out for name in ("blue", "green", "red")) == 2
 
@@ -149,7 +143,7 @@ def test_predict_csv_has_a_row_per_image_and_why_it_was_skipped(
     (colored / "red" / "3.png").write_bytes(b"\x89PNG")
     path = tmp_path / "rows.csv"
     arguments = ["predict", colored, "--model", small_model_file, "--top", "2"]
-    code, out, err = ran([*arguments, "--csv", path], capsys)
+    code, out, err = run_command([*arguments, "--csv", path], capsys)
     assert (code, out) == (1, "")
     assert "rows.csv: 24 images" in err
     rows = rows_of(path.read_text())
@@ -158,11 +152,11 @@ def test_predict_csv_has_a_row_per_image_and_why_it_was_skipped(
     ]
     assert [row["image"] for row in rows if row["skipped"]] == [str(colored / "red" / "3.png")]
     assert rows[19]["prediction"] == "" and "class_3" not in rows[0]
-    _, out, _ = ran([*arguments, "--json"], capsys)
+    _, out, _ = run_command([*arguments, "--json"], capsys)
     first = json.loads(out)["images"][0]["top"]
     assert rows[0]["prediction"] == rows[0]["class_1"] == first[0]["class"]
     assert float(rows[0]["probability_2"]) == pytest.approx(first[1]["probability"], abs=1e-5)
-    _, on_stdout, _ = ran([*arguments, "--csv", "-"], capsys)
+    _, on_stdout, _ = run_command([*arguments, "--csv", "-"], capsys)
     assert on_stdout == path.read_text()
 
 
@@ -213,6 +207,6 @@ def test_predict_csv_holds_few_images_in_memory(small_model_file, tmp_path, monk
         return read_bytes(file)
 
     monkeypatch.setattr(module.Path, "read_bytes", counted)
-    code, *_ = ran(["predict", folder, "--model", small_model_file, "--csv", path], capsys)
+    code, *_ = run_command(["predict", folder, "--model", small_model_file, "--csv", path], capsys)
     assert code == 0
     assert len(ahead) == 200 and max(ahead) < 60

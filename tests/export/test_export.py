@@ -9,6 +9,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from command_line import run_command
 from PIL import Image
 
 from alexnet_tf.cli import main
@@ -40,13 +41,6 @@ def export_with(**options):
     return export(ExportOptions(**options))
 
 
-def run_export(arguments, capsys):
-    """Returns exit code, stdout and stderr."""
-    with pytest.raises(SystemExit) as exited:
-        main(["export", *map(str, arguments)])
-    return (exited.value.code, *capsys.readouterr())
-
-
 @pytest.mark.parametrize("before", [True, False])
 def test_verifier_disables_tf32_and_restores_the_setting(model, resized, before, tmp_path):
     enabled = tf.config.experimental.tensor_float_32_execution_enabled
@@ -73,7 +67,7 @@ def test_verifier_disables_tf32_and_restores_the_setting(model, resized, before,
 
 def test_export_writes_and_verifies_all_formats(model_file, photos, tmp_path, capsys):
     common = ["--model", model_file, "--dataset", photos, "--out", tmp_path / "serving"]
-    code, out, err = run_export([*common, "--format", "all", "--json"], capsys)
+    code, out, err = run_command(["export", *common, "--format", "all", "--json"], capsys)
     assert code == 0, err
     values = json.loads(out)
     assert [check["form"] for check in values["checks"]] == [
@@ -91,8 +85,8 @@ def test_export_writes_and_verifies_all_formats(model_file, photos, tmp_path, ca
     written = sorted(p.name for p in (tmp_path / "serving").iterdir())
     assert written == ["alexnet", "alexnet.onnx", "alexnet.tflite"]
     assert (tmp_path / "serving/alexnet/1/assets.extra/tf_serving_warmup_requests").is_file()
-    int8 = [*common, "--format", "tflite", "--quantize", "int8", "--name", "small"]
-    code, out, err = run_export(int8, capsys)
+    int8 = ["export", *common, "--format", "tflite", "--quantize", "int8", "--name", "small"]
+    code, out, err = run_command(int8, capsys)
     assert code == 0, err
     assert "TFLite int8" in out and "%" in out and "synthetic" not in out
     assert err == ""
@@ -231,7 +225,7 @@ def test_quantizations_of_one_call_are_a_file_each(model_file, photos, exported,
     ]
     words = ["--model", model_file, "--dataset", photos, "--out", tmp_path, "--format", "tflite"]
     kinds = ["--quantize", "dynamic", "--quantize", "float16", "--quantize", "dynamic"]
-    code, out, _ = run_export([*words, *kinds, "--json"], capsys)
+    code, out, _ = run_command(["export", *words, *kinds, "--json"], capsys)
     assert code == 0
     forms = [check["form"] for check in json.loads(out)["checks"]]
     assert forms == ["Keras", "TFLite dynamic", "TFLite float16"]
@@ -259,10 +253,9 @@ def test_evaluate_of_an_exported_file_gives_the_errors_of_the_keras_model(
     for path in (model_file, exported / name):
         csv_file = tmp_path / "rows.csv"
         words = ["--model", path, "--dataset", photos, "--ten-crop", "--csv", csv_file, "--json"]
-        with pytest.raises(SystemExit) as exited:
-            main(["evaluate", *map(str, words)])
-        assert exited.value.code == 0, capsys.readouterr().err
-        results.append(json.loads(capsys.readouterr().out))
+        code, out, err = run_command(["evaluate", *words], capsys)
+        assert code == 0, err
+        results.append(json.loads(out))
         rows.append(list(csv.DictReader(csv_file.open(encoding="utf-8"))))
     for crop in ("center_crop", "ten_crop"):
         expected, found = (result[crop] for result in results)

@@ -153,13 +153,19 @@ def pillow_resized(content, size):
     return resize_and_crop(tf.constant(rgb), size).numpy()
 
 
-def test_predictions_agree_with_pillow_preprocessing(signatures, model, resized):
+def photos_in_all_orientations(resized):
+    """JPEG files of 93 x 64 pixels with EXIF orientations 0 (invalid) to 8."""
     files = []
     for orientation, image in enumerate(resized[:9]):
         exif, file = Image.Exif(), io.BytesIO()
         exif[0x112] = orientation
         Image.fromarray(image).resize((93, 64)).save(file, "JPEG", quality=70, exif=exif)
         files.append(file.getvalue())
+    return files
+
+
+def test_predictions_agree_with_pillow_preprocessing(signatures, model, resized):
+    files = photos_in_all_orientations(resized)
     for file_format in ("PNG", "WEBP"):
         file, image = io.BytesIO(), Image.fromarray(resized[9]).resize((64, 93))
         image.putalpha(image.convert("L"))
@@ -173,12 +179,7 @@ def test_predictions_agree_with_pillow_preprocessing(signatures, model, resized)
 
 
 def test_predict_reads_the_same_photos_as_the_served_graph(signatures, model, resized):
-    files = []
-    for orientation, image in enumerate(resized[:9]):
-        exif, file = Image.Exif(), io.BytesIO()
-        exif[0x112] = orientation
-        Image.fromarray(image).resize((93, 64)).save(file, "JPEG", exif=exif)
-        files.append(file.getvalue())
+    files = photos_in_all_orientations(resized)
     named = [(str(i), content) for i, content in enumerate(files)]
     predicted = [p.top[0].name for p in predict(from_model(model, "m"), named)]
     output = signatures["serving_default"](image_bytes=tf.constant(files))

@@ -12,12 +12,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from alexnet_tf.model.weight_files.reading import (
-    StoredArray,
-    StoredArrays,
-    check_size,
-    unreadable,
-)
+from alexnet_tf.model.weight_files.reading import StoredArray, StoredArrays, check_size, unreadable
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _REPEATED = _Field.LABEL_REPEATED
@@ -96,11 +91,7 @@ def _net_class() -> Any:
 
 
 def _stored_array(path: Path, name: str, blob: Any, is_bias: bool) -> StoredArray:
-    """Returns an array whose numbers are read later.
-
-    Raises:
-      InputError: The shape does not fit the numbers.
-    """
+    """Returns an array whose numbers are read later; its shape must fit them."""
     is_double = not blob.data
     content = blob.double_data if is_double else blob.data
     dtype = np.dtype("<f8" if is_double else "<f4")

@@ -6,7 +6,7 @@ Names, shapes and types are checked before an array is read, and its numbers bef
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 import numpy as np
@@ -15,9 +15,16 @@ from alexnet_tf import imagenet, paper
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import is_finite
-from alexnet_tf.model.weight_files.formats import Fc6Order, Format, find_format
+from alexnet_tf.model.weight_files.caffemodel import read_caffemodel
+from alexnet_tf.model.weight_files.npy_file import NPZ_REMEDY, PICKLE_REMEDY, read_npy
 from alexnet_tf.model.weight_files.reading import StoredArrays
-from alexnet_tf.model.weight_files.tensor_files import read_keras_weights
+from alexnet_tf.model.weight_files.tensor_files import (
+    read_keras_h5,
+    read_keras_weights,
+    read_onnx,
+    read_safetensors,
+)
+from alexnet_tf.model.weight_files.torch_file import read_torch
 from alexnet_tf.network_settings import Network
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.settings import Recipe
@@ -26,6 +33,72 @@ from alexnet_tf.settings import Recipe
 CAFFE_MEAN = (122.67891434, 116.66876762, 104.00698793)
 
 _CONVERTED = ("float16", "float64")
+Fc6Order = Literal["chw", "hwc"]
+_Names = Callable[[str, int, Network], str]
+# How to convert files of other formats, by suffix.
+_CONVERSIONS = {
+    ".npz": NPZ_REMEDY,
+    ".pkl": PICKLE_REMEDY,
+    ".pickle": PICKLE_REMEDY,
+    ".keras": "a model of this package needs no import; of another model use "
+    "model.save_weights('model.weights.h5')",
+    ".bin": "if PyTorch wrote it, rename it to .pth",
+}
+
+
+class _Format(NamedTuple):
+    """A format of weight files.
+
+    Attributes:
+      read: Returns the arrays.
+      recipe: The network that the weights belong to; None: the user names it.
+      name: Returns the name, in the file, of a layer's kernel (0) or bias (1).
+      outputs_first: Whether kernels are (out, in, height, width) and dense layers (out, in); else
+        they have Keras' layout.
+      fc6_order: How the inputs of fc6, the first dense layer, are flattened: "chw", as in Caffe and
+        PyTorch, or "hwc", as in Keras.
+      has_constants: Whether the file may contain constants that are not weights.
+    """
+
+    read: Callable[[Path], StoredArrays]
+    recipe: str | None
+    name: _Names
+    outputs_first: bool
+    fc6_order: Fc6Order
+    has_constants: bool = False
+
+
+def _onnx_name(layer: str, number: int, network: Network) -> str:
+    return f"{layer}_{'wb'[number]}_0"
+
+
+def _numbered_name(layer: str, number: int, network: Network) -> str:
+    return f"{layer}/{number}"
+
+
+def _torchvision_name(layer: str, number: int, network: Network) -> str:
+    """Returns the name in torchvision's two Sequentials, where relu, pool and dropout count too."""
+    part = ("weight", "bias")[number]
+    index = int("".join(c for c in layer if c.isdecimal())) - 1
+    blocks = network.convolutions
+    if layer.startswith("conv"):
+        return f"features.{index + sum(len(block.then) for block in blocks[:index])}.{part}"
+    hidden = index - len(blocks)
+    position = 3 * hidden + 1 if hidden < len(network.hidden_units) else 3 * hidden
+    return f"classifier.{position}.{part}"
+
+
+_FORMATS = {
+    ".onnx": _Format(read_onnx, "caffe", _onnx_name, True, "chw", has_constants=True),
+    ".npy": _Format(read_npy, "caffe", _numbered_name, False, "hwc"),
+    ".pth": _Format(read_torch, "torchvision", _torchvision_name, True, "chw"),
+    ".pt": _Format(read_torch, "torchvision", _torchvision_name, True, "chw"),
+    ".safetensors": _Format(read_safetensors, "torchvision", _torchvision_name, True, "chw"),
+    ".caffemodel": _Format(read_caffemodel, "caffe", _numbered_name, True, "chw"),
+    ".weights.h5": _Format(read_keras_weights, None, _numbered_name, False, "hwc"),
+    ".h5": _Format(read_keras_h5, None, _numbered_name, False, "hwc"),
+    ".hdf5": _Format(read_keras_h5, None, _numbered_name, False, "hwc"),
+}
 
 
 class _Source(NamedTuple):
@@ -53,7 +126,7 @@ def import_weights(
     recipe: str | Recipe | None = None,
     class_names: Sequence[str] | None = None,
     fc6_order: Fc6Order | None = None,
-    on_message: Callable[[str], None] | None = None,
+    on_message: Callable[[str], None] = lambda _: None,
 ) -> keras.Model:
     """Builds a model with weights from Caffe, torchvision or Keras.
 
@@ -79,7 +152,7 @@ def import_weights(
         not the number of classes.
     """
     path = Path(path)
-    file_format = find_format(path)
+    file_format = _find_format(path)
     order = choose(fc6_order or file_format.fc6_order, get_args(Fc6Order), "--fc6-order")
     chosen = recipe or file_format.recipe or "paper"
     chosen = get_recipe(chosen) if isinstance(chosen, str) else chosen
@@ -101,15 +174,28 @@ def import_weights(
     )
     sources = _sources(model, file_format, order, chosen.network, has_mean)
     _check(path, arrays, sources, file_format)
-    if on_message is not None:
-        for line in _conversions(path, arrays, sources):
-            on_message(line)
+    for dtype in _CONVERTED:
+        names = [source.name for source in sources if arrays[source.name].dtype == dtype]
+        if names:
+            on_message(f"{path}: converted from {dtype} to float32: {_shortened(names)}")
     for source in sources:
         _assign(path, arrays, source)
     return model
 
 
-def _classes(path: Path, arrays: StoredArrays, file_format: Format, network: Network) -> int:
+def _find_format(path: Path) -> _Format:
+    """Returns the format of a file by its extension; an error gives the conversion, if known."""
+    for extension, file_format in _FORMATS.items():
+        if path.name.endswith(extension):
+            return file_format
+    remedy = _CONVERSIONS.get(path.suffix.lower())
+    raise InputError(
+        f"{path}: {path.suffix or 'this file'} is not supported"
+        + (f": {remedy}" if remedy else f": expected one of {', '.join(_FORMATS)}")
+    )
+
+
+def _classes(path: Path, arrays: StoredArrays, file_format: _Format, network: Network) -> int:
     """Returns the number of classes of the file's last layer."""
     last = f"fc{len(network.convolutions) + len(network.hidden_units) + 1}"
     name = file_format.name(last, 1, network)
@@ -122,7 +208,7 @@ def _classes(path: Path, arrays: StoredArrays, file_format: Format, network: Net
 
 
 def _sources(
-    model: keras.Model, file_format: Format, order: str, network: Network, has_mean: bool
+    model: keras.Model, file_format: _Format, order: str, network: Network, has_mean: bool
 ) -> list[_Source]:
     """Returns where each weight of the model is read from."""
     first_dense = f"fc{len(network.convolutions) + 1}"
@@ -155,12 +241,8 @@ def _in_keras_layout(array: np.ndarray, source: _Source) -> np.ndarray:
     return array
 
 
-def _check(path: Path, arrays: StoredArrays, sources: list[_Source], file_format: Format) -> None:
-    """Checks names, shapes and types before any array is read.
-
-    Raises:
-      InputError: An array is missing or unexpected, or has another shape or type.
-    """
+def _check(path: Path, arrays: StoredArrays, sources: list[_Source], file_format: _Format) -> None:
+    """Checks names, shapes and types before any array is read."""
     for source in sources:
         entry = arrays.get(source.name)
         if entry is None:
@@ -174,22 +256,8 @@ def _check(path: Path, arrays: StoredArrays, sources: list[_Source], file_format
         raise InputError(f"{path}: has {', '.join(extra[:5])}, which this network does not have")
 
 
-def _conversions(path: Path, arrays: StoredArrays, sources: list[_Source]) -> list[str]:
-    """Returns one line for each type that is converted to float32."""
-    lines = []
-    for dtype in _CONVERTED:
-        names = [source.name for source in sources if arrays[source.name].dtype == dtype]
-        if names:
-            lines.append(f"{path}: converted from {dtype} to float32: {_shortened(names)}")
-    return lines
-
-
 def _assign(path: Path, arrays: StoredArrays, source: _Source) -> None:
-    """Reads one array into the model.
-
-    Raises:
-      InputError: It differs from what the file declares, or has NaN or infinite numbers.
-    """
+    """Reads one array into the model: as the file declares it, and finite."""
     entry = arrays[source.name]
     try:
         array = entry.read()

@@ -143,14 +143,12 @@ def download(
 
 
 def _fetch(url: str, partial: Path, on_progress: Callable[[int, int], None] | None) -> None:
-    """Downloads a file, from where an earlier download stopped if the server supports it.
-
-    Raises:
-      OSError, HTTPException, ValueError: The download failed.
-    """
+    """Downloads a file, from where an earlier download stopped if the server supports it."""
     done = partial.stat().st_size if partial.is_file() else 0
+    headers = {"User-Agent": "alexnet-tf"} | ({"Range": f"bytes={done}-"} if done else {})
+    request = urllib.request.Request(url, headers=headers)
     try:
-        response = _open(url, done)
+        response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if error.code != _RANGE_NOT_SATISFIABLE or not done:
             raise
@@ -167,14 +165,6 @@ def _fetch(url: str, partial: Path, on_progress: Callable[[int, int], None] | No
                     on_progress(done, max(total, done))
     if done < total:
         raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
-
-
-def _open(url: str, start: int) -> HTTPResponse:
-    """Requests a file from byte `start` on."""
-    headers = {"User-Agent": "alexnet-tf"} | ({"Range": f"bytes={start}-"} if start else {})
-    request = urllib.request.Request(url, headers=headers)
-    response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
-    return response
 
 
 def _reason(error: Exception) -> str:

@@ -67,10 +67,6 @@ class RestrictedUnpickler(pickle.Unpickler):
       pickled: The pickle. The sizes in it are compared with its length before the unpickler
         allocates memory for them.
       allowed: Stand-ins for the classes and functions that a pickle may call, by (module, name).
-
-    Raises:
-      UnpicklingError: A size is larger than the pickle.
-      ValueError: An instruction is unknown or incomplete.
     """
 
     def __init__(self, pickled: bytes, allowed: Mapping[tuple[str, str], Any]) -> None:
@@ -81,11 +77,7 @@ class RestrictedUnpickler(pickle.Unpickler):
         self._allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns the stand-in for a name.
-
-        Raises:
-          UnpicklingError: The name is not allowed.
-        """
+        """Returns the stand-in for a name; other names are errors."""
         if (module, name) not in self._allowed:
             raise pickle.UnpicklingError(f"it calls {module}.{name}, which weights do not need")
         return self._allowed[module, name]

@@ -7,13 +7,9 @@ from typing import Any
 import h5py
 import numpy as np
 import safetensors
+from google.protobuf.message import DecodeError
 
-from alexnet_tf.model.weight_files.reading import (
-    StoredArray,
-    StoredArrays,
-    check_size,
-    unreadable,
-)
+from alexnet_tf.model.weight_files.reading import StoredArray, StoredArrays, check_size, unreadable
 from alexnet_tf.system import import_optional
 
 _SAFETENSORS_NAMES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16"}
@@ -29,12 +25,9 @@ def read_onnx(path: Path) -> StoredArrays:
     check_size(path)
     onnx = import_optional("onnx", "reading .onnx files", "onnx")
     helper = import_optional("onnx.numpy_helper", "reading .onnx files", "onnx")
-    decode_error = import_optional(
-        "google.protobuf.message", "reading .onnx files", "onnx"
-    ).DecodeError
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
-    except (decode_error, ValueError, TypeError) as error:
+    except (DecodeError, ValueError, TypeError) as error:
         raise unreadable(path, error) from error
     arrays: StoredArrays = {}
     for tensor in graph.initializer:
@@ -96,11 +89,15 @@ def read_keras_weights(path: Path) -> StoredArrays:
             layers = file.get("layers")
             if not isinstance(layers, h5py.Group):
                 raise unreadable(
-                    path,
-                    "it has no layers as Keras 3 writes them: use its save_weights",
+                    path, "it has no layers as Keras 3 writes them: use its save_weights"
                 )
             for key in layers:
-                arrays.update(_layer(path, layers, key))
+                _check_link(path, layers, key)
+                _check_link(path, layers[key], "vars")
+                variables = layers[key]["vars"]
+                layer = variables.attrs.get("name", key)
+                for number in variables:
+                    arrays[f"{layer}/{number}"] = _array(path, variables, number)
     except (OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise unreadable(path, error) from error
     return arrays
@@ -156,11 +153,7 @@ def _text(name: str | bytes) -> str:
 
 
 def _array(path: Path, group: Any, name: str) -> StoredArray:
-    """Returns an array that is stored in the file itself.
-
-    Raises:
-      InputError: It, or a group on the way to it, is a link or a virtual array.
-    """
+    """Returns an array, which must be stored in the file itself, with all groups above it."""
     for part in name.split("/")[:-1]:
         _check_link(path, group, part)
         group = group[part]
@@ -174,21 +167,8 @@ def _array(path: Path, group: Any, name: str) -> StoredArray:
     )
 
 
-def _layer(path: Path, layers: Any, key: str) -> StoredArrays:
-    """Returns one layer's arrays."""
-    for group, name in ((layers, key), (layers[key], "vars")):
-        _check_link(path, group, name)
-    variables = layers[key]["vars"]
-    layer = variables.attrs.get("name", key)
-    return {f"{layer}/{number}": _array(path, variables, number) for number in variables}
-
-
 def _check_link(path: Path, group: Any, name: str) -> None:
-    """Checks that a member is stored in the file itself.
-
-    Raises:
-      InputError: It is a link or does not exist.
-    """
+    """Checks that a member exists and is stored in the file itself."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise unreadable(path, f"{group.name}/{name} is a link")
 

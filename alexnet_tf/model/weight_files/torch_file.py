@@ -107,11 +107,7 @@ class _TorchUnpickler(RestrictedUnpickler):
     """Reads `data.pkl`."""
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """Returns the storage that a tensor refers to.
-
-        Raises:
-          ValueError: The reference is something else.
-        """
+        """Returns the storage that a tensor refers to."""
         kind, storage_type, key, _, length = pid
         if kind != "storage" or not isinstance(storage_type, _StorageType):
             raise ValueError(f"it refers to {str(pid)[:100]}, not to a storage")

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 import safetensors.numpy
+from command_line import run_command
 from onnx.reference import ReferenceEvaluator
 
 from alexnet_tf import imagenet
-from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model
@@ -238,9 +238,7 @@ def test_keras_weights_contain_the_mean(tmp_path):
 
 
 def run(arguments, capsys):
-    with pytest.raises(SystemExit) as left:
-        main(["import-weights", *map(str, arguments)])
-    return (left.value.code, *capsys.readouterr())
+    return run_command(["import-weights", *arguments], capsys)
 
 
 def test_import_weights_command_writes_a_loadable_model(onnx_file, tmp_path, capsys, monkeypatch):

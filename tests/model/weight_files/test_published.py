@@ -7,8 +7,8 @@ import threading
 
 import numpy as np
 import pytest
+from command_line import run_command
 
-from alexnet_tf.cli import main
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.persistence import load_model
 from alexnet_tf.model.weight_files import published
@@ -196,10 +196,8 @@ def test_import_weights_torchvision_downloads_and_names_the_accuracy(
     server.files["/alexnet-owt-7be5be79.pth"] = content
     monkeypatch.setitem(PUBLISHED, "torchvision", made_up)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as caught:
-        main(["import-weights", "torchvision"])
-    assert caught.value.code == 0
-    out = capsys.readouterr().out
+    code, out, _ = run_command(["import-weights", "torchvision"], capsys)
+    assert code == 0
     assert "torchvision.keras: 61,100,840 parameters, 1000 classes" in out
     assert "top-1 56.5%, top-5 79.1%" in out
     assert "evaluate --model torchvision.keras --dataset IMAGENET" in out
@@ -216,7 +214,6 @@ def test_import_weights_checks_the_address_before_it_downloads(tmp_path, monkeyp
         (["bvlc", "--url", "http://127.0.0.1:9/x"], "--url: only for torchvision or bvlc"),
         (["torchvision", "--out", "x.h5"], "must end in .keras"),
     ):
-        with pytest.raises(SystemExit) as caught:
-            main(["import-weights", *arguments])
-        assert caught.value.code == 2
-        assert words in capsys.readouterr().err
+        code, _, err = run_command(["import-weights", *arguments], capsys)
+        assert code == 2
+        assert words in err
