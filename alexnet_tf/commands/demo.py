@@ -13,7 +13,9 @@ from alexnet_tf.commands.options import (
     report_model,
     run_option,
 )
+from alexnet_tf.demo import load_gradio
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EXAMPLES = """\b
@@ -33,7 +35,6 @@ Examples:
     default="none",
     example="cifar10",
     type=DataSetName(),
-    metavar="NAME|PATH",
 )
 @data_dir_option()
 @option(
@@ -66,11 +67,7 @@ def command(
     """  # noqa: D205
     source = open_model(run, model)
     data_dir = data_dir or source.data_dir
-    from alexnet_tf.demo import load_gradio
-
     load_gradio()  # if it is missing, fail before TensorFlow loads
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.console import ProgressReporter
     from alexnet_tf.demo.page import build_page, served, wait

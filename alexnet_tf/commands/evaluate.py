@@ -15,6 +15,7 @@ from alexnet_tf.commands.options import (
     csv_target,
     data_dir_option,
     echo_json,
+    flag,
     json_option,
     model_option,
     option,
@@ -22,13 +23,8 @@ from alexnet_tf.commands.options import (
     run_option,
     split_option,
 )
-from alexnet_tf.runs import (
-    has_seeds,
-    is_run,
-    open_model,
-    read_seeds,
-    seed_folder,
-)
+from alexnet_tf.runs import has_seeds, is_run, open_model, read_seeds, seed_folder
+from alexnet_tf.system import import_tensorflow
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
@@ -67,26 +63,19 @@ Examples:
     default="the run's own",
     example="photos/",
     type=DataSetName(),
-    metavar="NAME|PATH",
 )
 @data_dir_option()
 @split_option()
 @crops_option()
-@option(
+@flag(
     "--ten-crop",
     "Also average over ten crops: corners, center, and their horizontal flips.",
-    default="off",
-    example="",
-    is_flag=True,
 )
-@option(
+@flag(
     "--per-class",
     "Also print precision, recall and F1 of the classes, worst first, and the calibration error: "
     "of ten crops with --ten-crop, of the ensemble for several networks. --json has all classes "
     "and the confusion counts.",
-    default="off",
-    example="",
-    is_flag=True,
 )
 @csv_option(
     "Write a row per image, with the predictions that --per-class is about: image, label, "
@@ -111,8 +100,6 @@ def command(
     """
     sources = _sources(run, model)  # before TensorFlow loads
     members = [*run, *model] or [str(sources[0].run)]
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.ensemble import EnsembleEvaluation, evaluate_ensemble

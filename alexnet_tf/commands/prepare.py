@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf.commands.options import (
+    FOLDER,
     DataSetName,
-    UserPath,
     data_dir_option,
     echo_json,
     json_option,
@@ -35,7 +35,7 @@ Examples:
     "The folder to write; an interrupted preparation in it is resumed.",
     default="prepared/ and the source's name",
     example="/ssd/photos",
-    type=UserPath(file_okay=False),
+    type=FOLDER,
 )
 @option(
     "--size",
@@ -49,8 +49,7 @@ Examples:
     "jpeg, or raw: uncompressed, about ten times larger and several times faster to read.",
     default="jpeg",
     example="raw",
-    type=click.Choice(["jpeg", "raw"]),
-    metavar="NAME",
+    choices=("jpeg", "raw"),
 )
 @data_dir_option(
     "Folder of TFDS data sets, also gs:// or s3://, if SOURCE is a TFDS name.",

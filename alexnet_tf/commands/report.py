@@ -6,10 +6,11 @@ import sys
 import click
 
 from alexnet_tf.commands.options import (
-    UserPath,
+    FILE,
     crops_option,
     data_dir_option,
     echo_json,
+    flag,
     json_option,
     model_option,
     option,
@@ -19,6 +20,7 @@ from alexnet_tf.commands.options import (
 )
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 # As in alexnet_tf.report.figures, which imports TensorFlow; a test compares them.
 PICTURES = (
@@ -50,7 +52,7 @@ Examples:
     default="the page and all pictures",
     example="kernels",
     multiple=True,
-    type=click.Choice(PICTURES),
+    choices=PICTURES,
     metavar="PICTURE",
 )
 @option(
@@ -58,17 +60,14 @@ Examples:
     "The image file whose activations are shown.",
     default="the split's first image",
     example="photo.jpg",
-    type=UserPath(dir_okay=False),
+    type=FILE,
 )
 @split_option()
 @data_dir_option()
 @crops_option()
-@option(
+@flag(
     "--no-ten-crop",
     "Skip the errors over ten crops, which take ten times as long as those of the center crop.",
-    default="off",
-    example="",
-    is_flag=True,
 )
 @option(
     "--out",
@@ -76,7 +75,7 @@ Examples:
     ".pdf or .svg).",
     default="report.html in the run's folder",
     example="lesson/report.html",
-    type=UserPath(dir_okay=False),
+    type=FILE,
 )
 @json_option()
 def command(
@@ -100,8 +99,6 @@ def command(
     source = open_model(run, model)  # reports a wrong folder before TensorFlow loads
     if source.run is None:
         raise InputError(f"{source.path} is not a run folder, whose history a report shows: --run")
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.report.report import make_report

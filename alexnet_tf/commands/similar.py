@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf.commands.options import (
+    COUNT,
     DataSetName,
     UserPath,
     data_dir_option,
@@ -15,6 +16,7 @@ from alexnet_tf.commands.options import (
     json_option,
     model_option,
     option,
+    picture_option,
     report_model,
     run_option,
     split_option,
@@ -23,6 +25,7 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import STANDARD_INPUT, find_images, read_images
 from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -48,27 +51,22 @@ Examples:
     default="the run's own training images",
     example="photos/",
     type=DataSetName(),
-    metavar="NAME|PATH",
 )
 @run_option("The run whose network computes the features.")
 @model_option("A .keras file instead of a run; needs --in.")
 @data_dir_option()
 @split_option("train, validation or test.", default="train")
-@option("--top", "How many images to print.", default="10", example="5", type=click.IntRange(min=1))
+@option("--top", "How many images to print.", default="10", example="5", type=COUNT)
 @option(
     "--distance",
     "Distance between features of the last hidden layer: euclidean (the paper's) or cosine.",
     default="euclidean",
     example="cosine",
-    type=click.Choice(["euclidean", "cosine"]),
-    metavar="NAME",
+    choices=("euclidean", "cosine"),
 )
-@option(
-    "--picture",
+@picture_option(
     f"Draw the image and the {_MAX_DRAWN_IMAGES} nearest to it: a .png, .pdf or .svg file.",
-    default="none",
-    example="similar.png",
-    type=UserPath(dir_okay=False),
+    "similar.png",
 )
 @json_option()
 def command(image: str, **options: Any) -> None:
@@ -88,8 +86,6 @@ def command(image: str, **options: Any) -> None:
         options["recorded_in"] = source.run
     if options["picture"] is not None:
         check_picture_name(options["picture"])
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.classifiers import names_of
