@@ -5,9 +5,10 @@ Results go to stdout through `Console`; progress, messages and warnings go to st
 and lines are drawn in ASCII.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import IO, NamedTuple
 
 from rich import box
@@ -172,7 +173,8 @@ class Console:
 class ProgressReporter(Console):
     """Writes messages, warnings and progress bars to stderr.
 
-    Bars are drawn at a terminal only, and disappear when done.
+    Bars are drawn at a terminal only, and disappear when done. What libraries print to stdout
+    meanwhile goes to stderr, since stdout is for results.
 
     Args:
       quiet: Whether to write warnings only.
@@ -200,7 +202,7 @@ class ProgressReporter(Console):
           The bar; as a function of (done, total) it is an `on_progress` callback.
         """
         text = RichColumn(no_wrap=True, overflow="crop")
-        with Progress(
+        bar = Progress(
             TextColumn("{task.description}", markup=False, table_column=text),
             BarColumn(bar_width=None, table_column=RichColumn(ratio=1, min_width=_SHORTEST_BAR)),
             MofNCompleteColumn(),
@@ -209,18 +211,18 @@ class ProgressReporter(Console):
             expand=True,
             transient=True,
             disable=self.quiet or not self.is_terminal,
-        ) as progress:
-            task = progress.add_task(self.encodable(description), total=total, note="")
-            yield ProgressBar(progress, task, unit, self.encodable)
+        )
+        with redirect_stdout(sys.stderr), bar:
+            task = bar.add_task(self.encodable(description), total=total, note="")
+            yield ProgressBar(bar, task, unit, self.encodable)
 
     @contextmanager
     def status(self, description: str) -> Iterator[Callable[[str], None]]:
         """Shows a spinner while the block runs; yields a function that changes its text."""
-        if self.quiet or not self.is_terminal:
-            yield lambda text: None
-            return
         spinner = "line" if self.rich.options.ascii_only else "dots"
-        with self.rich.status(self.encodable(description), spinner=spinner) as status:
+        status = self.rich.status(self.encodable(description), spinner=spinner)
+        is_shown = self.is_terminal and not self.quiet
+        with redirect_stdout(sys.stderr), status if is_shown else nullcontext():
             yield lambda text: status.update(self.encodable(text))
 
 

@@ -249,17 +249,24 @@ def epochs_done(folder: str | Path) -> int:
     return len(read_history(folder)) if (Path(folder) / HISTORY).is_file() else 0
 
 
-def seed_folder(folder: str | Path, seed: int) -> Path:
+def seed_folder(folder: str | os.PathLike[str], seed: int) -> Path:
     """Returns the run with this seed in a seed series' folder."""
     return Path(folder) / f"seed-{seed}"
 
 
-def has_seeds(folder: str | Path) -> bool:
+def runs_of(folder: str | os.PathLike[str]) -> list[Path]:
+    """Returns the runs of a folder that `train --seeds` made, or else the folder alone."""
+    if is_run(Path(folder)) or not has_seeds(folder):
+        return [Path(folder)]
+    return [seed_folder(folder, seed) for seed in read_seeds(folder)["seeds"]]
+
+
+def has_seeds(folder: str | os.PathLike[str]) -> bool:
     """Returns whether a folder is one that `train --seeds` made."""
     return (Path(folder) / SEEDS).is_file()
 
 
-def read_seeds(folder: str | Path) -> dict[str, Any]:
+def read_seeds(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns "seeds" and "options" of a seed series' folder.
 
     Raises:

@@ -1,8 +1,5 @@
 """`demo`: a local page that shows what a trained network predicts."""
 
-import contextlib
-import sys
-
 import click
 
 from alexnet_tf.commands.options import (
@@ -74,10 +71,7 @@ def command(
     from alexnet_tf.demo.predictor import Predictor
 
     reporter = ProgressReporter()
-    with (
-        contextlib.redirect_stdout(sys.stderr),
-        reporter.progress("computing features") as on_progress,
-    ):
+    with reporter.progress("computing features") as on_progress:
         predictor = Predictor(source.path, others["in"], data_dir=data_dir, on_progress=on_progress)
     host = host or _LOOPBACK[0]
     if host not in _LOOPBACK:

@@ -1,7 +1,5 @@
 """The `export` command."""
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,11 +110,7 @@ def command(
         given["quantize"] = _QUANTIZATIONS if is_all else tuple(dict.fromkeys(quantize))
     reporter = ProgressReporter()
     report_notes(source, reporter)
-    with (
-        # TFDS prints to stdout while it prepares a data set; stdout is for the result alone.
-        contextlib.redirect_stdout(sys.stderr),
-        reporter.status("reading") as on_stage,
-    ):
+    with reporter.status("reading") as on_stage:
         result = export(ExportOptions(**given), on_stage)
     if as_json:
         echo_json(result.to_json())

@@ -20,10 +20,6 @@ from alexnet_tf.system import command_name, import_tensorflow
 if TYPE_CHECKING:
     from alexnet_tf.console import ProgressReporter
 
-_EXTENSIONS = (
-    *(".weights.h5", ".h5", ".hdf5", ".caffemodel", ".safetensors", ".onnx", ".npy"),
-    *(".pth", ".pt"),
-)
 _NAMES = " or ".join(PUBLISHED)
 _MEGABYTE = 10**6
 _EXAMPLES = """\b
@@ -97,7 +93,7 @@ def command(
         raise InputError(f"--url: only for {_NAMES}, not for a file")
     if recipe is not None:
         get_recipe(recipe)
-    target = Path(out) if out is not None else Path(f"{_stem(path.name)}.keras")
+    target = Path(out or f"{path.stem.removesuffix('.weights')}.keras")
     if target.suffix != ".keras":
         raise InputError(f"--out {target}: the name must end in .keras")
     if not target.absolute().parent.is_dir():
@@ -143,14 +139,6 @@ def _download(published: PublishedWeights, url: str | None, reporter: "ProgressR
             url=url,
             on_progress=lambda done, total: bar(done // _MEGABYTE, max(total // _MEGABYTE, 1)),
         )
-
-
-def _stem(name: str) -> str:
-    """Returns a file's name without its extension."""
-    for extension in _EXTENSIONS:
-        if name.endswith(extension):
-            return name.removesuffix(extension)
-    return name
 
 
 def _read_names(path: Path) -> list[str]:

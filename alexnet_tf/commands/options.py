@@ -165,25 +165,25 @@ def echo_json(values: Any) -> None:
     click.echo(to_json(values, encoding=getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
-def run_option(help_text: str = "The run's folder.", **settings: Any) -> Decorator:
+def run_option(
+    help_text: str = "The run's folder.",
+    default: str = "the newest under saved_models/ that has a model",
+    **settings: Any,
+) -> Decorator:
     """Returns the option --run; a model file is accepted, too."""
-    return option(
-        "--run",
-        help_text,
-        default="the newest under saved_models/ that has a model",
-        example="saved_models/first",
-        **{"type": UserPath(), **settings},
-    )
+    settings |= {"default": default, "example": "saved_models/first", "type": UserPath()}
+    return option("--run", help_text, **settings)
 
 
-def model_option(help_text: str = "A .keras file in place of a run.", **settings: Any) -> Decorator:
+def model_option(
+    help_text: str = "A .keras file in place of a run.",
+    default: str = "the run's best",
+    example: str = "caffe.keras",
+    **settings: Any,
+) -> Decorator:
     """Returns the option --model; a run folder is accepted, too."""
-    return option(
-        "--model",
-        help_text,
-        default="the run's best",
-        **{"example": "caffe.keras", "type": UserPath(), **settings},
-    )
+    settings |= {"default": default, "example": example, "type": UserPath()}
+    return option("--model", help_text, **settings)
 
 
 def data_dir_option(

@@ -1,7 +1,6 @@
 """`report`: a run as an HTML page, or single pictures of it."""
 
-import contextlib
-import sys
+from typing import Any
 
 import click
 
@@ -79,16 +78,7 @@ Examples:
 )
 @json_option()
 def command(
-    run: str | None,
-    model: str | None,
-    only: tuple[str, ...],
-    image: str | None,
-    split: str | None,
-    data_dir: str | None,
-    batch_size: int | None,
-    no_ten_crop: bool,
-    out: str | None,
-    as_json: bool,
+    run: str | None, model: str | None, no_ten_crop: bool, as_json: bool, **options: Any
 ) -> None:
     """Show a run as one HTML page that needs no network, and its pictures as PNG files.
 
@@ -105,19 +95,9 @@ def command(
 
     reporter = ProgressReporter()
     report_notes(source, reporter)
-    # Preparing a data set prints to stdout, where the result alone belongs.
-    with contextlib.redirect_stdout(sys.stderr):
-        report = make_report(
-            source.run,
-            only=only,
-            out=out,
-            progress=reporter.progress,
-            ten_crop=not no_ten_crop,
-            data_dir=data_dir,
-            split=split,
-            batch_size=batch_size,
-            image=image,
-        )
+    report = make_report(
+        source.run, progress=reporter.progress, ten_crop=not no_ten_crop, **options
+    )
     for name, reason in report.evaluation.skipped if report.evaluation else ():
         reporter.warn(f"skipped {name}: {reason}")
     if as_json:

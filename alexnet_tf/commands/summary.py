@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf import paper
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
+from alexnet_tf.commands.options import (
+    echo_json,
+    json_option,
+    model_option,
+    option,
+    recipe_option,
+    run_option,
+)
 from alexnet_tf.commands.train_options import train_option
 from alexnet_tf.errors import InputError
 from alexnet_tf.recipes import get_recipe
@@ -53,20 +60,8 @@ Examples:
 
 @click.command(epilog=_EXAMPLES, short_help="Show a network's layers, parameters and work.")
 @recipe_option("paper")
-@option(
-    "--run",
-    "Show the network of a run instead of a recipe's.",
-    default="none",
-    example="saved_models/first",
-    type=UserPath(),
-)
-@option(
-    "--model",
-    "Show the network of a .keras file instead of a recipe's.",
-    default="none",
-    example="caffe.keras",
-    type=UserPath(),
-)
+@run_option("Show the network of a run instead of a recipe's.", default="none")
+@model_option("Show the network of a .keras file instead of a recipe's.", default="none")
 @option(
     "--classes",
     "Number of classes.",
