@@ -15,12 +15,7 @@ from alexnet_tf.files import (
     sha256,
     write_sealed_json,
 )
-from alexnet_tf.run_record import (
-    EpochRecord,
-    RunRecord,
-    VersionError,
-    parse_history,
-)
+from alexnet_tf.run_record import EpochRecord, RunRecord, VersionError, parse_history
 from alexnet_tf.system import command_name
 
 SAVED_MODELS = "saved_models"
@@ -109,13 +104,11 @@ def newest_model(root: str | Path = SAVED_MODELS) -> ModelSource:
       InputError: No run under `root` has a model.
     """
     folders = runs_by_age(root)
-    for number, folder in enumerate(folders):
+    skipped: list[str] = []
+    for folder in folders:
         if has_model(folder):
-            skipped = (
-                f"skipped {each}: it has no model yet (resume its training)"
-                for each in folders[:number]
-            )
             return ModelSource(model_file(folder), folder, read_run(folder), tuple(skipped))
+        skipped.append(f"skipped {folder}: it has no model yet (resume its training)")
     raise InputError(_no_run(Path(root), folders))
 
 

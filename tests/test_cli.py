@@ -225,10 +225,10 @@ def test_expected_errors_are_one_line(error, code, line, monkeypatch, capsys):
 
 
 SCANNING = """
+import sys, time
 from alexnet_tf.data import scan
 def read_images(examples, pixels):
-    print("scanning", flush=True)
-    import time
+    print("scanning", file=sys.__stdout__, flush=True)
     time.sleep(60)
     yield
 scan.read_images = read_images
