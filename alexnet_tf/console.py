@@ -6,6 +6,7 @@ and lines are drawn in ASCII.
 """
 
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -64,11 +65,14 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the output goes to a terminal."""
-        return self.rich.is_terminal
+        """Whether the output goes to a terminal that can draw progress."""
+        return self.rich.is_terminal and not self.rich.is_dumb_terminal
 
     def message(self, text: str = "") -> None:
-        """Writes lines, unless quiet; long lines are left to the terminal to wrap."""
+        """Writes lines, unless quiet.
+
+        At a terminal they wrap at spaces; indented ones do not, so that commands can be copied.
+        """
         if not self.quiet:
             self._print(text)
 
@@ -77,8 +81,17 @@ class Console:
         self._print(text, "yellow")
 
     def _print(self, text: str, style: str | None = None) -> None:
-        lines = "\n".join(self.encodable(line) for line in text.split("\n"))
-        self.rich.print(lines, style=style, soft_wrap=True)
+        lines = [self.encodable(line) for line in text.split("\n")]
+        if self.rich.is_terminal:
+            lines = [each for line in lines for each in self._wrapped(line)]
+        self.rich.print("\n".join(lines), style=style, soft_wrap=True)
+
+    def _wrapped(self, line: str) -> list[str]:
+        if line.startswith(" "):
+            return [line]
+        width = self.rich.width
+        lines = textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        return lines or [""]
 
     def table(
         self,
@@ -242,7 +255,8 @@ class ProgressBar:
         """Moves the bar, and shows the rate and the time left."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         left = (total - done) * seconds / max(done, 1)
-        self.update(done, total=total, note=format_rate(done / seconds, left, self._unit))
+        note = format_rate(done / seconds, left, self._unit) if done else ""
+        self.update(done, total=total, note=note)
 
     def update(
         self,

@@ -97,7 +97,9 @@ def _show(values: dict[str, Any]) -> None:
 
     console = Console()
     splits = values["splits"]
-    console.message(f"{values['name']} ({values['origin']}): {values['classes']} classes")
+    name, origin = values["name"], values["origin"]
+    shown = name if Path(name) == Path(origin) else f"{name} ({origin})"
+    console.message(f"{shown}: {values['classes']} classes")
     first = next(iter(splits.values()))["per_class"]
     most = max(max(first.values()), 1)
     rows = [

@@ -70,7 +70,8 @@ def new_plan(
         )
     own_epochs = max(experiment.recipe_for(each).epochs for each in experiment.trained_variants)
     fewer = [
-        f"{given:,} {name} instead of {'all' if own is None else f'{own:,}'}"
+        f"{given:,} {name.removesuffix('s') if given == 1 else name} instead of "
+        f"{'all' if own is None else f'{own:,}'}"
         for name, own, given in (
             ("seeds", experiment.seeds, seeds),
             ("epochs", own_epochs, epochs),

@@ -37,7 +37,7 @@ def test_shortened_plan_says_what_was_reduced(tiny):
     longer = dataclasses.replace(tiny, seeds=3, limit_train=20_000)
     plan = new_plan(longer, seeds=1, epochs=1, limit_train=500, limit_val=100)
     assert plan.shortened == (
-        "Shortened: 1 seeds instead of 3, 1 epochs instead of 2, 500 training images instead of "
+        "Shortened: 1 seed instead of 3, 1 epoch instead of 2, 500 training images instead of "
         "20,000, 100 images to evaluate on instead of all."
     )
     assert new_plan(longer, seeds=4, epochs=2).shortened == ""
