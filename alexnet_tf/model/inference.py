@@ -4,8 +4,7 @@ import keras
 import tensorflow as tf
 
 from alexnet_tf.errors import choose
-from alexnet_tf.model.layers.compiled import native_kernels
-from alexnet_tf.model.layers.local_response_normalization import compiled_normalization
+from alexnet_tf.model.layers.compiled import native_kernels, training_kernels
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -15,8 +14,8 @@ def inference_function(
 ) -> tf.types.experimental.PolymorphicFunction:
     """Returns the forward pass of a model, compiled for this machine; the model is not changed.
 
-    The function contains no operations of training, and local response normalization is compiled
-    into fewer passes over memory; on GPUs it uses cuDNN's kernels instead (`native_kernels`). In
+    The function contains no operations of training, and uses its kernels (`training_kernels`), on
+    GPUs those of cuDNN (`native_kernels`). In
     half precision the function has a copy of the weights: a fully connected layer reads each weight
     once per batch, so that half the bytes take half the time for a single image.
 
@@ -35,7 +34,7 @@ def inference_function(
     choose(precision, PRECISIONS, "precision")
     network = model if precision == "float32" else _in_half(model, precision)
     on_gpus = bool(tf.config.list_logical_devices("GPU"))
-    kernels = native_kernels if on_gpus else compiled_normalization
+    kernels = native_kernels if on_gpus else training_kernels
 
     @tf.function
     def infer(images: tf.Tensor) -> tf.Tensor:

@@ -29,6 +29,13 @@ _EXAMPLE = (
 )
 # In errors of this process's own device or compiler, in lower case.
 _LOCAL_FAILURES = ("cudnn", "nccl", "cublas", "cuda", "ptxas", "xla", "compil")
+# In errors of a connection to another worker, in lower case.
+_CONNECTION_FAILURES = ("connect", "socket", "peer", "unavailable")
+# Before the number of a failed worker: who reported an error, whose heartbeat is missing (a line of
+# its own), and whom a call did not reach.
+_NAMED_WORKER = re.compile(
+    r"(?:reported from |remote target |^)/job:worker/(?:replica:\d+/)?task:(\d+)", re.MULTILINE
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,18 +134,20 @@ def describe_failure(text: str, cluster: Cluster) -> str:
       cluster: The workers.
     """
     cause = failure_cause(text)
-    # "Error reported from /job:worker/task:1: ...", and a list of those without a heartbeat.
-    named = re.findall(r"reported from /job:worker/(?:replica:\d+/)?task:(\d+)", text)
-    named += re.findall(r"^/job:worker/replica:\d+/task:(\d+)", text, re.MULTILINE)
+    failed = {int(number) for number in _NAMED_WORKER.findall(text)}
     if "CoordinationService" in text and cluster.worker != 0:
-        named.append("0")  # where the service runs
-    failed = sorted({int(number) for number in named})
-    others = [n for n in failed if n != cluster.worker and n < len(cluster.addresses)]
+        failed.add(0)  # where the service runs
+    workers = dict(enumerate(cluster.addresses))
+    failed |= {n for n, host in workers.items() if re.search(rf"\b{re.escape(host)}\b", text)}
+    others = [n for n in workers if n != cluster.worker and n in failed]
+    is_local = any(word in cause.lower() for word in _LOCAL_FAILURES) or cluster.worker in failed
+    is_connection = any(word in cause.lower() for word in _CONNECTION_FAILURES)
+    if not others and not is_local and is_connection and len(workers) == 2:
+        others = [1 - cluster.worker]  # a connection has two ends
     if others:
-        workers = ", ".join(f"{n} ({cluster.addresses[n]})" for n in others)
-        return f"worker {workers} failed: {cause}"
-    is_local = any(word in cause.lower() for word in _LOCAL_FAILURES)
-    if is_local or cluster.worker in failed:
+        names = ", ".join(f"{n} ({cluster.addresses[n]})" for n in others)
+        return f"worker {names} failed: {cause}"
+    if is_local:
         return f"this worker, {cluster.worker}, failed: {cause}"
     return f"a worker failed: {cause}"
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import alexnet_tf as an
-from alexnet_tf.model.layers.local_response_normalization import compiled_normalization
+from alexnet_tf.model.layers.compiled import training_kernels
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_repeated_eager_calls_create_no_functions(functions, name):
 def test_repeated_compiled_inference_creates_no_functions(functions):
     layer = an.LocalResponseNormalization()
     a = np.random.default_rng(0).normal(0, 60, (2, 3, 3, 8)).astype(np.float32)
-    with compiled_normalization():
+    with training_kernels():
         layer(a)
         after_first = traces(functions)
         results = [layer(a) for _ in range(3)]

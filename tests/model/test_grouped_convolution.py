@@ -61,9 +61,10 @@ def reference(x, weights, biases, strides, padding, groups, upstream_of):
     height=st.integers(1, 9),
     width=st.integers(1, 9),
     seed=st.integers(0, 999),
+    training=st.booleans(),
 )
 def test_forward_and_backward_match_the_definition(
-    groups, kernel, strides, padding, height, width, seed
+    groups, kernel, strides, padding, height, width, seed, training
 ):
     assume(min(output_pixels(n, kernel, strides, padding) for n in (height, width)) >= 1)
     rng = np.random.default_rng(seed)
@@ -83,7 +84,7 @@ def test_forward_and_backward_match_the_definition(
     )
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        output = layer(inputs)
+        output = layer(inputs, training=training)
     gradients = tape.gradient(
         output, [inputs, *layer.trainable_variables], output_gradients=tf.constant(upstream)
     )
@@ -92,6 +93,21 @@ def test_forward_and_backward_match_the_definition(
         (output, *gradients), (y, d_x, d_weights, upstream.sum((0, 1, 2))), strict=True
     ):
         np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_dilated_groups_train_like_keras():
+    x = np.random.default_rng(0).normal(size=(2, 9, 9, 4))
+    arguments = {"groups": 2, "dilation_rate": 2, "dtype": "float64"}
+    ours, keras_layer = GroupedConv2D(6, 3, **arguments), keras.layers.Conv2D(6, 3, **arguments)
+    gradients = []
+    for layer in (ours, keras_layer):
+        layer.build(x.shape)
+        layer.set_weights(ours.get_weights())
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x, training=True) ** 2)
+        gradients.append(tape.gradient(loss, layer.trainable_variables))
+    for gradient, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

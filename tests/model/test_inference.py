@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.inference import inference_function
+from alexnet_tf.model.layers import GroupedConv2D, LocalResponseNormalization
+from alexnet_tf.model.layers.compiled import training_kernels
 from alexnet_tf.model.networks import build_model
 
 
@@ -50,6 +52,19 @@ def test_exported_graphs_are_not_compiled(model, images):
         f for f in graph.graph.as_graph_def().library.function if "_XlaMustCompile" in f.attr
     ]
     assert not compiled
+
+
+def test_training_kernels_give_the_output_of_the_formula_and_one_convolution():
+    x = np.random.default_rng(0).normal(0, 60, (2, 5, 5, 8)).astype(np.float32)
+    for layer in (GroupedConv2D(6, 3, groups=2, padding=1), LocalResponseNormalization(groups=2)):
+        expected = layer(x).numpy()
+        with training_kernels():
+            graph = tf.function(lambda x, layer=layer: layer(x)).get_concrete_function(x).graph
+            got = layer(x)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+        is_convolution = isinstance(layer, GroupedConv2D)
+        count = [operation.type for operation in graph.get_operations()].count("Conv2D")
+        assert count == is_convolution
 
 
 def test_unsupported_precision_is_rejected(model):

@@ -61,8 +61,13 @@ def operations(layer, channels=4, **scope):
     return [operation.type for operation in graph.get_operations()]
 
 
-def test_grouped_convolution_is_one_operation_with_native_kernels():
-    layer = an.GroupedConv2D(6, 3, groups=2)
+@pytest.mark.parametrize("native", [False, True])
+def test_grouped_convolution_is_one_operation_in_training(native):
+    assert operations(an.GroupedConv2D(6, 3, groups=2), native=native).count("Conv2D") == 1
+
+
+def test_dilated_groups_are_one_operation_only_with_native_kernels():
+    layer = an.GroupedConv2D(6, 3, groups=2, dilation_rate=2)
     assert operations(layer).count("Conv2D") == 1
     assert operations(layer, native=False).count("Conv2D") == 2
 

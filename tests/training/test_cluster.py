@@ -78,6 +78,14 @@ RPC: /tensorflow.CoordinationService/Heartbeat
 The error could be from a previous operation. Restart your program to reset.
 """
 
+UNREACHABLE = """failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:2222: no
+Additional GRPC error information from remote target /job:worker/replica:0/task:1:
+"""
+UNREACHABLE_DESCRIPTION = (
+    "worker 1 (b:1) failed: failed to connect to all addresses; last error: UNKNOWN: "
+    "ipv4:127.0.0.1:2222: no"
+)
+
 
 @pytest.mark.parametrize(
     ("worker", "text", "description"),
@@ -94,7 +102,10 @@ The error could be from a previous operation. Restart your program to reset.
             "Error reported from /job:worker/task:1: cuDNN launch failure",
             "worker 1 (b:1) failed: Error reported from /job:worker/task:1: cuDNN launch failure",
         ),
-        (0, "Connection reset by peer\nmore", "a worker failed: Connection reset by peer"),
+        (0, "Connection reset by peer\nmore", "worker 1 (b:1) failed: Connection reset by peer"),
+        (1, "Socket closed", "worker 0 (a:1) failed: Socket closed"),
+        (0, UNREACHABLE, UNREACHABLE_DESCRIPTION),
+        (0, "Cancelled", "a worker failed: Cancelled"),
         (
             0,
             "cuDNN launch failure : input shape\n\t [[{{node conv1}}]]",
@@ -110,6 +121,19 @@ The error could be from a previous operation. Restart your program to reset.
 )
 def test_failure_of_another_worker_differs_from_one_of_this_worker(worker, text, description):
     assert describe_failure(text, Cluster(("a:1", "b:1"), worker)) == description
+
+
+@pytest.mark.parametrize(
+    ("text", "description"),
+    [
+        ("failed to connect; ipv4:10.0.0.3:2222: no", "worker 2 (10.0.0.3:2222) failed: {}"),
+        ("failed to connect; ipv4:10.0.0.3:22220: no", "a worker failed: {}"),
+        ("Connection reset by peer", "a worker failed: {}"),
+    ],
+)
+def test_unreachable_worker_of_several_is_named_by_its_address(text, description):
+    cluster = Cluster(("10.0.0.1:2222", "10.0.0.2:2222", "10.0.0.3:2222"), 0)
+    assert describe_failure(text, cluster) == description.format(text)
 
 
 def test_local_cluster_returns_the_exit_code(capfd):

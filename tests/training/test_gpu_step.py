@@ -195,8 +195,10 @@ def op_def(node):
 def test_run_as_on_gpus_gives_the_results_of_the_cpu(tiny_recipe, photos, tmp_path, monkeypatch):
     def run(folder):
         options = {"precision": "float32", "kernels": "native", "epochs": 2, "quiet": True}
-        return an.train(str(photos), recipe=tiny_recipe, run_dir=tmp_path / folder, **options)
+        return an.train(str(photos), recipe=recipe, run_dir=tmp_path / folder, **options)
 
+    # On a CPU the order in which the gradients of overlapping windows are added is left to chance.
+    recipe = tiny_recipe.replace(network=tiny_recipe.network.replace(pooling="plain"))
     expected = run("cpu").history
     configure = open_run.configure_devices
     # The CPU in place of a GPU: images are flipped on it, and batches copied to it in advance.

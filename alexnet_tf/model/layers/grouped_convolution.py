@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from alexnet_tf.model.geometry import output_pixels
-from alexnet_tf.model.layers.compiled import uses_native_kernels
+from alexnet_tf.model.layers.compiled import uses_native_kernels, uses_training_kernels
 
 _MAX_BLOCK_CHANNELS = 4  # up to which training replaces a strided convolution by blocks
 
@@ -23,10 +23,10 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     `keras.layers.Conv2D` compiles a grouped convolution through XLA, which is three times slower
     on a CPU, needs XLA wherever the model is served, and cannot be converted to ONNX. This layer
-    splits the channels, convolves each group and concatenates the results. Inside
-    `native_kernels` one operation convolves all groups, which on GPUs is a kernel of cuDNN. The
-    kernel keeps Keras' shape, `(height, width, channels // groups, filters)`; the output channels
-    of a group are adjacent.
+    splits the channels, convolves each group and concatenates the results. In training, and inside
+    `training_kernels` and `native_kernels`, one operation convolves all groups: without copies,
+    and on CPUs with biases and ReLU in the same pass. The kernel keeps Keras' shape, `(height,
+    width, channels // groups, filters)`; the output channels of a group are adjacent.
 
     Args:
       filters: Integer. Output channels.
@@ -92,11 +92,13 @@ class GroupedConv2D(keras.layers.Conv2D):
         the gradient of BiasAdd accumulates its terms one after another in bfloat16, which loses
         the gradient of conv1's biases completely.
         """
+        kernel = tf.convert_to_tensor(self.kernel)
         if training and self._is_faster_in_blocks(inputs):
-            kernel = tf.convert_to_tensor(self.kernel)
             outputs = convolve_blocks(self._padded(inputs), kernel, self.strides[0])
+        elif uses_training_kernels(training) and self._is_faster_at_once():
+            outputs = convolve_groups(self._padded(inputs), kernel, self.strides, self.padding)
         else:
-            outputs = self.convolution_op(inputs, self.kernel)
+            outputs = self.convolution_op(inputs, kernel)
         if self.use_bias:
             bias = tf.convert_to_tensor(self.bias)
             outputs = _add_bias(outputs, bias) if training else tf.add(outputs, bias)
@@ -140,6 +142,10 @@ class GroupedConv2D(keras.layers.Conv2D):
             and inputs.shape[3] <= _MAX_BLOCK_CHANNELS
             and None not in inputs.shape[1:3]
         )
+
+    def _is_faster_at_once(self) -> bool:
+        """Returns whether `convolve_groups` is faster: groups, without dilation, on a CPU."""
+        return self.groups > 1 and self.dilation_rate == (1, 1) and not uses_native_kernels()
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns (batch, height, width, filters).
@@ -200,6 +206,46 @@ def _add_bias(outputs: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Any]:
         return upstream, tf.matmul(ones, rows)[0]
 
     return outputs + bias, gradient
+
+
+def convolve_groups(
+    inputs: tf.Tensor, kernel: tf.Tensor, strides: tuple[int, int], padding: str
+) -> tf.Tensor:
+    """Returns the convolution of all groups by one operation, and its gradient group by group.
+
+    On CPUs TensorFlow has the convolution, but the gradients only in some dtypes and with oneDNN.
+
+    Args:
+      inputs: [batch, height, width, channels], any float dtype.
+      kernel: [height, width, channels // groups, filters] of the same dtype.
+      strides: Vertical and horizontal, in pixels.
+      padding: "valid" or "same".
+
+    Returns:
+      [batch, new_height, new_width, filters].
+    """
+    groups = inputs.shape[-1] // kernel.shape[2]
+    options = {"strides": [1, *strides, 1], "padding": padding.upper()}
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        of_inputs, of_kernel = [], []
+        split = (tf.split(tensor, groups, axis=-1) for tensor in (inputs, kernel, upstream))
+        for x, k, dy in zip(*split, strict=True):
+            dx = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(x), filter=k, out_backprop=dy, **options
+            )
+            dk = tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=tf.shape(k), out_backprop=dy, **options
+            )
+            of_inputs.append(dx)
+            of_kernel.append(dk)
+        return tf.concat(of_inputs, axis=-1), tf.concat(of_kernel, axis=-1)
+
+    @tf.custom_gradient
+    def convolve(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        return tf.raw_ops.Conv2D(input=inputs, filter=kernel, **options), gradient
+
+    return convolve(inputs, kernel)
 
 
 def convolve_blocks(inputs: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:

@@ -1,8 +1,6 @@
 """Local response normalization (LRN), section 3.3 of the paper."""
 
-import contextlib
-import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,28 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from alexnet_tf import paper
-from alexnet_tf.model.layers.compiled import CompiledFunction, uses_native_kernels
+from alexnet_tf.model.layers.compiled import (
+    CompiledFunction,
+    uses_native_kernels,
+    uses_training_kernels,
+)
 
-_compiled = contextvars.ContextVar("compiled", default=False)
 # The limits of cuDNN's kernel, which needs n = 2 * depth_radius + 1 of at most 16.
 _CUDNN_MAX_RADIUS, _CUDNN_MIN_BIAS, _CUDNN_MIN_BETA = 7, 1e-5, 0.01
-
-
-@contextlib.contextmanager
-def compiled_normalization() -> Iterator[None]:
-    """Makes the LRN layers called inside compute as in training: in fewer passes over memory.
-
-    Use it only for graphs that stay in this process: they contain functions compiled by XLA, which
-    servers and converters do not accept.
-
-    Yields:
-      Nothing.
-    """
-    token = _compiled.set(True)
-    try:
-        yield
-    finally:
-        _compiled.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -48,11 +32,11 @@ class LocalResponseNormalization(keras.layers.Layer):
     `alpha / (2 * depth_radius + 1)`.
 
     The sum is a 1x1 convolution of the squares with a constant banded matrix. Unlike TensorFlow's
-    operation, this runs in bfloat16 on the CPU and can be converted to other formats. In training,
-    and inside `compiled_normalization`, the gradient is written by hand and costs one more such
-    convolution. Otherwise TensorFlow derives the gradient, so that exported graphs contain neither
-    XLA nor custom gradients. Inside `native_kernels` TensorFlow's operation runs after all, in
-    float32, which on GPUs is a kernel of cuDNN.
+    operation, this runs in bfloat16 on the CPU and can be converted to other formats. TensorFlow
+    derives the gradient, so that exported graphs contain neither XLA nor custom gradients. In
+    training, and inside `training_kernels`, the layer is compiled into a few passes over memory,
+    with a gradient written by hand. Inside `native_kernels` TensorFlow's operation runs after all,
+    in float32, which on GPUs is a kernel of cuDNN.
 
     Args:
       depth_radius: Integer, at least 0. Channels on each side of the window. The paper's n is
@@ -101,18 +85,24 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.beta = beta
         self.groups = groups
         self.supports_masking = True
-        self._squared = self._in_one_pass(tf.square)
+        window = self._sum_over_window
+        self._output = self._in_one_pass(
+            lambda a: a * inverse_power(bias + window(tf.square(a)), beta)
+        )
+        self._sums = self._in_one_pass(lambda a: window(tf.square(a)))
         self._normalized = self._in_one_pass(lambda a, s: a * inverse_power(bias + s, beta))
         self._inner = self._in_one_pass(
             lambda a, s, db: db * a * inverse_power(bias + s, beta) / (bias + s)
         )
         self._outer = self._in_one_pass(
-            lambda a, s, db, spread: db * inverse_power(bias + s, beta) - 2 * beta * a * spread
+            lambda a, s, db, inner: (
+                db * inverse_power(bias + s, beta) - 2 * beta * a * window(inner)
+            )
         )
 
     @staticmethod
     def _in_one_pass(function: Callable[..., tf.Tensor]) -> CompiledFunction:
-        """Returns an element-wise function compiled into one pass over memory.
+        """Returns a function compiled into one pass over memory.
 
         It computes in float32 or wider and returns the dtype of its arguments.
         """
@@ -146,11 +136,14 @@ class LocalResponseNormalization(keras.layers.Layer):
         if inputs.dtype == tf.float16:  # its largest number, 65504, is 256 squared
             wide = self.call(tf.cast(inputs, tf.float32), training=training)
             return tf.cast(wide, tf.float16)
-        if uses_native_kernels() and self._fits_cudnn(inputs):
-            return self._by_cudnn(inputs)
+        if uses_native_kernels():
+            if self._fits_cudnn(inputs):
+                return self._by_cudnn(inputs)
+        elif training:
+            return self._with_gradient(inputs)
+        elif uses_training_kernels():
+            return self._output(inputs)
         window = tf.constant(self._window, inputs.dtype)
-        if training or _compiled.get():
-            return self._with_gradient(inputs, window)
         biases = tf.constant(self.bias, inputs.dtype, [self._window.shape[-1]])
         # bias_add rather than a scalar addition: converters fuse it into the convolution.
         sums = tf.nn.conv2d(tf.square(inputs), window, 1, "VALID")
@@ -179,28 +172,33 @@ class LocalResponseNormalization(keras.layers.Layer):
         )
         return tf.cast(tf.reshape(normalized, tf.shape(inputs)), inputs.dtype)
 
-    def _with_gradient(self, inputs: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    def _sum_over_window(self, values: tf.Tensor) -> tf.Tensor:
+        """Returns alpha times the sum over each channel's window, within its group."""
+        shape, channels = tf.shape(values), values.shape[-1] // self.groups
+        values = tf.reshape(values, tf.concat([shape[:-1], [self.groups, channels]], axis=0))
+        values = tf.pad(values, [[0, 0]] * 4 + [[self.depth_radius, self.depth_radius]])
+        sums = self.alpha * values[..., :channels]
+        for first in range(1, 2 * self.depth_radius + 1):
+            sums = self.alpha * values[..., first : first + channels] + sums
+        return tf.reshape(sums, shape)
+
+    def _with_gradient(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the normalized activations, with the gradient written by hand.
 
-        With d the denominator, b = a * d ** -beta. Since the banded matrix is symmetric,
+        With s the sums, d = bias + s the denominator and b = a * d ** -beta,
 
-            da = db * d ** -beta - 2 * alpha * beta * a * band(db * b / d)
+            da = db * d ** -beta - 2 * beta * a * sum_over_window(db * b / d)
 
-        Element-wise operations are compiled into one pass over memory per line, in float32 or
-        wider: on a CPU these passes take the time, not the convolutions. The sums over the window
-        are convolutions in the dtype of the activations.
+        since j is in the window around i if i is in the one around j. Each function is one pass
+        over memory, which takes the time on a CPU.
         """
-
-        def sum_over_window(values: tf.Tensor) -> tf.Tensor:
-            return tf.nn.conv2d(values, window, 1, "VALID")
 
         @tf.custom_gradient
         def normalize(a: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-            sums = sum_over_window(self._squared(a))
+            sums = self._sums(a)
 
             def gradient(upstream: tf.Tensor) -> tf.Tensor:
-                spread = sum_over_window(self._inner(a, sums, upstream))
-                return self._outer(a, sums, upstream, spread)
+                return self._outer(a, sums, upstream, self._inner(a, sums, upstream))
 
             return self._normalized(a, sums), gradient
 
