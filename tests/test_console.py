@@ -79,7 +79,7 @@ def test_names_are_shown_as_they_are_and_in_one_line():
 
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_messages_wrap_at_spaces_at_a_terminal_except_indented_ones(is_terminal, monkeypatch):
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TERM", "xterm")
     stream = Stream(is_terminal=is_terminal)
     console = Console(file=stream, width=20)
     console.message(
