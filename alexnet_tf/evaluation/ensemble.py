@@ -39,6 +39,7 @@ from alexnet_tf.evaluation.target import (
     open_target,
     same_dataset,
 )
+from alexnet_tf.model.inference import inference_kernels
 from alexnet_tf.runs import ModelSource, open_model, runs_of
 
 Member: TypeAlias = str | os.PathLike[str] | keras.Model
@@ -161,9 +162,10 @@ def evaluate_ensemble(
             networks.append(_with_classes_of_first(network, target))
         examples = _examples_by_input(networks, target)
         recorder.start(target.image_name, target.class_names)
-        *alone, together = _evaluate_all(
-            networks, examples, batch_size, ten_crop, on_progress, recorder
-        )
+        with inference_kernels():
+            *alone, together = _evaluate_all(
+                networks, examples, batch_size, ten_crop, on_progress, recorder
+            )
         ensemble = target.evaluation(together, recorder.report())
     return EnsembleEvaluation(
         tuple(

@@ -25,6 +25,7 @@ from alexnet_tf.evaluation.error_analysis import (
 from alexnet_tf.evaluation.metrics import CropErrors, Evaluation, batch_totals
 from alexnet_tf.evaluation.prediction_files import CsvTarget, record_predictions
 from alexnet_tf.evaluation.target import PathLike, Progress, open_target
+from alexnet_tf.model.inference import inference_kernels
 from alexnet_tf.paper import TEN_CROPS
 
 _BATCH_SIZE = 128
@@ -82,15 +83,16 @@ def evaluate(
             on_progress=on_progress,
         )
         recorder.start(target.image_name, target.class_names)
-        errors = evaluate_examples(
-            target.network,
-            target.examples,
-            batch_size=batch_size,
-            ten_crop=ten_crop,
-            on_progress=on_progress,
-            on_predictions=recorder.add,
-            predictions_of="ten_crop" if ten_crop else "center_crop",
-        )
+        with inference_kernels():
+            errors = evaluate_examples(
+                target.network,
+                target.examples,
+                batch_size=batch_size,
+                ten_crop=ten_crop,
+                on_progress=on_progress,
+                on_predictions=recorder.add,
+                predictions_of="ten_crop" if ten_crop else "center_crop",
+            )
         return target.evaluation(errors, recorder.report())
 
 

@@ -209,9 +209,5 @@ EXPERIMENTS = {each.name: each for each in (*CLAIMS, *ABLATIONS, *REPRODUCTIONS)
 
 
 def get_experiment(name: str) -> Experiment:
-    """Returns the experiment of that name.
-
-    Raises:
-      InputError: The name is unknown.
-    """
+    """Returns the experiment of that name; raises InputError if it is unknown."""
     return EXPERIMENTS[choose(name, tuple(EXPERIMENTS), "experiment")]

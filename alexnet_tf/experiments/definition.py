@@ -22,8 +22,6 @@ class FinishedRun:
     """What metrics are computed from.
 
     Attributes:
-      history: One record per epoch.
-      num_classes: Number of classes.
       diverged: Whether the loss or a weight became NaN, infinite or huge.
       evaluation: Errors 0..1 of the trained model on the test images, "center_crop" and "ten_crop",
         and the number of "examples"; empty where no metric needs the trained model.
@@ -58,21 +56,13 @@ class Metric:
 
 def _last(field: str) -> Callable[[FinishedRun], float | None]:
     """Returns the metric that is a field of the last epoch's record."""
-
-    def measure(run: FinishedRun) -> float | None:
-        return None if run.diverged or not run.history else getattr(run.history[-1], field)
-
-    return measure
+    return lambda run: getattr(run.history[-1], field) if run.history and not run.diverged else None
 
 
 def epochs_until(errors: list[float], target: float) -> float | None:
     """Returns after how many epochs the error reaches `target`, or None if it never does.
 
-    Errors between two epochs are interpolated linearly.
-
-    Args:
-      errors: Errors 0..1, one per epoch.
-      target: Error 0..1.
+    `errors` has one per epoch, 0..1; between two epochs they are interpolated linearly.
     """
     for epoch, error in enumerate(errors, 1):
         if error <= target:
@@ -156,11 +146,9 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two variants of which the claim says that one is better.
+    """Names of two variants of which the claim says that one is better.
 
     Attributes:
-      better: Name of the variant that should be better.
-      worse: Name of the other.
       paper: The paper's difference in points, or its factor if the experiment `compares_ratio`;
         None: the paper gives none.
       more_than: Whether the paper says "more than" that.
@@ -244,13 +232,7 @@ class Experiment:
     def recipe_for(
         self, variant: Variant, *, epochs: int | None = None, learning_rate: float | None = None
     ) -> Recipe:
-        """Returns the recipe that a variant trains with.
-
-        Args:
-          variant: A variant that trains.
-          epochs: In place of the experiment's.
-          learning_rate: In place of the recipe's.
-        """
+        """Returns the recipe of a variant; given epochs and learning rate replace its own."""
         recipe = get_recipe(self.recipe)
         network, fields = recipe.network, {}
         for changes in (self.changes, variant.changes):

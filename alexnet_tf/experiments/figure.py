@@ -7,15 +7,15 @@ networks have one panel for the loss and one for the error, each in training and
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from matplotlib.axes import Axes
 
 from alexnet_tf.experiments.claims import get_experiment
 from alexnet_tf.experiments.definition import TARGET_TRAINING_ERROR, Experiment
 from alexnet_tf.experiments.results import Results
+from alexnet_tf.figures.canvas import LIGHT, new_figure
 from alexnet_tf.files import atomic_path
 
-# Okabe and Ito: color-blind safe.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
 
 Panel = tuple[str, dict[str, list[list[float]]]]  # title, and curves by their name in the legend
@@ -23,8 +23,6 @@ Panel = tuple[str, dict[str, list[list[float]]]]  # title, and curves by their n
 
 def draw_figure(results: Results, path: Path) -> None:
     """Draws the learning curves of the selected runs, and writes them atomically as PNG."""
-    from matplotlib.figure import Figure
-
     experiment = get_experiment(results.experiment)
     is_published = any(variant.published is not None for variant in experiment.variants)
     panels = list(_panels(experiment, results, is_published))
@@ -32,7 +30,7 @@ def draw_figure(results: Results, path: Path) -> None:
         panels = []
     has_outcomes = not is_published and experiment.metric.unit != "runs"
     count = len(panels) + has_outcomes
-    figure = Figure(figsize=(4.4 * count, 3.8), layout="constrained")
+    figure = new_figure(4.4 * count, 3.8)
     all_axes = figure.subplots(1, count, squeeze=False)[0]
     if has_outcomes:
         _draw_outcomes(all_axes[-1], experiment, results)
@@ -50,7 +48,7 @@ def draw_figure(results: Results, path: Path) -> None:
         figure.savefig(temporary, dpi=80, format="png")
 
 
-def _draw_curves(axes: Any, panel: Panel) -> None:
+def _draw_curves(axes: Axes, panel: Panel) -> None:
     """Draws the curves of a panel against epochs; the first seed's is opaque and named."""
     title, curves = panel
     for index, (name, seeds) in enumerate(curves.items()):
@@ -59,18 +57,18 @@ def _draw_curves(axes: Any, panel: Panel) -> None:
                 range(1, len(values) + 1),
                 values,
                 _STYLES[index % len(_STYLES)],
-                color=_COLORS[index % len(_COLORS)],
+                color=LIGHT.series[index % len(LIGHT.series)],
                 linewidth=1.2,
                 alpha=1.0 if seed == 0 else 0.45,
                 label=name if seed == 0 else None,
             )
     axes.set(xlabel="epoch", ylabel=title)
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
 
 
-def _draw_outcomes(axes: Any, experiment: Experiment, results: Results) -> None:
+def _draw_outcomes(axes: Axes, experiment: Experiment, results: Results) -> None:
     """Draws the metric of the claim: a point for each seed, joined, and a bar for the mean."""
     metric, rows = experiment.metric, results.variants
     scale = 100 if metric.unit == "%" else 1
@@ -78,7 +76,7 @@ def _draw_outcomes(axes: Any, experiment: Experiment, results: Results) -> None:
     values = [[math.nan if v is None else scale * v for v in each.values] for each in summaries]
     axes.plot(range(len(rows)), values, color="gray", linewidth=0.8, alpha=0.5)
     for index, (summary, points) in enumerate(zip(summaries, values, strict=True)):
-        color = _COLORS[index % len(_COLORS)]
+        color = LIGHT.series[index % len(LIGHT.series)]
         axes.plot([index] * len(points), points, "o", color=color, alpha=0.7)
         if summary.mean is not None:
             bar = [scale * summary.mean] * 2
@@ -97,11 +95,7 @@ def _draw_outcomes(axes: Any, experiment: Experiment, results: Results) -> None:
 
 
 def _panels(experiment: Experiment, results: Results, is_published: bool) -> Iterator[Panel]:
-    """Yields the learning curves by panel.
-
-    Variants without published numbers are compared in training error, and in test error unless the
-    claim is about training only.
-    """
+    """Yields the learning curves; the test errors only if the claim is not about training alone."""
     names = [variant.name for variant in experiment.trained_variants]
     kinds = {"training": "training", results.data.evaluated_split: "validation"}
     if is_published:

@@ -22,7 +22,6 @@ from alexnet_tf.system import available_cores
 
 VERSION = 2  # of the format of plan.json and results.json
 PROVENANCE = "provenance.json"  # in an experiment's folder: by run folder
-_DIVERGED = "diverged.json"  # in a run folder
 _SOURCES = Path(__file__).parents[2]
 
 
@@ -49,55 +48,33 @@ class Plan:
     images: str | None = None
 
 
-def new_plan(
-    experiment: Experiment,
-    *,
-    dataset: str | None = None,
-    seeds: int | None = None,
-    epochs: int | None = None,
-    limit_train: int | None = None,
-    limit_val: int | None = None,
-    precision: str | None = None,
-) -> Plan:
-    """Returns the experiment's own plan with the given values in place of its own.
-
-    Raises:
-      InputError: A limit was given for images that are all evaluated.
-    """
-    if limit_val is not None and experiment.needs_models:
+def new_plan(experiment: Experiment, **given: Any) -> Plan:
+    """Returns the experiment's own plan, with the given fields of `Plan` that are not None."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if "limit_val" in given and experiment.needs_models:
         raise InputError(
             f"--limit-val: {experiment.name} evaluates its networks on all images: leave it out"
         )
-    own_epochs = max(experiment.recipe_for(each).epochs for each in experiment.trained_variants)
+    epochs = max(experiment.recipe_for(each).epochs for each in experiment.trained_variants)
     fewer = [
-        f"{given:,} {name.removesuffix('s') if given == 1 else name} instead of "
+        f"{count:,} {thing.format('' if count == 1 else 's')} instead of "
         f"{'all' if own is None else f'{own:,}'}"
-        for name, own, given in (
-            ("seeds", experiment.seeds, seeds),
-            ("epochs", own_epochs, epochs),
-            ("training images", experiment.limit_train, limit_train),
-            ("images to evaluate on", experiment.limit_val, limit_val),
+        for name, thing, own in (
+            ("seeds", "seed{}", experiment.seeds),
+            ("epochs", "epoch{}", epochs),
+            ("limit_train", "training image{}", experiment.limit_train),
+            ("limit_val", "image{} to evaluate on", experiment.limit_val),
         )
-        if given is not None and (own is None or given < own)
+        if (count := given.get(name)) is not None and (own is None or count < own)
     ]
-    return Plan(
-        experiment=experiment.name,
-        dataset=dataset or experiment.dataset,
-        seeds=seeds or experiment.seeds,
-        epochs=epochs or experiment.epochs,
-        limit_train=limit_train or experiment.limit_train,
-        limit_val=limit_val or experiment.limit_val,
-        precision=precision or "auto",
-        shortened=f"Shortened: {', '.join(fewer)}." if fewer else "",
-    )
+    names = ("dataset", "seeds", "epochs", "limit_train", "limit_val")
+    values = {name: getattr(experiment, name) for name in names} | given
+    shortened = f"Shortened: {', '.join(fewer)}." if fewer else ""
+    return Plan(experiment.name, **values, shortened=shortened)
 
 
 def read_plan(path: Path) -> Plan:
-    """Returns the plan in a file, which has the fields of `Plan` and the version of the format.
-
-    Raises:
-      InputError: The file is damaged, or was written by another version of this package.
-    """
+    """Returns the plan in a file; raises InputError if it is damaged or another version's."""
     values = read_versioned(path, "give another --out")
     with damage_reported(path, "give another --out"):
         plan = Plan(**values)
@@ -117,11 +94,7 @@ def damage_reported(path: Path, remedy: str) -> Iterator[None]:
 
 
 def read_versioned(path: Path, remedy: str) -> dict[str, Any]:
-    """Returns the object in a JSON file without its version, which must be this package's.
-
-    Raises:
-      InputError: The file is damaged, or was written by another version of this package.
-    """
+    """Returns the object in a JSON file without its version, which must be this package's."""
     with damage_reported(path, remedy):
         values = dict(json.loads(path.read_text(encoding="utf-8")))
     if values.pop("version", 1) != VERSION:
@@ -130,16 +103,7 @@ def read_versioned(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def check_resumable(stored: Plan, given: Plan, folder: Path) -> Plan:
-    """Returns the plan with which a folder is resumed: only the number of seeds may differ.
-
-    Args:
-      stored: The folder's plan.
-      given: The command's plan.
-      folder: The experiment's folder, for the message.
-
-    Raises:
-      InputError: The plans differ.
-    """
+    """Returns the plan with which a folder is resumed: only the number of seeds may differ."""
     for name in ("experiment", "dataset", "epochs", "limit_train", "limit_val", "precision"):
         old, new = getattr(stored, name), getattr(given, name)
         if old != new:
@@ -158,10 +122,7 @@ def check_resumable(stored: Plan, given: Plan, folder: Path) -> Plan:
 class Job:
     """One run of an experiment.
 
-    Attributes:
-      learning_rate: The one tried or selected; None: the recipe's.
-      recipe: What the variant trains with, the learning rate included.
-      folder: The run folder.
+    `learning_rate` is the one tried or selected, or None for the recipe's; `recipe` includes it.
     """
 
     variant: Variant
@@ -179,7 +140,7 @@ class Job:
     @property
     def diverged_file(self) -> Path:
         """The file that exists if the run diverged."""
-        return self.folder / _DIVERGED
+        return self.folder / "diverged.json"
 
     @property
     def is_finished(self) -> bool:

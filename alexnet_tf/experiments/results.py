@@ -133,12 +133,7 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Returns the results in a file.
-
-    Raises:
-      InputError: The file is missing or damaged, was written by another version of this package, or
-        names an unknown experiment.
-    """
+    """Returns the results in a file; raises InputError if it cannot be used."""
     if not path.is_file():
         raise InputError(f"{path} not found: let the experiment finish")
     remedy = "run the experiment again"
@@ -177,12 +172,10 @@ def read_finished(job: Job) -> FinishedRun:
 def best_job(experiment: Experiment, jobs: list[Job]) -> Job:
     """Returns the best run; if none reaches the target, that of the lowest last training error."""
 
-    def rank(job: Job) -> tuple[float, float]:
+    def rank(job: Job) -> list[float]:
         run = read_finished(job)
-        value = experiment.metric.measure(run)
-        has_error = run.history and not run.diverged
-        error = run.history[-1].training_top1_error if has_error else math.inf
-        return math.inf if value is None else value, error
+        measured = (experiment.metric.measure(run), METRICS["training_error"].measure(run))
+        return [math.inf if value is None else value for value in measured]
 
     return min(jobs, key=rank)
 
@@ -244,10 +237,7 @@ def _run_result(
 ) -> RunResult:
     """Returns one run's entry; numbers of its history are rounded to six decimals."""
     speeds = [epoch.images_per_second for epoch in run.history]
-
-    def rounded(value: float | None) -> float | None:
-        return None if value is None else round(value, 6)
-
+    rows = [[(name, getattr(epoch, name)) for name in _HISTORY_FIELDS] for epoch in run.history]
     return RunResult(
         variant=job.variant.name,
         seed=job.seed,
@@ -258,10 +248,7 @@ def _run_result(
         parameters=None if record is None else record.parameters,
         seconds=round(0.0 if record is None else record.seconds, 1),
         images_per_second=round(statistics.median(speeds), 1) if speeds else None,
-        history=[
-            {name: rounded(getattr(epoch, name)) for name in _HISTORY_FIELDS}
-            for epoch in run.history
-        ],
+        history=[{name: v if v is None else round(v, 6) for name, v in row} for row in rows],
     )
 
 

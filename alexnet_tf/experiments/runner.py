@@ -58,9 +58,6 @@ def run_experiment(
       command: The command that repeats the experiment, for the results.
       quiet: Whether to show no progress.
 
-    Returns:
-      What results.json holds.
-
     Raises:
       InputError: The input cannot be used, or the folder has other settings.
       TrainingStopped: Stopped by Ctrl-C or SIGTERM; the same command resumes.
@@ -81,11 +78,7 @@ def run_experiment(
 
 
 def _confirm_plan(experiment: Experiment, plan: Plan, root: Path, data_dir: str | None) -> Plan:
-    """Returns the plan with its images' fingerprint, and writes it to the experiment's folder.
-
-    Raises:
-      InputError: The data set cannot be used, or the folder has another plan.
-    """
+    """Returns the plan with its images' fingerprint, and writes it to the experiment's folder."""
     path = root / "plan.json"
     stored = read_plan(path) if path.is_file() else None
     if stored is not None:
@@ -115,37 +108,32 @@ def _confirm_plan(experiment: Experiment, plan: Plan, root: Path, data_dir: str 
     return plan
 
 
+@dataclasses.dataclass
 class _Runner:
-    """Runs an experiment's runs; arguments as in `run_experiment`."""
+    """Runs an experiment's runs; fields as in `run_experiment`."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        plan: Plan,
-        root: Path,
-        data_dir: str | None,
-        keep_models: bool,
-    ) -> None:
-        self._experiment, self._plan, self._root = experiment, plan, root
-        self._data_dir = data_dir
-        self._keep_models = keep_models
+    experiment: Experiment
+    plan: Plan
+    root: Path
+    data_dir: str | None
+    keep_models: bool
 
     def run(self, reporter: ProgressReporter) -> None:
         """Runs all that are not finished."""
-        variants = self._experiment.trained_variants
-        tried = [first_jobs(self._experiment, self._plan, self._root, each) for each in variants]
-        later = self._plan.seeds - 1
+        variants = self.experiment.trained_variants
+        tried = [first_jobs(self.experiment, self.plan, self.root, each) for each in variants]
+        later = self.plan.seeds - 1
         runs_in_all = sum(len(jobs) + later for jobs in tried)
         self._epochs = sum((len(jobs) + later) * jobs[0].recipe.epochs for jobs in tried)
         self._done = self._trained = 0  # epochs, of all runs and in this process
         self._started = time.monotonic()
-        with reporter.progress(self._experiment.name, self._epochs, unit="epochs") as self._bar:
+        with reporter.progress(self.experiment.name, self._epochs, unit="epochs") as self._bar:
             for number, (job, max_epochs) in enumerate(self._jobs(tried), 1):
                 title = f"{number}/{runs_in_all} {job.title}"
                 self._bar.update(self._done, description=title)
                 self._run_job(job, max_epochs)
                 self._done += job.recipe.epochs
-                name = job.variant.metric or self._experiment.metrics[0]
+                name = job.variant.metric or self.experiment.metrics[0]
                 value = METRICS[name].measure(read_finished(job))
                 shown = format_value(value, METRICS[name].unit)
                 reporter.message(f"{title}: {METRICS[name].title} {shown}")
@@ -153,10 +141,9 @@ class _Runner:
     def _jobs(self, tried: list[list[Job]]) -> Iterator[tuple[Job, float | None]]:
         """Yields the runs, each with the epochs after which it may end.
 
-        Args:
-          tried: Each variant's runs with the first seed; the others have the best learning rate.
+        `tried` are each variant's runs with the first seed; the others have the best learning rate.
         """
-        metric = self._experiment.metric
+        metric = self.experiment.metric
         for jobs in tried:
             best = None
             for job in jobs:
@@ -164,21 +151,22 @@ class _Runner:
                 yield job, best if metric.unit == "epochs" else None
                 value = metric.measure(read_finished(job))
                 best = min((v for v in (best, value) if v is not None), default=None)
-        selected = [best_job(self._experiment, jobs) for jobs in tried]
-        for seed in range(1, self._plan.seeds):
+        selected = [best_job(self.experiment, jobs) for jobs in tried]
+        for seed in range(1, self.plan.seeds):
             for job in selected:
-                first = (self._experiment, self._plan, self._root, job.variant)
+                first = (self.experiment, self.plan, self.root, job.variant)
                 yield new_job(*first, seed, job.learning_rate), None
 
     def _run_job(self, job: Job, max_epochs: float | None) -> None:
         """Trains and evaluates a run, unless it is finished."""
-        self._check_recipe(job)
+        if runs.is_run(job.folder):
+            self._check_recipe(job)
         if not job.is_finished:
 
             def on_epoch(record: EpochRecord) -> bool:
                 self._show(record)
                 is_late = max_epochs is not None and record.epoch >= max_epochs
-                return is_late or self._experiment.metric.is_final(record)
+                return is_late or self.experiment.metric.is_final(record)
 
             try:
                 self._train(job, on_epoch)
@@ -186,7 +174,7 @@ class _Runner:
                 write_json(job.diverged_file, {"diverged": str(error)})
             _free_memory()
         self._evaluate(job)
-        if not self._keep_models:
+        if not self.keep_models:
             _remove_models(job.folder)
 
     def _show(self, record: EpochRecord) -> None:
@@ -201,8 +189,6 @@ class _Runner:
 
     def _check_recipe(self, job: Job) -> None:
         """Rejects a run that was started with another recipe, as after a change of the code."""
-        if not runs.is_run(job.folder):
-            return
         recipe = runs.read_run(job.folder).recipe
         if recipe.replace(description=job.recipe.description) != job.recipe:
             raise InputError(
@@ -212,34 +198,33 @@ class _Runner:
 
     def _train(self, job: Job, on_epoch: Callable[[EpochRecord], bool]) -> None:
         """Trains or resumes a run."""
-        common: dict[str, Any] = {
-            "data_dir": self._data_dir,
-            "run_dir": job.folder,
-            "precision": self._plan.precision,
-            "quiet": True,
-            "on_epoch": on_epoch,
-        }
-        if runs.is_run(job.folder):
-            train(resume=True, **common)
-            return
-        if job.folder.is_dir():  # killed before there was anything to resume
-            shutil.rmtree(job.folder)
-        record_provenance(self._root, job.folder.name)
+        options: dict[str, Any] = {"resume": True}
+        if not runs.is_run(job.folder):
+            if job.folder.is_dir():  # killed before there was anything to resume
+                shutil.rmtree(job.folder)
+            record_provenance(self.root, job.folder.name)
+            options = {
+                "dataset": self.plan.dataset,
+                "recipe": job.recipe,
+                "seed": job.seed,
+                "limit_train": self.plan.limit_train,
+                "limit_val": self.plan.limit_val,
+            }
         train(
-            self._plan.dataset,
-            recipe=job.recipe,
-            seed=job.seed,
-            limit_train=self._plan.limit_train,
-            limit_val=self._plan.limit_val,
-            **common,
+            data_dir=self.data_dir,
+            run_dir=job.folder,
+            precision=self.plan.precision,
+            quiet=True,
+            on_epoch=on_epoch,
+            **options,
         )
 
     def _evaluate(self, job: Job) -> None:
         """Evaluates a trained model by the center crop and ten crops, if a metric needs it."""
         path = job.folder / EVALUATION
-        if not self._experiment.needs_models or job.diverged_file.exists() or path.exists():
+        if not self.experiment.needs_models or job.diverged_file.exists() or path.exists():
             return
-        found = evaluate(job.folder, data_dir=self._data_dir, ten_crop=True)
+        found = evaluate(job.folder, data_dir=self.data_dir, ten_crop=True)
         assert found.ten_crop is not None
         errors = {
             "center_crop": found.center_crop.top1_error,

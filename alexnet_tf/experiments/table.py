@@ -39,22 +39,18 @@ def markdown(results: Results) -> str:
 
 
 def print_results(results: Results, console: Console) -> None:
-    """Prints the same as `markdown` for a terminal, wrapped at spaces."""
-    claim, *rest = _paragraphs(results)
+    """Prints the same as `markdown` for a terminal, wrapped at spaces: terminals break words."""
+    paragraphs = _paragraphs(results)
+    claim, *rest = (
+        textwrap.fill(text, console.rich.width, break_long_words=False, break_on_hyphens=False)
+        for text in (f"{results.experiment}: {paragraphs[0]}", *paragraphs[1:])
+    )
     headings, *rows = _cells(results)
-    _print_paragraph(f"{results.experiment}: {claim}", console)
-    console.message()
+    console.message(f"{claim}\n")
     # A number's title may wrap; other cells are wrapped only where the table is too wide.
     console.table([Column(title, title == _RATE) for title in headings], rows)
     for paragraph in rest:
-        console.message()
-        _print_paragraph(paragraph, console)
-
-
-def _print_paragraph(text: str, console: Console) -> None:
-    """Prints a paragraph, wrapped at spaces: terminals break words."""
-    width = console.rich.width
-    console.message(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))
+        console.message(f"\n{paragraph}")
 
 
 def _paragraphs(results: Results) -> tuple[str, str, str]:
@@ -96,13 +92,7 @@ def _cells(results: Results) -> list[list[str]]:
 
 
 def spread(summary: Summary, unit: str, diverged_runs: int = 0) -> str:
-    """Returns the mean and, for several seeds, the range: "22.10% (21.50% to 22.90%)".
-
-    Args:
-      summary: A variant's values.
-      unit: The metric's unit.
-      diverged_runs: How many of the runs diverged.
-    """
+    """Returns the mean and, for several seeds, the range: "22.10% (21.50% to 22.90%)"."""
     values = [value for value in summary.values if value is not None]
     missing = len(summary.values) - len(values)
     if missing:

@@ -5,6 +5,7 @@ JSON in its header, the state of the run. A file of the same name with `.sha256`
 in the format of `sha256sum -c`; without that file a checkpoint does not count.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,23 +22,16 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.files import atomic_path, write_text
 
 _KEPT = 2  # the newest and the one before it
-# What a killed process may lose. An epoch of ImageNet, or of a large network on a CPU, takes
-# longer.
-_DEFAULT_EVERY = "10m"
+_DEFAULT_EVERY = "10m"  # what a killed process may lose
 
 
-class DamagedCheckpointError(Exception):
-    """A checkpoint file is damaged."""
+class DamagedCheckpointError(InputError):
+    """A checkpoint file is damaged, or all of them are."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointEvery:
-    """How often to save inside an epoch, in updates or seconds; each epoch ends with a checkpoint.
-
-    Attributes:
-      steps: Updates between checkpoints, or None.
-      seconds: Seconds between checkpoints, or None.
-    """
+    """How often to save inside an epoch: every `steps` updates, `seconds`, or never."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -50,31 +44,21 @@ class CheckpointEvery:
           InputError: The text is neither, or the number is not above 0.
         """
         text = _DEFAULT_EVERY if text is None else text
-        try:
-            if text.endswith("m"):
-                every = cls(seconds=60 * float(text[:-1]))
-            else:
-                every = cls(steps=int(text))
-        except ValueError:
-            every = cls(steps=0)
-        if not (every.steps or every.seconds or 0) > 0:
-            raise InputError(
-                f"--checkpoint-every must be updates (500) or minutes (10m). Received: {text!r}"
-            )
-        return every
+        with contextlib.suppress(ValueError):
+            if text.endswith("m") and float(text[:-1]) > 0:
+                return cls(seconds=60 * float(text[:-1]))
+            if int(text) > 0:
+                return cls(steps=int(text))
+        raise InputError(
+            f"--checkpoint-every must be updates (500) or minutes (10m). Received: {text!r}"
+        )
 
 
 def write(folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any], run: str) -> Path:
-    """Writes a checkpoint and removes all but the last two.
+    """Writes a checkpoint, removes all but the last two, and returns the checkpoint's path.
 
-    Args:
-      folder: The folder of checkpoints, created if needed; its parent must exist.
-      tensors: Arrays by name.
-      state: Plain values, among them "epoch" (epochs done) and "step" (updates done).
-      run: The run's id.
-
-    Returns:
-      The checkpoint's path.
+    The folder's parent must exist. `state` has plain values, among them "epoch" and "step", the
+    numbers of epochs and updates done; `run` is the run's id.
     """
     folder.mkdir(exist_ok=True)  # not its parents: a run folder that was deleted stays so
     path = folder / _name(state)
@@ -97,13 +81,8 @@ def keep_newest(folder: Path, count: int) -> None:
             remove(old)
 
 
-def exist(folder: Path) -> bool:
-    """Returns whether there is any checkpoint, intact or damaged."""
-    return bool(_complete(folder))
-
-
 def newest(folder: Path) -> Path | None:
-    """Returns the newest checkpoint, or None if there is none."""
+    """Returns the newest checkpoint, intact or damaged, or None if there is none."""
     return next(iter(_complete(folder)), None)
 
 
@@ -116,14 +95,10 @@ def remove(path: Path) -> None:
 def read_newest(
     folder: Path, run: str | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
-    """Reads the newest intact checkpoint.
+    """Reads the newest intact checkpoint in a folder.
 
     A damaged one is renamed to `*.damaged` and the one before it is read; if none is intact, all
-    stay as they are.
-
-    Args:
-      folder: The folder of checkpoints.
-      run: The run's id; a checkpoint of another run counts as damaged. None: of any run.
+    stay as they are. Checkpoints of another run than `run`, its id, count as damaged.
 
     Returns:
       Tensors, state, and a warning about each damaged checkpoint; None without a checkpoint.
@@ -140,7 +115,7 @@ def read_newest(
             continue
         return tensors, state, [_set_aside(bad, why) for bad, why in damaged.items()]
     if damaged:  # nothing is renamed: it may be the run's record that is wrong
-        raise DamagedCheckpointError("; ".join(damaged.values()))
+        raise DamagedCheckpointError(f"no checkpoint can be read: {'; '.join(damaged.values())}")
     return None
 
 
@@ -166,7 +141,6 @@ def _save(tensors: dict[str, np.ndarray], metadata: dict[str, str], path: Path) 
 
 
 def _name(state: dict[str, Any]) -> str:
-    """Returns a checkpoint's file name."""
     return f"epoch-{state['epoch']:04d}-step-{state['step']:08d}.safetensors"
 
 
@@ -201,11 +175,9 @@ def _complete(folder: Path) -> list[Path]:
 
 
 def _checksum_file(path: Path) -> Path:
-    """Returns the path of a checkpoint's checksum."""
     return path.with_name(path.name + ".sha256")
 
 
 def _sha256(path: Path) -> str:
-    """Returns a file's SHA-256 in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

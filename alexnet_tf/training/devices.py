@@ -4,11 +4,14 @@ import contextlib
 import dataclasses
 import functools
 import os
+import platform
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from alexnet_tf import __version__
 from alexnet_tf.errors import InputError, choose
 from alexnet_tf.train_options import KERNELS, PARALLELISMS, PRECISIONS, STRATEGIES
 from alexnet_tf.training.cluster import Cluster, read_cluster
@@ -69,18 +72,14 @@ class DeviceConfiguration:
     def sum_over_workers(self, values: list[float]) -> list[float]:
         """Returns the sums over all workers; every worker must call it, and waits for the others.
 
-        Args:
-          values: This worker's values; integers up to 2**53 are summed exactly.
+        Integers up to 2**53 are summed exactly.
         """
         if self.workers == 1:
             return values
-
         return list(self._sum(tf.constant(values, tf.float64)).numpy())
 
     @functools.cached_property
     def _sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The compiled sum, traced once for each number of values."""
-
         @tf.function
         def reduce(own: tf.Tensor) -> tf.Tensor:
             # Each replica of a worker contributes an equal part of the worker's value.
@@ -182,9 +181,6 @@ def _join(cluster: Cluster, gpus: int, names: tuple[str, ...]) -> tf.distribute.
     TensorFlow's coordination service detects workers that fail (`FAILED_WORKER_SECONDS`).
     `CommunicationOptions(timeout_seconds)` would too, but keeps a thread for every collective
     operation of that time: 8 per update were measured.
-
-    Raises:
-      InputError: There are several logical CPU devices, which this strategy does not support.
     """
     if not gpus and len(names) > 1:
         raise InputError("several workers use one CPU device each: leave out --devices")
@@ -199,16 +195,7 @@ def _join(cluster: Cluster, gpus: int, names: tuple[str, ...]) -> tf.distribute.
 
 
 def _confine(devices: str | None, gpus: list[tf.config.PhysicalDevice], cpus: int) -> None:
-    """Makes the chosen devices the only ones of this process; GPUs get memory as they need it.
-
-    Args:
-      devices: As in `configure_devices`.
-      gpus: The chosen GPUs; none for the CPU.
-      cpus: Number of logical CPU devices.
-
-    Raises:
-      InputError: TensorFlow runs already with other devices.
-    """
+    """Makes the chosen devices the only ones of this process; GPUs get memory as they need it."""
     try:
         tf.config.set_visible_devices(gpus, "GPU")
         if cpus > 1:
@@ -224,11 +211,7 @@ def _confine(devices: str | None, gpus: list[tf.config.PhysicalDevice], cpus: in
 
 
 def _named_devices(devices: str | None) -> tuple[list[tf.config.PhysicalDevice], int]:
-    """Returns the GPUs that --devices names, or all; and the number of logical CPU devices.
-
-    Raises:
-      InputError: The text is not a choice of devices, or a GPU does not exist.
-    """
+    """Returns the GPUs that --devices names, or all; and the number of logical CPU devices."""
     if devices is None:
         return tf.config.get_visible_devices("GPU"), 1
     kind, _, count = devices.partition(":")
@@ -267,12 +250,6 @@ def _divide_cpu(count: int) -> None:
 
 def versions() -> dict[str, str]:
     """Returns the versions that a run records."""
-    import platform
-
-    import numpy as np
-
-    from alexnet_tf import __version__
-
     return {
         "alexnet_tf": __version__,
         "tensorflow": tf.__version__,

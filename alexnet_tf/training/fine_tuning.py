@@ -1,5 +1,6 @@
 """Fine-tuning: a run that starts from trained weights, with a new classifier (section 6)."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +23,9 @@ _FIXED = ("activation", "norm", "pooling")  # the weights were trained with them
 
 
 class StartingWeights:
-    """Trained weights that a run starts from.
+    """Trained weights that a run starts from: a `.keras` file, or a run folder's best model.
 
-    Args:
-      path: A `.keras` file, or a run folder: its best model.
-
-    Raises:
-      InputError: The file is not a model of this package.
+    Raises InputError if the file is not a model of this package.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -72,37 +69,32 @@ class StartingWeights:
             recipe = recipe.replace(learning_rate=recipe.learning_rate / _CLASSIFIER_FACTOR)
         # The absolute path: a run killed before its first checkpoint restarts from it.
         options = options.replace(weights=str(self.path.absolute()))
-        return given.replace(options=options, recipe=recipe)
+        return dataclasses.replace(given, options=options, recipe=recipe)
 
     def fits(self, settings: RunSettings) -> bool:
         """Returns whether a run with these settings can have started from these weights."""
         network = network_of(self._model).replace(dropout=settings.recipe.network.dropout)
         return network == settings.recipe.network
 
-    def match(self, names: Sequence[str]) -> np.ndarray | None:
-        """Returns the weights' class number for each class of a data set, int64 [classes].
-
-        Returns None if the weights' classifier has other classes; it is then replaced.
-        """
-        own = class_names(self._model)
-        return None if own is None else match_classes(own, names)
-
-    def classifier_message(self, names: Sequence[str]) -> str:
-        """Returns a message: whether the trained classifier is kept or replaced."""
-        if self.match(names) is not None:
-            return f"keeping the trained classifier of {self.path}: it has the same classes"
-        outputs = int(self._model.output_shape[-1])
-        return (
-            f"replacing the trained classifier of {self.path} ({outputs} classes) by a new one "
-            f"for the {len(names)} classes of the data set"
-        )
-
-    def with_classifier_factor(self, settings: RunSettings, names: Sequence[str]) -> RunSettings:
-        """Returns settings with the learning rate factor of the classifier."""
-        factor = _CLASSIFIER_FACTOR if self.match(names) is None else 1.0
+    def for_classes(self, settings: RunSettings, names: Sequence[str]) -> tuple[RunSettings, str]:
+        """Returns settings with the classifier's learning rate factor, and a message about it."""
+        if self._match(names) is not None:
+            factor = 1.0
+            message = f"keeping the trained classifier of {self.path}: it has the same classes"
+        else:
+            factor, outputs = _CLASSIFIER_FACTOR, int(self._model.output_shape[-1])
+            message = (
+                f"replacing the trained classifier of {self.path} ({outputs} classes) by a new one "
+                f"for the {len(names)} classes of the data set"
+            )
         recipe = settings.recipe.replace(classifier_learning_rate_factor=factor)
-        return settings.replace(recipe=recipe)
+        return dataclasses.replace(settings, recipe=recipe), message
 
     def copy_to(self, model: keras.Model, names: Sequence[str]) -> None:
         """Copies the weights into a new model for the classes of these names."""
-        copy_weights(self._model, model, classes=self.match(names))
+        copy_weights(self._model, model, classes=self._match(names))
+
+    def _match(self, names: Sequence[str]) -> np.ndarray | None:
+        """Returns the class number of the weights for each name; None if the classes differ."""
+        own = class_names(self._model)
+        return None if own is None else match_classes(own, names)

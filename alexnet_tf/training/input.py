@@ -23,9 +23,8 @@ class TrainingInput:
 
     Attributes:
       devices: Where the run computes.
-      train: The training examples.
+      train: The training examples; `statistics` are theirs.
       recipe: Their augmentation, and the size of the global batch.
-      statistics: Statistics of the training examples.
       seed: Seed of order and augmentation.
       class_weights: float32 [classes], the weight of each class in the loss; None: 1 for all.
     """
@@ -38,12 +37,10 @@ class TrainingInput:
     class_weights: np.ndarray | None = None
 
     def epoch(self, epoch: int, lighting: bool, skip_batches: int = 0) -> Iterator[Any]:
-        """Returns an iterator over an epoch's batches, distributed if need be.
+        """Returns an iterator over the batches of an epoch, from 0, distributed if need be.
 
-        Args:
-          epoch: From 0.
-          lighting: Whether PCA lighting is on.
-          skip_batches: Global batches to skip at the start, after a resume inside the epoch.
+        After a resume inside the epoch, `skip_batches` global batches are skipped. `lighting` is
+        whether PCA lighting is on.
         """
 
         def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -64,25 +61,20 @@ class TrainingInput:
                 flip_on_device=self.devices.on_gpus,
             )
 
-        if self.devices.strategy_name in ("single", "towers"):
-            batches = dataset(tf.distribute.InputContext())
-            if self.devices.on_gpus:
-                gpu = self.devices.devices[0]
-                to_gpu = tf.data.experimental.prefetch_to_device(gpu, _BATCHES_ON_GPU)
-                batches = batches.apply(to_gpu)
-            return iter(batches)
-        # The strategy itself copies batches to its GPUs while they compute.
-        return iter(self.devices.strategy.distribute_datasets_from_function(dataset))
+        if self.devices.strategy_name not in ("single", "towers"):
+            # The strategy itself copies batches to its GPUs while they compute.
+            return iter(self.devices.strategy.distribute_datasets_from_function(dataset))
+        batches = dataset(tf.distribute.InputContext())
+        if self.devices.on_gpus:
+            gpu = self.devices.devices[0]
+            batches = batches.apply(tf.data.experimental.prefetch_to_device(gpu, _BATCHES_ON_GPU))
+        return iter(batches)
 
     def preview(self, count: int, mean: Any = None) -> np.ndarray:
-        """Returns the run's first images as the network sees them, augmented.
+        """Returns the run's first images, augmented, as uint8 [n, p, p, c].
 
-        Args:
-          count: Number of images, at most.
-          mean: The mean that the network subtracts; required if lighting has a divisor.
-
-        Returns:
-          uint8 [n, p, p, c]: values beyond 0..255 after PCA lighting are clipped.
+        Values beyond 0..255 after PCA lighting are clipped. Lighting with a divisor needs `mean`,
+        which the network subtracts.
         """
         batches = training_batches(
             self.train,

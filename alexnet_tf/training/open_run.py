@@ -34,16 +34,10 @@ class Run:
     """A run whose options and data are checked, and whose network is not built yet.
 
     Attributes:
-      path: The run folder.
       identity: The run's id and when it was started.
-      settings: Options and recipe.
       recorded: The record of the run that resumes, or None.
-      devices: Where the run computes.
       weights: Trained weights to start from, or None.
-      data: The data set.
-      splits: Its examples, without damaged ones.
-      statistics: Statistics of the training examples.
-      reporter: Where progress is shown.
+      splits: The examples of the data set, without damaged ones.
     """
 
     path: Path
@@ -114,10 +108,7 @@ class Run:
         assert self.recorded is not None
         if self.devices.worker != 0:
             self.devices.sum_over_workers([0.0])  # the chief sets damaged ones aside first
-        try:
-            checkpoint = checkpoints.read_newest(self.path / runs.CHECKPOINTS, self.recorded.id)
-        except checkpoints.DamagedCheckpointError as error:
-            raise InputError(f"no checkpoint can be read: {error}") from None
+        checkpoint = checkpoints.read_newest(self.path / runs.CHECKPOINTS, self.recorded.id)
         if self.devices.worker == 0:
             self.devices.sum_over_workers([0.0])
         if checkpoint is None:
@@ -140,10 +131,7 @@ def open_run(
 ) -> Run:
     """Checks the options and opens the data of a new run, or of one that resumes.
 
-    Args are as in `train`; without `cache`, statistics of the data are computed but not cached.
-
-    Raises:
-      InputError: An option or the data cannot be used.
+    Arguments and errors are as in `train`; without `cache`, statistics are not cached.
     """
     path, identity, settings, recorded = _settings(given, run_dir, resume)
     devices = configure_devices(
@@ -169,8 +157,8 @@ def open_run(
             settings.dataset, data_dir=options.data_dir, channels=channels, reporter=reporter
         )
     if weights is not None and recorded is None:
-        settings = weights.with_classifier_factor(settings, data.class_names)
-        reporter.message(weights.classifier_message(data.class_names))
+        settings, message = weights.for_classes(settings, data.class_names)
+        reporter.message(message)
     if data.skipped_files and devices.worker == 0:
         reporter.warn(data.skipped_files)
     splits = split_dataset(
@@ -232,11 +220,10 @@ def _scan(
 def _has_to_restart(path: Path, record: RunRecord) -> bool:
     """Returns whether a run has no checkpoint because it was killed before its first one.
 
-    Raises:
-      InputError: The checkpoint is missing, but there are results, which a restart would erase.
+    Raises InputError if there are results, which a restart would erase.
     """
     folder, history = path / runs.CHECKPOINTS, path / runs.HISTORY
-    if checkpoints.exist(folder):
+    if checkpoints.newest(folder) is not None:
         return False
     if record.last is not None or (history.is_file() and history.stat().st_size > 0):
         raise InputError(
@@ -249,11 +236,7 @@ def _has_to_restart(path: Path, record: RunRecord) -> bool:
 def _weights_to_restart_from(
     path: Path, record: RunRecord, settings: RunSettings
 ) -> StartingWeights | None:
-    """Returns the weights that a run starts from, if it was killed before its first checkpoint.
-
-    Raises:
-      InputError: The weights are missing or changed, or `_has_to_restart` raises it.
-    """
+    """Returns the weights that a run starts from, if it was killed before its first checkpoint."""
     given = record.options.weights
     if not _has_to_restart(path, record) or given is None:
         return None
@@ -268,13 +251,7 @@ def _weights_to_restart_from(
 
 
 def _check_data(record: RunRecord, data: DataSet, splits: TrainingSplits) -> None:
-    """Checks that a resumed run has the same examples and classes.
-
-    Order, held-out examples and classifier depend on them.
-
-    Raises:
-      InputError: The number of examples or the classes differ; the message names both values.
-    """
+    """Raises InputError if a resumed run has other examples or classes."""
     dataset, names = record.dataset, record.class_names
     validation = 0 if splits.validation is None else len(splits.validation)
     differences = [

@@ -92,15 +92,8 @@ def adamw_step(
         weight <- weight - learning_rate * (mean / (1 - momentum^update)
                     / (sqrt(square / (1 - 0.999^update)) + 1e-7) + weight_decay * weight)
 
-    Args:
-      weight: Array or tensor.
-      mean: The same shape: running mean of the gradients.
-      square: The same shape: running mean of their squares.
-      gradient: The same shape.
-      learning_rate: Step size, also of the decay.
-      momentum: Adam's beta 1.
-      weight_decay: Decoupled from the gradient.
-      update: Number of the update, from 1.
+    `mean` and `square` are the running means of the gradients and of their squares, `momentum` is
+    Adam's beta 1, and `update` is the number of the update, from 1. Shapes as in `momentum_step`.
     """
     mean = momentum * mean + (1 - momentum) * gradient
     square = _ADAMW_BETA_2 * square + (1 - _ADAMW_BETA_2) * tf.square(gradient)
@@ -160,20 +153,9 @@ class PaperMomentum(keras.optimizers.Optimizer):
         self.velocity_decay = weight_decay
         self.only_if: tf.Variable | None = None
 
-    def rule(
-        self, weight: Any, slots: Sequence[Any], gradient: Any, update: Any, **settings: Any
-    ) -> tuple[Any, ...]:
-        """Returns the next value of the weight and of each of its slots.
-
-        Args:
-          weight: The variable's value.
-          slots: Values in the order of `slot_names`.
-          gradient: Of the weight's shape.
-          update: Number of the update, from 1.
-          **settings: The variable's `learning_rate`, `momentum` and `weight_decay`.
-        """
-        (velocity,) = slots
-        return momentum_step(weight, velocity, gradient, **settings)
+    def rule(self, *values: Any, update: Any, **settings: Any) -> tuple[Any, ...]:
+        """Returns the next weight and slots, from the weight, its slots and its gradient."""
+        return momentum_step(*values, **settings)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Creates the slots of every variable, and the vector of multipliers."""
@@ -202,10 +184,9 @@ class PaperMomentum(keras.optimizers.Optimizer):
             changed = [variable, *slots]
             before = [each.read_value() for each in changed]
             after = self.rule(
-                before[0],
-                before[1:],
+                *before,
                 gradient,
-                update,
+                update=update,
                 learning_rate=learning_rate,
                 momentum=momentum,
                 weight_decay=self.velocity_decay if is_kernel else 0.0,
@@ -236,12 +217,9 @@ class PaperMomentum(keras.optimizers.Optimizer):
 class NesterovMomentum(PaperMomentum):
     """`nesterov_step` as a Keras optimizer; arguments as `PaperMomentum`."""
 
-    def rule(
-        self, weight: Any, slots: Sequence[Any], gradient: Any, update: Any, **settings: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, *values: Any, update: Any, **settings: Any) -> tuple[Any, ...]:
         """Returns the next weight and velocity."""
-        (velocity,) = slots
-        return nesterov_step(weight, velocity, gradient, **settings)
+        return nesterov_step(*values, **settings)
 
 
 @keras.saving.register_keras_serializable(package="alexnet_tf")
@@ -250,19 +228,12 @@ class AdamW(PaperMomentum):
 
     slot_names = ("velocity", "square")  # "velocity" is the mean: its name in checkpoints
 
-    def rule(
-        self, weight: Any, slots: Sequence[Any], gradient: Any, update: Any, **settings: Any
-    ) -> tuple[Any, ...]:
+    def rule(self, *values: Any, **settings: Any) -> tuple[Any, ...]:
         """Returns the next weight, mean and mean square."""
-        mean, square = slots
-        return adamw_step(weight, mean, square, gradient, update=update, **settings)
+        return adamw_step(*values, **settings)
 
 
-_OPTIMIZERS: dict[str, type[PaperMomentum]] = {
-    "momentum": PaperMomentum,
-    "nesterov": NesterovMomentum,
-    "adamw": AdamW,
-}
+_OPTIMIZERS = {"momentum": PaperMomentum, "nesterov": NesterovMomentum, "adamw": AdamW}
 
 
 def make_optimizer(recipe: Recipe) -> PaperMomentum:
@@ -270,9 +241,8 @@ def make_optimizer(recipe: Recipe) -> PaperMomentum:
 
     Its learning rate is 1: the learning rates of `LearningRateSchedule` are its multipliers.
     """
-    return _OPTIMIZERS[recipe.optimizer](
-        1.0, recipe.momentum, recipe.weight_decay, name=recipe.optimizer
-    )
+    kind = _OPTIMIZERS[recipe.optimizer]
+    return kind(1.0, recipe.momentum, recipe.weight_decay, name=recipe.optimizer)
 
 
 def _device_copy(variable: keras.Variable) -> tf.Variable:

@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +20,17 @@ from alexnet_tf.system import command_name
 if TYPE_CHECKING:
     from alexnet_tf.training.open_run import Run
 
-_COLUMNS = (
-    "epoch",
-    "train loss",
-    "val loss",
-    "top-1 err",
-    "top-5 err",
-    "lr",
-    "images/s",
-    "waiting",
-)
-_WIDTHS = (7, 11, 9, 10, 10, 8, 9, 8)
+# Columns of the lines of epochs, and their widths.
+_WIDTHS = {
+    "epoch": 7,
+    "train loss": 11,
+    "val loss": 9,
+    "top-1 err": 10,
+    "top-5 err": 10,
+    "lr": 8,
+    "images/s": 9,
+    "waiting": 8,
+}
 _IMBALANCED = 2.0  # ratio of class sizes from which the settings table shows it
 _MAX_STEPS_PER_CALL = 50
 _FEW_IMAGES = 3000  # training images, below which pretrained weights do better ...
@@ -38,11 +38,7 @@ _LARGE_NETWORK = 10_000_000  # ... in networks from this number of parameters
 
 
 class TrainingReporter(ProgressReporter):
-    """Prints the progress of a run.
-
-    Args:
-      quiet: Whether to print warnings only.
-    """
+    """Prints the progress of a run; if `quiet`, warnings only."""
 
     def __init__(self, quiet: bool = False) -> None:
         super().__init__(quiet)
@@ -52,7 +48,7 @@ class TrainingReporter(ProgressReporter):
     def history(self, history: Sequence[EpochRecord], epochs: int, num_classes: int) -> None:
         """Prints the names of the columns, and the lines of the epochs before a resume."""
         self._has_top5 = num_classes > TOP_K
-        self._line(_COLUMNS)
+        self._line(_WIDTHS)
         for record in history:
             self.epoch(record, epochs)
 
@@ -80,20 +76,20 @@ class TrainingReporter(ProgressReporter):
             show(text)
         self._after_epoch.clear()
 
-    def _line(self, cells: Sequence[str]) -> None:
+    def _line(self, cells: Iterable[str]) -> None:
         """Prints the cells of a line, without the top-5 error where it is always zero."""
-        columns = list(zip(cells, _WIDTHS, strict=True))
-        if not self._has_top5:
-            del columns[_COLUMNS.index("top-5 err")]
-        self.message(" ".join(f"{cell:>{width}}" for cell, width in columns))
+        columns = zip(cells, _WIDTHS.items(), strict=True)
+        self.message(
+            " ".join(
+                f"{cell:>{width}}"
+                for cell, (name, width) in columns
+                if self._has_top5 or name != "top-5 err"
+            )
+        )
 
     def after_epoch(self, text: str, is_warning: bool = False) -> None:
         """Keeps a message until the line of the epoch that caused it is printed."""
         self._after_epoch.append((self.warn if is_warning else self.message, text))
-
-    def stopping(self) -> None:
-        """Prints that a stop request was received."""
-        self.message("stopping: finishing the step, saving")
 
     def finished(self, folder: Path, result: str) -> None:
         """Prints the result of a run and the commands that continue from it."""
@@ -111,42 +107,29 @@ class TrainingReporter(ProgressReporter):
 def epoch_note(
     images_per_second: float, seconds_left: float, loss: float, top1_error: float
 ) -> str:
-    """Returns the text after an epoch's progress bar.
-
-    Args:
-      images_per_second: Training speed of the epoch.
-      seconds_left: Time left of the whole run, validation included.
-      loss: Mean training loss of the epoch so far.
-      top1_error: Fraction of wrong training examples of the epoch so far.
-    """
+    """Returns the text after an epoch's progress bar: speed, time left of the run, and results."""
     speed = format_rate(images_per_second, seconds_left)
     return f"{speed}  loss {loss:.3f}  top-1 error {top1_error:.1%}"
 
 
 class StepClock:
-    """Measures the speed of an epoch. If there are several calls, the first is not counted.
+    """Measures the speed of an epoch; `examples` of it were seen before a resume.
 
-    The first call may include compilation.
-
-    Args:
-      examples: Examples of the epoch seen before a resume.
+    If there are several calls, the first, which may include compilation, is not counted.
     """
 
     def __init__(self, examples: int = 0) -> None:
-        # (seconds, steps, examples) at the start, after the first call and after the last one.
-        self._start = self._first = self._last = (time.monotonic(), 0, examples)
+        # (seconds, steps, examples) at the start and after each call.
+        self._times = [(time.monotonic(), 0, examples)]
 
     def tick(self, steps: int, examples: int) -> None:
         """Records a call of `steps` updates, after which the epoch has seen `examples`."""
-        was_first = self._last is self._start
-        self._last = (time.monotonic(), self._last[1] + steps, examples)
-        if was_first:
-            self._first = self._last
+        self._times.append((time.monotonic(), self._times[-1][1] + steps, examples))
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start."""
-        return self._last[0] - self._start[0]
+        """Seconds from the start to the end of the last call."""
+        return self._times[-1][0] - self._times[0][0]
 
     @property
     def seconds_per_step(self) -> float:
@@ -162,14 +145,14 @@ class StepClock:
 
     def steps_in(self, seconds: float) -> int:
         """Returns how many updates a call of that length makes: 1 until the speed is known."""
-        if self._last is self._first:
+        if len(self._times) < 3:
             return 1
         return max(1, min(_MAX_STEPS_PER_CALL, int(seconds / self.seconds_per_step)))
 
     def _measured(self) -> tuple[float, int, int]:
         """Returns the seconds, steps and examples that count."""
-        since = self._start if self._last is self._first else self._first
-        return self._last[0] - since[0], self._last[1] - since[1], self._last[2] - since[2]
+        since, last = self._times[1 if len(self._times) > 2 else 0], self._times[-1]
+        return last[0] - since[0], last[1] - since[1], last[2] - since[2]
 
 
 def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
@@ -204,16 +187,11 @@ def settings_rows(run: "Run", model: keras.Model) -> dict[str, str]:
 
 
 def pretrained_hint(run: "Run", model: keras.Model) -> str | None:
-    """Returns the commands that do better for a large network and few images, or None.
-
-    Only for a folder of images, without --weights.
-    """
+    """Returns the commands that do better for a large network and few photos in a folder."""
     dataset, count = run.settings.dataset, len(run.splits.train)
-    if run.settings.options.weights is not None or run.recorded is not None:
-        return None
-    if not Path(dataset).is_absolute() or count >= _FEW_IMAGES or run.data.channels != 3:
-        return None
-    if trainable_parameters(model) < _LARGE_NETWORK:
+    is_new = run.settings.options.weights is None and run.recorded is None
+    has_few_photos = Path(dataset).is_absolute() and count < _FEW_IMAGES and run.data.channels == 3
+    if not (is_new and has_few_photos and trainable_parameters(model) >= _LARGE_NETWORK):
         return None
     command = command_name()
     return (

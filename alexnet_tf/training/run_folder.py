@@ -1,6 +1,7 @@
 """The folder of a run: creating and locking it, saving checkpoints, models and results."""
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
 import os
@@ -26,20 +27,14 @@ from alexnet_tf.training.state import TrainState
 from alexnet_tf.training.tensorboard import TensorBoardWriter
 
 _DRAW_SECONDS = 20
-PREVIEW_INPUTS = 8  # augmented images that TensorBoard shows
 
 
 class RunFolder:
     """The folder of a run that is training, locked so that only one process trains in it.
 
-    The lock is the operating system's, on an open file: it ends with the process.
-
-    Args:
-      path: The folder; created if it does not exist.
-      new: Whether a run starts in it, which requires an empty folder.
-
-    Raises:
-      FolderTakenError: Another process trains in it, or has started a run in it.
+    The lock is the operating system's, on an open file: it ends with the process. A new run needs
+    an empty folder, or one that does not exist. Raises FolderTakenError if another process trains
+    in it, or has started a run in it.
     """
 
     def __init__(self, path: Path, new: bool = False) -> None:
@@ -99,14 +94,9 @@ class RunFolder:
 
 
 def create_run_folder(path: Path, named: bool) -> RunFolder:
-    """Creates the folder of a new run; another run may have taken it since `new_run_path`.
+    """Creates the folder that `new_run_path` chose; another run may have taken it since then.
 
-    Args:
-      path: From `new_run_path`.
-      named: Whether the user named it; otherwise a number is appended to the name if necessary.
-
-    Raises:
-      FolderTakenError: The folder already exists, and the user named it.
+    Then a name that the user chose (`named`) raises FolderTakenError; others get a number.
     """
     for candidate in _numbered(path):
         try:
@@ -118,11 +108,7 @@ def create_run_folder(path: Path, named: bool) -> RunFolder:
 
 
 def new_run_path(run_dir: str | Path | None, recipe_name: str) -> Path:
-    """Returns the folder of a new run, without creating it.
-
-    Args:
-      run_dir: The folder, or None for `saved_models/<recipe>-<time>`.
-      recipe_name: Part of the name.
+    """Returns the folder of a new run, not created: `saved_models/<recipe>-<time>` by default.
 
     Raises:
       InputError: The folder is not empty, is a file, or cannot be written to.
@@ -156,7 +142,7 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 
 class Saver:
-    """Saves a run in its folder.
+    """Saves a run in its folder; raises TrainingError if the folder was deleted.
 
     Of several workers only the chief has a folder; for the others every method does nothing.
 
@@ -167,8 +153,6 @@ class Saver:
       board: The TensorBoard writer, or None.
       keep_checkpoints: Whether the last two checkpoints stay when the run has finished, or only
         the newest, from which it can be trained for longer.
-
-    Every method that saves raises TrainingError if the folder was deleted.
     """
 
     def __init__(
@@ -196,9 +180,8 @@ class Saver:
         """Returns whether a checkpoint inside the epoch is due after `step` updates."""
         if self._every.steps is not None:
             return step % self._every.steps == 0
-        if self._every.seconds is not None:
-            return time.monotonic() - self._saved_at >= self._every.seconds
-        return False
+        seconds = self._every.seconds
+        return seconds is not None and time.monotonic() - self._saved_at >= seconds
 
     def profiling(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context manager that profiles one call into the graph for TensorBoard."""
@@ -208,9 +191,8 @@ class Saver:
         """Saves a checkpoint of weights and slots, all finite, and the state."""
         if self._folder is not None:
             self._folder.check_exists()
-            checkpoints.write(
-                self._folder.path / runs.CHECKPOINTS, tensors, state.to_json(), self._record.id
-            )
+            path, values = self._folder.path / runs.CHECKPOINTS, dataclasses.asdict(state)
+            checkpoints.write(path, tensors, values, self._record.id)
         self._saved_at = time.monotonic()
 
     def newest_checkpoint(self) -> Path | None:
@@ -226,14 +208,9 @@ class Saver:
             checkpoints.remove(path)
 
     def epoch(self, model: keras.Model, history: list[EpochRecord], improved: bool) -> None:
-        """Saves the models and the history of an epoch whose checkpoint is saved.
+        """Saves the models and the history of an epoch; `improved`: it is the best so far.
 
-        If interrupted, resuming repeats the epoch's validation.
-
-        Args:
-          model: The network after the epoch.
-          history: One record per epoch.
-          improved: Whether the epoch is the best so far.
+        Its checkpoint is saved already: if interrupted, resuming repeats the validation.
         """
         if self._folder is None:
             return

@@ -14,13 +14,13 @@ from alexnet_tf.settings import Recipe
 from alexnet_tf.train_options import TrainOptions
 
 # Set by --weights, whatever the recipe has.
-_SET_BY_WEIGHTS = (
+_SET_BY_WEIGHTS = {
     "network",
     "resize_pixels",
     "frozen_layers",
     "learning_rate",
     "classifier_learning_rate_factor",
-)
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,28 +47,16 @@ class RunSettings:
         """Seed of the initialization, the held-out split, the order, augmentation and dropout."""
         return self.options.seed or 0
 
-    def replace(self, **changes: Any) -> "RunSettings":
-        """Returns a copy with `changes`."""
-        return dataclasses.replace(self, **changes)
-
 
 def new_settings(options: TrainOptions) -> RunSettings:
-    """Returns the settings of a new run.
-
-    Raises:
-      InputError: The recipe is unknown, a value is out of range, or a path cannot be recorded.
-    """
+    """Returns the settings of a new run; raises InputError if a value cannot be used."""
     options = resolved_options(options)
     recipe = options.apply_to(base_recipe(options))
     return RunSettings(options, recipe, recipe.epochs)
 
 
 def resolved_options(options: TrainOptions) -> TrainOptions:
-    """Returns options with absolute paths and with defaults that do not depend on the recipe.
-
-    Raises:
-      InputError: A path cannot be recorded.
-    """
+    """Returns options with absolute paths and with defaults that do not depend on the recipe."""
     changes: dict[str, Any] = {
         "dataset": _absolute_dataset(options.dataset or "shapes"),
         "seed": options.seed or 0,
@@ -81,41 +69,32 @@ def resolved_options(options: TrainOptions) -> TrainOptions:
     if options.weights is not None:
         changes["weights"] = str(expanded(options.weights).absolute())
     for name in ("dataset", "data_dir", "weights"):
-        if changes.get(name) is not None:
+        if name in changes:
             check_utf8_path(changes[name], flag_name(name))
     return options.replace(**changes)
 
 
 def base_recipe(options: TrainOptions) -> Recipe:
-    """Returns the given recipe, or the data set's own, before any option is applied.
-
-    Raises:
-      InputError: The recipe is unknown.
-    """
-    if isinstance(options.recipe, Recipe):
-        return options.recipe
-    if options.recipe is not None:
-        return get_recipe(options.recipe)
-    return recipe_for(options.dataset or "shapes")
+    """Returns the given recipe, or the data set's own, before any option is applied."""
+    recipe = options.recipe
+    if recipe is None:
+        return recipe_for(options.dataset or "shapes")
+    return recipe if isinstance(recipe, Recipe) else get_recipe(recipe)
 
 
 def resumed_settings(record: RunRecord, given: TrainOptions) -> RunSettings:
     """Returns the settings of a run that resumes: the recorded ones, perhaps with other epochs.
 
-    A folder that has moved may be named by its new path.
-
-    Raises:
-      InputError: As `check_resume`.
+    A folder that has moved may be named by its new path. Raises InputError as `check_resume`.
     """
-    began, data_dir = record.options, record.options.data_dir
-    if given.dataset is not None and _has_moved(began.dataset or ""):
+    began = record.options
+    recorded = Path(began.dataset or "")
+    if given.dataset is not None and recorded.is_absolute() and not recorded.exists():
         began = began.replace(dataset=_absolute_dataset(given.dataset))
     check_resume(given, began, record.recipe)
     if given.data_dir is not None:
-        data_dir = _absolute_data_dir(given.data_dir)
-    return RunSettings(
-        began.replace(data_dir=data_dir), record.recipe, given.epochs or record.epochs
-    )
+        began = began.replace(data_dir=_absolute_data_dir(given.data_dir))
+    return RunSettings(began, record.recipe, given.epochs or record.epochs)
 
 
 def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe) -> None:
@@ -133,6 +112,7 @@ def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe) -> No
     Raises:
       InputError: An option or the recipe differs from the run's; the message names both values.
     """
+    remedy = "resume without it, or start a new run in another folder"
     if given.dataset is not None:
         given = given.replace(dataset=_absolute_dataset(given.dataset))
     of_recipe = given.given("recipe")
@@ -143,12 +123,23 @@ def check_resume(given: TrainOptions, began: TrainOptions, recipe: Recipe) -> No
         if before is None and name in of_recipe:
             before = recipe.option_value(name)
         if value != before:
+            raise InputError(f"{flag_name(name)} {value} differs from the run's {before}: {remedy}")
+    own = given.recipe
+    if own is None:
+        return
+    name = own.name if isinstance(own, Recipe) else own
+    if name != recipe.name:
+        raise InputError(f"--recipe {name} differs from the run's {recipe.name}: {remedy}")
+    if isinstance(own, Recipe):
+        expected = began.apply_to(own)
+        ignored = {"description"} | (_SET_BY_WEIGHTS if began.weights is not None else set())
+        names = [f.name for f in dataclasses.fields(Recipe) if f.name not in ignored]
+        different = [n for n in names if getattr(expected, n) != getattr(recipe, n)]
+        if different:
             raise InputError(
-                f"{flag_name(name)} {value} differs from the run's {before}: resume without it, or "
-                "start a new run in another folder"
+                f"the recipe {recipe.name} differs from the run's in {', '.join(different)}: "
+                f"{remedy}"
             )
-    if given.recipe is not None:
-        _check_recipe(given.recipe, began, recipe)
 
 
 def check_epochs(epochs: int, done: int, folder: str | os.PathLike[str]) -> None:
@@ -160,41 +151,12 @@ def check_epochs(epochs: int, done: int, folder: str | os.PathLike[str]) -> None
         )
 
 
-def _check_recipe(given: str | Recipe, began: TrainOptions, recipe: Recipe) -> None:
-    """Raises InputError if the given recipe has another name or other values than the run's."""
-    name = given.name if isinstance(given, Recipe) else given
-    if name != recipe.name:
-        raise InputError(
-            f"--recipe {name} differs from the run's {recipe.name}: resume without it, or start a "
-            "new run in another folder"
-        )
-    if not isinstance(given, Recipe):
-        return
-    expected = began.apply_to(given)
-    ignored = {"description", *(_SET_BY_WEIGHTS if began.weights is not None else ())}
-    different = [
-        name
-        for name in (field.name for field in dataclasses.fields(Recipe))
-        if name not in ignored and getattr(expected, name) != getattr(recipe, name)
-    ]
-    if different:
-        raise InputError(
-            f"the recipe {recipe.name} differs from the run's in {', '.join(different)}: resume "
-            "without it, or start a new run in another folder"
-        )
-
-
 def _absolute_dataset(dataset: str) -> str:
     """Returns a folder's absolute path, or a TFDS name as it is."""
     from alexnet_tf.data.sources import means_folder  # which imports TensorFlow
 
     path = expanded(dataset)
     return str(path.resolve()) if means_folder(dataset) and path.exists() else dataset
-
-
-def _has_moved(dataset: str) -> bool:
-    """Returns whether a recorded data set is a folder that does not exist any more."""
-    return Path(dataset).is_absolute() and not Path(dataset).exists()
 
 
 def _absolute_data_dir(data_dir: str) -> str:

@@ -12,15 +12,10 @@ from alexnet_tf.settings import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class LearningRates:
-    """The learning rates of one update.
+    """The learning rates of one update."""
 
-    Attributes:
-      kernels: The schedule's learning rate, which most kernels use.
-      variables: float32 [variables], the learning rate of each variable; 0 freezes it.
-    """
-
-    kernels: float
-    variables: np.ndarray
+    kernels: float  # the schedule's, which most kernels use
+    variables: np.ndarray  # float32 [variables]; 0 freezes a variable
 
 
 @dataclasses.dataclass
@@ -39,10 +34,7 @@ class PlateauState:
 
 
 class LearningRateSchedule:
-    """Computes the learning rates of every update.
-
-    The kinds of schedule are "constant", "plateau" (section 5 of the paper), "steps", "cosine" and
-    "2012" (the released training code).
+    """Computes the learning rates of every update, by one of the schedules of `SCHEDULES`.
 
     Args:
       recipe: Its learning rates, and the epochs that the schedule is scaled to.
@@ -98,11 +90,7 @@ class LearningRateSchedule:
         return epoch < self._scaled(paper.RUN_LIGHTING_OFF_EPOCH)
 
     def observe(self, top1_errors: int) -> bool:
-        """Records an epoch's validation errors and returns whether the learning rate is reduced.
-
-        Args:
-          top1_errors: Number of wrong validation examples after the epoch.
-        """
+        """Records an epoch's validation errors and returns whether the learning rate is reduced."""
         schedule, plateau = self._recipe.schedule, self.plateau
         if schedule.kind != "plateau":
             return False
@@ -110,14 +98,12 @@ class LearningRateSchedule:
             plateau.best_errors, plateau.epochs_without_gain = top1_errors, 0
             return False
         plateau.epochs_without_gain += 1
-        if (
-            plateau.epochs_without_gain < schedule.patience_epochs
-            or plateau.reductions >= schedule.reductions
-        ):
-            return False
-        plateau.reductions += 1
-        plateau.epochs_without_gain = 0
-        return True
+        is_flat = plateau.epochs_without_gain >= schedule.patience_epochs
+        if is_flat and plateau.reductions < schedule.reductions:
+            plateau.reductions += 1
+            plateau.epochs_without_gain = 0
+            return True
+        return False
 
     def _kernel_learning_rate(self, epoch: int) -> float:
         """Returns the schedule's learning rate in an epoch, without warm-up."""
@@ -129,11 +115,8 @@ class LearningRateSchedule:
             reductions = sum(epoch >= self._scaled(e) for e in paper.RUN_LEARNING_RATE_EPOCHS)
         elif schedule.kind == "steps":
             reductions = sum(epoch >= step for step in schedule.step_epochs(epochs))
-        elif schedule.kind == "plateau":
+        else:  # "plateau"; a "constant" one is never reduced
             reductions = self.plateau.reductions
-        else:
-            assert schedule.kind == "constant", schedule.kind
-            reductions = 0
         return initial * schedule.factor**reductions
 
     def _multiplier(self, layer: str, name: str, epoch: int, kernels: float) -> float:

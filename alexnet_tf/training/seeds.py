@@ -33,11 +33,7 @@ from alexnet_tf.training.train import OnEpoch, TrainingResult, train
 class _Series:
     """A seed series: seeds.json.
 
-    Attributes:
-      folder: The folder of the series.
-      seeds: The seeds, in order.
-      options: The options that each run starts with.
-      epochs: Epochs of every run if a resume changes them, or None.
+    Each run starts with `options`; `epochs` replaces their number of epochs after a resume.
     """
 
     folder: Path
@@ -64,11 +60,7 @@ class _Series:
 
     @classmethod
     def read(cls, folder: Path) -> "_Series":
-        """Reads seeds.json.
-
-        Raises:
-          InputError: The folder is not one of a seed series, or its seeds.json is damaged.
-        """
+        """Reads seeds.json; raises InputError if it is missing or damaged."""
         record = runs.read_seeds(folder)
         options = TrainOptions.from_json(record["options"])
         if record.get("recipe") is not None:
@@ -117,21 +109,18 @@ def train_seeds(
     for number, seed in enumerate(series.seeds, 1):
         path = runs.seed_folder(series.folder, seed)
         reporter.message(f"seed {seed}, run {number} of {len(series.seeds)}: {path}")
-        result = _finished(path, series.epochs) if resume else None
-        if result is None:
-            try:
-                result = _train_seed(series, seed, process, on_epoch)
-            except InputError:
-                if number == 1 and not resume:  # nothing has started, so nothing is left behind
-                    series.remove()
-                raise
-            except TrainingStopped as stopped:
-                raise TrainingStopped(
-                    f"{stopped}\nAll seeds: {command_name()} train --resume --run-dir "
-                    f"{shlex.quote(str(series.folder))}"
-                ) from None
-            gc.collect()  # the parts of a network refer to each other, and would stay in memory
-        results.append(result)
+        try:
+            results.append(_train_seed(series, seed, process, on_epoch))
+        except InputError:
+            if number == 1 and not resume:  # nothing has started, so nothing is left behind
+                series.remove()
+            raise
+        except TrainingStopped as stopped:
+            raise TrainingStopped(
+                f"{stopped}\nAll seeds: {command_name()} train --resume --run-dir "
+                f"{shlex.quote(str(series.folder))}"
+            ) from None
+        gc.collect()  # the parts of a network refer to each other, and would stay in memory
     reporter.message(f"\n{_statistics_lines(results)}")
     reporter.message(
         f"\n{len(series.seeds)} runs in {series.folder}/; their averaged predictions:\n"
@@ -174,11 +163,7 @@ def _statistics_lines(results: Sequence[TrainingResult]) -> str:
 
 
 def _start(run_dir: str | Path | None, seeds: Sequence[int], given: TrainOptions) -> _Series:
-    """Creates the folder of a new series and writes its seeds.json.
-
-    Raises:
-      InputError: The seeds are missing, repeated or negative, or the folder cannot be used.
-    """
+    """Creates the folder of a new series and writes its seeds.json."""
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise InputError(
             f"--seeds must be different numbers from 0, such as 1,2,3. Received: {seeds}"
@@ -191,11 +176,7 @@ def _start(run_dir: str | Path | None, seeds: Sequence[int], given: TrainOptions
 
 
 def _resume(run_dir: str | Path | None, seeds: Sequence[int], given: TrainOptions) -> _Series:
-    """Reads a series that resumes, with the given number of epochs.
-
-    Raises:
-      InputError: An option or the seeds differ from the recorded ones.
-    """
+    """Reads a series that resumes, with the given number of epochs."""
     if run_dir is None:
         raise InputError("--resume of a seed series needs its folder: --run-dir")
     series = _Series.read(Path(run_dir))
@@ -220,10 +201,15 @@ def _resume(run_dir: str | Path | None, seeds: Sequence[int], given: TrainOption
 def _train_seed(
     series: _Series, seed: int, process: dict[str, Any], on_epoch: OnEpoch | None
 ) -> TrainingResult:
-    """Starts or resumes one run of a series and returns its result."""
+    """Starts or resumes one run of a series, unless it is finished, and returns its result."""
     path = runs.seed_folder(series.folder, seed)
     result = None
-    if not runs.is_run(path):
+    if runs.is_run(path):
+        record = runs.read_run(path)
+        epochs = series.epochs or record.epochs
+        if record.best is not None and record.last is not None and record.last.epoch == epochs:
+            return TrainingResult(path, runs.read_history(path), record.best.epoch, record.stalled)
+    else:
         start = {**series.options.given(), **process, "seed": seed}
 
         def ends(record: EpochRecord) -> bool:
@@ -236,18 +222,3 @@ def _train_seed(
         more: dict[str, Any] = {} if series.epochs is None else {"epochs": series.epochs}
         result = train(run_dir=path, resume=True, on_epoch=on_epoch, **process, **more)
     return result
-
-
-def _finished(path: Path, epochs: int | None) -> TrainingResult | None:
-    """Returns the result of a run that has trained `epochs`, or its own number of epochs if None.
-
-    Returns None if the run has epochs left to train.
-    """
-    if not runs.is_run(path):
-        return None
-    record = runs.read_run(path)
-    if record.best is None or record.last is None:
-        return None
-    if record.last.epoch != (epochs or record.epochs):
-        return None
-    return TrainingResult(path, runs.read_history(path), record.best.epoch, record.stalled)

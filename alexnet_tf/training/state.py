@@ -11,15 +11,7 @@ from alexnet_tf.training.schedule import PlateauState
 
 @dataclasses.dataclass
 class Totals:
-    """Sums over the examples of an epoch so far.
-
-    Attributes:
-      loss_sum: Sum of the cross-entropies, in nats.
-      top1_errors: Examples whose label is not the first prediction.
-      top5_errors: Examples whose label is not among the first five predictions.
-      examples: Examples counted.
-      waiting_seconds: Time spent waiting for input.
-    """
+    """Sums over the examples of an epoch so far; the losses are cross-entropies in nats."""
 
     loss_sum: float = 0.0
     top1_errors: int = 0
@@ -42,26 +34,20 @@ class Totals:
 
     @property
     def top1_error(self) -> float:
-        """Fraction of wrong examples, 0..1."""
+        """Fraction of examples whose label is not the first prediction, 0..1."""
         return self.top1_errors / max(self.examples, 1)
 
     @property
     def top5_error(self) -> float:
-        """Fraction of wrong examples, 0..1."""
+        """Fraction of examples whose label is not among the first five predictions, 0..1."""
         return self.top5_errors / max(self.examples, 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class BestEpoch:
-    """The best epoch so far: fewest top-1 errors in validation, then lowest loss.
+    """The best epoch so far: fewest top-1 errors in validation, then lowest loss."""
 
-    Attributes:
-      epoch: The epoch's number, from 1.
-      top1_errors: Number of wrong validation examples.
-      loss: Validation loss in nats.
-    """
-
-    epoch: int
+    epoch: int  # from 1
     top1_errors: int
     loss: float
 
@@ -108,39 +94,22 @@ class TrainState:
         """Epochs since the best one; 0 where validation does not select it."""
         return 0 if self.best is None else self.epoch - self.best.epoch
 
-    def waiting_fraction(self, is_measured: bool) -> float | None:
-        """Returns the fraction of the epoch spent waiting for input; None if not measured."""
-        if not is_measured:
-            return None
-        return self.totals.waiting_seconds / max(self.epoch_seconds, 1e-9)
-
     def finish_epoch(self, record: EpochRecord, seconds: float) -> None:
-        """Adds an epoch's record and starts the next epoch.
-
-        Args:
-          record: The epoch's results.
-          seconds: Time of the epoch, validation included.
-        """
+        """Adds the record of an epoch that took `seconds`, with validation; starts the next one."""
         self.history.append(record)
         self.seconds += seconds
         self.epoch += 1
         self.updates_in_epoch, self.totals = 0, Totals()
         self.epoch_seconds = self.images_per_second = 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain values by name."""
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainState":
-        """Returns the state that `to_json` converted."""
+        """Returns the state whose fields `dataclasses.asdict` converted."""
         best = values["best"]
-        return cls(
-            **{
-                **values,
-                "totals": Totals(**values["totals"]),
-                "schedule": PlateauState(**values["schedule"]),
-                "best": None if best is None else BestEpoch(**best),
-                "history": [EpochRecord.from_json(record) for record in values["history"]],
-            }
-        )
+        typed = {
+            "totals": Totals(**values["totals"]),
+            "schedule": PlateauState(**values["schedule"]),
+            "best": None if best is None else BestEpoch(**best),
+            "history": [EpochRecord.from_json(record) for record in values["history"]],
+        }
+        return cls(**{**values, **typed})

@@ -1,6 +1,7 @@
 """`train --tensorboard`: curves, kernels, histograms, inputs, graph and profile of a run."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,7 @@ def check_tensorboard() -> None:
 class TensorBoardWriter:
     """Writes TensorBoard's files into the run folder.
 
-    Args:
-      run_dir: The run folder.
-      epochs_done: Number of epochs that are written already; later ones are hidden.
+    The first `epochs_done` epochs are written already; TensorBoard hides later ones.
     """
 
     def __init__(self, run_dir: Path, epochs_done: int) -> None:
@@ -40,12 +39,7 @@ class TensorBoardWriter:
         self._calls = 0
 
     def begin(self, model: keras.Model, inputs: np.ndarray) -> None:
-        """Writes the graph, inputs and initial weights.
-
-        Args:
-          model: The network.
-          inputs: uint8 [n, p, p, c], augmented images.
-        """
+        """Writes the graph, the augmented images `inputs`, uint8 [n, p, p, c], and the weights."""
 
         @tf.function
         def forward(images: tf.Tensor) -> tf.Tensor:
@@ -60,18 +54,12 @@ class TensorBoardWriter:
         self._writer.flush()
 
     def write(self, history: list[EpochRecord], model: keras.Model) -> None:
-        """Writes the records that are not written yet, and the weights; a step is an epoch.
-
-        Args:
-          history: One record per epoch.
-          model: The network after the last epoch.
-        """
+        """Writes the records that are not written yet, and the weights; a step is an epoch."""
         with self._writer.as_default():
             for record in history[self._epochs_done :]:
                 for name, value in record.to_json().items():
                     if name != "epoch" and value is not None:
-                        tag = name.replace("training_", "training/", 1)
-                        tag = tag.replace("validation_", "validation/", 1)
+                        tag = re.sub("^(training|validation)_", r"\1/", name)
                         tf.summary.scalar(tag, value, step=record.epoch)
             self._weights(model, len(history))
         self._writer.flush()

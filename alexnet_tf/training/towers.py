@@ -6,7 +6,6 @@ fully connected layers. If the window of local response normalization crosses th
 towers, as in the paper's text, the channels beside the border pass too.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -67,11 +66,7 @@ class TowerStep(TrainingStep):
       model: The whole network, from `build_model`; `check_towers` accepts it.
       optimizer: The whole network's optimizer; each tower gets a copy.
       devices: Names of two devices.
-      seed: Seed of the dropout masks.
-      lighting_divisor: As in `TrainingStep`.
-      label_smoothing: As in `TrainingStep`.
-      native: As in `TrainingStep`.
-      ahead: As in `TrainingStep`.
+      **options: Of `TrainingStep`; a loss scale is not supported.
     """
 
     def __init__(
@@ -79,23 +74,9 @@ class TowerStep(TrainingStep):
         model: keras.Model,
         optimizer: PaperMomentum,
         devices: Sequence[str],
-        *,
-        seed: int,
-        lighting_divisor: float = 1.0,
-        label_smoothing: float = 0.0,
-        native: bool = False,
-        ahead: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            model,
-            optimizer,
-            tf.distribute.get_strategy(),
-            seed=seed,
-            lighting_divisor=lighting_divisor,
-            label_smoothing=label_smoothing,
-            native=native,
-            ahead=ahead,
-        )
+        super().__init__(model, optimizer, tf.distribute.get_strategy(), **options)
         self._devices = tuple(devices)
         self._stages = list(_stages(self._model, self._devices))
         self._variables = [
@@ -147,9 +128,9 @@ class TowerStep(TrainingStep):
             with tf.name_scope(f"crossing_{stage.name}"):
                 x = _cross(x, stage.reach, self._devices)
             outputs, tapes = [], []
-            for tower, scope in self._device_scopes():
+            for tower, device in enumerate(self._devices):
                 step = tf.convert_to_tensor(self._halves[tower].iterations)
-                with scope, tf.GradientTape() as tape:
+                with tf.device(device), tf.GradientTape() as tape:
                     tape.watch(x[tower])
                     outputs.append(stage.run(tower, x[tower], self._seed, step))
                 tapes.append(tape)
@@ -167,26 +148,21 @@ class TowerStep(TrainingStep):
         ):
             has_upstream = stage is not self._stages[0]  # the image needs no gradient
             below = []
-            for tower, scope in self._device_scopes():
+            for tower, device in enumerate(self._devices):
                 variables = stage.variables(tower)
                 sources = [*variables, inputs[tower]] if has_upstream else variables
-                with scope:
+                with tf.device(device):
                     found = tapes[tower].gradient(outputs[tower], sources, upstream[tower])
                 gradients[tower] = found[: len(variables)] + gradients[tower]
                 below.append(found[-1])
             if has_upstream:
                 with tf.name_scope(f"crossing_{stage.name}_gradient"):
                     upstream = _cross_back(below, stage.reach, self._devices)
-        for tower, scope in self._device_scopes():
-            with scope:
+        for tower, device in enumerate(self._devices):
+            with tf.device(device):
                 self._halves[tower].apply(gradients[tower], self._variables[tower])
         self._optimizer.iterations.assign_add(1)
         return logits
-
-    def _device_scopes(self) -> Iterator[tuple[int, contextlib.AbstractContextManager[Any]]]:
-        """Yields each tower's number and the scope that places operations on its device."""
-        for tower, device in enumerate(self._devices):
-            yield tower, tf.device(device)
 
 
 def make_step(
@@ -198,55 +174,47 @@ def make_step(
 ) -> TrainingStep:
     """Returns the training step for a device configuration: in towers, or on its replicas."""
     options: dict[str, Any] = {
+        "seed": seed,
         "lighting_divisor": recipe.lighting_divisor,
         "label_smoothing": recipe.label_smoothing,
         "native": devices.kernels == "native",
         "ahead": devices.on_gpus,
     }
     if devices.strategy_name == "towers":
-        return TowerStep(model, optimizer, devices.devices, seed=seed, **options)
+        return TowerStep(model, optimizer, devices.devices, **options)
     with devices.strategy.scope():
         loss_scale = LossScale() if devices.precision == "float16" else None
-    return TrainingStep(
-        model,
-        optimizer,
-        devices.strategy,
-        seed=seed,
-        loss_scale=loss_scale,
-        **options,
-    )
+    return TrainingStep(model, optimizer, devices.strategy, loss_scale=loss_scale, **options)
 
 
 def _cross(x: Pair, reach: int, devices: Sequence[str]) -> Pair:
     """Returns each tower's input: its own channels and, in their order, `reach` of the other's."""
-    sent = list(x)
-    if reach:
-        with tf.device(devices[0]):
-            sent[0] = x[0][..., -reach:]
-        with tf.device(devices[1]):
-            sent[1] = x[1][..., :reach]
-        with tf.device(devices[0]):
-            first = tf.concat([x[0], sent[1]], -1)
-        with tf.device(devices[1]):
-            return [first, tf.concat([sent[0], x[1]], -1)]
-    return x
+    if not reach:
+        return x
+    with tf.device(devices[0]):
+        sent_by_first = x[0][..., -reach:]
+    with tf.device(devices[1]):
+        sent_by_second = x[1][..., :reach]
+    with tf.device(devices[0]):
+        first = tf.concat([x[0], sent_by_second], -1)
+    with tf.device(devices[1]):
+        return [first, tf.concat([sent_by_first, x[1]], -1)]
 
 
 def _cross_back(gradients: Pair, reach: int, devices: Sequence[str]) -> Pair:
     """Returns the gradients of the inputs of `_cross` from those of its outputs."""
     if not reach:
         return gradients
-    own, sent = [None, None], [None, None]
     channels = gradients[0].shape[-1] - reach
     with tf.device(devices[0]):
-        own[0], sent[0] = tf.split(gradients[0], [channels, reach], -1)
+        own_of_first, sent_by_first = tf.split(gradients[0], [channels, reach], -1)
     with tf.device(devices[1]):
-        sent[1], own[1] = tf.split(gradients[1], [reach, channels], -1)
+        sent_by_second, own_of_second = tf.split(gradients[1], [reach, channels], -1)
     zeros = [[0, 0]] * (len(gradients[0].shape) - 1)
     with tf.device(devices[0]):
-        first = own[0] + tf.pad(sent[1], [*zeros, [channels - reach, 0]])
+        first = own_of_first + tf.pad(sent_by_second, [*zeros, [channels - reach, 0]])
     with tf.device(devices[1]):
-        return [first, own[1] + tf.pad(sent[0], [*zeros, [0, channels - reach]])]
+        return [first, own_of_second + tf.pad(sent_by_first, [*zeros, [0, channels - reach]])]
 
 
 def _stages(model: keras.Model, devices: Sequence[str]) -> Iterator[_Stage]:

@@ -30,11 +30,12 @@ from alexnet_tf.training.reporting import (
     result_line,
     settings_rows,
 )
-from alexnet_tf.training.run_folder import PREVIEW_INPUTS, RunFolder, Saver, create_run_folder
+from alexnet_tf.training.run_folder import RunFolder, Saver, create_run_folder
 from alexnet_tf.training.tensorboard import TensorBoardWriter, check_tensorboard
 from alexnet_tf.training.trainer import StoppedError, StopRequested, Trainer
 
 OnEpoch = Callable[[EpochRecord], bool]
+_PREVIEWED_IMAGES = 8  # augmented images that TensorBoard shows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,9 @@ def train(
         if hint is not None:
             reporter.message(hint)
         if resume:
-            _restore(run, trainer, folder)
+            run.restore(trainer)
+            if folder is not None and (damage := folder.repair_history(trainer.state.history)):
+                reporter.warn(damage)
         board = _tensorboard(given, folder, trainer)
         record = run.new_record(trainer.model)
         saver = Saver(folder, record, every, board, given.keep_checkpoints)
@@ -104,7 +107,8 @@ def train(
             run.statistics.save(run.path / runs.STATISTICS)
         classes = len(run.data.class_names)
         reporter.history(trainer.state.history, run.settings.epochs, classes)
-        with stop_on_signals(reporter.stopping) as stop:
+        stopping = "stopping: finishing the step, saving"
+        with stop_on_signals(lambda: reporter.message(stopping)) as stop:
             for _ in trainer.epochs():
                 trainer.train_epoch(saver, stop)
                 epoch, improved = trainer.validate(saver, stop)
@@ -133,13 +137,7 @@ def dry_run(
     """Checks the options and the data as `train` does, without starting the run.
 
     No run folder and no cache is written; a TFDS data set that is not prepared yet is prepared.
-
-    Args:
-      dataset: As in `train`, and so are the others.
-      recipe: As in `train`.
-      run_dir: As in `train`.
-      resume: As in `train`.
-      **options: As in `train`.
+    Arguments are as in `train`.
 
     Returns:
       The rows of the settings table, and the network before training.
@@ -158,13 +156,8 @@ def dry_run(
 def stop_on_signals(on_request: Callable[[], None]) -> Iterator[StopRequested]:
     """Handles SIGINT and SIGTERM while the block runs; a second signal raises KeyboardInterrupt.
 
-    In a thread other than the main one, signals are not handled.
-
-    Args:
-      on_request: Called at the first signal.
-
-    Yields:
-      A function that returns whether a signal was received.
+    Yields a function that returns whether a signal was received, and calls `on_request` at the
+    first one. In a thread other than the main one, signals are not handled.
     """
     requested = False
 
@@ -205,14 +198,6 @@ def _run_folder(run: Run, named: bool) -> Iterator[RunFolder | None]:
         folder.close()
 
 
-def _restore(run: Run, trainer: Trainer, folder: RunFolder | None) -> None:
-    """Restores the newest checkpoint and makes history.jsonl agree with it."""
-    run.restore(trainer)
-    warning = folder.repair_history(trainer.state.history) if folder is not None else None
-    if warning is not None:
-        run.reporter.warn(warning)
-
-
 def _tensorboard(
     given: TrainOptions, folder: RunFolder | None, trainer: Trainer
 ) -> TensorBoardWriter | None:
@@ -221,7 +206,8 @@ def _tensorboard(
         return None
     board = TensorBoardWriter(folder.path, len(trainer.state.history))
     if not trainer.state.history:
-        board.begin(trainer.model, trainer.preview(PREVIEW_INPUTS))
+        mean = trainer.model.get_layer("mean").mean
+        board.begin(trainer.model, trainer.input.preview(_PREVIEWED_IMAGES, mean))
     return board
 
 
@@ -256,18 +242,11 @@ def _errors_explained(run: Run) -> Iterator[None]:
 
 
 def _device_failure(run: Run, error: tf.errors.OpError, resume: str) -> TrainingError:
-    """Returns the error that ends a run whose worker or device failed, in one line.
-
-    Args:
-      run: The run.
-      error: One of FAILED_WORKER_ERRORS, or ResourceExhaustedError.
-      resume: The command that resumes the run.
-    """
+    """Returns the error that ends a run whose worker or device failed, in one line."""
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return TrainingError(
             f"out of memory ({failure_cause(error.message)}): start a new run with a --batch-size "
             f"below {run.settings.recipe.batch_size}"
         )
-    cluster = Cluster(run.devices.devices, run.devices.worker)
-    failure = describe_failure(error.message, cluster)
+    failure = describe_failure(error.message, Cluster(run.devices.devices, run.devices.worker))
     return TrainingError(f"{failure}: start all workers again with: {resume}")

@@ -39,22 +39,9 @@ class StoppedError(Exception):
 
 
 class Trainer:
-    """Trains a network, epoch by epoch.
+    """Trains a network, which is built under the strategy's scope, epoch by epoch.
 
-    `saver` writes checkpoints; `stop` returns True once the run is to stop.
-
-    Args:
-      model: The network, built under the strategy's scope.
-      settings: Options and recipe of the run.
-      devices: Where the run computes.
-      splits: Training and validation examples.
-      statistics: Statistics of the training examples.
-      reporter: Where progress is shown.
-
-    Attributes:
-      model: The network.
-      optimizer: The recipe's optimizer.
-      state: What the run has done.
+    In its methods `saver` writes checkpoints, and `stop` returns True once the run is to stop.
     """
 
     def __init__(
@@ -79,7 +66,7 @@ class Trainer:
         labels, balanced = splits.train.labels, settings.options.class_weights == "balanced"
         self._chance_level_loss = chance_level_loss(labels, balanced)
         class_weights = balanced_weights(labels, int(model.output_shape[-1])) if balanced else None
-        self._input = TrainingInput(
+        self.input = TrainingInput(
             devices, splits.train, recipe, statistics, settings.seed, class_weights
         )
         self._steps = steps_per_epoch(len(labels), recipe.batch_size)
@@ -104,17 +91,13 @@ class Trainer:
     def train_epoch(self, saver: Saver, stop: StopRequested) -> None:
         """Makes the updates of the epoch that are left, and saves a checkpoint.
 
-        The checkpoint is saved before validation: a run that is stopped or killed in validation
-        resumes there.
-
-        Raises:
-          DivergedError: The loss or a weight became NaN, infinite or huge.
-          StoppedError: A stop was requested; the state is saved.
+        It is saved before validation: a run that is stopped or killed in validation resumes there.
+        Raises DivergedError if the loss or a weight became NaN, infinite or huge.
         """
         state = self.state
         has_colors = self._splits.train.channels == 3 and self._recipe.lighting_std > 0
         lighting = has_colors and self._schedule.has_lighting(state.epoch)
-        batches = self._input.epoch(state.epoch, lighting, skip_batches=state.updates_in_epoch)
+        batches = self.input.epoch(state.epoch, lighting, skip_batches=state.updates_in_epoch)
         self._clock, earlier = StepClock(state.totals.examples), state.epoch_seconds
         with self._reporter.progress(self._epoch_name(), self._steps) as bar:
             while state.updates_in_epoch < self._steps:
@@ -142,12 +125,8 @@ class Trainer:
     def validate(self, saver: Saver, stop: StopRequested) -> tuple[EpochRecord, bool]:
         """Evaluates the network on the validation examples and finishes the epoch.
 
-        Returns:
-          The epoch's record, and whether it is the best epoch so far.
-
-        Raises:
-          DivergedError: The loss is NaN or infinite; the epoch's checkpoint is removed.
-          StoppedError: A stop was requested; the epoch's checkpoint is saved.
+        Returns the epoch's record, and whether it is the best so far. Raises DivergedError, and
+        removes the epoch's checkpoint, if the loss is NaN or infinite.
         """
         state = self.state
         learning_rate = self._schedule.at(state.step - 1).kernels  # of the last update
@@ -164,6 +143,7 @@ class Trainer:
         self._validation_seconds = time.monotonic() - started
         names = ("loss", "top1_error", "top5_error", "top1_errors", "examples")
         validation = {f"validation_{n}": getattr(errors, n) for n in names} if errors else {}
+        waiting = state.totals.waiting_seconds / max(state.epoch_seconds, 1e-9)
         record = EpochRecord(
             epoch=state.epoch + 1,
             step=state.step,
@@ -172,7 +152,7 @@ class Trainer:
             training_top1_error=state.totals.top1_error,
             training_top5_error=state.totals.top5_error,
             images_per_second=state.images_per_second,
-            waiting_fraction=state.waiting_fraction(not self._devices.on_gpus),
+            waiting_fraction=None if self._devices.on_gpus else waiting,
             seconds=state.epoch_seconds,
             **validation,
         )
@@ -194,22 +174,13 @@ class Trainer:
         """Returns the weights, the optimizer's slots and the loss scale, by name."""
         return self._step.tensors()
 
-    def preview(self, count: int) -> np.ndarray:
-        """Returns the run's first images, augmented; see `TrainingInput.preview`."""
-        return self._input.preview(count, self.model.get_layer("mean").mean)
-
     def restore(self, tensors: dict[str, np.ndarray], state: TrainState) -> None:
-        """Restores a checkpoint.
-
-        Raises:
-          TrainingError: The tensors belong to another network.
-        """
+        """Restores a checkpoint; raises TrainingError if it belongs to another network."""
         self._step.restore(tensors, state.step)
         self.state = state
         self._schedule.plateau = state.schedule
 
     def _epoch_name(self) -> str:
-        """Returns "epoch 2 of 10"."""
         return f"epoch {self.state.epoch + 1} of {self._settings.epochs}"
 
     def _steps_in_next_call(self, saver: Saver) -> int:
@@ -226,16 +197,11 @@ class Trainer:
         return stop() if self._devices.workers == 1 else self._stop_voted
 
     def _save_checkpoint(self, saver: Saver) -> None:
-        """Saves a checkpoint.
-
-        Raises:
-          DivergedError: A weight or a velocity is NaN, infinite or huge; nothing is saved.
-        """
+        """Saves a checkpoint; raises DivergedError if a weight or a velocity is unusable."""
         tensors = self.tensors()
-        if not all(np.isfinite(values).all() for values in tensors.values()):
-            raise self._divergence(saver)
+        finite = all(np.isfinite(values).all() for values in tensors.values())
         weights = self.model.trainable_variables
-        if max(float(np.abs(v.numpy()).max()) for v in weights) > _LARGEST_WEIGHT:
+        if not finite or max(np.abs(v.numpy()).max() for v in weights) > _LARGEST_WEIGHT:
             raise self._divergence(saver)
         saver.checkpoint(tensors, self.state)
 
@@ -264,21 +230,13 @@ class Trainer:
         """Moves the progress bar; the time left includes validation."""
         epochs = self._settings.epochs - self.state.epoch
         steps = epochs * self._steps - self.state.updates_in_epoch
-        note = epoch_note(
-            self._clock.images_per_second,
-            steps * self._clock.seconds_per_step + epochs * self._validation_seconds,
-            self.state.totals.loss,
-            self.state.totals.top1_error,
-        )
+        left = steps * self._clock.seconds_per_step + epochs * self._validation_seconds
+        totals = self.state.totals
+        note = epoch_note(self._clock.images_per_second, left, totals.loss, totals.top1_error)
         bar.update(self.state.updates_in_epoch, note=note)
 
     def _validation_errors(self, saver: Saver, stop: StopRequested) -> Errors | None:
-        """Returns the errors on the validation examples, or None if there are none.
-
-        Raises:
-          DivergedError: The loss is NaN or infinite; the epoch's checkpoint is removed.
-          StoppedError: A stop was requested.
-        """
+        """Returns the errors on the validation examples, or None if there are none."""
         examples, name = self._splits.validation, self._epoch_name()
         if examples is None:
             few = np.arange(min(_CHECKED_IMAGES, len(self._splits.train)))

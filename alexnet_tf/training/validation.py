@@ -22,13 +22,8 @@ def validate(
 ) -> Errors:
     """Evaluates the model on center crops, each worker on a part of the examples.
 
-    Every worker must call it, and gets the same result.
-
-    Args:
-      model: The network.
-      examples: All examples.
-      devices: The worker, and the number of workers.
-      on_progress: Called after each batch with the examples done and this worker's number of them.
+    Every worker must call it, and gets the same result. `on_progress` is called after each batch
+    with the examples done and this worker's number of them.
     """
     if devices.workers == 1:
         return evaluate_examples(model, examples, on_progress=on_progress).center_crop
@@ -48,8 +43,7 @@ def chance_level_loss(labels: np.ndarray, balanced: bool = False) -> float:
 
     Args:
       labels: int64 [n], the labels of the training set.
-      balanced: Whether the loss weights all classes equally: predicting them as equally frequent
-        then gives ln(classes).
+      balanced: Whether the loss weights all classes equally, as if they were equally frequent.
     """
     frequencies = np.unique(labels, return_counts=True)[1] / len(labels)
     if balanced:
@@ -61,10 +55,8 @@ def stall_message(record: EpochRecord, chance_level: float, recipe: Recipe) -> s
     """Returns the warning for a loss that plateaued at chance level, in nats, or None."""
     if record.step < _PLATEAU_STEPS or record.training_loss < _PLATEAU_FRACTION * chance_level:
         return None
-    advice = "a lower --learning-rate"
-    if recipe.init != "stable":
-        advice = f"--init stable, or {advice}"
+    init = "" if recipe.init == "stable" else "--init stable, or "
     return (
         f"stalled: after {record.step} updates the loss, {record.training_loss:.3f}, is still at "
-        f"chance level ({chance_level:.3f}). Try {advice}"
+        f"chance level ({chance_level:.3f}). Try {init}a lower --learning-rate"
     )

@@ -46,7 +46,7 @@ def training_kernels() -> Iterator[None]:
     """Makes the layers called inside compute as in training: on CPUs, in fewer passes over memory.
 
     Use it only for graphs that stay in this process: they contain functions compiled by XLA and
-    convolutions of all groups in one operation, which servers and converters do not accept.
+    convolutions of several groups, which servers and converters do not accept.
 
     Yields:
       Nothing.

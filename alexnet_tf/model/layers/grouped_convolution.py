@@ -95,7 +95,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         kernel = tf.convert_to_tensor(self.kernel)
         if training and self._is_faster_in_blocks(inputs):
             outputs = convolve_blocks(self._padded(inputs), kernel, self.strides[0])
-        elif uses_training_kernels(training) and self._is_faster_at_once():
+        elif uses_training_kernels(training) and self._is_faster_in_one_operation():
             outputs = convolve_groups(self._padded(inputs), kernel, self.strides, self.padding)
         else:
             outputs = self.convolution_op(inputs, kernel)
@@ -143,7 +143,7 @@ class GroupedConv2D(keras.layers.Conv2D):
             and None not in inputs.shape[1:3]
         )
 
-    def _is_faster_at_once(self) -> bool:
+    def _is_faster_in_one_operation(self) -> bool:
         """Returns whether `convolve_groups` is faster: groups, without dilation, on a CPU."""
         return self.groups > 1 and self.dilation_rate == (1, 1) and not uses_native_kernels()
 
