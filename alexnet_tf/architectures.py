@@ -14,6 +14,7 @@ _CONV3_TO_5 = (
     Convolution(384, 3, groups=2),
     Convolution(256, 3, groups=2, then=_POOL),
 )
+_UNGROUPED_3_TO_5 = (Convolution(384, 3), Convolution(384, 3), Convolution(256, 3, then=_POOL))
 
 PAPER_NETWORK = Network(
     convolutions=(_CONV1, _CONV2, *_CONV3_TO_5),
@@ -22,8 +23,7 @@ PAPER_NETWORK = Network(
     dropout_style="paper",
 )
 
-RUN_NETWORK = dataclasses.replace(
-    PAPER_NETWORK,
+RUN_NETWORK = PAPER_NETWORK.replace(
     convolutions=(
         dataclasses.replace(_CONV1, then=("norm", "pool", "activation")),
         dataclasses.replace(_CONV2, then=("activation", "norm", "spatial_norm", "pool")),
@@ -33,8 +33,7 @@ RUN_NETWORK = dataclasses.replace(
     lrn_within_groups=True,
 )
 
-CAFFE_NETWORK = dataclasses.replace(
-    PAPER_NETWORK,
+CAFFE_NETWORK = PAPER_NETWORK.replace(
     convolutions=(dataclasses.replace(_CONV1, padding="valid"), _CONV2, *_CONV3_TO_5),
     input_size=227,
     lrn_bias=1.0,
@@ -53,9 +52,7 @@ TWO_GPU_NETWORK = Network(
     convolutions=(
         Convolution(96, 11, strides=4, padding=2, then=_NORM_POOL),
         Convolution(256, 5, then=_NORM_POOL),
-        Convolution(384, 3),
-        Convolution(384, 3),
-        Convolution(256, 3, then=_POOL),
+        *_UNGROUPED_3_TO_5,
     ),
     hidden_units=paper.HIDDEN_UNITS,
     input_size=224,
@@ -66,13 +63,8 @@ TWO_GPU_NETWORK = Network(
 )
 
 # The same with the paper's groups. PyTorch's adaptive pooling to 6x6 changes nothing at 224 pixels.
-ARTICLE_NETWORK = dataclasses.replace(
-    TWO_GPU_NETWORK,
-    convolutions=(
-        Convolution(96, 11, strides=4, padding=2, then=_NORM_POOL),
-        _CONV2,
-        *_CONV3_TO_5,
-    ),
+ARTICLE_NETWORK = TWO_GPU_NETWORK.replace(
+    convolutions=(TWO_GPU_NETWORK.convolutions[0], _CONV2, *_CONV3_TO_5)
 )
 
 TORCHVISION_NETWORK = Network(
@@ -95,9 +87,7 @@ FASHION_MNIST_NETWORK = Network(
     convolutions=(
         Convolution(96, 11, strides=4, padding=1, then=_POOL),
         Convolution(256, 5, then=_POOL),
-        Convolution(384, 3),
-        Convolution(384, 3),
-        Convolution(256, 3, then=_POOL),
+        *_UNGROUPED_3_TO_5,
     ),
     hidden_units=(4096, 4096),
     input_size=224,
@@ -123,18 +113,9 @@ LENET_NETWORK = Network(
     scale=(1 / 255,),
 )
 
-CIFAR10_NETWORK = Network(
-    convolutions=(
-        Convolution(64, 5, then=_POOL),
-        Convolution(192, 5, then=_POOL),
-        Convolution(384, 3),
-        Convolution(256, 3),
-        Convolution(256, 3, then=_POOL),
-    ),
-    hidden_units=(4096, 4096),
+CIFAR10_NETWORK = TORCHVISION_NETWORK.replace(
+    convolutions=(Convolution(64, 5, then=_POOL), *TORCHVISION_NETWORK.convolutions[1:]),
     input_size=32,
-    norm="none",
-    dropout_at="inputs",
     mean=(127.5, 127.5, 127.5),
     scale=(1 / 127.5,),
 )
@@ -167,15 +148,10 @@ SMALL_NETWORK = Network(
     dropout_style="paper",
 )
 
-SHAPES_NETWORK = Network(
+SHAPES_NETWORK = SMALL_NETWORK.replace(
     convolutions=(
         Convolution(32, 7, strides=2, padding="ceil", then=_NORM_POOL),
-        Convolution(64, 5, groups=2, then=_NORM_POOL),
-        Convolution(96, 3),
-        Convolution(96, 3, groups=2),
-        Convolution(64, 3, groups=2, then=_POOL),
+        *SMALL_NETWORK.convolutions[1:],
     ),
-    hidden_units=(256, 256),
     input_size=64,
-    dropout_style="paper",
 )

@@ -52,8 +52,7 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # Names that no file can have: too long, or a link to itself.
 _NAME_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP)
 _NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"  # while lines are broken; "-" is printed
-# How help texts in the source name the command; shown as the user called it.
-_CLONE = "python cli.py"
+_CLONE = "python cli.py"  # how help texts in the source name the command
 _EXAMPLES = """\b
 A first try, with nothing to download:
   python cli.py train
@@ -68,9 +67,10 @@ Exit codes:
 
 
 class _HelpFormatter(click.HelpFormatter):
-    """Breaks no line of a help text after a hyphen, such as that of `two-gpu` or `--run-dir`."""
+    """Names the command as the user called it, and breaks no line after a hyphen."""
 
     def write_text(self, text: str) -> None:
+        text = text.replace(_CLONE, command_name())
         super().write_text(text.replace("-", _NO_BREAK_HYPHEN))
 
     def write_dl(
@@ -106,17 +106,13 @@ class _LazyGroup(click.Group):
         ).command
         command.name = cmd_name
         command.context_class = _Context
-        command.epilog = (command.epilog or "").replace(_CLONE, command_name())
         return command
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.epilog = _EXAMPLES.replace(_CLONE, command_name())
-        super().format_epilog(ctx, formatter)
 
 
 @click.group(
     cls=_LazyGroup,
     invoke_without_command=True,
+    epilog=_EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="alexnet-tf")

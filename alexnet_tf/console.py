@@ -5,9 +5,11 @@ Results go to stdout through `Console`; progress, messages and warnings go to st
 and lines are drawn in ASCII.
 """
 
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import IO, NamedTuple
 
 from rich import box
@@ -63,11 +65,14 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the output goes to a terminal."""
-        return self.rich.is_terminal
+        """Whether the output goes to a terminal that can draw progress."""
+        return self.rich.is_terminal and not self.rich.is_dumb_terminal
 
     def message(self, text: str = "") -> None:
-        """Writes lines, unless quiet; long lines are left to the terminal to wrap."""
+        """Writes lines, unless quiet.
+
+        At a terminal they wrap at spaces; indented ones do not, so that commands can be copied.
+        """
         if not self.quiet:
             self._print(text)
 
@@ -76,8 +81,17 @@ class Console:
         self._print(text, "yellow")
 
     def _print(self, text: str, style: str | None = None) -> None:
-        lines = "\n".join(self.encodable(line) for line in text.split("\n"))
-        self.rich.print(lines, style=style, soft_wrap=True)
+        lines = [self.encodable(line) for line in text.split("\n")]
+        if self.rich.is_terminal:
+            lines = [each for line in lines for each in self._wrapped(line)]
+        self.rich.print("\n".join(lines), style=style, soft_wrap=True)
+
+    def _wrapped(self, line: str) -> list[str]:
+        if line.startswith(" "):
+            return [line]
+        width = self.rich.width
+        lines = textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        return lines or [""]
 
     def table(
         self,
@@ -172,7 +186,8 @@ class Console:
 class ProgressReporter(Console):
     """Writes messages, warnings and progress bars to stderr.
 
-    Bars are drawn at a terminal only, and disappear when done.
+    Bars are drawn at a terminal only, and disappear when done. What libraries print to stdout
+    meanwhile goes to stderr, since stdout is for results.
 
     Args:
       quiet: Whether to write warnings only.
@@ -200,7 +215,7 @@ class ProgressReporter(Console):
           The bar; as a function of (done, total) it is an `on_progress` callback.
         """
         text = RichColumn(no_wrap=True, overflow="crop")
-        with Progress(
+        bar = Progress(
             TextColumn("{task.description}", markup=False, table_column=text),
             BarColumn(bar_width=None, table_column=RichColumn(ratio=1, min_width=_SHORTEST_BAR)),
             MofNCompleteColumn(),
@@ -209,18 +224,18 @@ class ProgressReporter(Console):
             expand=True,
             transient=True,
             disable=self.quiet or not self.is_terminal,
-        ) as progress:
-            task = progress.add_task(self.encodable(description), total=total, note="")
-            yield ProgressBar(progress, task, unit, self.encodable)
+        )
+        with redirect_stdout(sys.stderr), bar:
+            task = bar.add_task(self.encodable(description), total=total, note="")
+            yield ProgressBar(bar, task, unit, self.encodable)
 
     @contextmanager
     def status(self, description: str) -> Iterator[Callable[[str], None]]:
         """Shows a spinner while the block runs; yields a function that changes its text."""
-        if self.quiet or not self.is_terminal:
-            yield lambda text: None
-            return
         spinner = "line" if self.rich.options.ascii_only else "dots"
-        with self.rich.status(self.encodable(description), spinner=spinner) as status:
+        status = self.rich.status(self.encodable(description), spinner=spinner)
+        is_shown = self.is_terminal and not self.quiet
+        with redirect_stdout(sys.stderr), status if is_shown else nullcontext():
             yield lambda text: status.update(self.encodable(text))
 
 
@@ -240,7 +255,8 @@ class ProgressBar:
         """Moves the bar, and shows the rate and the time left."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         left = (total - done) * seconds / max(done, 1)
-        self.update(done, total=total, note=format_rate(done / seconds, left, self._unit))
+        note = format_rate(done / seconds, left, self._unit) if done else ""
+        self.update(done, total=total, note=note)
 
     def update(
         self,

@@ -12,7 +12,6 @@ from alexnet_tf.errors import InputError, choose
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "tanh", "sigmoid")
 NORMS = ("lrn", "batch", "none")
 POOLINGS = ("overlapping", "plain", "average")
-STEPS_IN_BLOCK = ("activation", "norm", "spatial_norm", "pool")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Convolution:
       padding: "same", "valid", "ceil" (the 2012 code: zeros at the right and the bottom, so that
         the last window starts inside the image), or the pixels of zeros on each side.
       groups: Groups of channels that are convolved separately.
-      then: The steps that follow, in order, from `STEPS_IN_BLOCK`.
+      then: The steps that follow, in order: "activation", "norm", "spatial_norm" or "pool".
     """
 
     filters: int

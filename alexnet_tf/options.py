@@ -27,7 +27,7 @@ class OptionInfo:
       above: A number that the value must exceed, or None.
       below: A number that the value must stay under, or None.
       maximum: The largest allowed number, or None.
-      metavar: The placeholder in the help text; None takes it from the type.
+      metavar: The placeholder in the help text; None: NAME for choices, else that of the type.
     """
 
     help: str
@@ -53,12 +53,10 @@ class OptionInfo:
         """
         if value is None:
             return
-        if self.choices:
-            if value not in self.choices:
-                raise InputError(
-                    f"{flag} must be one of {', '.join(self.choices)}. Received: {value!r}"
-                )
-            return
+        if self.choices and value not in self.choices:
+            raise InputError(
+                f"{flag} must be one of {', '.join(self.choices)}. Received: {value!r}"
+            )
         limits = (
             ("at least", self.minimum, lambda limit: value >= limit),
             ("above", self.above, lambda limit: value > limit),
@@ -74,6 +72,13 @@ def option(help_text: str, *, default: str, example: str, **info: Any) -> Any:
     """Returns a dataclass field whose default is None, described by an `OptionInfo`."""
     described = OptionInfo(help_text, default, example, **info)
     return dataclasses.field(default=None, metadata={"option": described})
+
+
+def recipe_option(
+    help_text: str, example: str, *, default: str = "the recipe's", **info: Any
+) -> Any:
+    """Returns an `option` that replaces the value of the same name in the recipe."""
+    return option(help_text, default=default, example=example, scope="recipe", **info)
 
 
 def flag(help_text: str, **info: Any) -> Any:

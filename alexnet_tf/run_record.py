@@ -160,17 +160,12 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values, with the version of the format."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {
             "version": VERSION,
-            **values,
+            **dataclasses.asdict(self),
             "options": self.options.to_json(),
-            "recipe": self.recipe.to_json(),
             "devices": list(self.devices),
-            "dataset": dataclasses.asdict(self.dataset),
             "class_names": list(self.class_names),
-            "best": None if self.best is None else self.best.to_json(),
-            "last": None if self.last is None else self.last.to_json(),
         }
 
     @classmethod

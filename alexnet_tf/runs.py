@@ -15,12 +15,7 @@ from alexnet_tf.files import (
     sha256,
     write_sealed_json,
 )
-from alexnet_tf.run_record import (
-    EpochRecord,
-    RunRecord,
-    VersionError,
-    parse_history,
-)
+from alexnet_tf.run_record import EpochRecord, RunRecord, VersionError, parse_history
 from alexnet_tf.system import command_name
 
 SAVED_MODELS = "saved_models"
@@ -109,13 +104,11 @@ def newest_model(root: str | Path = SAVED_MODELS) -> ModelSource:
       InputError: No run under `root` has a model.
     """
     folders = runs_by_age(root)
-    for number, folder in enumerate(folders):
+    skipped: list[str] = []
+    for folder in folders:
         if has_model(folder):
-            skipped = (
-                f"skipped {each}: it has no model yet (resume its training)"
-                for each in folders[:number]
-            )
             return ModelSource(model_file(folder), folder, read_run(folder), tuple(skipped))
+        skipped.append(f"skipped {folder}: it has no model yet (resume its training)")
     raise InputError(_no_run(Path(root), folders))
 
 
@@ -249,17 +242,24 @@ def epochs_done(folder: str | Path) -> int:
     return len(read_history(folder)) if (Path(folder) / HISTORY).is_file() else 0
 
 
-def seed_folder(folder: str | Path, seed: int) -> Path:
+def seed_folder(folder: str | os.PathLike[str], seed: int) -> Path:
     """Returns the run with this seed in a seed series' folder."""
     return Path(folder) / f"seed-{seed}"
 
 
-def has_seeds(folder: str | Path) -> bool:
+def runs_of(folder: str | os.PathLike[str]) -> list[Path]:
+    """Returns the runs of a folder that `train --seeds` made, or else the folder alone."""
+    if is_run(Path(folder)) or not has_seeds(folder):
+        return [Path(folder)]
+    return [seed_folder(folder, seed) for seed in read_seeds(folder)["seeds"]]
+
+
+def has_seeds(folder: str | os.PathLike[str]) -> bool:
     """Returns whether a folder is one that `train --seeds` made."""
     return (Path(folder) / SEEDS).is_file()
 
 
-def read_seeds(folder: str | Path) -> dict[str, Any]:
+def read_seeds(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns "seeds" and "options" of a seed series' folder.
 
     Raises:

@@ -177,38 +177,23 @@ class Recipe:
         choose(self.crop, CROPS, "crop")
         choose(self.optimizer, OPTIMIZERS, "optimizer")
         choose(self.lighting_units, ("std", "variance"), "lighting units")
-        if self.epochs < 1:
-            raise InputError(f"epochs must be at least 1. Received: {self.epochs}")
-        if self.batch_size < 1:
-            raise InputError(f"batch size must be at least 1. Received: {self.batch_size}")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning rate must be above 0. Received: {self.learning_rate}")
-        if not 0 <= self.warm_up_epochs < math.inf:
-            raise InputError(
-                f"warm-up epochs must be 0 or more, and finite. Received: {self.warm_up_epochs}"
-            )
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum must be at least 0 and below 1. Received: {self.momentum}")
-        if not self.weight_decay >= 0:
-            raise InputError(f"weight decay must be at least 0. Received: {self.weight_decay}")
-        if not 0 <= self.color_jitter <= 1:
-            raise InputError(f"color jitter must be from 0 to 1. Received: {self.color_jitter}")
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(
-                f"label smoothing must be at least 0 and below 1. Received: {self.label_smoothing}"
-            )
-        if self.patience < 0:
-            raise InputError(f"patience must be 0 or more epochs. Received: {self.patience}")
-        if not 0 <= self.pad_pixels < self.resize_pixels:
-            raise InputError(
-                f"padding must be at least 0 and below the image's {self.resize_pixels} pixels. "
-                f"Received: {self.pad_pixels}"
-            )
-        if self.resize_pixels < self.network.input_size:
-            raise InputError(
-                f"resize pixels must be at least the network's input of "
-                f"{self.network.input_size} pixels. Received: {self.resize_pixels}"
-            )
+        size, pixels = self.network.input_size, self.resize_pixels
+        limits = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "learning_rate": (self.learning_rate > 0, "above 0"),
+            "warm_up_epochs": (0 <= self.warm_up_epochs < math.inf, "0 or more, and finite"),
+            "momentum": (0 <= self.momentum < 1, "at least 0 and below 1"),
+            "weight_decay": (self.weight_decay >= 0, "at least 0"),
+            "color_jitter": (0 <= self.color_jitter <= 1, "from 0 to 1"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "at least 0 and below 1"),
+            "patience": (self.patience >= 0, "0 or more epochs"),
+            "pad_pixels": (0 <= self.pad_pixels < pixels, f"from 0 to below {pixels} pixels"),
+            "resize_pixels": (pixels >= size, f"at least the network's input of {size} pixels"),
+        }
+        for name, (is_allowed, words) in limits.items():
+            if not is_allowed:
+                raise InputError(f"{name} must be {words}. Received: {getattr(self, name)}")
 
     def replace(self, **changes: Any) -> "Recipe":
         """Returns a copy with `changes`.

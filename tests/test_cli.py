@@ -225,10 +225,10 @@ def test_expected_errors_are_one_line(error, code, line, monkeypatch, capsys):
 
 
 SCANNING = """
+import sys, time
 from alexnet_tf.data import scan
 def read_images(examples, pixels):
-    print("scanning", flush=True)
-    import time
+    print("scanning", file=sys.__stdout__, flush=True)
     time.sleep(60)
     yield
 scan.read_images = read_images
@@ -334,7 +334,7 @@ def test_train_gets_what_was_given_zeros_included_and_nothing_else(monkeypatch, 
     module = types.ModuleType("alexnet_tf.training.train")
     module.train = lambda **options: given.update(options)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("alexnet_tf.system.import_tensorflow", lambda **_: None)
+    monkeypatch.setattr("alexnet_tf.commands.train.import_tensorflow", lambda **_: None)
     words = "train --momentum 0 --seed 0 --weight-decay 0 --epochs 2 --quiet --devices 0,1"
     assert outcome(words.split(), capsys)[0] == 0
     assert given == {

@@ -77,6 +77,19 @@ def test_names_are_shown_as_they_are_and_in_one_line():
     assert "[bold]a\\nb" in stream.text()
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_messages_wrap_at_spaces_at_a_terminal_except_indented_ones(is_terminal, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Stream(is_terminal=is_terminal)
+    console = Console(file=stream, width=20)
+    console.message(
+        "written to /a/folder/with-a-long-name: all results\n  python cli.py train --resume"
+    )
+    text = "written to\n/a/folder/with-a-long-name:\nall results"
+    text = text if is_terminal else text.replace("\n", " ")
+    assert stream.text() == f"{text}\n  python cli.py train --resume\n"
+
+
 def test_quiet_shows_warnings_only():
     stream = Stream()
     reporter = ProgressReporter(quiet=True, file=stream, width=80)

@@ -20,7 +20,6 @@ RANKS = {
     "errors": 0,
     "settings": 0,
     "network_settings": 0,
-    "recipe_options": 0,
     "options": 0,
     "train_options": 0,
     "run_record": 0,

@@ -4,10 +4,19 @@ from pathlib import Path
 
 import click
 
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
+from alexnet_tf.commands.options import (
+    COUNT,
+    echo_json,
+    json_option,
+    option,
+    picture_option,
+    recipe_option,
+)
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import check_picture_name
 from alexnet_tf.recipes import get_recipe
+from alexnet_tf.system import import_tensorflow
+from alexnet_tf.train_options import PRECISIONS
 
 _EXAMPLES = """\b
 Examples:
@@ -28,22 +37,16 @@ Examples:
     "auto, float32, bfloat16 or float16.",
     default="auto: bfloat16, or else float16, where the hardware is faster in it",
     example="float32",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    choices=PRECISIONS,
 )
 @option(
     "--rounds",
     "Rounds of each measurement, of which the median is reported.",
     default="5",
     example="9",
-    type=click.IntRange(min=1),
+    type=COUNT,
 )
-@option(
-    "--picture",
-    "Draw the time per layer: a .png, .pdf or .svg file.",
-    default="none",
-    example="layers.png",
-    type=UserPath(dir_okay=False),
-)
+@picture_option("Draw the time per layer: a .png, .pdf or .svg file.", "layers.png")
 @json_option()
 def command(
     recipe: str | None,
@@ -62,8 +65,6 @@ def command(
     sizes = _sizes(batch_sizes or "1,32,128")
     if picture is not None:
         check_picture_name(picture)
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.bench.benchmark import draw_layers, print_tables, run_benchmark
     from alexnet_tf.console import Console

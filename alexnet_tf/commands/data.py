@@ -8,13 +8,16 @@ import click
 
 from alexnet_tf.commands.options import (
     DataSetName,
-    UserPath,
-    data_dir_option,
     echo_json,
     json_option,
     option,
+    picture_option,
     recipe_option,
 )
+from alexnet_tf.commands.train_options import train_option
+from alexnet_tf.files import check_picture_name, expanded
+from alexnet_tf.recipes import get_recipe, recipe_for
+from alexnet_tf.system import import_tensorflow
 
 _MAX_CLASSES = 40
 _BAR_WIDTH = 30
@@ -28,18 +31,12 @@ Examples:
 
 @click.command(epilog=_EXAMPLES, short_help="Summarize a data set.")
 @click.argument("dataset", type=DataSetName())
-@data_dir_option(
-    "Folder of prepared TFDS data sets, also gs:// or s3://; a set that is missing in a local one "
-    "is downloaded into it.",
-    default="TFDS's own, ~/tensorflow_datasets",
-)
+@train_option("data_dir")
 @recipe_option("the data set's own, or photos")
-@option(
-    "--picture",
+@picture_option(
     "Picture to draw, of training examples before and after augmentation (.png, .pdf, .svg).",
+    "page.png",
     default="data-NAME.png",
-    example="page.png",
-    type=UserPath(dir_okay=False),
 )
 @option(
     "--seed",
@@ -62,9 +59,6 @@ def command(
     A picture shows training examples before and after the recipe's augmentation: crops, horizontal
     flips and changes of color.
     """
-    from alexnet_tf.files import check_picture_name, expanded
-    from alexnet_tf.recipes import get_recipe, recipe_for
-
     chosen = get_recipe(recipe) if recipe else recipe_for(dataset)
     is_path = "/" in dataset or dataset.startswith((".", "~"))
     folder = Path(os.path.realpath(expanded(dataset)))
@@ -72,8 +66,6 @@ def command(
     name = (folder.name or "root") if is_path else dataset.split(":")[0]
     path = Path(picture or f"data-{name}.png")
     check_picture_name(path)
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.data.sources import open_dataset
     from alexnet_tf.data.statistics import fit_statistics
@@ -105,7 +97,9 @@ def _show(values: dict[str, Any]) -> None:
 
     console = Console()
     splits = values["splits"]
-    console.message(f"{values['name']} ({values['origin']}): {values['classes']} classes")
+    name, origin = values["name"], values["origin"]
+    shown = name if Path(name) == Path(origin) else f"{name} ({origin})"
+    console.message(f"{shown}: {values['classes']} classes")
     first = next(iter(splits.values()))["per_class"]
     most = max(max(first.values()), 1)
     rows = [

@@ -1,8 +1,5 @@
 """`demo`: a local page that shows what a trained network predicts."""
 
-import contextlib
-import sys
-
 import click
 
 from alexnet_tf.commands.options import (
@@ -13,7 +10,9 @@ from alexnet_tf.commands.options import (
     report_model,
     run_option,
 )
+from alexnet_tf.demo import load_gradio
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EXAMPLES = """\b
@@ -33,7 +32,6 @@ Examples:
     default="none",
     example="cifar10",
     type=DataSetName(),
-    metavar="NAME|PATH",
 )
 @data_dir_option()
 @option(
@@ -66,21 +64,14 @@ def command(
     """  # noqa: D205
     source = open_model(run, model)
     data_dir = data_dir or source.data_dir
-    from alexnet_tf.demo import load_gradio
-
     load_gradio()  # if it is missing, fail before TensorFlow loads
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.console import ProgressReporter
     from alexnet_tf.demo.page import build_page, served, wait
     from alexnet_tf.demo.predictor import Predictor
 
     reporter = ProgressReporter()
-    with (
-        contextlib.redirect_stdout(sys.stderr),
-        reporter.progress("computing features") as on_progress,
-    ):
+    with reporter.progress("computing features") as on_progress:
         predictor = Predictor(source.path, others["in"], data_dir=data_dir, on_progress=on_progress)
     host = host or _LOOPBACK[0]
     if host not in _LOOPBACK:

@@ -1,9 +1,6 @@
 """The `evaluate` command."""
 
-import contextlib
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +12,7 @@ from alexnet_tf.commands.options import (
     csv_target,
     data_dir_option,
     echo_json,
+    flag,
     json_option,
     model_option,
     option,
@@ -22,19 +20,13 @@ from alexnet_tf.commands.options import (
     run_option,
     split_option,
 )
-from alexnet_tf.runs import (
-    has_seeds,
-    is_run,
-    open_model,
-    read_seeds,
-    seed_folder,
-)
+from alexnet_tf.runs import open_model, runs_of
+from alexnet_tf.system import import_tensorflow
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
     from alexnet_tf.evaluation.ensemble import EnsembleEvaluation
     from alexnet_tf.evaluation.metrics import ClassReport, Errors, Evaluation
-    from alexnet_tf.runs import ModelSource
 
 _SHOWN_CLASSES = 20
 
@@ -67,26 +59,19 @@ Examples:
     default="the run's own",
     example="photos/",
     type=DataSetName(),
-    metavar="NAME|PATH",
 )
 @data_dir_option()
 @split_option()
 @crops_option()
-@option(
+@flag(
     "--ten-crop",
     "Also average over ten crops: corners, center, and their horizontal flips.",
-    default="off",
-    example="",
-    is_flag=True,
 )
-@option(
+@flag(
     "--per-class",
     "Also print precision, recall and F1 of the classes, worst first, and the calibration error: "
     "of ten crops with --ten-crop, of the ensemble for several networks. --json has all classes "
     "and the confusion counts.",
-    default="off",
-    example="",
-    is_flag=True,
 )
 @csv_option(
     "Write a row per image, with the predictions that --per-class is about: image, label, "
@@ -94,53 +79,33 @@ Examples:
 )
 @json_option()
 def command(
-    run: Sequence[str],
-    model: Sequence[str],
-    dataset: str | None,
-    data_dir: str | None,
-    split: str | None,
-    batch_size: int | None,
-    ten_crop: bool,
-    per_class: bool,
-    csv: str | None,
-    as_json: bool,
+    run: Sequence[str], model: Sequence[str], csv: str | None, as_json: bool, **options: Any
 ) -> None:
     """Evaluates a trained network: top-1 and top-5 error, with the counts behind them.
 
     Without options: the newest run under saved_models/ on its own validation split.
     """
-    sources = _sources(run, model)  # before TensorFlow loads
-    members = [*run, *model] or [str(sources[0].run)]
-    from alexnet_tf.system import import_tensorflow
-
+    sources = [open_model(run=each) for folder in run for each in runs_of(folder)]
+    sources += [open_model(model=path) for path in model]
+    sources = sources or [open_model()]
+    members = [source.run or source.path for source in sources]
+    csv_to = csv_target(csv, as_json)
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.ensemble import EnsembleEvaluation, evaluate_ensemble
     from alexnet_tf.evaluation.evaluate import evaluate
 
-    options: dict[str, Any] = {
-        "dataset": dataset,
-        "data_dir": data_dir,
-        "split": split,
-        "batch_size": batch_size,
-        "ten_crop": ten_crop,
-        "per_class": per_class,
-        "csv": csv_target(csv, as_json),
-    }
     result: EnsembleEvaluation | Evaluation
     reporter, console = ProgressReporter(), Console(stderr=csv == "-")
     for source in sources:
         report_notes(source, reporter)
-    with (
-        # Preparing a data set prints to stdout, where only the result belongs.
-        contextlib.redirect_stdout(sys.stderr),
-        reporter.progress("evaluating") as on_progress,
-    ):
-        if len(members) > 1 or _is_seed_series(members[0]):
-            result = evaluate_ensemble(members, on_progress=on_progress, **options)
+    with reporter.progress("evaluating") as on_progress:
+        options.update(csv=csv_to, on_progress=on_progress)
+        if len(members) > 1:
+            result = evaluate_ensemble(members, **options)
             overall = result.ensemble
         else:
-            result = overall = evaluate(model=members[0], on_progress=on_progress, **options)
+            result = overall = evaluate(model=members[0], **options)
     for name, reason in overall.skipped:
         reporter.warn(f"skipped {name}: {reason}")
     if as_json:
@@ -157,27 +122,6 @@ def command(
     if overall.per_class is not None:
         console.message()
         _print_classes(overall.per_class, console)
-
-
-def _is_seed_series(folder: str) -> bool:
-    """Returns whether a folder holds the runs of `train --seeds`, and is not a run itself."""
-    return has_seeds(folder) and not is_run(Path(folder))
-
-
-def _sources(run: Sequence[str], model: Sequence[str]) -> "list[ModelSource]":
-    """Returns the models to evaluate: the newest run's if none is named.
-
-    Raises:
-      InputError: A folder is neither a run nor holds those of `train --seeds`, or has no model.
-    """
-    sources = []
-    for folder in run:
-        is_series = _is_seed_series(folder)
-        seeds = read_seeds(folder)["seeds"] if is_series else ()
-        members = [seed_folder(folder, seed) for seed in seeds] if is_series else [folder]
-        sources += [open_model(run=member) for member in members]
-    sources += [open_model(model=path) for path in model]
-    return sources or [open_model()]
 
 
 def _print_ensemble(found: "EnsembleEvaluation", console: "Console") -> None:

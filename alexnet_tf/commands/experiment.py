@@ -7,16 +7,18 @@ from typing import Any
 import click
 
 from alexnet_tf.commands.options import (
+    COUNT,
+    FOLDER,
     DataSetName,
-    UserPath,
-    data_dir_option,
     echo_json,
+    flag,
     json_option,
     option,
 )
+from alexnet_tf.commands.train_options import train_option
+from alexnet_tf.system import import_tensorflow
 
 _OWN = "the experiment's"
-_COUNT = click.IntRange(min=1)
 _CHOICES = ("dataset", "seeds", "epochs", "limit_train", "limit_val", "precision")
 _EXAMPLES = """\b
 Examples:
@@ -33,41 +35,32 @@ Examples:
     default=_OWN,
     example="cifar10",
     type=DataSetName(),
-    metavar="NAME|PATH",
 )
-@data_dir_option(
-    "Folder of prepared TFDS data sets, also gs:// or s3://; a set that is missing in a local one "
-    "is downloaded into it.",
-    default="TFDS's own, ~/tensorflow_datasets",
-)
-@option("--seeds", "How many seeds, from 0.", default=_OWN, example="5", type=_COUNT)
-@option("--epochs", "Epochs of every run.", default=_OWN, example="10", type=_COUNT)
-@option("--limit-train", "Training images.", default=_OWN, example="50000", type=_COUNT)
-@option("--limit-val", "Images to evaluate on.", default=_OWN, example="2000", type=_COUNT)
+@train_option("data_dir")
+@option("--seeds", "How many seeds, from 0.", default=_OWN, example="5", type=COUNT)
+@option("--epochs", "Epochs of every run.", default=_OWN, example="10", type=COUNT)
+@option("--limit-train", "Training images.", default=_OWN, example="50000", type=COUNT)
+@option("--limit-val", "Images to evaluate on.", default=_OWN, example="2000", type=COUNT)
 @option(
     "--precision",
     "auto, float32 or bfloat16.",
     default="auto: bfloat16, or else float16, where the hardware is faster in it",
     example="float32",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    metavar="NAME",
+    choices=("auto", "float32", "bfloat16"),
 )
 @option(
     "--out",
     "Folder of the runs and results; a stopped experiment resumes there.",
     default="saved_models/experiments/NAME",
     example="lrn-again",
-    type=UserPath(file_okay=False),
+    type=FOLDER,
 )
-@option(
+@flag(
     "--keep-models",
     "Keep the models and checkpoints of finished runs.",
-    default="off",
-    example="",
-    is_flag=True,
 )
 @json_option()
-@option("--quiet", "Show no progress.", default="off", example="", is_flag=True)
+@flag("--quiet", "Show no progress.")
 def command(name: str, as_json: bool, **options: Any) -> None:
     """Test the paper's claims; `list` shows them.
 
@@ -85,8 +78,6 @@ def command(name: str, as_json: bool, **options: Any) -> None:
     experiment = get_experiment(name)
     plan = new_plan(experiment, **{option: options[option] for option in _CHOICES})
     root = Path(options["out"] or f"saved_models/experiments/{name}")
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow(start_devices=False)
     from alexnet_tf.experiments.runner import run_experiment
     from alexnet_tf.experiments.table import print_results

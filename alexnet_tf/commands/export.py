@@ -1,14 +1,13 @@
 """The `export` command."""
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from alexnet_tf.commands.options import (
+    COUNT,
+    FOLDER,
     DataSetName,
-    UserPath,
     data_dir_option,
     echo_json,
     json_option,
@@ -18,6 +17,7 @@ from alexnet_tf.commands.options import (
     run_option,
 )
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
@@ -40,9 +40,8 @@ Examples:
     f"One of {', '.join(_FORMATS)}; may be repeated.",
     default="saved_model and tflite",
     example="onnx",
-    type=click.Choice(_FORMATS),
+    choices=_FORMATS,
     multiple=True,
-    metavar="NAME",
 )
 @option(
     "--quantize",
@@ -50,16 +49,15 @@ Examples:
     "(calibrated on training images) or all; may be repeated, for a file each.",
     default="none",
     example="int8",
-    type=click.Choice((*_QUANTIZATIONS, "all")),
+    choices=(*_QUANTIZATIONS, "all"),
     multiple=True,
-    metavar="NAME",
 )
 @option(
     "--out",
     "Folder to write to.",
     default="saved_models/serving",
     example="/models",
-    type=UserPath(file_okay=False),
+    type=FOLDER,
 )
 @option(
     "--name",
@@ -73,7 +71,7 @@ Examples:
     "Version of the SavedModel; an existing one is never overwritten.",
     default="one more than the highest existing version",
     example="3",
-    type=click.IntRange(min=1),
+    type=COUNT,
 )
 @option(
     "--dataset",
@@ -81,7 +79,6 @@ Examples:
     default="the run's own; synthetic images for a model without a run",
     example="photos/",
     type=DataSetName(),
-    metavar="NAME|PATH",
 )
 @data_dir_option()
 @option(
@@ -89,7 +86,7 @@ Examples:
     "Number of images to verify the files on.",
     default="100",
     example="1000",
-    type=click.IntRange(min=1),
+    type=COUNT,
 )
 @json_option()
 def command(
@@ -101,8 +98,6 @@ def command(
     is verified against the Keras model on validation images before it gets its final name.
     """
     source = open_model(options["run"], options["model"])  # before TensorFlow loads
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.export.export import FORMATS, ExportOptions, export
@@ -115,11 +110,7 @@ def command(
         given["quantize"] = _QUANTIZATIONS if is_all else tuple(dict.fromkeys(quantize))
     reporter = ProgressReporter()
     report_notes(source, reporter)
-    with (
-        # TFDS prints to stdout while it prepares a data set; stdout is for the result alone.
-        contextlib.redirect_stdout(sys.stderr),
-        reporter.status("reading") as on_stage,
-    ):
+    with reporter.status("reading") as on_stage:
         result = export(ExportOptions(**given), on_stage)
     if as_json:
         echo_json(result.to_json())

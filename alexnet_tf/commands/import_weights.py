@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf import paper
-from alexnet_tf.commands.options import UserPath, option
+from alexnet_tf.commands.options import FILE, option, recipe_option
 from alexnet_tf.errors import InputError
 from alexnet_tf.model.weight_files.published import (
     PUBLISHED,
@@ -14,16 +14,12 @@ from alexnet_tf.model.weight_files.published import (
     download,
     identify,
 )
-from alexnet_tf.recipes import RECIPES, get_recipe
+from alexnet_tf.recipes import get_recipe
 from alexnet_tf.system import command_name, import_tensorflow
 
 if TYPE_CHECKING:
     from alexnet_tf.console import ProgressReporter
 
-_EXTENSIONS = (
-    *(".weights.h5", ".h5", ".hdf5", ".caffemodel", ".safetensors", ".onnx", ".npy"),
-    *(".pth", ".pt"),
-)
 _NAMES = " or ".join(PUBLISHED)
 _MEGABYTE = 10**6
 _EXAMPLES = """\b
@@ -35,28 +31,25 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES, short_help="Import weights from Caffe, torchvision or Keras.")
-@click.argument("file", type=UserPath(dir_okay=False), metavar="FILE|torchvision|bvlc")
+@click.argument("file", type=FILE, metavar="FILE|torchvision|bvlc")
 @option(
     "--out",
     "The model file to write.",
     default="FILE's name with .keras, in the working folder",
     example="model.keras",
-    type=UserPath(dir_okay=False),
+    type=FILE,
 )
-@option(
-    "--recipe",
-    f"The network that the weights belong to: one of {', '.join(RECIPES)}.",
-    default="caffe for .caffemodel, .onnx and .npy; torchvision for .pth and .safetensors; else "
-    "paper",
-    example="2012",
-    metavar="NAME",
+@recipe_option(
+    "caffe for .caffemodel, .onnx and .npy; torchvision for .pth and .safetensors; else paper",
+    "The network that the weights belong to",
+    "2012",
 )
 @option(
     "--labels",
     "Text file with one class name per line, in the order of the model's outputs.",
     default="ImageNet's names for 1000 classes, else numbers",
     example="names.txt",
-    type=UserPath(dir_okay=False),
+    type=FILE,
 )
 @option(
     "--fc6-order",
@@ -65,7 +58,7 @@ Examples:
     "TensorFlow).",
     default="hwc for .npy, .h5 and .weights.h5; chw for the others",
     example="chw",
-    type=click.Choice(["chw", "hwc"]),
+    choices=("chw", "hwc"),
     metavar="ORDER",
 )
 @option(
@@ -100,7 +93,7 @@ def command(
         raise InputError(f"--url: only for {_NAMES}, not for a file")
     if recipe is not None:
         get_recipe(recipe)
-    target = Path(out) if out is not None else Path(f"{_stem(path.name)}.keras")
+    target = Path(out or f"{path.stem.removesuffix('.weights')}.keras")
     if target.suffix != ".keras":
         raise InputError(f"--out {target}: the name must end in .keras")
     if not target.absolute().parent.is_dir():
@@ -146,14 +139,6 @@ def _download(published: PublishedWeights, url: str | None, reporter: "ProgressR
             url=url,
             on_progress=lambda done, total: bar(done // _MEGABYTE, max(total // _MEGABYTE, 1)),
         )
-
-
-def _stem(name: str) -> str:
-    """Returns a file's name without its extension."""
-    for extension in _EXTENSIONS:
-        if name.endswith(extension):
-            return name.removesuffix(extension)
-    return name
 
 
 def _read_names(path: Path) -> list[str]:

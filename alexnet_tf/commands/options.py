@@ -61,7 +61,7 @@ class DataDir(UserPath):
 class DataSetName(click.ParamType):
     """A data set's name or local path."""
 
-    name = "text"
+    name = "name|path"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Returns the name or path.
@@ -76,7 +76,20 @@ class DataSetName(click.ParamType):
         return value
 
 
-def option(name: str, help_text: str, *, default: str, example: str, **settings: Any) -> Decorator:
+COUNT = click.IntRange(min=1)
+FILE = UserPath(dir_okay=False)
+FOLDER = UserPath(file_okay=False)
+
+
+def option(
+    name: str,
+    help_text: str,
+    *,
+    default: str,
+    example: str,
+    choices: Sequence[str] = (),
+    **settings: Any,
+) -> Decorator:
     """Returns a click option whose help ends in its default and an example.
 
     Args:
@@ -84,22 +97,27 @@ def option(name: str, help_text: str, *, default: str, example: str, **settings:
       help_text: What it does, one sentence.
       default: The default in words: "the recipe's".
       example: A value, or "" for a flag.
+      choices: All allowed values, or () for any.
       **settings: Arguments of `click.option`.
     """
+    if choices:
+        settings = {"type": click.Choice(choices), "metavar": "NAME", **settings}
     shown = f"{name} {example}".strip()
     text = f"{help_text}  [default: {default}; e.g. {shown}]"
     return click.option(name, help=text, **settings)
 
 
-def recipe_option(default: str) -> Decorator:
+def flag(name: str, help_text: str, default: str = "off") -> Decorator:
+    """Returns a click option without a value."""
+    return option(name, help_text, default=default, example="", is_flag=True)
+
+
+def recipe_option(
+    default: str, help_text: str = "Network and training", example: str = "cifar10"
+) -> Decorator:
     """Returns the option --recipe; the value is checked by `get_recipe`."""
-    return option(
-        "--recipe",
-        f"Network and training: one of {', '.join(RECIPES)}.",
-        default=default,
-        example="cifar10",
-        metavar="NAME",
-    )
+    text = f"{help_text}: one of {', '.join(RECIPES)}."
+    return option("--recipe", text, default=default, example=example, metavar="NAME")
 
 
 def json_option() -> Decorator:
@@ -124,6 +142,11 @@ def csv_option(help_text: str) -> Decorator:
     )
 
 
+def picture_option(help_text: str, example: str, default: str = "none") -> Decorator:
+    """Returns the option --picture."""
+    return option("--picture", help_text, default=default, example=example, type=FILE)
+
+
 def csv_target(csv: str | None, as_json: bool) -> str | IO[str] | None:
     """Returns where the rows of --csv go: a file, stdout for "-", or None.
 
@@ -142,25 +165,25 @@ def echo_json(values: Any) -> None:
     click.echo(to_json(values, encoding=getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
-def run_option(help_text: str = "The run's folder.", **settings: Any) -> Decorator:
+def run_option(
+    help_text: str = "The run's folder.",
+    default: str = "the newest under saved_models/ that has a model",
+    **settings: Any,
+) -> Decorator:
     """Returns the option --run; a model file is accepted, too."""
-    return option(
-        "--run",
-        help_text,
-        default="the newest under saved_models/ that has a model",
-        example="saved_models/first",
-        **{"type": UserPath(), **settings},
-    )
+    settings |= {"default": default, "example": "saved_models/first", "type": UserPath()}
+    return option("--run", help_text, **settings)
 
 
-def model_option(help_text: str = "A .keras file in place of a run.", **settings: Any) -> Decorator:
+def model_option(
+    help_text: str = "A .keras file in place of a run.",
+    default: str = "the run's best",
+    example: str = "caffe.keras",
+    **settings: Any,
+) -> Decorator:
     """Returns the option --model; a run folder is accepted, too."""
-    return option(
-        "--model",
-        help_text,
-        default="the run's best",
-        **{"example": "caffe.keras", "type": UserPath(), **settings},
-    )
+    settings |= {"default": default, "example": example, "type": UserPath()}
+    return option("--model", help_text, **settings)
 
 
 def data_dir_option(
@@ -187,8 +210,7 @@ def split_option(
         help_text,
         default=default,
         example="test",
-        type=click.Choice(["train", "validation", "test"]),
-        metavar="NAME",
+        choices=("train", "validation", "test"),
     )
 
 
@@ -199,7 +221,7 @@ def crops_option() -> Decorator:
         "Crops per step.",
         default="128, or the split's size if smaller",
         example="32",
-        type=click.IntRange(min=1),
+        type=COUNT,
     )
 
 

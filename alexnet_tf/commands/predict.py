@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf.commands.options import (
+    COUNT,
     UserPath,
     csv_option,
     csv_target,
     echo_json,
+    flag,
     json_option,
     model_option,
     option,
+    picture_option,
     report_model,
     run_option,
 )
 from alexnet_tf.evaluation.image_files import iterate_images, read_images
 from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
@@ -47,27 +51,16 @@ Examples:
     "A .keras, .tflite or .onnx file, or a SavedModel's folder, in place of a run.",
     example="saved_models/serving/alexnet",
 )
-@option(
-    "--top",
-    "How many classes to print.",
-    default="5",
-    example="3",
-    type=click.IntRange(min=1),
-)
-@option(
+@option("--top", "How many classes to print.", default="5", example="3", type=COUNT)
+@flag(
     "--ten-crop",
     "Average over ten crops: corners, center, and their horizontal flips.",
-    default="off: the center crop",
-    example="",
-    is_flag=True,
+    "off: the center crop",
 )
-@option(
-    "--picture",
+@picture_option(
     "Draw the images with their bars, the first 64 (as in the paper's figure 4): a .png, .pdf or "
     ".svg file.",
-    default="none",
-    example="predictions.png",
-    type=UserPath(dir_okay=False),
+    "predictions.png",
 )
 @csv_option(
     "Write a row per image in place of the tables: image, prediction, the most probable classes "
@@ -97,8 +90,6 @@ def command(
     source = open_model(run, model)
     if picture is not None:
         check_picture_name(picture)
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.evaluation.classifiers import open_classifier

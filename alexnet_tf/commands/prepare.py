@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf.commands.options import (
+    FOLDER,
     DataSetName,
-    UserPath,
     data_dir_option,
     echo_json,
     json_option,
@@ -35,7 +35,7 @@ Examples:
     "The folder to write; an interrupted preparation in it is resumed.",
     default="prepared/ and the source's name",
     example="/ssd/photos",
-    type=UserPath(file_okay=False),
+    type=FOLDER,
 )
 @option(
     "--size",
@@ -49,8 +49,7 @@ Examples:
     "jpeg, or raw: uncompressed, about ten times larger and several times faster to read.",
     default="jpeg",
     example="raw",
-    type=click.Choice(["jpeg", "raw"]),
-    metavar="NAME",
+    choices=("jpeg", "raw"),
 )
 @data_dir_option(
     "Folder of TFDS data sets, also gs:// or s3://, if SOURCE is a TFDS name.",
@@ -64,7 +63,7 @@ Examples:
     metavar="NAME",
 )
 @json_option()
-def command(source: str, as_json: bool, **options: Any) -> None:
+def command(source: str, format: str | None, as_json: bool, **options: Any) -> None:
     """Check, repair and rescale a data set once, for any number of trainings.
 
     SOURCE is a folder (class folders; train/ and val/; or images with a CSV file of file and
@@ -72,14 +71,8 @@ def command(source: str, as_json: bool, **options: Any) -> None:
     the mean image, the RGB principal components and a report of all problems.
     """
     import_tensorflow()
-    prepared = prepare_source(
-        source,
-        options["out"],
-        size=options["size"] or 256,
-        kind=options["format"] or "jpeg",
-        data_dir=options["data_dir"],
-        encoding=options["encoding"],
-    )
+    given = {name: value for name, value in options.items() if value is not None}
+    prepared = prepare_source(source, kind=format or "jpeg", **given)
     if as_json:
         folder = str(prepared.folder)
         echo_json({"folder": folder, "was_done": prepared.was_done, **prepared.report})
@@ -118,16 +111,7 @@ def _print_report(prepared: "Prepared") -> None:
     )
 
 
-def prepare_source(
-    source: str,
-    out: str | None = None,
-    *,
-    size: int = 256,
-    kind: str = "jpeg",
-    data_dir: str | None = None,
-    encoding: str | None = None,
-    quiet: bool = False,
-) -> "Prepared":
+def prepare_source(source: str, *, quiet: bool = False, **options: Any) -> "Prepared":
     """Prepares a source with a progress bar; TensorFlow must be imported already."""
     from alexnet_tf.console import ProgressReporter
     from alexnet_tf.prepare.prepare import prepare
@@ -135,15 +119,7 @@ def prepare_source(
     reporter = ProgressReporter(quiet)
     reporter.message(f"preparing {source}")
     with reporter.progress("preparing") as progress:
-        return prepare(
-            source,
-            out,
-            size=size,
-            kind=kind,
-            data_dir=data_dir,
-            encoding=encoding,
-            on_progress=progress,
-        )
+        return prepare(source, on_progress=progress, **options)
 
 
 def prepare_for_training(source: str, *, quiet: bool) -> str:

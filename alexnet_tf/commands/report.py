@@ -1,15 +1,15 @@
 """`report`: a run as an HTML page, or single pictures of it."""
 
-import contextlib
-import sys
+from typing import Any
 
 import click
 
 from alexnet_tf.commands.options import (
-    UserPath,
+    FILE,
     crops_option,
     data_dir_option,
     echo_json,
+    flag,
     json_option,
     model_option,
     option,
@@ -19,6 +19,7 @@ from alexnet_tf.commands.options import (
 )
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 # As in alexnet_tf.report.figures, which imports TensorFlow; a test compares them.
 PICTURES = (
@@ -50,7 +51,7 @@ Examples:
     default="the page and all pictures",
     example="kernels",
     multiple=True,
-    type=click.Choice(PICTURES),
+    choices=PICTURES,
     metavar="PICTURE",
 )
 @option(
@@ -58,17 +59,14 @@ Examples:
     "The image file whose activations are shown.",
     default="the split's first image",
     example="photo.jpg",
-    type=UserPath(dir_okay=False),
+    type=FILE,
 )
 @split_option()
 @data_dir_option()
 @crops_option()
-@option(
+@flag(
     "--no-ten-crop",
     "Skip the errors over ten crops, which take ten times as long as those of the center crop.",
-    default="off",
-    example="",
-    is_flag=True,
 )
 @option(
     "--out",
@@ -76,20 +74,11 @@ Examples:
     ".pdf or .svg).",
     default="report.html in the run's folder",
     example="lesson/report.html",
-    type=UserPath(dir_okay=False),
+    type=FILE,
 )
 @json_option()
 def command(
-    run: str | None,
-    model: str | None,
-    only: tuple[str, ...],
-    image: str | None,
-    split: str | None,
-    data_dir: str | None,
-    batch_size: int | None,
-    no_ten_crop: bool,
-    out: str | None,
-    as_json: bool,
+    run: str | None, model: str | None, no_ten_crop: bool, as_json: bool, **options: Any
 ) -> None:
     """Show a run as one HTML page that needs no network, and its pictures as PNG files.
 
@@ -100,27 +89,15 @@ def command(
     source = open_model(run, model)  # reports a wrong folder before TensorFlow loads
     if source.run is None:
         raise InputError(f"{source.path} is not a run folder, whose history a report shows: --run")
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
     from alexnet_tf.report.report import make_report
 
     reporter = ProgressReporter()
     report_notes(source, reporter)
-    # Preparing a data set prints to stdout, where the result alone belongs.
-    with contextlib.redirect_stdout(sys.stderr):
-        report = make_report(
-            source.run,
-            only=only,
-            out=out,
-            progress=reporter.progress,
-            ten_crop=not no_ten_crop,
-            data_dir=data_dir,
-            split=split,
-            batch_size=batch_size,
-            image=image,
-        )
+    report = make_report(
+        source.run, progress=reporter.progress, ten_crop=not no_ten_crop, **options
+    )
     for name, reason in report.evaluation.skipped if report.evaluation else ():
         reporter.warn(f"skipped {name}: {reason}")
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import filelock
 
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option
+from alexnet_tf.commands.options import FOLDER, UserPath, echo_json, flag, json_option, option
 from alexnet_tf.errors import InputError
 from alexnet_tf.files import folder_bytes, format_megabytes, printable
 from alexnet_tf.runs import (
@@ -34,7 +34,7 @@ Examples:
     "The folder whose runs are listed.",
     default=SAVED_MODELS,
     example="/data/runs",
-    type=UserPath(file_okay=False),
+    type=FOLDER,
 )
 @option(
     "--remove",
@@ -44,9 +44,7 @@ Examples:
     type=UserPath(),
     metavar="RUN",
 )
-@click.option(
-    "--yes", is_flag=True, help="Delete without confirmation.  [default: off; e.g. --yes]"
-)
+@flag("--yes", "Delete without confirmation.")
 @json_option()
 def command(folder: str | None, remove: str | None, yes: bool, as_json: bool) -> None:
     """List the runs, newest first: data, recipe, epochs, error and size on disk.

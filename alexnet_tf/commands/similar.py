@@ -1,13 +1,12 @@
 """The `similar` command."""
 
-import contextlib
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from alexnet_tf.commands.options import (
+    COUNT,
     DataSetName,
     UserPath,
     data_dir_option,
@@ -15,6 +14,7 @@ from alexnet_tf.commands.options import (
     json_option,
     model_option,
     option,
+    picture_option,
     report_model,
     run_option,
     split_option,
@@ -23,13 +23,10 @@ from alexnet_tf.errors import InputError
 from alexnet_tf.evaluation.image_files import STANDARD_INPUT, iterate_images, read_images
 from alexnet_tf.files import check_picture_name
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 if TYPE_CHECKING:
-    import keras
-    import numpy as np
-
-    from alexnet_tf.console import Console, ProgressReporter
-    from alexnet_tf.evaluation.features import FeatureIndex
+    from alexnet_tf.console import Console
     from alexnet_tf.evaluation.similarity import Neighbor
 
 _MAX_DRAWN_IMAGES = 10
@@ -48,30 +45,36 @@ Examples:
     default="the run's own training images",
     example="photos/",
     type=DataSetName(),
-    metavar="NAME|PATH",
 )
 @run_option("The run whose network computes the features.")
 @model_option("A .keras file instead of a run; needs --in.")
 @data_dir_option()
 @split_option("train, validation or test.", default="train")
-@option("--top", "How many images to print.", default="10", example="5", type=click.IntRange(min=1))
+@option("--top", "How many images to print.", default="10", example="5", type=COUNT)
 @option(
     "--distance",
     "Distance between features of the last hidden layer: euclidean (the paper's) or cosine.",
     default="euclidean",
     example="cosine",
-    type=click.Choice(["euclidean", "cosine"]),
-    metavar="NAME",
+    choices=("euclidean", "cosine"),
 )
-@option(
-    "--picture",
+@picture_option(
     f"Draw the image and the {_MAX_DRAWN_IMAGES} nearest to it: a .png, .pdf or .svg file.",
-    default="none",
-    example="similar.png",
-    type=UserPath(dir_okay=False),
+    "similar.png",
 )
 @json_option()
-def command(image: str, **options: Any) -> None:
+def command(
+    image: str,
+    run: str | None,
+    model: str | None,
+    data_dir: str | None,
+    split: str | None,
+    top: int | None,
+    distance: str | None,
+    picture: str | None,
+    as_json: bool,
+    **others: str | None,
+) -> None:
     """Finds the images nearest to one by the features of the last hidden layer.
 
     IMAGE is a file, or - for standard input. The features of the data set are computed once and
@@ -79,39 +82,52 @@ def command(image: str, **options: Any) -> None:
     the data changes.
     """
     content = _read(image)
-    source = open_model(options["run"], options["model"])
-    options["data_dir"] = options["data_dir"] or source.data_dir
-    if options["in"] is None:
+    source = open_model(run, model)
+    dataset, recorded_in = others["in"], None
+    if dataset is None:
         if source.dataset is None:
             raise InputError("--model needs --in: a .keras file does not name a data set")
-        options.update({"in": source.dataset, "split": options["split"] or "train"})
-        options["recorded_in"] = source.run
-    if options["picture"] is not None:
-        check_picture_name(options["picture"])
-    from alexnet_tf.system import import_tensorflow
-
+        dataset, split, recorded_in = source.dataset, split or "train", source.run
+    if picture is not None:
+        check_picture_name(picture)
     import_tensorflow()
     from alexnet_tf.console import Console, ProgressReporter
+    from alexnet_tf.data.sources import RESTORE_DATA, recorded_data
     from alexnet_tf.evaluation.classifiers import names_of
-    from alexnet_tf.evaluation.similarity import draw_similar
+    from alexnet_tf.evaluation.features import FeatureExtractor, open_index
+    from alexnet_tf.evaluation.predict import read_pixels
+    from alexnet_tf.evaluation.similarity import draw_similar, nearest
     from alexnet_tf.model.persistence import load_model
 
-    console, reporter = Console(quiet=bool(options["as_json"])), ProgressReporter()
-    options["distance"] = options["distance"] or "euclidean"
+    console, reporter = Console(quiet=as_json), ProgressReporter()
     network = load_model(source.path)
-    pixels, index, neighbors = _search(image, content, source.path, network, reporter, options)
-    if options["picture"] is not None:
-        draw_similar(pixels, index, neighbors[:_MAX_DRAWN_IMAGES], options["picture"])
-        reporter.message(f"picture: {options['picture']}")
+    pixels, extractor = read_pixels(image, content, network), FeatureExtractor(network)
+    with (
+        reporter.progress("computing features") as on_progress,
+        recorded_data(recorded_in, f"{RESTORE_DATA}; --in takes another"),
+    ):
+        index = open_index(
+            source.path,
+            dataset,
+            extractor=extractor,
+            data_dir=data_dir or source.data_dir,
+            split=split,
+            on_progress=on_progress,
+        )
+    distance = distance or "euclidean"
+    (neighbors,) = nearest(index, extractor(pixels[None]), top or 10, distance)
+    if picture is not None:
+        draw_similar(pixels, index, neighbors[:_MAX_DRAWN_IMAGES], picture)
+        reporter.message(f"picture: {picture}")
     report_model(source, names_of(network), console, reporter)
-    if options["as_json"]:
+    if as_json:
         values = {
             "image": image,
             "model": str(source.path),
             "dataset": index.dataset,
             "split": index.split,
             "images": len(index),
-            "distance": options["distance"],
+            "distance": distance,
             "nearest": [neighbor.to_json() for neighbor in neighbors],
         }
         echo_json(values)
@@ -119,48 +135,6 @@ def command(image: str, **options: Any) -> None:
     where = f"{index.dataset}, {index.split}" if index.split else index.dataset
     console.message(f"nearest to {image} among the {len(index):,} images of {where}")
     _print(neighbors, console)
-
-
-def _search(
-    image: str,
-    content: bytes,
-    path: Path,
-    network: "keras.Model",
-    reporter: "ProgressReporter",
-    options: dict[str, Any],
-) -> "tuple[np.ndarray, FeatureIndex, list[Neighbor]]":
-    """Returns the resized image, the index of the data set, and the nearest images.
-
-    Raises:
-      InputError: The image is damaged, or the data set cannot be used.
-    """
-    from alexnet_tf.data.sources import RESTORE_DATA, recorded_data
-    from alexnet_tf.evaluation.classifiers import preprocessing_of
-    from alexnet_tf.evaluation.features import FeatureExtractor, open_index
-    from alexnet_tf.evaluation.predict import Damaged, ImageReader
-    from alexnet_tf.evaluation.similarity import nearest
-
-    decoded = ImageReader(preprocessing_of(network)).read(image, content)
-    if isinstance(decoded, Damaged):
-        raise InputError(f"{image}: {decoded.reason}")
-    pixels, extractor = decoded[1], FeatureExtractor(network)
-    with (
-        # Preparing a data set prints to stdout, where only the result belongs.
-        contextlib.redirect_stdout(sys.stderr),
-        reporter.progress("computing features") as on_progress,
-        recorded_data(options.get("recorded_in"), f"{RESTORE_DATA}; --in takes another"),
-    ):
-        index = open_index(
-            path,
-            options["in"],
-            extractor=extractor,
-            data_dir=options["data_dir"],
-            split=options["split"],
-            on_progress=on_progress,
-        )
-    features = extractor(pixels[None])
-    (neighbors,) = nearest(index, features, options["top"] or 10, options["distance"])
-    return pixels, index, neighbors
 
 
 def _read(image: str) -> bytes:

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alexnet_tf import paper
-from alexnet_tf.commands.options import UserPath, echo_json, json_option, option, recipe_option
+from alexnet_tf.commands.options import (
+    echo_json,
+    json_option,
+    model_option,
+    option,
+    recipe_option,
+    run_option,
+)
+from alexnet_tf.commands.train_options import train_option
 from alexnet_tf.errors import InputError
-from alexnet_tf.network_settings import ACTIVATIONS, NORMS, POOLINGS
 from alexnet_tf.recipes import get_recipe
 from alexnet_tf.runs import open_model
+from alexnet_tf.system import import_tensorflow
 
 if TYPE_CHECKING:
     from alexnet_tf.console import Console
@@ -27,7 +35,6 @@ _TEN_CLASS_RECIPES = (
     "lenet",
 )
 _TEN_CLASSES = 10
-_DEFAULT_OF_RECIPE = "the recipe's"
 # Short names, with which all columns fit into 80 characters.
 _TYPES = {
     "InputLayer": "input",
@@ -53,20 +60,8 @@ Examples:
 
 @click.command(epilog=_EXAMPLES, short_help="Show a network's layers, parameters and work.")
 @recipe_option("paper")
-@option(
-    "--run",
-    "Show the network of a run instead of a recipe's.",
-    default="none",
-    example="saved_models/first",
-    type=UserPath(),
-)
-@option(
-    "--model",
-    "Show the network of a .keras file instead of a recipe's.",
-    default="none",
-    example="caffe.keras",
-    type=UserPath(),
-)
+@run_option("Show the network of a run instead of a recipe's.", default="none")
+@model_option("Show the network of a .keras file instead of a recipe's.", default="none")
 @option(
     "--classes",
     "Number of classes.",
@@ -74,30 +69,9 @@ Examples:
     example="5",
     type=click.IntRange(min=2),
 )
-@option(
-    "--activation",
-    f"Activation of every layer but the last: {', '.join(ACTIVATIONS)}.",
-    default=_DEFAULT_OF_RECIPE,
-    example="tanh",
-    type=click.Choice(ACTIVATIONS),
-    metavar="NAME",
-)
-@option(
-    "--norm",
-    "Normalization where the network has one: lrn (the paper's), batch or none.",
-    default=_DEFAULT_OF_RECIPE,
-    example="batch",
-    type=click.Choice(NORMS),
-    metavar="NAME",
-)
-@option(
-    "--pooling",
-    "Pooling: overlapping (3x3 max, stride 2), plain (2x2 max) or average (2x2).",
-    default=_DEFAULT_OF_RECIPE,
-    example="plain",
-    type=click.Choice(POOLINGS),
-    metavar="NAME",
-)
+@train_option("activation")
+@train_option("norm")
+@train_option("pooling")
 @json_option()
 def command(run: str | None, model: str | None, as_json: bool, **network_options: Any) -> None:
     """Show each layer's output shape, kernel size, stride, padding, groups, parameters and work.
@@ -109,8 +83,6 @@ def command(run: str | None, model: str | None, as_json: bool, **network_options
     given = {name: value for name, value in network_options.items() if value is not None}
     path = _model_path(run, model, given)  # checked before TensorFlow is imported
     recipe = get_recipe(given.pop("recipe", "paper")).name
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow()
     from alexnet_tf.model.inspection import layer_table
     from alexnet_tf.model.networks import build_model

@@ -13,7 +13,7 @@ from alexnet_tf.commands.prepare import is_unprepared, prepare_for_training
 from alexnet_tf.commands.train_options import train_options
 from alexnet_tf.errors import InputError
 from alexnet_tf.runs import epochs_done, has_seeds, newest_run, read_run
-from alexnet_tf.system import command_name
+from alexnet_tf.system import command_name, import_tensorflow
 
 if TYPE_CHECKING:
     from alexnet_tf.train_options import TrainOptions
@@ -49,8 +49,6 @@ def command(**options: Any) -> None:
         from alexnet_tf.training.cluster import run_local_cluster
 
         sys.exit(run_local_cluster(_without_workers(sys.argv[1:]) + given, workers))
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow(start_devices=False)  # the strategy is set up first
     given_options = {name: value for name, value in options.items() if value is not None}
     if "seeds" in given_options:
@@ -86,8 +84,6 @@ def _dry_run(options: dict[str, Any], as_json: bool) -> None:
     if seeds is not None:
         options["seed"] = seeds[0]
     options.pop("prepare")  # which would write a folder
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow(start_devices=False)
     from alexnet_tf.commands.summary import print_layers
     from alexnet_tf.console import Console
@@ -158,8 +154,6 @@ def _prepared(folder: str, wanted: bool | None, quiet: bool) -> str:
         )
     if not wanted:
         return folder
-    from alexnet_tf.system import import_tensorflow
-
     import_tensorflow(start_devices=False)
     return prepare_for_training(folder, quiet=quiet)
 

@@ -1,7 +1,5 @@
 """The command-line options of `train`: those of `TrainOptions`, and a few more."""
 
-import dataclasses
-import types
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +7,17 @@ from typing import Any
 import click
 
 from alexnet_tf.commands.options import (
+    COUNT,
+    FOLDER,
     DataDir,
     DataSetName,
     Decorator,
     UserPath,
+    flag,
     json_option,
     option,
 )
 from alexnet_tf.options import OptionInfo, flag_name, option_infos
-from alexnet_tf.recipes import RECIPES
 from alexnet_tf.train_options import TrainOptions
 
 _TYPES: dict[str, click.ParamType] = {
@@ -25,7 +25,6 @@ _TYPES: dict[str, click.ParamType] = {
     "data_dir": DataDir(file_okay=False),
     "weights": UserPath(exists=True),
 }
-_FIRST = ("dataset", "data_dir", "recipe")  # in the help text
 # Options that are not part of `TrainOptions`, by the option that they follow in the help text.
 _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
     "seed": [
@@ -44,14 +43,14 @@ _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
             "Simulate several machines on this one: train with this many processes.",
             default="this process alone",
             example="2",
-            type=click.IntRange(min=1),
+            type=COUNT,
         ),
         option(
             "--run-dir",
             "The run folder; must be new or empty, except with --resume.",
             default="saved_models/RECIPE-TIME",
             example="saved_models/first",
-            type=UserPath(file_okay=False),
+            type=FOLDER,
         ),
         option(
             "--resume",
@@ -62,13 +61,7 @@ _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
         ),
     ],
     "quiet": [
-        option(
-            "--dry-run",
-            "Show the settings and the layers, and exit without starting a run.",
-            default="off",
-            example="",
-            is_flag=True,
-        ),
+        flag("--dry-run", "Show the settings and the layers, and exit without starting a run."),
         json_option(),
     ],
     "class_weights": [
@@ -83,11 +76,7 @@ _COMMAND_OPTIONS: dict[str, list[Decorator]] = {
 
 
 class _CommaSeparated(click.ParamType):
-    """Values separated by commas, as a tuple.
-
-    Args:
-      kind: The type of one value.
-    """
+    """Values of a type, separated by commas, as a tuple."""
 
     name = "text"
 
@@ -102,8 +91,6 @@ class _CommaSeparated(click.ParamType):
         Raises:
           click.BadParameter: One of them is empty or not of the type.
         """
-        if isinstance(value, tuple):
-            return value
         try:
             values = tuple(self._kind(part.strip()) for part in value.split(","))
         except ValueError:
@@ -116,12 +103,16 @@ class _CommaSeparated(click.ParamType):
 def train_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of `train` to a click command, in the order of `TrainOptions`."""
     decorators: list[Decorator] = []
-    options = field_options(TrainOptions)
-    for name, decorator in sorted(options.items(), key=lambda item: item[0] not in _FIRST):
+    for name, decorator in field_options(TrainOptions).items():
         decorators += [decorator, *_COMMAND_OPTIONS.get(name, [])]
     for decorator in reversed(decorators):
         function = decorator(function)
     return function
+
+
+def train_option(name: str) -> Decorator:
+    """Returns one option of `train`, for a command that has it too."""
+    return field_options(TrainOptions)[name]
 
 
 def field_options(options: type) -> dict[str, Decorator]:
@@ -130,47 +121,32 @@ def field_options(options: type) -> dict[str, Decorator]:
     Args:
       options: `TrainOptions`, or another dataclass whose fields have an `OptionInfo`.
     """
-    infos, hints = option_infos(options), typing.get_type_hints(options)
+    hints = typing.get_type_hints(options)
     return {
-        field.name: _click_option(field.name, infos[field.name], hints[field.name])
-        for field in dataclasses.fields(options)
+        name: _click_option(name, info, hints[name]) for name, info in option_infos(options).items()
     }
 
 
 def _click_option(name: str, info: OptionInfo, hint: Any) -> Decorator:
     """Returns the click option for one field."""
-    settings: dict[str, Any] = {"default": info.default, "example": info.example}
     if hint is bool:
-        return option(flag_name(name), info.help, is_flag=True, **settings)
-    if info.metavar is not None:
-        settings["metavar"] = info.metavar
-    text = info.help
-    if name == "recipe":
-        text = f"{text.rstrip('.')}: one of {', '.join(RECIPES)}."
-    param_type = _TYPES.get(name) or _param_type(info, hint)
-    if param_type is not None:
-        settings["type"] = param_type
-    return option(flag_name(name), text, **settings)
+        return flag(flag_name(name), info.help)
+    settings: dict[str, Any] = {"choices": info.choices}
+    if not info.choices:
+        settings = {"type": _TYPES.get(name) or _param_type(info, hint), "metavar": info.metavar}
+    example, default = info.example, info.default
+    return option(flag_name(name), info.help, default=default, example=example, **settings)
 
 
 def _param_type(info: OptionInfo, hint: Any) -> click.ParamType | None:
     """Returns the click type of an option's values; None for any text."""
-    if info.choices:
-        return click.Choice(info.choices)
-    kinds = set(typing.get_args(hint)) - {types.NoneType}
-    if tuple[int, ...] in kinds or tuple[str, ...] in kinds:
-        return _CommaSeparated(int if tuple[int, ...] in kinds else str)
-    if kinds == {int}:
-        return click.IntRange(min=_whole(info.minimum), max=_whole(info.maximum))
-    if kinds == {float}:
-        low = info.minimum if info.above is None else info.above
-        high = info.maximum if info.below is None else info.below
-        return click.FloatRange(
-            low, high, min_open=info.above is not None, max_open=info.below is not None
-        )
-    return None
-
-
-def _whole(number: float | None) -> int | None:
-    """Returns a limit as an integer, as click's integer ranges require."""
-    return None if number is None else int(number)
+    (kind, *_) = typing.get_args(hint)
+    if typing.get_origin(kind) is tuple:
+        return _CommaSeparated(typing.get_args(kind)[0])
+    if kind not in (int, float):
+        return None
+    number_range: Any = click.IntRange if kind is int else click.FloatRange
+    low = info.minimum if info.above is None else info.above
+    high = info.maximum if info.below is None else info.below
+    is_open = {"min_open": info.above is not None, "max_open": info.below is not None}
+    return number_range(low, high, **is_open)

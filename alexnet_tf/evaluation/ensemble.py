@@ -40,7 +40,7 @@ from alexnet_tf.evaluation.target import (
     same_dataset,
 )
 from alexnet_tf.model.inference import inference_kernels
-from alexnet_tf.runs import ModelSource, has_seeds, is_run, open_model, read_seeds, seed_folder
+from alexnet_tf.runs import ModelSource, open_model, runs_of
 
 Member: TypeAlias = str | os.PathLike[str] | keras.Model
 _InputKey = tuple[int, int]  # channels, and the side of resized images
@@ -179,10 +179,7 @@ def _expand(member: Member) -> list[Member]:
     """Returns the runs of a folder of `train --seeds`, or the member alone."""
     if isinstance(member, keras.Model):
         return [member]
-    folder = Path(member)
-    if is_run(folder) or not has_seeds(folder):
-        return [member]
-    return [seed_folder(folder, seed) for seed in read_seeds(folder)["seeds"]]
+    return list(runs_of(member))
 
 
 def _common_split(

@@ -7,13 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from alexnet_tf.data.decode import reason_not_decoded
 from alexnet_tf.data.images import decode_content, resize_and_crop
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.classifiers import Classifier, Preprocessing, crop_probabilities
+from alexnet_tf.evaluation.classifiers import (
+    Classifier,
+    Preprocessing,
+    crop_probabilities,
+    preprocessing_of,
+)
 from alexnet_tf.evaluation.metrics import TOP_K
 from alexnet_tf.figures.canvas import save_figure
 from alexnet_tf.figures.text import display_name
@@ -150,6 +156,18 @@ class ImageReader:
             return name, self._resized(tf.constant(content)).numpy()
         except tf.errors.InvalidArgumentError:
             return Damaged(name, reason_not_decoded(content))
+
+
+def read_pixels(name: str, content: bytes, network: keras.Model) -> np.ndarray:
+    """Returns an image file resized for a network: uint8 [r, r, c].
+
+    Raises:
+      InputError: The file is damaged or not an image; the message begins with `name`.
+    """
+    found = ImageReader(preprocessing_of(network)).read(name, content)
+    if isinstance(found, Damaged):
+        raise InputError(f"{name}: {found.reason}")
+    return found[1]
 
 
 def draw_predictions(predictions: Sequence[Prediction], path: str | os.PathLike[str]) -> None:

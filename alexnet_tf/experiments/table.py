@@ -65,9 +65,10 @@ def _paragraphs(results: Results) -> tuple[str, str, str]:
         shortened = "The experiment was shortened. " if results.plan.shortened else ""
         sentences.append(f"Possible reason: {shortened}{experiment.limitation}")
     data, seeds = results.data, results.plan.seeds
+    epochs = max(len(run.history) for run in results.runs)
     setting = (
         f"{data.train_examples:,} training and {data.evaluated_examples:,} {data.evaluated_split} "
-        f"images of {data.name}, at most {max(len(run.history) for run in results.runs)} epochs, "
+        f"images of {data.name}, at most {epochs} epoch{'s' * (epochs != 1)}, "
         f"{'seed 0' if seeds == 1 else f'seeds 0 to {seeds - 1}'}, {results.precision}, commit "
         f"{results.commit}, {format_duration(results.seconds)} on {results.machine}: "
         f"`{results.command}`"

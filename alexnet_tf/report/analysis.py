@@ -10,9 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from alexnet_tf.data.examples import Examples
 from alexnet_tf.errors import InputError
-from alexnet_tf.evaluation.classifiers import preprocessing_of
 from alexnet_tf.evaluation.metrics import TOP_K
-from alexnet_tf.evaluation.predict import Damaged, ImageReader
+from alexnet_tf.evaluation.predict import read_pixels
 from alexnet_tf.files import expanded
 
 _COMPONENTS = 50  # van der Maaten and Hinton (2008) reduce to 50 dimensions before t-SNE
@@ -77,10 +76,7 @@ def read_image(path: str, network: keras.Model) -> np.ndarray:
         content = expanded(path).read_bytes()
     except OSError as error:
         raise InputError(f"--image {path}: {error.strerror}") from None
-    found = ImageReader(preprocessing_of(network)).read(path, content)
-    if isinstance(found, Damaged):
-        raise InputError(f"--image {path}: {found.reason}")
-    return found[1]
+    return read_pixels(f"--image {path}", content, network)
 
 
 def random_sample(examples: Examples, count: int, seed: int) -> Examples:

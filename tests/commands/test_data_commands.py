@@ -123,6 +123,13 @@ def test_a_link_to_itself_is_named(photos, capsys):
     assert "loop.jpg" in err
 
 
+def test_the_path_of_a_folder_is_printed_once(photos, capsys, undrawn):
+    path = str(Path("photos").resolve())
+    for words, header in ((path, path), ("./photos", f"./photos ({path})")):
+        _, out, _ = outcome(["data", words, "--recipe", "shapes"], capsys)
+        assert out.startswith(f"{header}: 2 classes\n")
+
+
 def test_skipped_files_are_printed(photos, capsys, undrawn):
     (photos / "cat" / "notes.txt").write_text("none")
     code, out, _ = outcome(["data", "./photos", "--recipe", "shapes"], capsys)
