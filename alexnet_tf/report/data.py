@@ -30,6 +30,7 @@ from alexnet_tf.evaluation.similarity import nearest_rows
 from alexnet_tf.evaluation.target import EvaluationTarget, open_target
 from alexnet_tf.figures.text import display_names
 from alexnet_tf.imagenet import readable
+from alexnet_tf.model.inference import inference_kernels
 from alexnet_tf.model.inspection import class_names, first_kernels
 from alexnet_tf.model.networks import build_model
 from alexnet_tf.model.persistence import load_model
@@ -170,7 +171,7 @@ class ReportData:
     def _evaluated(self) -> tuple[Evaluation, LabeledPredictions]:
         """The errors and the predictions, from one pass over the images."""
         target, parts = self.target, list[LabeledPredictions]()
-        with self._progress("evaluating") as on_progress:
+        with inference_kernels(), self._progress("evaluating") as on_progress:
             found = evaluate_examples(
                 target.network,
                 target.examples,
