@@ -128,7 +128,7 @@ def command(
         console.message("accuracy on ImageNet: unknown, since this is not a published file")
     if classes == paper.CLASSES:
         check = f"{command_name()} evaluate --model {target} --dataset IMAGENET"
-        console.message(f"to check it: {check}")
+        console.message(f"to check it:\n  {check}")
 
 
 def _download(published: PublishedWeights, url: str | None, reporter: "ProgressReporter") -> Path:

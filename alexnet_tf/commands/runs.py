@@ -121,8 +121,8 @@ def _show(root: Path, rows: list[dict[str, Any]]) -> None:
     unfinished = [row for row in rows if not row.get("is_finished", True)]
     if unfinished:
         console.message(
-            f"unfinished: {len(unfinished)}; continue one: {command_name()} train --resume "
-            f"--run-dir {unfinished[0]['run']}"
+            f"unfinished: {len(unfinished)}; continue one:\n"
+            f"  {command_name()} train --resume --run-dir {unfinished[0]['run']}"
         )
 
 
