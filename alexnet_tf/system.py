@@ -198,8 +198,9 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
     """Imports TensorFlow and Keras, and runs the first operation, without their log lines.
 
     TensorFlow's errors are raised as exceptions all the same; its C++ log stays off unless the user
-    has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries are not shown. GPU
-    memory is allocated only when needed, so that `evaluate` runs beside a training on one GPU.
+    has set TF_CPP_MIN_LOG_LEVEL. Deprecation warnings between its libraries, and warnings for
+    those who write graphs, such as those of retracing, are not shown. GPU memory is allocated only
+    when needed, so that `evaluate` runs beside a training on one GPU.
 
     Args:
       start_devices: Whether to run the first operation. Pass False if `tf.distribute` strategies
@@ -215,7 +216,8 @@ def import_tensorflow(*, start_devices: bool = True) -> None:
 
         if start_devices:
             tf.zeros(()).numpy()
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def import_optional(module: str, purpose: str, extra: str) -> Any:
