@@ -6,7 +6,6 @@ and lines are drawn in ASCII.
 """
 
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -71,7 +70,7 @@ class Console:
     def message(self, text: str = "") -> None:
         """Writes lines, unless quiet.
 
-        At a terminal they wrap at spaces; indented ones do not, so that commands can be copied.
+        Long lines are left to the terminal to wrap, so that paths and commands can be copied.
         """
         if not self.quiet:
             self._print(text)
@@ -81,17 +80,8 @@ class Console:
         self._print(text, "yellow")
 
     def _print(self, text: str, style: str | None = None) -> None:
-        lines = [self.encodable(line) for line in text.split("\n")]
-        if self.rich.is_terminal:
-            lines = [each for line in lines for each in self._wrapped(line)]
-        self.rich.print("\n".join(lines), style=style, soft_wrap=True)
-
-    def _wrapped(self, line: str) -> list[str]:
-        if line.startswith(" "):
-            return [line]
-        width = self.rich.width
-        lines = textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
-        return lines or [""]
+        lines = "\n".join(self.encodable(line) for line in text.split("\n"))
+        self.rich.print(lines, style=style, soft_wrap=True)
 
     def table(
         self,

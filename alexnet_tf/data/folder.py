@@ -238,8 +238,9 @@ def _tables(root: Path, folder: Path) -> Iterator[Path]:
     # val/ may have its labels in validation.csv.
     split = next(names for names in SPLIT_NAMES.values() if folder.name.lower() in names)
     pattern = re.compile(rf"(.*[^a-z])?({'|'.join(split)})([^a-z].*)?\.(csv|txt)", re.IGNORECASE)
+    own = folder.name.lower()
     for parent in (folder, root):
-        for path in sorted(parent.iterdir()):
+        for path in sorted(parent.iterdir(), key=lambda p: (own not in p.name.lower(), p)):
             if path.is_file() and pattern.fullmatch(path.name):
                 yield path
 

@@ -153,7 +153,8 @@ def _chunks(file: epath.Path, address: str) -> Iterator[bytes]:
 def locked(path: Path, name: str, reporter: ProgressReporter) -> Iterator[None]:
     """Holds a lock, the file `path`, while the block runs; reports if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
+    # The mode lets all users who may write to the folder take the lock.
+    lock = filelock.FileLock(path, mode=0o666)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:

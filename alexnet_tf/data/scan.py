@@ -162,8 +162,10 @@ def read_images(examples: Examples, pixels: int | None) -> Iterator[list[np.ndar
     if isinstance(examples, ArrayExamples):
         for chunk in chunks:
             batch = examples.images[chunk.start : chunk.stop]
-            with tf.device("/CPU:0"):
-                yield list(batch if pixels is None else np.asarray(resize_and_crop(batch, pixels)))
+            if pixels is not None:
+                with tf.device("/CPU:0"):
+                    batch = np.asarray(resize_and_crop(batch, pixels))
+            yield list(batch)
         return
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.int64)])

@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import difflib
 import functools
+import logging
 import os
 import re
 import sys
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,19 @@ class PreparedBuilder:
     splits: dict[str, str]  # TFDS's names of "train", "validation" and "test"
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences TFDS's warnings about folders that do not exist yet and its own old names."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@_quiet()
 def find_builder(
     name: str,
     *,
@@ -215,6 +230,7 @@ def _read(found: PreparedBuilder, split: str, channels: int) -> Examples:
     return examples
 
 
+@_quiet()
 def _read_arrays(found: PreparedBuilder, split: str, channels: int, origin: str) -> ArrayExamples:
     """Reads a split into memory, in the order of its shards; raises InputError if it is damaged."""
     builder, image_key, label_key = found.builder, found.image_key, found.label_key

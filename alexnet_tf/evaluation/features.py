@@ -7,14 +7,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet_tf.console import ProgressReporter
 from alexnet_tf.data.examples import Examples, FileExamples, fingerprint_of
 from alexnet_tf.data.images import center_crop
 from alexnet_tf.data.pipeline import evaluation_batches
+from alexnet_tf.data.remote import locked
 from alexnet_tf.data.scan import cache_folder, scan_images
 from alexnet_tf.data.sources import means_folder, open_dataset
 from alexnet_tf.errors import InputError
@@ -144,9 +145,7 @@ def open_index(
         model_key = fingerprint_of(str(model_path.resolve()))[:8]
         folder = cache_folder() / "features" / f"{model_path.stem}-{model_key}" / folder.name
     if not _is_complete(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # The mode lets all users who may write to the folder take the lock.
-        with filelock.FileLock(folder.parent / ".lock", mode=0o666):
+        with locked(folder.parent / ".lock", f"features of {name}", ProgressReporter()):
             if not _is_complete(folder):  # else another process has computed them meanwhile
                 _compute(extractor, examples, split, folder, on_progress)
                 for old in folder.parent.glob(f"{prefix}-*"):

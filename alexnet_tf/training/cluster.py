@@ -30,7 +30,7 @@ _EXAMPLE = (
 # In errors of this process's own device or compiler, in lower case.
 _LOCAL_FAILURES = ("cudnn", "nccl", "cublas", "cuda", "ptxas", "xla", "compil")
 # In errors of a connection to another worker, in lower case.
-_CONNECTION_FAILURES = ("connect", "socket", "peer", "unavailable")
+_CONNECTION_FAILURES = ("connect", "socket", "by peer", "unavailable")
 # Before the number of a failed worker: who reported an error, whose heartbeat is missing (a line of
 # its own), and whom a call did not reach.
 _NAMED_WORKER = re.compile(
@@ -138,11 +138,12 @@ def describe_failure(text: str, cluster: Cluster) -> str:
     if "CoordinationService" in text and cluster.worker != 0:
         failed.add(0)  # where the service runs
     workers = dict(enumerate(cluster.addresses))
-    failed |= {n for n, host in workers.items() if re.search(rf"\b{re.escape(host)}\b", text)}
-    others = [n for n in workers if n != cluster.worker and n in failed]
     is_local = any(word in cause.lower() for word in _LOCAL_FAILURES) or cluster.worker in failed
-    is_connection = any(word in cause.lower() for word in _CONNECTION_FAILURES)
-    if not others and not is_local and is_connection and len(workers) == 2:
+    is_connection = any(word in cause.lower() for word in _CONNECTION_FAILURES) and not is_local
+    if is_connection:
+        failed |= {n for n, address in workers.items() if _mentions(text, address)}
+    others = [n for n in workers if n != cluster.worker and n in failed]
+    if is_connection and not others and len(workers) == 2:
         others = [1 - cluster.worker]  # a connection has two ends
     if others:
         names = ", ".join(f"{n} ({cluster.addresses[n]})" for n in others)
@@ -150,6 +151,11 @@ def describe_failure(text: str, cluster: Cluster) -> str:
     if is_local:
         return f"this worker, {cluster.worker}, failed: {cause}"
     return f"a worker failed: {cause}"
+
+
+def _mentions(text: str, address: str) -> bool:
+    """Returns whether a message has a worker's address, not as the end of another host's name."""
+    return re.search(rf"(?<![\w.-]){re.escape(address)}(?!\d)", text) is not None
 
 
 def run_local_cluster(arguments: Sequence[str], workers: int) -> int:

@@ -289,6 +289,16 @@ def test_val_without_class_folders_has_labels_from_a_table(tmp_path, name, heade
     assert [problem.action for problem in listed.problems if problem.name == name] == ["used"]
 
 
+@pytest.mark.parametrize("other", ["dev.csv", "dev_notes.txt"])
+def test_table_of_the_folders_own_name_comes_first(tmp_path, other):
+    root = flat_val(tmp_path / "data")
+    names = [f"ILSVRC2012_val_{n:08}" for n in range(1, 4)]
+    for table, wnids in (("val.csv", "01440764 01443537 01440764"), (other, "01443537 " * 3)):
+        rows = [f"{name},n{wnid}" for name, wnid in zip(names, wnids.split(), strict=True)]
+        (root / table).write_text("\n".join(["filename,label", *rows]) + "\n")
+    assert open_dataset(str(root)).splits["validation"].labels.tolist() == [0, 1, 0]
+
+
 def test_val_without_class_folders_or_table_is_rejected(tmp_path):
     root = flat_val(tmp_path / "data")
     for read in (open_dataset, list_source):

@@ -229,12 +229,12 @@ def test_second_process_waits_and_uses_the_features_of_the_first(
     away = whole.folder.rename(whole.folder.parent / "away")
 
     @contextlib.contextmanager
-    def released_by_the_first(path, mode):
+    def released_by_the_first(path, name, reporter):
         assert path == lock_file
         away.rename(whole.folder)
         yield
 
-    monkeypatch.setattr(filelock, "FileLock", released_by_the_first)
+    monkeypatch.setattr(features, "locked", released_by_the_first)
     monkeypatch.setattr(features, "_compute", None)
     found = open_index(small_model_file, colored, extractor=extractor)
     np.testing.assert_array_equal(found.features, whole.features)

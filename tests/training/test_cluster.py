@@ -129,6 +129,8 @@ def test_failure_of_another_worker_differs_from_one_of_this_worker(worker, text,
         ("failed to connect; ipv4:10.0.0.3:2222: no", "worker 2 (10.0.0.3:2222) failed: {}"),
         ("failed to connect; ipv4:10.0.0.3:22220: no", "a worker failed: {}"),
         ("Connection reset by peer", "a worker failed: {}"),
+        ("failed to connect to a.10.0.0.3:2222", "a worker failed: {}"),
+        ("cuDNN launch failure, see 10.0.0.2:2222", "this worker, 0, failed: {}"),
     ],
 )
 def test_unreachable_worker_of_several_is_named_by_its_address(text, description):

@@ -136,12 +136,11 @@ class LocalResponseNormalization(keras.layers.Layer):
         if inputs.dtype == tf.float16:  # its largest number, 65504, is 256 squared
             wide = self.call(tf.cast(inputs, tf.float32), training=training)
             return tf.cast(wide, tf.float16)
-        if uses_native_kernels():
-            if self._fits_cudnn(inputs):
-                return self._by_cudnn(inputs)
-        elif training:
+        if uses_native_kernels() and self._fits_cudnn(inputs):
+            return self._by_cudnn(inputs)
+        if training:
             return self._with_gradient(inputs)
-        elif uses_training_kernels():
+        if uses_training_kernels():
             return self._output(inputs)
         window = tf.constant(self._window, inputs.dtype)
         biases = tf.constant(self.bias, inputs.dtype, [self._window.shape[-1]])

@@ -126,7 +126,7 @@ def import_weights(
     recipe: str | Recipe | None = None,
     class_names: Sequence[str] | None = None,
     fc6_order: Fc6Order | None = None,
-    on_message: Callable[[str], None] = lambda _: None,
+    on_message: Callable[[str], None] | None = None,
 ) -> keras.Model:
     """Builds a model with weights from Caffe, torchvision or Keras.
 
@@ -140,7 +140,7 @@ def import_weights(
       fc6_order: How the inputs of the first dense layer are flattened, which its shape does not
         show: "chw" (channels first, as in Caffe and PyTorch) or "hwc" (channels last, as in Keras).
         None: "hwc" for `.npy` and Keras' files, "chw" for the others.
-      on_message: Called with one line for each type that is converted to float32.
+      on_message: Called with one line for each type that is converted to float32; or None.
 
     Returns:
       The model, in float32. Like every model of this package it takes RGB 0..255; channel order and
@@ -176,7 +176,7 @@ def import_weights(
     _check(path, arrays, sources, file_format)
     for dtype in _CONVERTED:
         names = [source.name for source in sources if arrays[source.name].dtype == dtype]
-        if names:
+        if names and on_message is not None:
             on_message(f"{path}: converted from {dtype} to float32: {_shortened(names)}")
     for source in sources:
         _assign(path, arrays, source)
