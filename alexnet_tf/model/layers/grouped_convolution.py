@@ -144,7 +144,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         )
 
     def _is_faster_in_one_operation(self) -> bool:
-        """Returns whether `convolve_groups` is faster: groups, without dilation, on a CPU."""
+        """Returns whether `convolve_groups` is faster, which has no dilation: measured on CPUs."""
         return self.groups > 1 and self.dilation_rate == (1, 1) and not uses_native_kernels()
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
