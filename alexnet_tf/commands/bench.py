@@ -58,8 +58,8 @@ def command(
 ) -> None:
     """Measure training and inference on this machine; nothing is downloaded.
 
-    The network has 1000 classes and its images are in memory. The ceiling is the faster of a large
-    matrix product and a large convolution, measured in the same run.
+    The network has 1000 classes and its images are in memory. The ceiling is the best
+    rate of anything that runs, a large matrix product and a large convolution included.
     """
     chosen = get_recipe(recipe or "paper")
     sizes = _sizes(batch_sizes or "1,32,128")

@@ -145,7 +145,7 @@ def open_index(
         model_key = fingerprint_of(str(model_path.resolve()))[:8]
         folder = cache_folder() / "features" / f"{model_path.stem}-{model_key}" / folder.name
     if not _is_complete(folder):
-        with locked(folder.parent / ".lock", f"features of {name}", ProgressReporter()):
+        with locked(folder.parent / ".lock", f"the features of {name}", ProgressReporter()):
             if not _is_complete(folder):  # else another process has computed them meanwhile
                 _compute(extractor, examples, split, folder, on_progress)
                 for old in folder.parent.glob(f"{prefix}-*"):
