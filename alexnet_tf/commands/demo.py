@@ -56,7 +56,7 @@ def command(
     port: int | None,
     **others: str | None,
 ) -> None:
-    """Opens a local web page that shows predictions for images from files or the webcam: the most
+    """Open a local web page that shows predictions for images from files or the webcam: the most
     probable classes, the kernels of conv1 with the largest activations, and similar images.
 
     Images are deleted after an hour, and nothing is sent anywhere. Ctrl-C stops the server and

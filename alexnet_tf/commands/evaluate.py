@@ -81,7 +81,7 @@ Examples:
 def command(
     run: Sequence[str], model: Sequence[str], csv: str | None, as_json: bool, **options: Any
 ) -> None:
-    """Evaluates a trained network: top-1 and top-5 error, with the counts behind them.
+    """Evaluate a trained network: top-1 and top-5 error, with the counts behind them.
 
     Without options: the newest run under saved_models/ on its own validation split.
     """

@@ -92,7 +92,7 @@ Examples:
 def command(
     format: tuple[str, ...], quantize: tuple[str, ...], as_json: bool, **options: Any
 ) -> None:
-    """Writes a trained network as a SavedModel for TF Serving and as a TFLite file.
+    """Write a trained network as a SavedModel for TF Serving and as a TFLite file.
 
     Without options, exports the newest run under saved_models/ to saved_models/serving/. Every file
     is verified against the Keras model on validation images before it gets its final name.

@@ -76,7 +76,7 @@ def command(
     fc6_order: Any,
     url: str | None,
 ) -> None:
-    """Builds a model with weights from Caffe, torchvision or Keras.
+    """Build a model with weights from Caffe, torchvision or Keras.
 
     "torchvision" and "bvlc" download the published weights, once; an interrupted download is
     resumed. FILE is BVLC AlexNet as .caffemodel, .onnx or an .npy dictionary, torchvision's alexnet

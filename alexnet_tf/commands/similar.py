@@ -75,7 +75,7 @@ def command(
     as_json: bool,
     **others: str | None,
 ) -> None:
-    """Finds the images nearest to one by the features of the last hidden layer.
+    """Find the images nearest to one by the features of the last hidden layer.
 
     IMAGE is a file, or - for standard input. The features of the data set are computed once and
     stored beside the model, or in the user's cache folder if that is read-only, until the model or
